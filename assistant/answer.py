@@ -1,0 +1,555 @@
+"""The borrower pipeline: a question in, a checked and cited reply out, as events.
+
+validate, mask, store, retrieve, show the evidence, have the model select or draft, gate, store
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import date
+from functools import partial
+
+import structlog
+
+from knowledge.chunk import sentences as sentence_spans
+from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.lender import named_product, stated_contact
+from knowledge.retrieve import Found, Index, Scope, covers, retrieve
+from knowledge.text import bigrams
+from prompts.render import Prompt, examples, notice, render
+
+from . import __version__, figures, journal, privacy
+from .deps import Deps
+from .gate import Draft, Finding, Verdict, release
+from .llm import ChatModel, Message, ModelError, ModelGarbled
+from .models import Citation, Contact, Event, Question, Reply, Sentence, Status, Timings, Withheld
+
+MAX_QUESTION_CHARS = 2000
+CLAUSES_FOUND = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much evidence is put before a reader, and how much of it may be used."""
+
+    sentences: int
+    characters: int
+    answer: int
+    """Sentences of the reply at most."""
+    tokens: int
+    """Tokens the model may write."""
+
+
+SELECT = Budget(sentences=10, characters=480, answer=3, tokens=32)
+DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
+EXTRACT = Budget(sentences=3, characters=300, answer=3, tokens=0)
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_COMPLETE = re.compile(r"[^。！？!?\n]*?(?:[。！？!?\n]|\.(?=\s))(?:\s*\[[\d,\s]+\])*(?=[^\s\[])")
+_IDS = re.compile(r"\[([\d,\s]+)\]")
+_ITEM_NUMBER = re.compile(r"^(?:\d{1,2}[.、]\s*|[（(][一二三四五六七八九十\d]{1,3}[)）]\s*)")
+
+log = structlog.get_logger()
+
+
+class BadQuestion(Exception):
+    """A question that cannot be taken; `code` and `values` name the notice that says why."""
+
+    def __init__(self, code: str, **values: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.values = values
+
+
+@dataclass(slots=True)
+class _Work:
+    """One question being answered."""
+
+    question: Question
+    deps: Deps
+    index: Index
+    masked: privacy.Masked
+    started: float
+    scope: Scope | None = None
+    found: Found | None = None
+    status: Status = "answered"
+    sentences: list[Sentence] = field(default_factory=list)
+    citations: list[Citation] = field(default_factory=list)
+    withheld: list[Withheld] = field(default_factory=list)
+    prompts: list[Prompt] = field(default_factory=list)
+    raw_output: list[str] = field(default_factory=list)
+    model: str = ""
+    retrieve_ms: float = 0.0
+    first_sentence_ms: float = 0.0
+    gate_s: float = 0.0
+
+    def elapsed_ms(self) -> float:
+        return (time.perf_counter() - self.started) * 1000
+
+    def evidence(self, budget: Budget) -> list[Citation]:
+        evidence = self.found.evidence if self.found else ()
+        return evidence_sentences(evidence, self.masked.text, budget)
+
+    def notice(self, code: str, **values: str) -> Draft:
+        return Draft(
+            notice(code, self.question.locale, **values), "notice", facts=tuple(values.values())
+        )
+
+    def said_something(self) -> bool:
+        return any(sentence.kind != "notice" for sentence in self.sentences)
+
+
+async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Event, None]:
+    """Answer one question; the last event is `done`, which carries the reply, or `error`.
+
+    Raises before the first event: BadQuestion, journal.UnknownConversation,
+    knowledge.store.NoRelease, VectorsMissing. Later faults are told by an `error` event with the
+    trace id that the log has, after the way to a human.
+    """
+    started = time.perf_counter()
+    text = clean(question.text)
+    index = await deps.index()
+    masked = privacy.mask(text)
+    trace_id = uuid.uuid4().hex
+    conversation_id, record_id = await journal.open_record(
+        deps.engine, question, masked.text, trace_id, __version__
+    )
+    work = _Work(question, deps, index, masked, started)
+    closed = False
+    try:
+        async with aclosing(_steps(work)) as events:
+            async for event in events:
+                yield event
+        contact = None
+        if work.status != "answered":
+            contact = _contact(work)
+            yield _handoff(contact, question)
+        reply = Reply(
+            status=work.status,
+            sentences=tuple(work.sentences),
+            citations=tuple(work.citations),
+            withheld=tuple(work.withheld),
+            contact=contact,
+            model=work.model,
+            release=index.release.id,
+            prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
+            raw_output=tuple(work.raw_output),
+            evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
+            record_id=record_id,
+            conversation_id=conversation_id,
+            timings=Timings(
+                work.retrieve_ms,
+                work.first_sentence_ms,
+                work.gate_s * 1000,
+                work.elapsed_ms(),
+            ),
+        )
+        await journal.close_record(deps.engine, reply, work.prompts)
+        closed = True
+        yield Event("done", _done(reply), reply)
+    except Exception as error:
+        log.error("question not answered", trace_id=trace_id, record_id=record_id, exc_info=error)
+        yield _handoff(_contact(work), question)
+        yield Event("error", {"text": notice("fault", question.locale), "trace_id": trace_id})
+    finally:
+        if not closed:
+            await asyncio.shield(_close_unanswered(deps, record_id, trace_id))
+
+
+async def collect(events: AsyncIterator[Event]) -> Reply | Event:
+    """The reply that the events end in, or their `error` event."""
+    last: Reply | Event | None = None
+    async for event in events:
+        if event.reply is not None:
+            last = event.reply
+        elif event.name == "error":
+            last = event
+    if last is None:
+        raise RuntimeError("the events ended without a reply")
+    return last
+
+
+def clean(text: str) -> str:
+    """The question without unseen characters and outer white space. Raises BadQuestion."""
+    cleaned = _UNSEEN.sub("", text).encode("utf-8", "ignore").decode().strip()
+    if not cleaned:
+        raise BadQuestion("empty_question")
+    if len(cleaned) > MAX_QUESTION_CHARS:
+        raise BadQuestion(
+            "question_too_long", limit=str(MAX_QUESTION_CHARS), length=str(len(cleaned))
+        )
+    return cleaned
+
+
+async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
+    """Everything between the stored question and the finished reply."""
+    question, deps, text = work.question, work.deps, work.masked.text
+    if not any(c.isalnum() for c in text):
+        work.status = "clarify"
+        for event in _release(work, Verdict((work.notice("empty_question"),))):
+            yield event
+        return
+    yield Event("status", {"stage": "retrieving"})
+    said = figures.said_contract_date(text, question.today)
+    work.scope = Scope(
+        on=question.on,
+        contract_date=question.contract_date or said,
+        product=named_product(deps.lender, text),
+    )
+    embedder = await deps.embedder()
+    work.found = await asyncio.to_thread(
+        retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND
+    )
+    work.retrieve_ms = work.elapsed_ms()
+    if covers(work.found):
+        shown = [_clause_json(e.clause) for e in work.found.evidence]
+        yield Event("evidence", {"clauses": shown})
+        if deps.model_loading:
+            yield Event("status", {"stage": "model_loading"})
+        else:
+            yield Event("status", {"stage": "reading"})
+        for drafts, repair in ((_drafts(work), partial(_repair, work)), (_dating(work), None)):
+            async with aclosing(drafts), aclosing(release(drafts, repair)) as verdicts:
+                async for verdict in verdicts:
+                    for event in _release(work, verdict):
+                        yield event
+    if not work.said_something():
+        work.status = "not_covered"
+        work.sentences.clear()
+        for event in _release(work, Verdict((work.notice("not_covered"),))):
+            yield event
+
+
+# Three ways to a draft ------------------------------------------------------------------------
+
+
+async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
+    """Candidate sentences: chosen or written by the model, or quoted where there is none."""
+    if work.deps.wants_model:
+        try:
+            model = await work.deps.chat_model()
+            way = _selected if model.way == "select" else _written
+            async with aclosing(way(work, model)) as drafts:
+                async for draft in drafts:
+                    yield draft
+            return
+        except ModelError as error:
+            log.warning("the language model gave no answer", error=str(error))
+            if work.said_something():
+                return
+    work.model = "extractive"
+    yield work.notice("model_unavailable" if work.deps.wants_model else "extractive")
+    for draft in _quotes(work, work.evidence(EXTRACT)):
+        yield draft
+
+
+async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:
+    """The model returns ids of evidence sentences; the reply is those sentences."""
+    numbered = work.evidence(SELECT)
+    system = render("zh/select_system", most=SELECT.answer)
+    ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
+    work.prompts += [system, ask]
+    messages = [Message("system", system.text)]
+    for example in examples("zh/select_examples"):
+        messages.append(Message("user", example["user"].strip()))
+        messages.append(Message("assistant", example["assistant"]))
+    messages.append(Message("user", ask.text))
+    schema = {
+        "type": "object",
+        "properties": {
+            "ids": {
+                "type": "array",
+                "items": {"type": "integer", "minimum": 1, "maximum": len(numbered)},
+                "maxItems": SELECT.answer,
+            }
+        },
+        "required": ["ids"],
+        "additionalProperties": False,
+    }
+    try:
+        completion = await model.complete(messages, schema=schema, max_tokens=SELECT.tokens)
+    except ModelGarbled:
+        retry = render("zh/select_retry", count=len(numbered))
+        work.prompts.append(retry)
+        messages.append(Message("user", retry.text))
+        completion = await model.complete(messages, schema=schema, max_tokens=SELECT.tokens)
+    work.model = completion.model
+    work.raw_output.append(completion.text)
+    ids = dict.fromkeys(json.loads(completion.text)["ids"])
+    for draft in _quotes(work, [numbered[i - 1] for i in ids]):
+        yield draft
+
+
+async def _written(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:
+    """The model writes sentences that end in the ids they rest on, checked as they come."""
+    numbered = work.evidence(DRAFT)
+    stream = model.stream(_draft_messages(work, numbered), max_tokens=DRAFT.tokens)
+    written: list[str] = []
+    buffer = ""
+    try:
+        async with aclosing(stream):
+            async for piece in stream:
+                written.append(piece)
+                work.model = stream.model
+                complete, buffer = split_complete(buffer + piece)
+                for sentence in complete:
+                    for draft in _as_draft(work, sentence, numbered):
+                        yield draft
+        for draft in _as_draft(work, buffer, numbered):
+            yield draft
+    finally:
+        work.raw_output.append("".join(written))
+
+
+async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
+    """Has the model write a withheld sentence once more; None where it has no better one."""
+    numbered = work.evidence(DRAFT)
+    reason = notice(f"reason_{finding.reason}", "zh-Hans", detail=finding.detail)
+    again = render("zh/draft_repair", sentence=draft.text, reason=reason)
+    work.prompts.append(again)
+    messages = [*_draft_messages(work, numbered), Message("user", again.text)]
+    try:
+        model = await work.deps.chat_model()
+        completion = await model.complete(messages, max_tokens=200)
+    except ModelError as error:
+        log.warning("a sentence was not repaired", error=str(error))
+        return None
+    work.raw_output.append(completion.text)
+    rewritten = list(_as_draft(work, completion.text, numbered))
+    return rewritten[0] if len(rewritten) == 1 else None
+
+
+def _draft_messages(work: _Work, numbered: Sequence[Citation]) -> list[Message]:
+    system = render(
+        "zh/draft_system",
+        lender=work.deps.lender.short_name,
+        most=DRAFT.answer,
+        language=notice("language_name", work.question.locale),
+    )
+    ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
+    work.prompts += [system, ask]
+    return [Message("system", system.text), Message("user", ask.text)]
+
+
+def split_complete(text: str) -> tuple[list[str], str]:
+    """Sentences that are complete with their ids, and the rest, which may still grow."""
+    found: list[str] = []
+    end = 0
+    while match := _COMPLETE.match(text, end):
+        found.append(match.group())
+        end = match.end()
+    return found, text[end:]
+
+
+def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[Draft]:
+    """A written sentence with the evidence it names; nothing for an empty one."""
+    text = privacy.unmask(_IDS.sub("", written).strip(), work.masked)
+    if not any(c.isalnum() for c in text) or written.strip() == notice("none_mark", "zh-Hans"):
+        return []
+    ids = [int(n) for group in _IDS.findall(written) for n in re.findall(r"\d+", group)]
+    known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))
+    return [Draft(text, "model", tuple(numbered[i - 1] for i in known))]
+
+
+def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
+    """Sentences quoted as they stand, with a word before those of a digest or in Chinese."""
+    drafts: list[Draft] = []
+    introduced = ""
+    if citations and work.question.locale == "en":
+        drafts.append(work.notice("quoted_in_chinese"))
+    for citation in citations:
+        clause = citation.clause
+        if clause.head.digest and clause.id != introduced:
+            drafts.append(
+                work.notice("digest_lead", title=clause.head.title, locator=clause.locator)
+            )
+            introduced = clause.id
+        drafts.append(Draft(citation.quote, "quote", (citation,)))
+    return drafts
+
+
+# Evidence, sentence by sentence ----------------------------------------------------------------
+
+
+def evidence_sentences(
+    evidence: Sequence[Evidence], question: str, budget: Budget
+) -> list[Citation]:
+    """The sentences of the clauses found that bear most on the question, grouped by clause.
+
+    A sentence counts for its clause's score and for the words it shares with the question.
+    """
+    asked = set(bigrams(question))
+    ranked: list[tuple[float, int, int, Citation]] = []
+    for rank, item in enumerate(evidence):
+        title = set(bigrams(item.clause.title))
+        for place, (start, end) in enumerate(sentence_spans(item.clause.text)):
+            quote = item.clause.text[start:end].strip()
+            quote = quote[len(m.group()) :] if (m := _ITEM_NUMBER.match(quote)) else quote
+            own = set(bigrams(quote))
+            if not own:
+                continue
+            shared = len(asked & (own | title)) / max(1, len(asked))
+            ranked.append((item.score + shared, rank, place, Citation(item.clause, quote)))
+    ranked.sort(key=lambda row: (-row[0], row[1], row[2]))
+    chosen: list[tuple[int, int, Citation]] = []
+    room = budget.characters
+    for _, rank, place, citation in ranked[: budget.sentences * 2]:
+        if len(chosen) == budget.sentences:
+            break
+        if chosen and len(citation.quote) > room:
+            continue
+        room -= len(citation.quote)
+        chosen.append((rank, place, citation))
+    return [citation for _, _, citation in sorted(chosen, key=lambda row: row[:2])]
+
+
+def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, str]]]]:
+    """Numbered sentences under the document and heading they stand in."""
+    groups: list[tuple[str, list[tuple[int, str]]]] = []
+    last = ""
+    for number, citation in enumerate(numbered, start=1):
+        clause = citation.clause
+        if clause.id != last:
+            groups.append((f"{clause.head.title} {clause.title or clause.locator}", []))
+            last = clause.id
+        groups[-1][1].append((number, citation.quote))
+    return groups
+
+
+# Which version -----------------------------------------------------------------------------------
+
+
+async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
+    """Says which versions were used where that matters, and quotes an older one that differs."""
+    if work.scope is None or work.found is None or not work.said_something():
+        return
+    question, scope = work.question, work.scope
+    cited = list(work.citations)
+    by_contract = any(c.clause.head.kind in CONTRACT_DATED for c in cited)
+    if scope.contract_date and by_contract:
+        yield work.notice("contract_version", date=_day(scope.contract_date))
+    if question.as_of and question.as_of != question.today:
+        yield work.notice("in_force_on", date=_day(question.as_of))
+    if scope.contract_date:
+        return
+    for citation in cited:
+        older = next(
+            (e.older for e in work.found.evidence if e.clause.id == citation.clause.id), ()
+        )
+        if older and (before := _same_matter(citation, older[0])):
+            yield _older_notice(work, citation.clause, older[0])
+            yield Draft(before.quote, "quote", (before,))
+            return
+
+
+def _same_matter(citation: Citation, older: Clause) -> Citation | None:
+    """The sentence of the older clause on the same matter; None where it says the same."""
+    own = set(bigrams(citation.quote))
+    best, most = "", 0.0
+    for start, end in sentence_spans(older.text):
+        quote = older.text[start:end].strip()
+        quote = quote[len(m.group()) :] if (m := _ITEM_NUMBER.match(quote)) else quote
+        other = set(bigrams(quote))
+        shared = len(own & other) / max(1, len(own | other))
+        if shared > most:
+            best, most = quote, shared
+    if not best or bigrams(best) == bigrams(citation.quote):
+        return None
+    return Citation(older, best)
+
+
+def _older_notice(work: _Work, clause: Clause, older: Clause) -> Draft:
+    since = _day(clause.head.effective_from or date.min)
+    to = _day(older.head.effective_to or date.max)
+    if older.head.effective_from is None:
+        return work.notice("older_version_open", since=since, to=to)
+    return work.notice("older_version", since=since, from_=_day(older.head.effective_from), to=to)
+
+
+def _day(day: date) -> str:
+    return day.isoformat()
+
+
+# Events ------------------------------------------------------------------------------------------
+
+
+def _release(work: _Work, verdict: Verdict) -> list[Event]:
+    """Add what the gate released to the reply; the events that show it."""
+    events: list[Event] = []
+    work.gate_s += verdict.seconds
+    if verdict.withheld is not None and verdict.finding is not None:
+        reason = f"{verdict.finding.reason}: {verdict.finding.detail}".rstrip(": ")
+        work.withheld.append(Withheld(verdict.withheld.text, reason))
+    for draft in verdict.released:
+        if any(s.text == draft.text and s.kind == draft.kind for s in work.sentences):
+            continue
+        indexes: list[int] = []
+        for citation in draft.citations:
+            if citation not in work.citations:
+                work.citations.append(citation)
+                events.append(
+                    Event(
+                        "citation",
+                        {
+                            "index": len(work.citations) - 1,
+                            "quote": citation.quote,
+                            **_clause_json(citation.clause),
+                        },
+                    )
+                )
+            indexes.append(work.citations.index(citation))
+        sentence = Sentence(draft.text, draft.kind, tuple(indexes))
+        work.sentences.append(sentence)
+        if not work.first_sentence_ms:
+            work.first_sentence_ms = work.elapsed_ms()
+        events.append(
+            Event(
+                "sentence",
+                {"index": len(work.sentences) - 1, **journal.sentence_as_json(sentence)},
+            )
+        )
+    return events
+
+
+def _clause_json(clause: Clause) -> dict[str, object]:
+    return {**journal.clause_as_json(clause), "text": clause.text}
+
+
+def _contact(work: _Work) -> Contact:
+    question = work.question
+    return Contact(*stated_contact(work.deps.lender, work.index.clauses, question.on))
+
+
+def _handoff(contact: Contact, question: Question) -> Event:
+    """The offer of a human: hotline and hours where a clause in force states them."""
+    if contact.hotline:
+        text = notice("contact", question.locale, hotline=contact.hotline, hours=contact.hours)
+    else:
+        text = notice("contact_unknown", question.locale)
+    return Event("handoff", {"text": text, "hotline": contact.hotline, "hours": contact.hours})
+
+
+def _done(reply: Reply) -> dict[str, object]:
+    return {
+        "status": reply.status,
+        "record_id": reply.record_id,
+        "conversation_id": reply.conversation_id,
+        "model": reply.model,
+        "release": reply.release,
+        "timings": journal.timings_as_json(reply),
+    }
+
+
+async def _close_unanswered(deps: Deps, record_id: str, trace_id: str) -> None:
+    """Mark a record that got no reply: the borrower left, or something broke."""
+    try:
+        await journal.fail_record(deps.engine, record_id, "unanswered")
+    except Exception as error:
+        log.error("record not closed", trace_id=trace_id, record_id=record_id, exc_info=error)

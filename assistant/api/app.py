@@ -1,0 +1,189 @@
+"""The web application: routes, pages, limits and headers around the pipelines."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage
+from limits.aio.strategies import MovingWindowRateLimiter
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.middleware.cors import CORSMiddleware
+
+from assistant import __version__, metrics
+from assistant.config import Settings
+from assistant.deps import Deps, ReleaseMismatch, open_deps
+from assistant.llm import ModelError
+from knowledge.embed import EmbeddingUnavailable
+from knowledge.store import NoRelease, VectorsMissing
+from prompts.render import notice
+
+from . import chat, openai, problems
+from .problems import problem
+
+WEB = Path(__file__).parent.parent / "web"
+MAX_BODY_BYTES = 256 * 1024
+LIMITED = ("/v1/chat", "/v1/chat/completions")
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
+    """The application. deps: used instead of opening what the settings ask for."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if deps is not None:
+            app.state.deps = deps
+            yield
+            return
+        async with open_deps(settings) as opened:
+            app.state.deps = opened
+            async with asyncio.TaskGroup() as tasks:
+                warming = tasks.create_task(_warm(opened))
+                yield
+                warming.cancel()
+
+    app = FastAPI(
+        title="Zhunxin",
+        version=__version__,
+        summary="Answers for borrowers that quote the clause they rest on.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.include_router(openai.router)
+    app.include_router(chat.router)
+    limiter = MovingWindowRateLimiter(MemoryStorage())
+    allowance = RateLimitItemPerMinute(settings.requests_per_minute)
+
+    @app.middleware("http")
+    async def limit_and_harden(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        if request.method == "POST" and request.url.path in LIMITED:
+            address = request.client.host if request.client else "unknown"
+            if not await limiter.hit(allowance, address):
+                response: Response = problem(429, notice("too_many_requests", "zh-Hans"))
+                response.headers["Retry-After"] = "10"
+                return response
+        response = await call_next(request)
+        for name, value in PAGE_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
+    origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Accept"],
+        )
+
+    @app.get("/healthz", tags=["operations"])
+    async def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/readyz", tags=["operations"], response_model=None)
+    async def readyz(request: Request) -> dict[str, str] | JSONResponse:
+        """Knowledge is loaded and questions can be taken; the model may still be starting."""
+        held: Deps = request.app.state.deps
+        try:
+            index = await held.index()
+        except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
+            return problem(503, str(error))
+        except SQLAlchemyError as error:
+            log.error("the database does not answer", exc_info=error)
+            return problem(503, "the database does not answer")
+        model = "loading" if held.model_loading else "ready"
+        return {
+            "status": "ready",
+            "release": index.release.id,
+            "model": model if held.wants_model else "extractive",
+        }
+
+    @app.get("/metrics", tags=["operations"])
+    async def prometheus() -> Response:
+        """Counters and timings in the Prometheus text format."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+    @app.get("/", include_in_schema=False)
+    async def host_page() -> FileResponse:
+        return FileResponse(WEB / "index.html")
+
+    @app.get("/widget.js", include_in_schema=False)
+    async def widget() -> FileResponse:
+        return FileResponse(WEB / "widget.js", media_type="text/javascript")
+
+    app.mount("/web", StaticFiles(directory=WEB), name="web")
+    return app
+
+
+async def _warm(deps: Deps) -> None:
+    """Load knowledge and model before the first question asks for them."""
+    try:
+        index = await deps.index()
+        embedder = await deps.embedder()
+        await asyncio.to_thread(embedder.query, index.clauses[0].title if index.clauses else "-")
+    except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
+        log.error("no knowledge to answer from", error=str(error))
+    if deps.wants_model:
+        try:
+            model = await deps.chat_model()
+            log.info("language model ready", model=model.name)
+        except ModelError as error:
+            log.error("no language model; clauses will be quoted", error=str(error))
+
+
+class LimitBody:
+    """Refuses a request whose body is larger than `max_bytes`, declared or sent."""
+
+    def __init__(self, app: Any, max_bytes: int) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        declared = dict(scope["headers"]).get(b"content-length", b"0")
+        too_large = problem(413, f"at most {self._max_bytes} bytes")
+        if not declared.isdigit() or int(declared) > self._max_bytes:
+            await too_large(scope, receive, send)
+            return
+        # Read ahead, within the bound, so that a body without a length cannot pass it either.
+        messages: list[Any] = []
+        size = 0
+        while True:
+            message = await receive()
+            messages.append(message)
+            size += len(message.get("body", b""))
+            if size > self._max_bytes:
+                await too_large(scope, receive, send)
+                return
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
+
+        async def replay() -> Any:
+            return messages.pop(0) if messages else await receive()
+
+        await self._app(scope, replay, send)

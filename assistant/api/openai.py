@@ -1,0 +1,156 @@
+"""The OpenAI-compatible door: any OpenAI client may ask, and gets citations as annotations."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from assistant import metrics
+from assistant.answer import BadQuestion, answer_question
+from assistant.models import Event, Question
+
+from .chat import ERRORS, FromDeps
+from .problems import problem
+from .schemas import CompletionRequest
+
+MODEL = "zhunxin"
+
+router = APIRouter(prefix="/v1", tags=["openai"])
+
+
+@router.get("/models")
+async def models() -> dict[str, Any]:
+    """The one model there is: the whole pipeline."""
+    return {
+        "object": "list",
+        "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "zhunxin"}],
+    }
+
+
+@router.post("/chat/completions", responses=ERRORS, response_model=None)
+async def completions(body: CompletionRequest, request: Request, deps: FromDeps) -> Response:
+    """Answer the last user turn. Other turns are untrusted and are not read."""
+    question = Question(
+        text=_last_user_text(body),
+        today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
+        channel="openai",
+    )
+    events = metrics.counted(answer_question(question, deps))
+    first = await anext(events)
+    pieces = _Pieces(str(request.base_url))
+    if body.stream:
+        return StreamingResponse(
+            _chunks(pieces, first, events),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+    texts: list[str] = []
+    annotations: list[dict[str, Any]] = []
+    async with aclosing(events):
+        async for event in _all(first, events):
+            if event.name == "error":
+                return problem(500, event.data["text"], event.data["trace_id"])
+            text, marks = pieces.of(event)
+            texts.append(text)
+            annotations += marks
+    return JSONResponse(
+        {
+            "id": pieces.id,
+            "object": "chat.completion",
+            "created": pieces.created,
+            "model": MODEL,
+            "choices": [
+                {
+                    "index": 0,
+                    "message": {
+                        "role": "assistant",
+                        "content": "".join(texts),
+                        "annotations": annotations,
+                    },
+                    "finish_reason": "stop",
+                }
+            ],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+        }
+    )
+
+
+def _last_user_text(body: CompletionRequest) -> str:
+    for message in reversed(body.messages):
+        if message.role != "user":
+            continue
+        if isinstance(message.content, list):
+            parts = (part.get("text") for part in message.content if part.get("type") == "text")
+            return "\n".join(part for part in parts if isinstance(part, str))
+        return message.content or ""
+    raise BadQuestion("empty_question")
+
+
+class _Pieces:
+    """What each event adds to an OpenAI answer: text, and annotations with their positions."""
+
+    def __init__(self, base_url: str) -> None:
+        self.id = f"chatcmpl-{uuid.uuid4().hex}"
+        self.created = int(time.time())
+        self._base_url = base_url
+        self._length = 0
+        self._citations: dict[int, dict[str, Any]] = {}
+
+    def of(self, event: Event) -> tuple[str, list[dict[str, Any]]]:
+        if event.name == "citation":
+            self._citations[event.data["index"]] = event.data
+        if event.name not in ("sentence", "handoff", "error"):
+            return "", []
+        text = ("\n" if self._length else "") + event.data["text"]
+        start, self._length = self._length + (self._length > 0), self._length + len(text)
+        return text, [
+            {
+                "type": "url_citation",
+                "url_citation": {
+                    "url": f"{self._base_url}v1/clauses/{cited['clause_id']}",
+                    "title": f"{cited['document']} {cited['locator']}",
+                    "start_index": start,
+                    "end_index": self._length,
+                    "quote": cited["quote"],
+                },
+            }
+            for cited in (self._citations[i] for i in event.data.get("citations", ()))
+        ]
+
+
+async def _chunks(
+    pieces: _Pieces, first: Event, events: AsyncGenerator[Event, None]
+) -> AsyncIterator[str]:
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
+        body = {
+            "id": pieces.id,
+            "object": "chat.completion.chunk",
+            "created": pieces.created,
+            "model": MODEL,
+            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+        }
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+    yield chunk({"role": "assistant", "content": ""})
+    async with aclosing(events):
+        async for event in _all(first, events):
+            text, marks = pieces.of(event)
+            if text:
+                yield chunk({"content": text, **({"annotations": marks} if marks else {})})
+    yield chunk({}, "stop")
+    yield "data: [DONE]\n\n"
+
+
+async def _all(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in events:
+        yield event

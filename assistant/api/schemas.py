@@ -1,0 +1,107 @@
+"""What clients send, and what they get where it is one JSON document."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+LocaleName = Literal["zh-Hans", "zh-Hant", "en"]
+
+
+class ChatRequest(BaseModel):
+    """One message of a borrower."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str = Field(description="The question, at most 2000 characters.")
+    conversation_id: str = Field(
+        default="", max_length=64, description="From an earlier `done`; empty starts anew."
+    )
+    locale: LocaleName = "zh-Hans"
+    contract_date: date | None = Field(
+        default=None, description="When the contract in question was signed, if known."
+    )
+    as_of: date | None = Field(default=None, description="Answer as of this day.")
+
+
+class CitationBody(BaseModel):
+    clause_id: str
+    document: str
+    source: str
+    version: str
+    locator: str
+    title: str
+    kind: str
+    effective_from: date | None
+    effective_to: date | None
+    digest: bool
+    quote: str
+
+
+class SentenceBody(BaseModel):
+    text: str
+    kind: Literal["model", "quote", "tool", "approved", "notice"]
+    citations: list[int]
+
+
+class ContactBody(BaseModel):
+    hotline: str
+    hours: str
+
+
+class ReplyBody(BaseModel):
+    """A whole reply; `withheld` names reasons only."""
+
+    status: Literal["answered", "not_covered", "clarify", "handoff", "refused"]
+    answer: str
+    sentences: list[SentenceBody]
+    citations: list[CitationBody]
+    calculations: list[dict[str, Any]]
+    withheld: list[dict[str, str]]
+    contact: ContactBody | None
+    model: str
+    release: str
+    record_id: str
+    conversation_id: str
+    timings: dict[str, float]
+
+
+class ClauseBody(BaseModel):
+    clause_id: str
+    document: str
+    source: str
+    version: str
+    locator: str
+    title: str
+    kind: str
+    effective_from: date | None
+    effective_to: date | None
+    digest: bool
+    text: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details; `detail` may be shown to a person."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    trace_id: str
+
+
+class CompletionMessage(BaseModel):
+    """A turn of an OpenAI client: only the last `user` turn is read, as a question."""
+
+    role: str = Field(max_length=32)
+    content: str | list[dict[str, Any]] | None = None
+
+
+class CompletionRequest(BaseModel):
+    """The part of OpenAI's request that is used; other fields are ignored."""
+
+    model: str = "zhunxin"
+    messages: Annotated[list[CompletionMessage], Field(min_length=1, max_length=500)]
+    stream: bool = False

@@ -1,0 +1,118 @@
+"""Settings: the only reader of the environment."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+PREFIX = "ZHUNXIN_"
+FILE = "zhunxin.toml"
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it and what it may be."""
+
+
+class Settings(BaseModel):
+    """Every setting; `ZHUNXIN_<NAME>` in the environment, `<name>` in zhunxin.toml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    home: Path = Field(
+        default=Path(".zhunxin"), description="Where state lives: database, vectors, locks."
+    )
+    cache: Path = Field(
+        default=Path("~/.cache/zhunxin"), description="Where the local model is assembled."
+    )
+    llm: str = Field(
+        default="",
+        description="`local`, `extractive`, `openai:<model>`, or a comma list as a fallback "
+        "chain. Empty: `local` where that extra is installed, else `extractive`.",
+    )
+    llm_base_url: str = Field(
+        default="", description="Address of an OpenAI-compatible endpoint, ending in /v1."
+    )
+    llm_api_key: SecretStr = Field(default=SecretStr(""), description="Its key.")
+    llm_way: Literal["auto", "select", "draft"] = Field(
+        default="auto",
+        description="How an endpoint's model answers: `select` picks sentences, `draft` writes "
+        "them. `auto` is `draft`; the local model always selects.",
+    )
+    llm_timeout_s: float = Field(
+        default=60, gt=0, le=600, description="Longest wait for one model answer."
+    )
+    llm_retries: int = Field(
+        default=2, ge=0, le=8, description="Further tries on time-outs, 429 and 5xx."
+    )
+    local_model: Path | None = Field(
+        default=None, description="Another GGUF file to run as the local model."
+    )
+    embeddings: str = Field(default="local", description="`local` or `openai:<model>`.")
+    embeddings_base_url: str = Field(
+        default="", description="Address of an OpenAI-compatible embeddings endpoint."
+    )
+    embeddings_api_key: SecretStr = Field(default=SecretStr(""), description="Its key.")
+    database_url: str = Field(
+        default="", description="SQLAlchemy async address; empty: SQLite in the home folder."
+    )
+    chroma_url: str = Field(
+        default="", description="Address of a Chroma server; empty: embedded in the home folder."
+    )
+    lender: Path | None = Field(
+        default=None,
+        description="TOML file with the lender's name, contact and product names; empty: "
+        "that of the sample lender.",
+    )
+    threads: int = Field(
+        default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."
+    )
+    allowed_origins: str = Field(
+        default="",
+        description="Comma list of web origins whose pages may embed the widget; empty: "
+        "the same origin only.",
+    )
+    requests_per_minute: int = Field(
+        default=60, ge=1, description="Chat messages a minute from one address."
+    )
+
+    @property
+    def threads_used(self) -> int:
+        return self.threads or max(1, min(8, os.cpu_count() or 1))
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:
+    """Settings from zhunxin.toml, overridden by the environment. Raises ConfigError.
+
+    environ: os.environ where it is not given.
+    """
+    variables = os.environ if environ is None else environ
+    path = Path(FILE) if file is None else file
+    values: dict[str, object] = {}
+    if path.is_file():
+        try:
+            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    for name in Settings.model_fields:
+        value = variables.get(PREFIX + name.upper())
+        if value is not None and value.strip():
+            values[name] = value.strip()
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
+        )
+        raise ConfigError(problems) from None
+    return settings.model_copy(
+        update={"home": settings.home.expanduser(), "cache": settings.cache.expanduser()}
+    )

@@ -1,0 +1,141 @@
+"""The database: tables of the assistant, engines, and migrations to the newest schema."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Table,
+    Text,
+    event,
+    text,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+metadata = MetaData()
+
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("locale", String(8), nullable=False),
+)
+records = Table(
+    "records",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("conversation_id", String(32), ForeignKey("conversations.id"), nullable=False),
+    Column("trace_id", String(32), nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("answered_at", DateTime(timezone=True)),
+    Column("question", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reply", JSON),
+    Column("raw_output", JSON),
+    Column("evidence", JSON),
+    Column("timings", JSON),
+    Column("release", String(32)),
+    Column("prompt_version", String(64)),
+    Column("model", Text),
+    Column("code_version", String(64), nullable=False),
+    Index("ix_records_conversation", "conversation_id", "asked_at"),
+)
+templates = Table(
+    "templates",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("text", Text, nullable=False),
+)
+
+HEAD = "0001"
+"""The newest migration; a test holds it to the migrations folder."""
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be opened; the message says what to check, never the password."""
+
+
+def open_engine(url: str) -> AsyncEngine:
+    """An engine for a SQLite or PostgreSQL address. Raises DatabaseUnavailable."""
+    try:
+        parsed = make_url(url)
+        if parsed.drivername.startswith("postgresql") and "+" not in parsed.drivername:
+            parsed = parsed.set(drivername="postgresql+asyncpg")
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_async_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except Exception as error:
+        raise DatabaseUnavailable(
+            f"ZHUNXIN_DATABASE_URL cannot be used ({type(error).__name__}): expected "
+            "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
+    return engine
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Bring the schema to the newest version; nothing but a look-up where it is. Raises
+    DatabaseUnavailable."""
+    try:
+        if await _schema_version(engine) == HEAD:
+            return
+        await asyncio.to_thread(_upgrade, engine.url.render_as_string(hide_password=False))
+    except (DatabaseError, OSError) as error:
+        raise DatabaseUnavailable(
+            f"the database {engine.url.render_as_string()} cannot be opened "
+            f"({type(error).__name__}): check that it is reachable, writable and not another "
+            "program's file"
+        ) from error
+
+
+async def _schema_version(engine: AsyncEngine) -> str | None:
+    async with engine.connect() as connection:
+        try:
+            version = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except (OperationalError, ProgrammingError):
+            return None
+    return None if version is None else str(version)
+
+
+def _upgrade(url: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from filelock import FileLock
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["url"] = url
+    database = make_url(url).database
+    if make_url(url).get_backend_name() == "sqlite" and database:
+        with FileLock(f"{database}.migrating"):
+            command.upgrade(config, "head")
+    else:
+        command.upgrade(config, "head")
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "busy_timeout=10000",
+        "foreign_keys=ON",
+        "synchronous=NORMAL",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

@@ -1,0 +1,197 @@
+"""Deps: the one place where objects are built."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from knowledge.embed import Embedder, open_embedder
+from knowledge.lender import Lender, load_lender
+from knowledge.retrieve import Index, open_index
+from knowledge.store import VectorStore, active_release
+
+from .config import ConfigError, Settings
+from .db import migrate, open_engine
+from .llm import ChatModel, Fallback, ModelUnavailable, open_chat_model
+from .local_model import LocalModelError, available, start_local_model
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+RELEASE_CHECK_S = 1.0
+"""How old the knowledge of which release is live may be."""
+
+log = structlog.get_logger()
+
+
+class ReleaseMismatch(Exception):
+    """The live release was embedded by another model than the one now set."""
+
+
+@dataclass(slots=True)
+class Deps:
+    """What the pipelines work with. Heavy parts are opened when first asked for, once."""
+
+    settings: Settings
+    engine: AsyncEngine
+    vector_store: VectorStore
+    lender: Lender
+    model_specs: tuple[str, ...]
+    """Models of the fallback chain in order; empty where clauses are only quoted."""
+    _embedder: Embedder | None = None
+    _index: Index | None = None
+    _index_checked: float = 0.0
+    _model: ChatModel | None = None
+    _local: Any = None
+    _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def wants_model(self) -> bool:
+        return bool(self.model_specs) or self._model is not None
+
+    @property
+    def model_loading(self) -> bool:
+        """Whether a question asked now waits for a model to start."""
+        return self.wants_model and self._model is None
+
+    async def embedder(self) -> Embedder:
+        """Raises EmbeddingUnavailable."""
+        if self._embedder is None:
+            settings = self.settings
+            self._embedder = await asyncio.to_thread(
+                open_embedder,
+                settings.embeddings,
+                base_url=settings.embeddings_base_url,
+                api_key=settings.embeddings_api_key.get_secret_value(),
+                threads=settings.threads_used,
+            )
+        return self._embedder
+
+    async def index(self) -> Index:
+        """The live release, opened again after another one was activated.
+
+        Raises NoRelease, VectorsMissing, ReleaseMismatch.
+        """
+        if self._index and time.monotonic() - self._index_checked < RELEASE_CHECK_S:
+            return self._index
+        async with self._index_lock:
+            live = await active_release(self.engine)
+            if self._index is None or live is None or live.id != self._index.release.id:
+                # The replaced index is not closed: questions under way may still search it.
+                self._index = await self._open_index()
+            self._index_checked = time.monotonic()
+            return self._index
+
+    async def _open_index(self) -> Index:
+        index = await open_index(self.engine, self.vector_store)
+        embedder = await self.embedder()
+        if index.release.embeddings != embedder.name:
+            index.close()
+            raise ReleaseMismatch(
+                f"the live release was embedded with {index.release.embeddings!r}, but "
+                f"ZHUNXIN_EMBEDDINGS now names {embedder.name!r}: set it back, or run "
+                "`zhunxin ingest` again on the same documents"
+            )
+        return index
+
+    async def chat_model(self) -> ChatModel:
+        """The model or chain of the settings. Raises ModelUnavailable."""
+        async with self._model_lock:
+            if self._model is None:
+                self._model = await self._open_model()
+            return self._model
+
+    def use_model(self, model: ChatModel) -> None:
+        """Answer with this model from now on: a scripted one, in tests and evaluations."""
+        self._model = model
+
+    async def _open_model(self) -> ChatModel:
+        models: list[ChatModel] = []
+        for spec in self.model_specs:
+            try:
+                models.append(await self._open_one(spec))
+            except LocalModelError as error:
+                log.error("the local model did not start", error=str(error))
+        if not models:
+            raise ModelUnavailable("no language model could be started")
+        return models[0] if len(models) == 1 else Fallback(models)
+
+    async def _open_one(self, spec: str) -> ChatModel:
+        settings = self.settings
+        if spec != "local":
+            return open_chat_model(
+                spec,
+                base_url=settings.llm_base_url or None,
+                api_key=settings.llm_api_key.get_secret_value() or "none",
+                timeout_s=settings.llm_timeout_s,
+                retries=settings.llm_retries,
+                way=None if settings.llm_way == "auto" else settings.llm_way,
+            )
+        if self._local is None:
+            self._local = await asyncio.to_thread(
+                start_local_model,
+                settings.cache,
+                model_file=settings.local_model,
+                max_threads=settings.threads or None,
+            )
+        return open_chat_model(
+            f"local:{self._local.model_name}",
+            base_url=self._local.base_url,
+            api_key=self._local.api_key,
+            timeout_s=settings.llm_timeout_s,
+            retries=0,
+        )
+
+    async def close(self) -> None:
+        if self._model is not None:
+            await self._model.close()
+        if self._local is not None:
+            await asyncio.to_thread(self._local.close)
+        if self._index is not None:
+            self._index.close()
+        await self.engine.dispose()
+
+
+@asynccontextmanager
+async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
+    """Everything the settings ask for, the database at its newest schema.
+
+    Raises ConfigError, db.DatabaseUnavailable, knowledge.lender.LenderFileError.
+    """
+    specs = model_specs(settings)
+    lender = load_lender(settings.lender)
+    settings.home.mkdir(parents=True, exist_ok=True)
+    engine = open_engine(settings.database)
+    deps = Deps(
+        settings=settings,
+        engine=engine,
+        vector_store=VectorStore(settings.home / "vectors", settings.chroma_url),
+        lender=lender,
+        model_specs=specs,
+    )
+    try:
+        await migrate(engine)
+        yield deps
+    finally:
+        await deps.close()
+
+
+def model_specs(settings: Settings) -> tuple[str, ...]:
+    """The chain that ZHUNXIN_LLM names, without `extractive`. Raises ConfigError."""
+    if not settings.llm:
+        return ("local",) if available() else ()
+    specs: Sequence[str] = [spec.strip() for spec in settings.llm.split(",") if spec.strip()]
+    for spec in specs:
+        vendor, _, model = spec.partition(":")
+        if spec not in ("local", "extractive") and not (vendor == "openai" and model):
+            raise ConfigError(
+                f"ZHUNXIN_LLM: {spec!r} is not `local`, `extractive` or `openai:<model>`"
+            )
+    return tuple(spec for spec in specs if spec != "extractive")

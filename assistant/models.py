@@ -1,0 +1,132 @@
+"""What the pipelines pass on: questions, sentences, citations, events and replies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal, get_args
+
+from knowledge.documents import Clause
+
+Locale = Literal["zh-Hans", "zh-Hant", "en"]
+LOCALES: tuple[Locale, ...] = get_args(Locale)
+
+Channel = Literal["cli", "chat", "openai", "eval"]
+
+Status = Literal["answered", "not_covered", "clarify", "handoff", "refused"]
+
+SentenceKind = Literal["model", "quote", "tool", "approved", "notice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One message of a borrower, as it came in."""
+
+    text: str
+    today: date
+    """The calendar day in Asia/Shanghai on which it is asked."""
+    locale: Locale = "zh-Hans"
+    as_of: date | None = None
+    """Answer as of this day instead of today."""
+    contract_date: date | None = None
+    """When the borrower's contract was signed, where a verified source says so."""
+    conversation_id: str = ""
+    """Empty starts a new conversation."""
+    channel: Channel = "chat"
+
+    @property
+    def on(self) -> date:
+        return self.as_of or self.today
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A place in a clause on which a sentence rests."""
+
+    clause: Clause
+    quote: str
+    """Verbatim part of the clause's text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One released sentence."""
+
+    text: str
+    kind: SentenceKind
+    citations: tuple[int, ...] = ()
+    """Indexes into the reply's citations."""
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A sentence the gate did not release."""
+
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How a borrower reaches a person; empty where the knowledge does not say."""
+
+    hotline: str = ""
+    hours: str = ""
+
+
+EventName = Literal[
+    "status",
+    "evidence",
+    "citation",
+    "sentence",
+    "calculation",
+    "notice",
+    "handoff",
+    "done",
+    "error",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One step of a reply as it is made; `data` is JSON-ready."""
+
+    name: EventName
+    data: dict[str, Any]
+    reply: Reply | None = None
+    """The finished reply, with `done` only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds since the question came in, except `gate_ms`, which is time spent."""
+
+    retrieve_ms: float = 0.0
+    first_sentence_ms: float = 0.0
+    gate_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A finished reply."""
+
+    status: Status
+    sentences: tuple[Sentence, ...]
+    citations: tuple[Citation, ...] = ()
+    withheld: tuple[Withheld, ...] = ()
+    contact: Contact | None = None
+    model: str = ""
+    """Names the model that answered, `extractive` where none did, empty where none was asked."""
+    release: str = ""
+    prompt_version: str = ""
+    raw_output: tuple[str, ...] = ()
+    """Everything the model wrote, in order, with personal data still masked."""
+    evidence_ids: tuple[str, ...] = ()
+    record_id: str = ""
+    conversation_id: str = ""
+    timings: Timings = field(default_factory=Timings)
+
+    @property
+    def answer(self) -> str:
+        return "\n".join(sentence.text for sentence in self.sentences)

@@ -1,0 +1,441 @@
+/* <zhunxin-chat>: the launcher, the panel and the conversation in it. */
+
+import { ClauseSheet } from "./widget-clause.js";
+import { build, icon } from "./widget-dom.js";
+import { Problem, readAnswer } from "./widget-stream.js";
+import { LOCALES, chooseLocale, loadStrings, say } from "./widget-strings.js";
+import { Turn, phoneLink } from "./widget-turn.js";
+
+const MAX_CHARACTERS = 2000;
+const COUNT_FROM = 1800;
+/** Where the panel covers the page and is modal; the same condition stands in widget.css. */
+const COVERING = "(max-width: 560px), (max-height: 480px)";
+
+async function loadSheet(name) {
+  const response = await fetch(new URL(`./${name}`, import.meta.url));
+  if (!response.ok) throw new Error(`${name}: status ${response.status}`);
+  return new CSSStyleSheet().replace(await response.text());
+}
+
+/** The conversation id outlives a reload of the page, but not the tab. */
+class ConversationId {
+  #key;
+  #value = null;
+
+  constructor(endpoint) {
+    this.#key = `zhunxin:conversation:${endpoint}`;
+    try {
+      this.#value = sessionStorage.getItem(this.#key);
+    } catch {
+      // Storage may be forbidden to an embedded page; the id then lives as long as the element.
+    }
+  }
+
+  get value() {
+    return this.#value;
+  }
+
+  set value(id) {
+    this.#value = id;
+    try {
+      if (id) sessionStorage.setItem(this.#key, id);
+      else sessionStorage.removeItem(this.#key);
+    } catch {
+      // As above.
+    }
+  }
+}
+
+export class ZhunxinChat extends HTMLElement {
+  static observedAttributes = ["locale", "open", "token"];
+
+  #life = null;
+  #ready = null;
+  #strings = null;
+  #locale = LOCALES[0];
+  #conversation = null;
+  #asking = null;
+  #human = null;
+  #covering = matchMedia(COVERING);
+  #parts = null;
+
+  get open() {
+    return this.hasAttribute("open");
+  }
+
+  set open(value) {
+    this.toggleAttribute("open", Boolean(value));
+  }
+
+  get endpoint() {
+    return this.getAttribute("endpoint") || new URL("../v1/chat", import.meta.url).href;
+  }
+
+  /** Opens the panel and asks, as if the person had typed it. */
+  async ask(text) {
+    this.open = true;
+    await this.#ready;
+    if (this.#parts) await this.#ask(text);
+  }
+
+  connectedCallback() {
+    this.#life = new AbortController();
+    if (!this.shadowRoot) this.attachShadow({ mode: "open" });
+    this.shadowRoot.replaceChildren(build("slot"));
+    this.#ready = this.#start(this.#life.signal);
+  }
+
+  disconnectedCallback() {
+    this.#life.abort();
+    this.#asking?.abort("gone");
+    this.#parts = null;
+    this.shadowRoot.replaceChildren();
+  }
+
+  attributeChangedCallback(name, before, after) {
+    if (!this.#parts || before === after) return;
+    if (name === "open") this.#showOrHide();
+    if (name === "locale") this.#speak(after);
+    // Signed out: what the last person read must not stay on the screen.
+    if (name === "token" && after === null) this.#forget();
+  }
+
+  async #start(signal) {
+    const locale = chooseLocale([
+      this.getAttribute("locale"),
+      document.documentElement.lang,
+      ...navigator.languages,
+    ]);
+    try {
+      const [strings, ...sheets] = await Promise.all([
+        loadStrings(locale),
+        loadSheet("tokens.css"),
+        loadSheet("widget.css"),
+      ]);
+      if (signal.aborted) return;
+      this.shadowRoot.adoptedStyleSheets = sheets;
+      this.#strings = strings;
+      this.#locale = locale;
+    } catch {
+      // The element's own children stay visible; a connection that comes back is worth a try.
+      const again = () => (this.#ready = this.#start(signal));
+      addEventListener("online", again, { once: true, signal });
+      return;
+    }
+    this.#conversation = new ConversationId(this.endpoint);
+    this.#draw(signal);
+    this.#showOrHide();
+  }
+
+  #draw(signal) {
+    const on = (node, type, act) => node.addEventListener(type, act, { signal });
+    const button = (name, key, act) => {
+      const node = build("button", { type: "button", class: "icon", "data-label": key });
+      node.append(icon(name));
+      on(node, "click", act);
+      return node;
+    };
+
+    const launcher = build(
+      "button",
+      { type: "button", class: "launcher", "aria-haspopup": "dialog" },
+      icon("chat"),
+      build("span", { "data-say": "launcher" }),
+    );
+    on(launcher, "click", () => {
+      this.open = true;
+      // A finger's keyboard would hide half of what has just been opened.
+      (this.#covering.matches ? this.#parts.title : this.#parts.field).focus();
+    });
+
+    const languages = build("select", { class: "languages", "data-label": "language" });
+    for (const locale of LOCALES) {
+      const option = build("option", { value: locale, lang: locale }, this.#strings[locale]);
+      option.selected = locale === this.#locale;
+      languages.append(option);
+    }
+    on(languages, "change", () => this.#speak(languages.value));
+
+    const title = build("h2", { id: "title", tabindex: "-1", "data-say": "title" });
+    const header = build(
+      "header",
+      {},
+      build("div", { class: "names" }, title, build("p", { class: "small", "data-say": "label" })),
+      languages,
+      button("fresh", "fresh", () => {
+        this.#forget();
+        this.#parts.field.focus();
+      }),
+      button("close", "close", () => (this.open = false)),
+    );
+
+    const human = build("div", { class: "human" });
+    const offline = build("p", { class: "offline", role: "status" });
+    const log = build("div", { class: "log", role: "log", tabindex: "0", "data-label": "log" });
+    const announcer = build("p", { class: "unseen", role: "status" });
+
+    const field = build("textarea", {
+      id: "field",
+      rows: "1",
+      enterkeyhint: "send",
+      "data-hint": "field.hint",
+      "data-label": "field",
+      "aria-describedby": "too-long",
+    });
+    on(field, "input", () => this.#count());
+    on(field, "keydown", (event) => {
+      // While an input method composes, Enter picks a word; 229 is how older ones say so.
+      if (event.key !== "Enter" || event.shiftKey) return;
+      if (event.isComposing || event.keyCode === 229) return;
+      event.preventDefault();
+      composer.requestSubmit();
+    });
+    const count = build("p", { class: "count small", "aria-hidden": "true" });
+    const tooLong = build("p", { id: "too-long", class: "too-long", role: "alert" });
+    const send = build("button", { class: "send", "data-label": "send" }, icon("send"));
+    const stop = button("stop", "stop", () => this.#asking?.abort("stopped"));
+    stop.classList.add("send");
+    stop.hidden = true;
+    const composer = build("form", { class: "composer" }, field, send, stop, count, tooLong);
+    on(composer, "submit", (event) => {
+      event.preventDefault();
+      this.#submit();
+    });
+
+    const clause = new ClauseSheet();
+    const panel = build(
+      "dialog",
+      { class: "panel", "aria-labelledby": "title" },
+      header,
+      human,
+      offline,
+      log,
+      announcer,
+      composer,
+      clause.node,
+    );
+    on(panel, "keydown", (event) => {
+      const ours = event.key === "Escape" && !event.isComposing && !event.defaultPrevented;
+      if (ours && !clause.open) this.open = false;
+    });
+    // A modal panel is also closed by the browser itself, without a key.
+    on(panel, "close", () => {
+      if (!panel.open) this.open = false;
+    });
+    on(this.#covering, "change", () => {
+      if (!panel.open) return;
+      clause.close();
+      panel.close();
+      this.#showOrHide();
+    });
+    for (const type of ["online", "offline"]) {
+      addEventListener(type, () => this.#showConnection(), { signal });
+    }
+
+    this.#parts = {
+      ...{ launcher, languages, title, human, offline, log, announcer },
+      ...{ field, count, tooLong, send, stop, clause, panel },
+    };
+    this.shadowRoot.replaceChildren(launcher, panel);
+    this.#welcome();
+    this.#wordAll();
+  }
+
+  #wordAll() {
+    const { panel, launcher } = this.#parts;
+    panel.lang = this.#locale;
+    launcher.lang = this.#locale;
+    say(panel, this.#strings);
+    say(launcher, this.#strings);
+    this.#drawHuman();
+    this.#showConnection();
+    this.#count();
+  }
+
+  async #speak(wanted) {
+    const locale = chooseLocale([wanted]);
+    if (locale === this.#locale) return;
+    const { signal } = this.#life;
+    try {
+      const strings = await loadStrings(locale);
+      if (signal.aborted) return;
+      this.#strings = strings;
+      this.#locale = locale;
+      this.#wordAll();
+    } catch {
+      this.#announce("language.failed");
+    }
+    this.#parts.languages.value = this.#locale;
+  }
+
+  #showOrHide() {
+    const { panel, launcher, clause } = this.#parts;
+    launcher.hidden = this.open;
+    if (this.open && !panel.open) {
+      if (this.#covering.matches) panel.showModal();
+      // show() would take the focus from the page, which may just have been loaded.
+      else panel.open = true;
+    } else if (!this.open && panel.open) {
+      const inside = this.shadowRoot.activeElement !== null;
+      if (clause.open) clause.close();
+      panel.close();
+      if (inside) launcher.focus();
+    }
+  }
+
+  #showConnection() {
+    const { offline } = this.#parts;
+    offline.textContent = navigator.onLine ? "" : this.#strings.offline;
+  }
+
+  #drawHuman() {
+    const { human } = this.#parts;
+    const hotline = this.#human?.hotline || this.#strings.hotline;
+    const hours = this.#human?.hours || this.#strings["hotline.hours"];
+    const words = build("span", { "data-say": "human", "data-hotline": hotline });
+    human.replaceChildren(
+      phoneLink(hotline, icon("phone"), words),
+      build("span", { class: "small" }, hours),
+    );
+    say(human, this.#strings);
+  }
+
+  #welcome() {
+    const { log } = this.#parts;
+    const suggestions = build("ul", { class: "suggestions", "data-label": "suggestions" });
+    for (const number of [1, 2, 3, 4]) {
+      const key = `suggestion.${number}`;
+      const button = build("button", { type: "button", "data-say": key });
+      button.addEventListener("click", () => this.#ask(this.#strings[key]));
+      suggestions.append(build("li", {}, button));
+    }
+    log.replaceChildren(
+      build(
+        "div",
+        { class: "welcome" },
+        build("p", { class: "lead", "data-say": "welcome" }),
+        build("p", { "data-say": "welcome.how" }),
+        suggestions,
+        build("p", { class: "small", "data-say": "welcome.privacy" }),
+      ),
+    );
+    say(log, this.#strings);
+  }
+
+  /** Leaves nothing of the conversation, here or in the tab's storage. */
+  #forget() {
+    this.#asking?.abort("gone");
+    this.#conversation.value = null;
+    this.#welcome();
+    this.#announce("fresh.done");
+  }
+
+  #announce(key) {
+    const { announcer } = this.#parts;
+    announcer.dataset.say = key;
+    say(announcer, this.#strings);
+  }
+
+  #count() {
+    const { field, count, tooLong } = this.#parts;
+    const length = [...field.value].length;
+    const over = length > MAX_CHARACTERS;
+    count.textContent = length >= COUNT_FROM ? `${length} / ${MAX_CHARACTERS}` : "";
+    count.classList.toggle("over", over);
+    field.toggleAttribute("aria-invalid", over);
+    // Set once when the limit is crossed, so that it is read out once.
+    const message = over ? this.#strings["field.long"] : "";
+    if (tooLong.textContent !== message) tooLong.textContent = message;
+    return over;
+  }
+
+  #submit() {
+    const { field } = this.#parts;
+    const question = field.value.trim();
+    if (!question || this.#asking || this.#count()) return;
+    field.value = "";
+    this.#count();
+    this.#ask(question);
+  }
+
+  /** Keeps the newest words in sight, but never pushes their question out at the top. */
+  #follow(turn) {
+    const { log } = this.#parts;
+    const top = turn.node.offsetTop - log.offsetTop;
+    log.scrollTop = Math.min(log.scrollHeight - log.clientHeight, top);
+  }
+
+  async #ask(question) {
+    if (this.#asking) return;
+    const parts = this.#parts;
+    const turn = new Turn(question, this.#locale, {
+      say: (node) => say(node, this.#strings),
+      openClause: (clause, chip) => parts.clause.show(clause, chip, this.#strings, this.#locale),
+      setHuman: (handoff) => {
+        this.#human = handoff;
+        this.#drawHuman();
+      },
+      retry: (again) => {
+        if (this.#asking) return false;
+        this.#ask(again);
+        return true;
+      },
+    });
+    parts.log.querySelector(".welcome")?.remove();
+    parts.log.append(turn.node);
+    this.#announce("stage.retrieving");
+    this.#setBusy(true);
+    await this.#receive(turn, question);
+    if (!this.#parts) return;
+    this.#setBusy(false);
+    if (turn.node.isConnected) this.#announce("turn.ended");
+  }
+
+  /** Swaps the send button for the stop button and keeps the focus with them. */
+  #setBusy(busy) {
+    const { send, stop, field } = this.#parts;
+    const focused = this.shadowRoot.activeElement;
+    send.hidden = busy;
+    stop.hidden = !busy;
+    // The control that asked may be gone: a suggestion, the send button. Where typing needs no
+    // keyboard on the screen, the field is the better place to wait for the end.
+    if (busy && (!focused || focused === send)) stop.focus();
+    if (!busy && focused === stop) (this.#covering.matches ? send : field).focus();
+  }
+
+  /** Draws one answer to its end, whatever that is. */
+  async #receive(turn, question) {
+    const controller = new AbortController();
+    this.#asking = controller;
+    const body = { message: question, locale: this.#locale };
+    if (this.#conversation.value) body.conversation_id = this.#conversation.value;
+    try {
+      const token = this.getAttribute("token");
+      for await (const event of readAnswer(this.endpoint, token, body, controller)) {
+        if (event.name === "done") this.#conversation.value = event.data.conversation_id;
+        turn.receive(event);
+        this.#follow(turn);
+      }
+      if (!turn.ended) turn.fail({ key: "broken" });
+    } catch (fault) {
+      if (controller.signal.reason === "gone" || turn.ended) return;
+      if (controller.signal.reason === "stopped") {
+        turn.stop();
+      } else if (fault instanceof Problem) {
+        if (fault.status === 404 && body.conversation_id) {
+          this.#conversation.value = null;
+          turn.addOwnNotice("conversation.new");
+          await this.#receive(turn, question);
+          return;
+        }
+        const { status, traceId } = fault;
+        turn.fail({ text: fault.detail, key: "failed", status, traceId });
+      } else {
+        turn.fail({ key: navigator.onLine ? "broken" : "offline" });
+      }
+      this.#follow(turn);
+    } finally {
+      if (this.#asking === controller) this.#asking = null;
+    }
+  }
+}

@@ -1,0 +1,11 @@
+/* Defines <zhunxin-chat>.
+
+   Attributes: token (the borrower's, signed by the host app), locale, endpoint, theme
+   (light | dark), open. Method: ask(text). Children are shown until the widget is ready, and
+   stay if it cannot load: put the hotline there. */
+
+import { ZhunxinChat } from "./web/widget-chat.js";
+
+if (!customElements.get("zhunxin-chat")) {
+  customElements.define("zhunxin-chat", ZhunxinChat);
+}

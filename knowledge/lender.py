@@ -1,0 +1,84 @@
+"""Whose assistant this is: name, contact and products, told only where a clause says so."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from .documents import Clause
+from .text import fold
+
+SAMPLE = Path(__file__).parent / "lender.toml"
+
+
+class LenderFileError(Exception):
+    """The lender file is wrong; the message names file and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lender:
+    name: str
+    short_name: str
+    hotline: str
+    hours: str
+    contact_source: str
+    """Source name of the document that states hotline and hours."""
+    products: Mapping[str, tuple[str, ...]]
+    """Product key -> how borrowers name it, folded."""
+
+
+def load_lender(path: Path | None = None) -> Lender:
+    """Read a lender file, that of the sample lender by default. Raises LenderFileError."""
+    file = path or SAMPLE
+    try:
+        raw = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LenderFileError(f"{file}: cannot be read ({error})") from error
+    contact = raw.get("contact", {})
+    products = raw.get("products", {})
+    if not isinstance(contact, dict) or not isinstance(products, dict):
+        raise LenderFileError(f"{file}: [contact] and [products] must be tables")
+    wanted = {
+        "name": raw,
+        "short_name": raw,
+        "hotline": contact,
+        "hours": contact,
+        "source": contact,
+    }
+    for field, table in wanted.items():
+        if not isinstance(table.get(field), str):
+            raise LenderFileError(f"{file}: {field!r} must be a string")
+    for key, names in products.items():
+        if not isinstance(names, list) or not all(isinstance(n, str) and n for n in names):
+            raise LenderFileError(f"{file}: products.{key} must be a list of names")
+    return Lender(
+        name=raw["name"],
+        short_name=raw["short_name"],
+        hotline=contact["hotline"],
+        hours=contact["hours"],
+        contact_source=contact["source"],
+        products={key: tuple(fold(name) for name in names) for key, names in products.items()},
+    )
+
+
+def stated_contact(lender: Lender, clauses: Iterable[Clause], on: date) -> tuple[str, str]:
+    """(hotline, hours) where one clause in force says both, else two empty strings."""
+    for clause in clauses:
+        if (
+            clause.source == lender.contact_source
+            and clause.in_force(on)
+            and lender.hotline in clause.text
+            and lender.hours in clause.text
+        ):
+            return lender.hotline, lender.hours
+    return "", ""
+
+
+def named_product(lender: Lender, text: str) -> str:
+    """Key of the one product that `text` names; empty where it names none or several."""
+    folded = fold(text)
+    named = {key for key, names in lender.products.items() if any(name in folded for name in names)}
+    return named.pop() if len(named) == 1 else ""

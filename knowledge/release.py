@@ -1,0 +1,352 @@
+"""Builds knowledge releases: read, chunk, embed what is new, write beside the live one, switch."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from . import store
+from .chunk import chunk
+from .documents import Clause, Document, Head
+from .embed import Embedder, Vectors
+from .readers import MANIFEST, READERS, Unreadable, read, read_manifest
+from .retrieve import in_release_order
+
+PARSER = "1"
+"""Raised when readers or chunker give other clauses for the same bytes: all is read again."""
+
+KEPT_RELEASES = 5
+"""How many releases keep their vectors on disk; older ones are rebuilt from SQL when activated."""
+
+EMBED_BATCH = 32
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage (`read`, `embed`, `write`), how many are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an ingestion did; counts are documents except `clauses`."""
+
+    release: str
+    documents: int
+    clauses: int
+    added: int
+    changed: int
+    removed: int
+    unchanged: int
+    skipped: tuple[Skipped, ...]
+    warnings: tuple[Skipped, ...]
+    """Things noticed and mended, by document."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: Path
+    source: str
+    head: Head
+
+
+class NothingReadable(Exception):
+    """No document could be read; carries what was skipped and why."""
+
+    def __init__(self, skipped: Sequence[Skipped]) -> None:
+        super().__init__("nothing could be read")
+        self.skipped = tuple(skipped)
+
+
+async def build(
+    engine: AsyncEngine,
+    vector_store: store.VectorStore,
+    embedder: Embedder,
+    paths: Sequence[Path],
+    *,
+    lock_file: Path,
+    defaults: Head | None = None,
+    replace_all: bool = False,
+    jsonl: Path | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Report:
+    """Ingest files and folders into a new live release; the old one serves until the switch.
+
+    defaults: taken where neither a document's own head nor a manifest says otherwise.
+    Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
+    Raises NothingReadable, FileNotFoundError; the live release is then as it was.
+    """
+    started = time.perf_counter()
+    async with _locked(lock_file):
+        files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults or Head())
+        keys: dict[str, str] = {}
+        if jsonl is not None:
+            source, key = await _store_jsonl(engine, jsonl, defaults or Head(), skipped)
+            keys[source] = key
+        for done, file in enumerate(files):
+            progress("read", done, len(files))
+            try:
+                keys[file.source] = await _store_file(engine, file, warnings)
+            except Unreadable as error:
+                skipped.append(Skipped(str(file.path), str(error)))
+        progress("read", len(files), len(files))
+        if not keys:
+            raise NothingReadable(skipped)
+
+        live = await store.active_release(engine)
+        async with engine.connect() as connection:
+            before = await store.release_sources(connection, live.id) if live else {}
+            after = keys if replace_all else before | keys
+            parts = in_release_order(await store.document_clauses(connection, [*after.values()]))
+        release_id = live.id if live else ""
+        same = live is not None and after == before and live.embeddings == embedder.name
+        if not (same and vector_store.has(release_id)):
+            vectors = await _embed(engine, embedder, parts, progress)
+            release_id = _new_id()
+            progress("write", 0, 1)
+            await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
+            release = store.Release(release_id, datetime.now(UTC), False, embedder.name, len(parts))
+            async with engine.begin() as connection:
+                await store.add_release(connection, release, after.values())
+                await store.activate(connection, release_id)
+            progress("write", 1, 1)
+            await _prune(engine, vector_store)
+    return Report(
+        release=release_id,
+        documents=len(after),
+        clauses=len(parts),
+        added=len(after.keys() - before.keys()),
+        changed=sum(1 for s, k in after.items() if s in before and before[s] != k),
+        removed=len(before.keys() - after.keys()),
+        unchanged=sum(1 for s, k in after.items() if before.get(s) == k),
+        skipped=tuple(skipped),
+        warnings=tuple(warnings),
+        seconds=round(time.perf_counter() - started, 2),
+    )
+
+
+async def activate(
+    engine: AsyncEngine,
+    vector_store: store.VectorStore,
+    embedder: Embedder,
+    release_id: str,
+    *,
+    lock_file: Path,
+    progress: Progress = lambda stage, done, total: None,
+) -> None:
+    """Make a release live, writing its vectors again if they were pruned. Raises KeyError."""
+    async with _locked(lock_file):
+        async with engine.connect() as connection:
+            known = {r.id: r for r in await store.list_releases(connection)}
+            if release_id not in known:
+                raise KeyError(release_id)
+            sources = await store.release_sources(connection, release_id)
+            parts = in_release_order(await store.document_clauses(connection, [*sources.values()]))
+        if not vector_store.has(release_id):
+            vectors = await _embed(engine, embedder, parts, progress)
+            await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
+        async with engine.begin() as connection:
+            await store.activate(connection, release_id)
+
+
+def _find_files(
+    paths: Sequence[Path], defaults: Head
+) -> tuple[list[_File], list[Skipped], list[Skipped]]:
+    """Files to read, those left out and why, and what was noticed in manifests."""
+    files: dict[str, _File] = {}
+    skipped: list[Skipped] = []
+    warnings: list[Skipped] = []
+    notes: list[str] = []
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(path)
+        root = path if path.is_dir() else path.parent
+        listed: dict[Path, Head] = {}
+        folders: set[Path] = set()
+        for file in _walk(path):
+            if file.parent not in folders:
+                folders.add(file.parent)
+                try:
+                    heads = read_manifest(file.parent, notes)
+                except Unreadable as error:
+                    skipped.append(Skipped(str(file.parent / MANIFEST), str(error)))
+                else:
+                    listed.update((file.parent / name, head) for name, head in heads.items())
+                warnings += [Skipped(str(file.parent), note) for note in notes]
+                notes.clear()
+            source = file.relative_to(root).as_posix()
+            if file.suffix.lower() not in READERS:
+                known = " ".join(READERS)
+                skipped.append(Skipped(str(file), f"unknown format; readable are {known}"))
+            elif source in files:
+                reason = f"another file of this name was given too: {files[source].path}"
+                skipped.append(Skipped(str(file), reason))
+            else:
+                files[source] = _File(file, source, listed.get(file, defaults))
+    return list(files.values()), skipped, warnings
+
+
+def _walk(path: Path) -> Iterator[Path]:
+    """Files in name order; hidden ones and the manifest left out; links out of the folder too."""
+    if path.is_file():
+        yield path
+        return
+    root = path.resolve()
+    for file in sorted(path.rglob("*")):
+        relative = file.relative_to(path)
+        if any(part.startswith((".", "~$")) for part in relative.parts):
+            continue
+        if file.is_file() and file.name != MANIFEST and file.resolve().is_relative_to(root):
+            yield file
+
+
+async def _store_file(engine: AsyncEngine, file: _File, warnings: list[Skipped]) -> str:
+    """Key of the document, read and stored now if its bytes, head or parser are new."""
+    key = store.document_key(
+        file.source, await asyncio.to_thread(_hash_file, file.path), file.head, PARSER
+    )
+    async with engine.connect() as connection:
+        if await store.known_documents(connection, [key]):
+            return key
+    document = await asyncio.to_thread(read, file.path, file.source, file.head)
+    parts = await asyncio.to_thread(chunk, document)
+    if not parts:
+        raise Unreadable(f"{file.source}: holds no text that could be quoted")
+    async with engine.begin() as connection:
+        await _add_if_new(connection, key, document, parts)
+    warnings.extend(Skipped(file.source, warning) for warning in document.warnings)
+    return key
+
+
+async def _store_jsonl(
+    engine: AsyncEngine, path: Path, defaults: Head, skipped: list[Skipped]
+) -> tuple[str, str]:
+    """Store ready-made clauses; lines that are no clause are skipped with their number."""
+    source = path.name
+    sha256 = await asyncio.to_thread(_hash_file, path)
+    head = replace(defaults, title=defaults.title or path.stem)
+    key = store.document_key(source, sha256, head, PARSER)
+    parts = await asyncio.to_thread(_read_jsonl, path, head, skipped)
+    if not parts:
+        raise NothingReadable([*skipped, Skipped(str(path), "holds no readable clause")])
+    async with engine.begin() as connection:
+        if not await store.known_documents(connection, [key]):
+            await _add_if_new(connection, key, Document(source, sha256, head, ()), parts)
+    return source, key
+
+
+def _read_jsonl(path: Path, head: Head, skipped: list[Skipped]) -> list[Clause]:
+    parts: dict[str, Clause] = {}
+    with path.open(encoding="utf-8", errors="strict") as lines:
+        number = 0
+        try:
+            for number, line in enumerate(lines, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    clause = _jsonl_clause(json.loads(line), path.name, head)
+                    if clause.id in parts:
+                        raise ValueError(f"the id {clause.id!r} occurs twice")
+                except (ValueError, TypeError) as error:
+                    skipped.append(Skipped(f"{path}:{number}", str(error)))
+                    continue
+                parts[clause.id] = clause
+        except UnicodeDecodeError:
+            skipped.append(Skipped(f"{path}:{number + 1}", "not UTF-8; the rest was not read"))
+    return list(parts.values())
+
+
+def _jsonl_clause(row: object, source: str, head: Head) -> Clause:
+    if not isinstance(row, dict):
+        raise ValueError("a line must be one JSON object")
+    for name in ("id", "text"):
+        if not isinstance(row.get(name), str) or not row[name].strip():
+            raise ValueError(f"{name!r} must be a non-empty string")
+    start, end = row.get("effective_from"), row.get("effective_to")
+    own = replace(
+        head,
+        effective_from=date.fromisoformat(start) if start else head.effective_from,
+        effective_to=date.fromisoformat(end) if end else head.effective_to,
+    )
+    if own.effective_from and own.effective_to and own.effective_to < own.effective_from:
+        raise ValueError("effective_to is before effective_from")
+    title = row.get("title") or ""
+    meta = row.get("meta") or {}
+    if not isinstance(title, str) or not isinstance(meta, dict):
+        raise ValueError("'title' must be a string and 'meta' an object")
+    return Clause(
+        id=row["id"],
+        source=source,
+        head=own,
+        locator=title or row["id"],
+        title=title,
+        text=row["text"],
+        meta={str(k): str(v) for k, v in meta.items()},
+    )
+
+
+async def _add_if_new(
+    connection: AsyncConnection, key: str, document: Document, parts: Sequence[Clause]
+) -> None:
+    if not await store.known_documents(connection, [key]):
+        await store.add_document(connection, key, document, parts)
+
+
+async def _embed(
+    engine: AsyncEngine, embedder: Embedder, parts: Sequence[Clause], progress: Progress
+) -> Vectors:
+    """Vectors of all clauses, in order; those of texts seen before come from the cache."""
+    texts = {store.embedding_hash(part): store.embedding_text(part) for part in parts}
+    async with engine.connect() as connection:
+        vectors = await store.cached_vectors(connection, texts, embedder.name)
+    missing = sorted(texts.keys() - vectors.keys(), key=lambda h: (len(texts[h]), h))
+    for start in range(0, len(missing), EMBED_BATCH):
+        progress("embed", start, len(missing))
+        batch = missing[start : start + EMBED_BATCH]
+        rows = await asyncio.to_thread(embedder.passages, [texts[h] for h in batch])
+        async with engine.begin() as connection:
+            await store.cache_vectors(connection, batch, rows, embedder.name)
+        vectors.update(zip(batch, rows, strict=True))
+    progress("embed", len(missing), len(missing))
+    return np.stack([vectors[store.embedding_hash(part)] for part in parts])
+
+
+async def _prune(engine: AsyncEngine, vector_store: store.VectorStore) -> None:
+    async with engine.connect() as connection:
+        releases = await store.list_releases(connection)
+    kept = {r.id for r in releases[:KEPT_RELEASES]} | {r.id for r in releases if r.active}
+    await asyncio.to_thread(vector_store.prune, kept)
+
+
+@asynccontextmanager
+async def _locked(lock_file: Path) -> AsyncIterator[None]:
+    """One ingestion at a time; others wait their turn."""
+    from filelock import AsyncFileLock
+
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    async with AsyncFileLock(lock_file):
+        yield
+
+
+def _hash_file(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _new_id() -> str:
+    return f"{datetime.now(UTC):%Y%m%d%H%M%S}-{uuid.uuid4().hex[:6]}"

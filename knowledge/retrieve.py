@@ -1,0 +1,333 @@
+"""Finds the clauses in force that bear on a question: dense and lexical scores, fused."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from . import store
+from .documents import CONTRACT_DATED, Audience, Clause, Evidence, Kind
+from .embed import Embedder
+from .text import bigrams, words
+
+DEPTH = 200
+"""How many clauses of each list are fused."""
+
+WEIGHTS: Mapping[str, float] = {"dense": 2.0, "words": 0.5, "bigrams": 0.5}
+"""Measured on a development set of statute questions; of min-max normalised scores."""
+
+COVERED_DENSE, COVERED_WORDS, COVERED_BIAS = 40.0, 4.0, -35.6
+"""Fitted on questions that the sample corpus does and does not answer; see `covers`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which clauses may answer: those in force on the date that matters to each kind."""
+
+    on: date
+    """Laws and policies are taken as of this day."""
+    contract_date: date | None = None
+    """Product and campaign terms are taken as of this day; None takes those of `on`."""
+    kinds: frozenset[Kind] = frozenset()
+    """Empty for all kinds."""
+    audience: Audience = "borrower"
+    """Agents see borrower material too."""
+    product: str = ""
+    """Leaves out clauses of other products; clauses of no product stay."""
+
+    def day_for(self, kind: Kind) -> date:
+        return self.contract_date or self.on if kind in CONTRACT_DATED else self.on
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    evidence: tuple[Evidence, ...]
+    """Best first."""
+    coverage: float
+    """Largest share of the question's words, weighted by rarity, that one clause holds, 0 to 1."""
+    embed_ms: float
+    dense_ms: float
+    lexical_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """One release, loaded for searching. Its methods block for milliseconds: use a thread."""
+
+    release: store.Release
+    clauses: Sequence[Clause]
+    lexical: Any = field(repr=False)
+    vectors: store.OpenVectors = field(repr=False)
+    rarity: Mapping[str, float] = field(repr=False)
+    """Word -> inverse document frequency; a word of no clause is as rare as can be."""
+    by_id: Mapping[str, Clause] = field(repr=False)
+    places: Mapping[tuple[str, str], Sequence[Clause]] = field(repr=False)
+    """(series, place) -> the clauses of all versions at that place."""
+
+    def close(self) -> None:
+        self.vectors.close()
+
+
+async def open_index(
+    engine: AsyncEngine, vector_store: store.VectorStore, release_id: str | None = None
+) -> Index:
+    """Load a release (the active one by default). Raises NoRelease, VectorsMissing, KeyError."""
+    async with engine.connect() as connection:
+        releases = await store.list_releases(connection)
+        wanted = [r for r in releases if (r.active if release_id is None else r.id == release_id)]
+        if not wanted:
+            if release_id is not None:
+                raise KeyError(release_id)
+            raise store.NoRelease(
+                "nothing has been ingested yet: run `zhunxin ingest PATH`, "
+                "or `zhunxin ingest --sample` for the sample lender"
+            )
+        sources = await store.release_sources(connection, wanted[0].id)
+        parts = await store.document_clauses(connection, list(sources.values()))
+    parts = in_release_order(parts)
+    lexical, rarity = await asyncio.to_thread(_build_lexical, parts)
+    vectors = await asyncio.to_thread(vector_store.open, wanted[0].id)
+    places: dict[tuple[str, str], list[Clause]] = {}
+    for part in parts:
+        if part.head.kind in CONTRACT_DATED:
+            places.setdefault(place(part), []).append(part)
+    return Index(wanted[0], parts, lexical, vectors, rarity, {p.id: p for p in parts}, places)
+
+
+def in_release_order(parts: Iterable[Clause]) -> list[Clause]:
+    """The order that gives a clause its ordinal in vectors and lexical index."""
+    return sorted(parts, key=lambda part: part.source)
+
+
+def place(clause: Clause) -> tuple[str, str]:
+    """Names the same place in all versions of a document: article title, else locator."""
+    series = clause.head.series or f"{clause.head.title}|{clause.head.product}"
+    titled = clause.title and clause.title != clause.head.title
+    return series, clause.title if titled else clause.locator
+
+
+def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) -> Found:
+    """The k best clauses in force for `text`. Blocks: call it in a thread."""
+    started = time.perf_counter()
+    vector = embedder.query(text)
+    embedded = time.perf_counter()
+    dense = dict(index.vectors.query(vector, _where(scope), DEPTH))
+    searched = time.perf_counter()
+    by_words = _lexical(index.lexical, "words", words(text), scope)
+    by_bigrams = _lexical(index.lexical, "bigrams", bigrams(text), scope)
+    done = time.perf_counter()
+    fused = _fuse({"dense": dense, "words": by_words, "bigrams": by_bigrams})
+    best_word = max(by_words.values(), default=0.0)
+    evidence = tuple(
+        Evidence(
+            clause=index.clauses[ordinal],
+            score=score,
+            dense=dense.get(ordinal, 0.0),
+            lexical=by_words.get(ordinal, 0.0) / best_word if best_word else 0.0,
+            older=older_versions(index, index.clauses[ordinal]),
+        )
+        for ordinal, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:k]
+    )
+    return Found(
+        evidence,
+        _coverage(index, text, evidence),
+        embed_ms=(embedded - started) * 1000,
+        dense_ms=(searched - embedded) * 1000,
+        lexical_ms=(done - searched) * 1000,
+        total_ms=(time.perf_counter() - started) * 1000,
+    )
+
+
+def covers(found: Found) -> bool:
+    """Whether anything found is likely to answer the question.
+
+    A cosine alone cannot tell, since those of one model lie close together: it is weighed against
+    the share of the question's words that the clauses hold.
+    """
+    best = max((e.dense for e in found.evidence), default=0.0)
+    return bool(found.evidence) and (
+        COVERED_DENSE * best + COVERED_WORDS * found.coverage + COVERED_BIAS > 0
+    )
+
+
+def _coverage(index: Index, text: str, evidence: Sequence[Evidence]) -> float:
+    rarest = math.log(1 + len(index.clauses))
+    asked = {word: index.rarity.get(word, rarest) for word in words(text)}
+    whole = sum(asked.values())
+    if not whole:
+        return 0.0
+    return (
+        max(
+            (
+                sum(asked[w] for w in asked.keys() & set(words(store.embedding_text(e.clause))))
+                for e in evidence
+            ),
+            default=0.0,
+        )
+        / whole
+    )
+
+
+def older_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
+    """The same place in earlier versions, where the wording differs, newest first."""
+    start = clause.head.effective_from
+    if start is None:
+        return ()
+    return tuple(
+        sorted(
+            (
+                other
+                for other in index.places.get(place(clause), ())
+                if other.source != clause.source
+                and other.head.product == clause.head.product
+                and other.head.audience == clause.head.audience
+                and other.head.effective_to is not None
+                and other.head.effective_to < start
+                and other.text != clause.text
+            ),
+            key=lambda other: other.head.effective_to or date.min,
+            reverse=True,
+        )
+    )
+
+
+def _where(scope: Scope) -> dict[str, Any]:
+    def in_force(contract_dated: bool, day: date) -> dict[str, Any]:
+        number = store.day_number(day, 0)
+        return {
+            "$and": [
+                {"contract_dated": contract_dated},
+                {"from": {"$lte": number}},
+                {"to": {"$gte": number}},
+            ]
+        }
+
+    conditions: list[dict[str, Any]] = [
+        {
+            "$or": [
+                in_force(True, scope.contract_date or scope.on),
+                in_force(False, scope.on),
+            ]
+        }
+    ]
+    if scope.audience == "borrower":
+        conditions.append({"audience": "borrower"})
+    if scope.kinds:
+        conditions.append({"kind": {"$in": sorted(scope.kinds)}})
+    if scope.product:
+        conditions.append({"product": {"$in": ["", scope.product]}})
+    return conditions[0] if len(conditions) == 1 else {"$and": conditions}
+
+
+def _fuse(lists: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
+    """Weighted sum of min-max normalised scores, 0 to 1; a list's missing entries count 0."""
+    fused: dict[int, float] = {}
+    whole = sum(WEIGHTS.values())
+    for name, scores in lists.items():
+        if not scores:
+            continue
+        low, high = min(scores.values()), max(scores.values())
+        for ordinal, score in scores.items():
+            part = (score - low) / (high - low) if high > low else 1.0
+            fused[ordinal] = fused.get(ordinal, 0.0) + WEIGHTS[name] / whole * part
+    return fused
+
+
+def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
+    """The lexical index in memory, and how rare each word is."""
+    import tantivy
+
+    holders: Counter[str] = Counter()
+
+    builder = tantivy.SchemaBuilder()
+    for name in ("words", "bigrams"):
+        builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
+    for name in ("audience", "kind", "product"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in ("ordinal", "from", "to", "contract_dated"):
+        builder.add_integer_field(name, stored=name == "ordinal", indexed=True, fast=True)
+    index = tantivy.Index(builder.build())
+    writer = index.writer(heap_size=50_000_000, num_threads=1)
+    for ordinal, part in enumerate(parts):
+        text = store.embedding_text(part)
+        metadata = store.vector_metadata(part)
+        tokens = words(text)
+        holders.update(set(tokens))
+        document = tantivy.Document(
+            words=" ".join(tokens),
+            bigrams=" ".join(bigrams(text)),
+            audience=metadata["audience"],
+            kind=metadata["kind"],
+            product=metadata["product"] or "-",
+        )
+        document.add_integer("ordinal", ordinal)
+        document.add_integer("from", metadata["from"])
+        document.add_integer("to", metadata["to"])
+        document.add_integer("contract_dated", int(metadata["contract_dated"]))
+        writer.add_document(document)
+    writer.commit()
+    writer.wait_merging_threads()
+    index.reload()
+    rarity = {word: math.log(1 + len(parts) / n) for word, n in holders.items()}
+    return index, rarity
+
+
+def _lexical(index: Any, name: str, tokens: Sequence[str], scope: Scope) -> dict[int, float]:
+    """BM25 of the tokens over one field, of clauses in scope: ordinal -> score."""
+    import tantivy
+    from tantivy import Occur, Query
+
+    schema = index.schema
+    wanted = list(dict.fromkeys(tokens))
+    if not wanted:
+        return {}
+
+    def term(field_name: str, value: Any) -> Any:
+        return Query.term_query(schema, field_name, value)
+
+    def integers(field_name: str, low: int, high: int) -> Any:
+        return Query.range_query(schema, field_name, tantivy.FieldType.Integer, low, high)
+
+    def every(queries: Sequence[Any]) -> Any:
+        return Query.boolean_query([(Occur.Must, query) for query in queries])
+
+    def some(queries: Sequence[Any]) -> Any:
+        return Query.boolean_query([(Occur.Should, query) for query in queries])
+
+    def in_force(contract_dated: int, day: date) -> Any:
+        number = store.day_number(day, 0)
+        return every(
+            [
+                term("contract_dated", contract_dated),
+                integers("from", store.OPEN_FROM, number),
+                integers("to", number, store.OPEN_TO),
+            ]
+        )
+
+    conditions = [some([in_force(1, scope.contract_date or scope.on), in_force(0, scope.on)])]
+    if scope.audience == "borrower":
+        conditions.append(term("audience", "borrower"))
+    if scope.kinds:
+        conditions.append(some([term("kind", kind) for kind in sorted(scope.kinds)]))
+    if scope.product:
+        conditions.append(some([term("product", "-"), term("product", scope.product)]))
+    query = Query.boolean_query(
+        [
+            (Occur.Must, some([term(name, token) for token in wanted])),
+            *((Occur.Must, Query.const_score_query(c, 0.0)) for c in conditions),
+        ]
+    )
+    searcher = index.searcher()
+    return {
+        searcher.doc(address)["ordinal"][0]: score
+        for score, address in searcher.search(query, DEPTH).hits
+    }

@@ -1,0 +1,97 @@
+"""Text as search sees it: one width, one script, one way to write a number, then words."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
+_UNITS = "天日周月年期元块条章节款项个号次岁分厘折倍角点时"
+_CHINESE_NUMBER = re.compile(rf"(?<![\d.])[零〇一二两三四五六七八九十百千万亿]+(?=[{_UNITS}])")
+_SCALED_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(万|千|百|亿)")
+_GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
+
+
+@lru_cache(maxsize=2)
+def _converter(name: str) -> Any:
+    import opencc
+
+    return opencc.OpenCC(name)
+
+
+def to_simplified(text: str) -> str:
+    """Traditional characters (Taiwan and Hong Kong forms too) as Simplified ones."""
+    return str(_converter("t2s").convert(text))
+
+
+def to_traditional(text: str) -> str:
+    """Simplified characters as Traditional ones."""
+    return str(_converter("s2t").convert(text))
+
+
+def fold(text: str) -> str:
+    """NFKC, Simplified, lower case: what embeddings and matching see."""
+    return to_simplified(unicodedata.normalize("NFKC", text)).lower()
+
+
+def normalise(text: str) -> str:
+    """`fold`, and numbers in digits: 二十万元, 20万元 and 200,000元 become 200000元."""
+    folded = _GROUPED_NUMBER.sub("", fold(text))
+    folded = _SCALED_NUMBER.sub(lambda m: _plain(Decimal(m.group(1)) * _SCALES[m.group(2)]), folded)
+    return _CHINESE_NUMBER.sub(lambda m: _arabic(m.group()), folded)
+
+
+def words(text: str) -> list[str]:
+    """Words of `text` for the lexical index, normalised; punctuation left out."""
+    import rjieba
+
+    normalised = normalise(text)
+    return [token for run in _TOKEN.findall(normalised) for token in _segment(rjieba, run)]
+
+
+def bigrams(text: str) -> list[str]:
+    """Overlapping pairs of Chinese characters, and whole Latin words and numbers."""
+    return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
+
+
+def _segment(rjieba: Any, run: str) -> list[str]:
+    return list(rjieba.cut_for_search(run)) if _is_chinese(run) else [run]
+
+
+def _is_chinese(run: str) -> bool:
+    return run[0] >= "\u3400" and run[-1] >= "\u3400" and not any(c.isdigit() for c in run)
+
+
+def _pairs(run: str) -> Iterator[str]:
+    if not _is_chinese(run) or len(run) == 1:
+        yield run
+        return
+    for i in range(len(run) - 1):
+        yield run[i : i + 2]
+
+
+def _arabic(numeral: str) -> str:
+    """A Chinese numeral in digits; one that is no number (e.g. 一三八) digit by digit."""
+    if not any(c in _SCALES for c in numeral):
+        return "".join(str(_DIGITS[c]) for c in numeral)
+    total, section, digit = 0, 0, 0
+    for c in numeral:
+        if c in _DIGITS:
+            digit = _DIGITS[c]
+        elif (scale := _SCALES[c]) >= 10**4:
+            total = (total + section + digit or 1) * scale
+            section = digit = 0
+        else:
+            section += (digit or 1) * scale
+            digit = 0
+    return str(total + section + digit)
+
+
+def _plain(number: Decimal) -> str:
+    return format(number.normalize(), "f")

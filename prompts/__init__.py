@@ -1,0 +1,1 @@
+"""Wording: prompt templates by language, and the notices people see."""

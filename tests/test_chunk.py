@@ -1,0 +1,364 @@
+"""Clauses: what they hold, where they are found, and that nothing is lost or altered."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from knowledge.chunk import (
+    PROSE_CHARS,
+    SECTION_CHARS,
+    TABLE_CHARS,
+    chunk,
+    date_in_force,
+    is_law_title,
+    number_of,
+    numeral_of,
+    sentences,
+)
+from knowledge.documents import Block, Clause, Document, Head, Kind
+
+
+def paragraph(text: str) -> Block:
+    return Block("paragraph", text)
+
+
+def heading(level: int, text: str) -> Block:
+    return Block("heading", text, level=level)
+
+
+def clauses(*blocks: Block, kind: Kind = "policy", title: str = "贷款规则") -> list[Clause]:
+    return chunk(Document("rules.md", "0" * 64, Head(title=title, kind=kind), blocks))
+
+
+def quotes(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentences(text)]
+
+
+def test_an_article_is_one_clause_under_its_chapter() -> None:
+    first, second = clauses(
+        heading(1, "贷款规则"),
+        heading(2, "第一章 总　则"),
+        paragraph("第一条 为了规范贷款，制定本规则。"),
+        paragraph("第二条　借款人应当按期还款："),
+        paragraph("（一）按月还款；"),
+        paragraph("（二）到期结清。"),
+    )
+    assert (first.locator, first.title) == ("第一章 总则 > 第一条", "总则")
+    assert first.text == "为了规范贷款，制定本规则。"
+    assert second.text == "借款人应当按期还款：\n（一）按月还款；\n（二）到期结清。"
+
+
+def test_an_article_heading_gives_its_title_and_not_its_text() -> None:
+    (only,) = clauses(heading(2, "第八条 提前还款"), paragraph("借款人可以提前还款。"))
+    assert (only.locator, only.title, only.text) == ("第八条", "提前还款", "借款人可以提前还款。")
+
+
+@pytest.mark.parametrize("opening", ["第八条 提前还款", "第八条 【提前还款】", "第 八 条 提前还款"])
+def test_an_article_title_set_as_a_paragraph_is_its_title(opening: str) -> None:
+    (only,) = clauses(paragraph(opening), paragraph("借款人可以提前还款。"))
+    assert (only.locator, only.title, only.text) == ("第八条", "提前还款", "借款人可以提前还款。")
+
+
+def test_a_bracketed_title_before_the_text_is_the_title() -> None:
+    (only,) = clauses(paragraph("第八条 【提前还款】借款人可以提前还款。"))
+    assert (only.title, only.text) == ("提前还款", "借款人可以提前还款。")
+
+
+def test_articles_run_together_in_one_paragraph_are_separated() -> None:
+    found = clauses(
+        paragraph("第四条消费者应当理性消费。第五条中国人民银行依法履职。第六条鼓励调解。"),
+    )
+    assert [(c.locator, c.text) for c in found] == [
+        ("第四条", "消费者应当理性消费。"),
+        ("第五条", "中国人民银行依法履职。"),
+        ("第六条", "鼓励调解。"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "第四条 违反规定的，依照本法第五条的规定处罚。",
+        "第四条 逾期的，根据第五条计收罚息。",
+        "第四条 逾期计收罚息。第五条的规定适用于提前还款。",
+        "第四条 逾期计收罚息。第五条第二款规定的情形除外。",
+        "第四条 逾期计收罚息。第九条另行约定。",
+        "第四条 适用《某法》第五条、第六条的规定。",
+    ],
+)
+def test_a_reference_to_an_article_opens_no_article(text: str) -> None:
+    (only,) = clauses(paragraph(text))
+    assert only.locator == "第四条"
+    assert only.text == text.removeprefix("第四条 ")
+
+
+def test_a_paragraph_that_begins_with_a_reference_stays_in_its_article() -> None:
+    (only,) = clauses(paragraph("第四条 逾期的计收罚息。"), paragraph("第五条的规定适用于本条。"))
+    assert only.text == "逾期的计收罚息。\n第五条的规定适用于本条。"
+
+
+def test_inserted_articles_have_their_own_number() -> None:
+    found = clauses(
+        paragraph("第二十四条 甲方应当告知。"),
+        paragraph("第二十四条之一 乙方应当确认。"),
+        paragraph("第25条 双方应当守信。"),
+    )
+    assert [c.locator for c in found] == ["第二十四条", "第二十四条之一", "第25条"]
+
+
+def test_an_article_with_nothing_but_its_title_keeps_it_as_text() -> None:
+    (only,) = clauses(paragraph("第九条 （已删除）"))
+    assert only.text == "（已删除）"
+
+
+def test_sections_take_their_heading_path() -> None:
+    found = clauses(
+        heading(1, "贷款规则"),
+        paragraph("适用于全部借款人。"),
+        heading(2, "还款"),
+        heading(3, "提前还款"),
+        paragraph("可以提前还款。"),
+        heading(2, "费用"),
+        paragraph("不收手续费。"),
+    )
+    assert [(c.locator, c.title) for c in found] == [
+        ("贷款规则", "贷款规则"),
+        ("还款 > 提前还款", "提前还款"),
+        ("费用", "费用"),
+    ]
+
+
+def test_headings_without_content_and_tables_of_contents_give_no_clause() -> None:
+    found = clauses(
+        paragraph("目　录"),
+        paragraph("第一章 总则........1"),
+        paragraph("第二章 附则........9"),
+        paragraph("第一章 总则"),
+        paragraph("第一条 制定本规则。"),
+        heading(2, "第二章 附则"),
+    )
+    assert [c.locator for c in found] == ["第一章 总则 > 第一条"]
+    assert clauses(heading(1, "贷款规则"), paragraph("　 ")) == []
+
+
+def test_a_long_article_is_split_between_its_items_under_one_locator() -> None:
+    items = [f"（{numeral_of(n)}）" + "逾期的借款人应当承担责任" * 12 + "；" for n in range(1, 11)]
+    parts = clauses(paragraph("第十条 有下列情形之一的："), *map(paragraph, items))
+    assert len(parts) > 1
+    assert [c.locator for c in parts] == [
+        f"第十条 ({i}/{len(parts)})" for i in range(1, len(parts) + 1)
+    ]
+    assert all(len(c.text) <= SECTION_CHARS for c in parts)
+    assert "\n".join(c.text for c in parts) == "有下列情形之一的：\n" + "\n".join(items)
+
+
+def test_a_lead_in_is_not_parted_from_its_first_item() -> None:
+    parts = clauses(
+        paragraph("第十条 " + "甲" * 780 + "。"),
+        paragraph("有下列情形之一的："),
+        paragraph("（一）" + "乙" * 300 + "；"),
+    )
+    assert [c.text[:10] for c in parts] == ["甲" * 10, "有下列情形之一的：\n"]
+
+
+def test_prose_without_structure_is_cut_only_at_sentence_ends() -> None:
+    text = "".join(f"这是第{n}个句子，它说明贷款的规则。" for n in range(1, 101))
+    parts = clauses(paragraph(text))
+    assert all(len(c.text) <= PROSE_CHARS and c.text.endswith("。") for c in parts)
+    assert "".join(c.text for c in parts) == text
+
+
+def test_a_question_and_its_answer_are_one_clause() -> None:
+    found = clauses(
+        heading(1, "常见问题"),
+        heading(2, "还款"),
+        heading(3, "可以提前还款吗？"),
+        paragraph("可以。"),
+        Block("table", rows=(("期数", "费用"), ("1-3", "0 元"))),
+        paragraph("不收违约金。"),
+        kind="faq",
+        title="常见问题",
+    )
+    assert [(c.locator, c.title, c.text) for c in found] == [
+        (
+            "还款 > 可以提前还款吗？",
+            "可以提前还款吗？",
+            "可以。\n期数：1-3；费用：0 元\n不收违约金。",
+        )
+    ]
+
+
+def test_questions_marked_by_letters_are_pairs() -> None:
+    found = clauses(
+        paragraph("问：几点扣款？"),
+        paragraph("答：早上九点。"),
+        paragraph("Q2：能改还款日吗？"),
+        paragraph("A2：不能。"),
+        paragraph("可以提前还。"),
+        kind="faq",
+    )
+    assert [(c.title, c.text) for c in found] == [
+        ("几点扣款？", "早上九点。"),
+        ("能改还款日吗？", "不能。\n可以提前还。"),
+    ]
+
+
+def test_each_table_row_carries_its_headers() -> None:
+    (only,) = clauses(
+        heading(2, "费用"),
+        paragraph("收费标准如下："),
+        Block(
+            "table", rows=(("项目", "标准", "说明"), ("利率", "7.2%", ""), ("罚息", "9%", "按日"))
+        ),
+    )
+    assert only.text == "项目：利率；标准：7.2%\n项目：罚息；标准：9%；说明：按日"
+    assert (only.locator, only.title) == ("费用", "费用 收费标准如下：")
+
+
+def test_a_table_without_headers_gives_name_and_value() -> None:
+    (only,) = clauses(Block("table", rows=(("", ""), ("产品", "安心贷"), ("利率", "7.2%"))))
+    assert only.text == "产品：安心贷\n利率：7.2%"
+
+
+def test_a_note_over_the_whole_width_of_a_table_takes_no_header() -> None:
+    (only,) = clauses(Block("table", rows=(("项目", "标准"), ("利率", "7%"), ("注：略", "注：略"))))
+    assert only.text.splitlines()[-1] == "注：略"
+
+
+def test_a_long_table_is_split_between_rows_with_headers_on_each() -> None:
+    rows = tuple((f"第 {n} 期", "12,345.67 元", "按合同约定的还款日扣款") for n in range(1, 61))
+    parts = clauses(heading(2, "还款计划"), Block("table", rows=(("期数", "金额", "说明"), *rows)))
+    lines = [line for c in parts for line in c.text.splitlines()]
+    assert len(parts) > 1
+    assert len(lines) == 60
+    assert all(len(c.text) <= TABLE_CHARS for c in parts)
+    assert all(line.startswith("期数：第 ") and "；金额：" in line for line in lines)
+
+
+def test_ids_are_ascii_unique_and_stay_when_other_parts_change() -> None:
+    rule = [paragraph("第一条 甲。"), paragraph("第二条 乙。"), paragraph("第三条 丙。")]
+    before = {c.locator: c.id for c in clauses(*rule)}
+    changed = [paragraph("第一条 " + "全新的内容。" * 300), *rule[1:], paragraph("第四条 丁。")]
+    after = clauses(*changed)
+    assert {c.locator: c.id for c in after if c.locator in before} == {
+        at: before[at] for at in ("第二条", "第三条")
+    }
+    assert len({c.id for c in after}) == len(after)
+    assert all(re.fullmatch("[0-9a-f]{16}", c.id) for c in after)
+
+
+def test_equal_headings_give_different_ids() -> None:
+    found = clauses(heading(2, "说明"), paragraph("甲。"), heading(2, "说明"), paragraph("乙。"))
+    assert found[0].locator == found[1].locator
+    assert found[0].id != found[1].id
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("利率为 7.2%。按日计息！可以吗？", ["利率为 7.2%。", "按日计息！", "可以吗？"]),
+        ("约定的，从其约定；没有约定的，按法律。", ["约定的，从其约定；", "没有约定的，按法律。"]),
+        ("他说“逾期上征信。请还款。”然后挂断。", ["他说“逾期上征信。请还款。”", "然后挂断。"]),
+        ("“逾期。”的含义见附件。", ["“逾期。”的含义见附件。"]),
+        ("逾期（含当日。不含次日）计息。再说。", ["逾期（含当日。不含次日）计息。再说。"]),
+        ("逾期（未闭合。按日计息。不再提醒。", ["逾期（未闭合。", "按日计息。", "不再提醒。"]),
+        ("（一）逾期的；\n（二）拒绝的。", ["（一）逾期的；", "（二）拒绝的。"]),
+        ("（一）约定的，从约定；否则从法律；", ["（一）约定的，从约定；否则从法律；"]),
+        ("（一）逾期不还款；（二）拒绝还款。", ["（一）逾期不还款；", "（二）拒绝还款。"]),
+        ("项目：利率；标准：按日。不含税", ["项目：利率；标准：按日。不含税"]),
+        ("产品：甲；说明：先息；后本\n产品：乙", ["产品：甲；说明：先息；后本", "产品：乙"]),
+        ("The rate is 7.2%. It accrues daily.", ["The rate is 7.2%.", "It accrues daily."]),
+        ("see a.b?c=d now! Then pay", ["see a.b?c=d now!", "Then pay"]),
+        ("真的吗？！不是。", ["真的吗？！不是。"]),
+        ("  ", []),
+    ],
+)  # fmt: skip
+def test_sentences_are_what_a_person_would_quote(text: str, expected: list[str]) -> None:
+    assert quotes(text) == expected
+
+
+@given(st.text(alphabet=st.sampled_from("甲乙12.。；？！?!：，（）「」“”()\n\t 　ab"), max_size=80))
+def test_sentence_spans_are_ordered_apart_and_lose_no_character(text: str) -> None:
+    spans = sentences(text)
+    covered = {at for start, end in spans for at in range(start, end)}
+    assert all(start < end for start, end in spans)
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
+    assert all(at in covered for at, char in enumerate(text) if not char.isspace())
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_cut_into_sentences(text: str) -> None:
+    assert "".join("".join(quotes(text)).split()) == "".join(text.split())
+
+
+MARKERS = re.compile(r"第\s*[一二12]+\s*[条章]|[\s：:、．]")
+
+PARAGRAPHS = st.lists(
+    st.builds(
+        Block,
+        kind=st.sampled_from(["paragraph", "item"]),
+        text=st.text(st.sampled_from("甲乙丙第一二12条章款的。；：，（）“” \n"), max_size=40).map(
+            lambda text: text + "完。"
+        ),
+    ),
+    max_size=12,
+)
+
+
+@given(PARAGRAPHS)
+def test_no_character_of_a_paragraph_is_lost(blocks: list[Block]) -> None:
+    found = clauses(*blocks)
+    kept = MARKERS.sub("", "".join(clause.text for clause in found))
+    assert kept == MARKERS.sub("", "".join(block.text for block in blocks))
+    assert all(clause.text.strip() for clause in found)
+    assert len({clause.id for clause in found}) == len(found)
+
+
+@given(
+    st.lists(st.text(st.sampled_from("甲乙丙，。；"), min_size=1, max_size=900), max_size=6),
+    st.sampled_from([[], [heading(2, "第一条 标题")], [heading(2, "说明")]]),
+)
+def test_splitting_long_text_loses_nothing(texts: list[str], top: list[Block]) -> None:
+    found = clauses(*top, *(paragraph(text + "完。") for text in texts))
+    assert "".join("".join(c.text.split()) for c in found) == "".join(t + "完。" for t in texts)
+
+
+@given(st.integers(1, 9999))
+def test_numerals_are_read_as_they_are_written(number: int) -> None:
+    assert number_of(numeral_of(number)) == number
+    assert number_of(str(number)) == number
+
+
+@pytest.mark.parametrize(
+    ("number", "numeral"),
+    [(10, "十"), (15, "十五"), (101, "一百零一"), (110, "一百一十"), (1034, "一千零三十四")],
+)
+def test_numerals_are_written_as_in_laws(number: int, numeral: str) -> None:
+    assert numeral_of(number) == numeral
+
+
+def test_the_last_day_in_force_that_a_text_names_counts() -> None:
+    text = "2007年1月1日 施行\n本法自2025年1月1日起施行。2026年13月40日起施行"
+    assert date_in_force(text) == date(2025, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("title", "official", "law"),
+    [
+        ("中华人民共和国反洗钱法", False, True),
+        ("征信业管理条例", False, True),
+        ("消费金融公司管理办法", True, True),
+        ("投诉处理办法", False, False),
+        ("还款方法", False, False),
+        ("青穗消费金融有限公司投诉处理办法", True, False),
+        ("民法典（节录）", True, False),
+    ],
+)
+def test_a_lender_s_rules_are_not_taken_for_law(title: str, official: bool, law: bool) -> None:
+    assert is_law_title(title, official=official) is law
