@@ -22,7 +22,7 @@ from knowledge.chunk import sentences as sentence_spans
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
 from knowledge.lender import named_product, stated_contact
 from knowledge.retrieve import Found, Index, Scope, covers, retrieve
-from knowledge.text import bigrams
+from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, render
 
 from . import __version__, figures, journal, privacy
@@ -47,12 +47,17 @@ class Budget:
     """Tokens the model may write."""
 
 
-SELECT = Budget(sentences=10, characters=480, answer=3, tokens=32)
+SELECT = Budget(sentences=8, characters=330, answer=3, tokens=32)
 DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
 EXTRACT = Budget(sentences=3, characters=300, answer=3, tokens=0)
 
+SAME_MATTER = 0.6
+"""Likeness from which two sentences are taken to speak of the same thing."""
+
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_COMPLETE = re.compile(r"[^。！？!?\n]*?(?:[。！？!?\n]|\.(?=\s))(?:\s*\[[\d,\s]+\])*(?=[^\s\[])")
+_COMPLETE = re.compile(
+    r"[^。！？!?\n]*?(?:[。！？!?\n]|\.(?=\s))(?:\s*\[[\d,\s]+\])*(?=\s*[^\s\[])"
+)
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 _ITEM_NUMBER = re.compile(r"^(?:\d{1,2}[.、]\s*|[（(][一二三四五六七八九十\d]{1,3}[)）]\s*)")
 
@@ -95,11 +100,14 @@ class _Work:
 
     def evidence(self, budget: Budget) -> list[Citation]:
         evidence = self.found.evidence if self.found else ()
-        return evidence_sentences(evidence, self.masked.text, budget)
+        signed = self.scope.contract_date if self.scope else None
+        return evidence_sentences(evidence, self.masked.text, budget, signed)
 
     def notice(self, code: str, **values: str) -> Draft:
         return Draft(
-            notice(code, self.question.locale, **values), "notice", facts=tuple(values.values())
+            notice(code, self.question.locale, **values),
+            "notice",
+            facts=(" ".join(values.values()),),
         )
 
     def said_something(self) -> bool:
@@ -283,7 +291,10 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
     work.model = completion.model
     work.raw_output.append(completion.text)
     ids = dict.fromkeys(json.loads(completion.text)["ids"])
-    for draft in _quotes(work, [numbered[i - 1] for i in ids]):
+    chosen = [numbered[i - 1] for i in ids]
+    if work.scope and work.scope.contract_date is None:
+        chosen = _with_other_periods(chosen)
+    for draft in _quotes(work, chosen):
         yield draft
 
 
@@ -364,7 +375,7 @@ def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
     introduced = ""
     if citations and work.question.locale == "en":
         drafts.append(work.notice("quoted_in_chinese"))
-    for citation in citations:
+    for citation in _without_repeats(citations):
         clause = citation.clause
         if clause.head.digest and clause.id != introduced:
             drafts.append(
@@ -375,28 +386,61 @@ def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
     return drafts
 
 
+def _without_repeats(citations: Sequence[Citation]) -> list[Citation]:
+    """Without sentences that say almost only what an earlier one said."""
+    kept: list[Citation] = []
+    said: list[set[str]] = []
+    for citation in citations:
+        own = set(bigrams(citation.quote))
+        if all(len(own & other) < 0.8 * len(own) for other in said):
+            kept.append(citation)
+            said.append(own)
+    return kept
+
+
+def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
+    """Each sentence about contracts of some days, followed by its clause's word on other days."""
+    completed: list[Citation] = []
+    for citation in citations:
+        completed.append(citation)
+        days = signed_between(citation.quote)
+        if days is None:
+            continue
+        own = set(bigrams(citation.quote))
+        for quote in quotable(citation.clause):
+            others = signed_between(quote)
+            apart = others and (others[1] < days[0] or days[1] < others[0])
+            if apart and len(own & set(bigrams(quote))) >= 0.25 * len(own):
+                completed.append(Citation(citation.clause, quote))
+    return list(dict.fromkeys(completed))
+
+
 # Evidence, sentence by sentence ----------------------------------------------------------------
 
 
 def evidence_sentences(
-    evidence: Sequence[Evidence], question: str, budget: Budget
+    evidence: Sequence[Evidence], question: str, budget: Budget, signed: date | None = None
 ) -> list[Citation]:
     """The sentences of the clauses found that bear most on the question, grouped by clause.
 
-    A sentence counts for its clause's score and for the words it shares with the question.
+    A sentence counts for its clause's score and for the words it shares with the question. One
+    that limits itself to contracts of other days than `signed` is left out.
     """
     asked = set(bigrams(question))
     ranked: list[tuple[float, int, int, Citation]] = []
     for rank, item in enumerate(evidence):
         title = set(bigrams(item.clause.title))
-        for place, (start, end) in enumerate(sentence_spans(item.clause.text)):
-            quote = item.clause.text[start:end].strip()
-            quote = quote[len(m.group()) :] if (m := _ITEM_NUMBER.match(quote)) else quote
+        for place, quote in enumerate(quotable(item.clause)):
             own = set(bigrams(quote))
-            if not own:
+            days = signed_between(quote)
+            if not own or (signed and days and not days[0] <= signed <= days[1]):
                 continue
             shared = len(asked & (own | title)) / max(1, len(asked))
-            ranked.append((item.score + shared, rank, place, Citation(item.clause, quote)))
+            # A known contract is spoken of by its own terms before what is said of all.
+            dated = bool(signed) and (item.clause.head.kind in CONTRACT_DATED or days is not None)
+            ranked.append(
+                (item.score + shared + 0.3 * dated, rank, place, Citation(item.clause, quote))
+            )
     ranked.sort(key=lambda row: (-row[0], row[1], row[2]))
     chosen: list[tuple[int, int, Citation]] = []
     room = budget.characters
@@ -410,6 +454,12 @@ def evidence_sentences(
     return [citation for _, _, citation in sorted(chosen, key=lambda row: row[:2])]
 
 
+def quotable(clause: Clause) -> list[str]:
+    """The sentences of a clause as they are quoted: verbatim, without an item's number."""
+    quotes = (clause.text[start:end].strip() for start, end in sentence_spans(clause.text))
+    return [quote[m.end() :] if (m := _ITEM_NUMBER.match(quote)) else quote for quote in quotes]
+
+
 def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, str]]]]:
     """Numbered sentences under the document and heading they stand in."""
     groups: list[tuple[str, list[tuple[int, str]]]] = []
@@ -417,7 +467,7 @@ def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, st
     for number, citation in enumerate(numbered, start=1):
         clause = citation.clause
         if clause.id != last:
-            groups.append((f"{clause.head.title} {clause.title or clause.locator}", []))
+            groups.append((clause.title or clause.head.title, []))
             last = clause.id
         groups[-1][1].append((number, citation.quote))
     return groups
@@ -439,30 +489,30 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
         yield work.notice("in_force_on", date=_day(question.as_of))
     if scope.contract_date:
         return
+    if any(signed_between(citation.quote) for citation in cited):
+        return
     for citation in cited:
-        older = next(
-            (e.older for e in work.found.evidence if e.clause.id == citation.clause.id), ()
-        )
-        if older and (before := _same_matter(citation, older[0])):
-            yield _older_notice(work, citation.clause, older[0])
-            yield Draft(before.quote, "quote", (before,))
+        for item in work.found.evidence:
+            now = _closest(citation.quote, item.clause) if item.older else None
+            if now is None or _likeness(citation.quote, now) < SAME_MATTER:
+                continue
+            before = _closest(now, item.older[0])
+            if before is None or bigrams(before) == bigrams(now):
+                continue
+            yield _older_notice(work, item.clause, item.older[0])
+            yield Draft(before, "quote", (Citation(item.older[0], before),))
             return
 
 
-def _same_matter(citation: Citation, older: Clause) -> Citation | None:
-    """The sentence of the older clause on the same matter; None where it says the same."""
-    own = set(bigrams(citation.quote))
-    best, most = "", 0.0
-    for start, end in sentence_spans(older.text):
-        quote = older.text[start:end].strip()
-        quote = quote[len(m.group()) :] if (m := _ITEM_NUMBER.match(quote)) else quote
-        other = set(bigrams(quote))
-        shared = len(own & other) / max(1, len(own | other))
-        if shared > most:
-            best, most = quote, shared
-    if not best or bigrams(best) == bigrams(citation.quote):
-        return None
-    return Citation(older, best)
+def _closest(quote: str, clause: Clause) -> str | None:
+    """The sentence of a clause that is most like `quote`."""
+    return max(quotable(clause), key=lambda other: _likeness(quote, other), default=None)
+
+
+def _likeness(one: str, other: str) -> float:
+    """Share of the shorter sentence's character pairs that the other has too, 0 to 1."""
+    own, others = set(bigrams(one)), set(bigrams(other))
+    return len(own & others) / max(1, min(len(own), len(others)))
 
 
 def _older_notice(work: _Work, clause: Clause, older: Clause) -> Draft:

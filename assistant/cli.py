@@ -392,9 +392,12 @@ def audit_show(record_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 @eval_app.command("list")
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
-    from evals.suites import SUITES, load_cases
+    from evals.suites import SUITES, BadCases
 
-    rows = _guard(lambda: [{"name": n, "n": len(load_cases(s.file))} for n, s in SUITES.items()])
+    try:
+        rows = [{"name": name, "n": len(suite.cases())} for name, suite in SUITES.items()]
+    except BadCases as error:
+        _fail(str(error), 1)
     if as_json:
         _print_json(rows)
         return
@@ -410,12 +413,15 @@ def eval_run(
     as_json: AsJson = False,
 ) -> None:
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
-    from evals.run import BadCases, UnknownSuite, run_suites
+    from evals.run import BadCases, EvalUnavailable, UnknownSuite, run_suites
 
+    settings = _settings()
     try:
-        outcome = run_suites(suites or [], _settings(), limit=limit, folder=report)
-    except (UnknownSuite, BadCases) as error:
+        outcome = _guard(lambda: run_suites(suites or [], settings, limit=limit, folder=report))
+    except (UnknownSuite, EvalUnavailable) as error:
         _fail(str(error), 2)
+    except BadCases as error:
+        _fail(str(error), 1)
     if as_json:
         _print_json(outcome.as_json())
     else:

@@ -6,6 +6,7 @@ folders are found, the `.bin` files are read, and the hash of the whole is what 
 
 from __future__ import annotations
 
+import atexit
 import errno
 import fcntl
 import hashlib
@@ -61,6 +62,8 @@ class LocalModel:
         self.model_name = name
         self.api_key = api_key
         """Made anew at each start: loopback is shared with every other program of the machine."""
+        # Left to the end of the interpreter, a server in the middle of an answer crashes it.
+        atexit.register(self.close)
 
     def __repr__(self) -> str:
         return f"LocalModel({self.model_name!r} at {self.base_url!r})"
@@ -69,6 +72,7 @@ class LocalModel:
         """Stop the server and free the model's memory; a second call does nothing."""
         # The library has no stop: the server ends with its last reference.
         self._server = None
+        atexit.unregister(self.close)
 
 
 def available() -> bool:
@@ -129,10 +133,15 @@ def start_local_model(
     params.api_keys = [api_key]
     params.endpoint_slots = False
     params.ui = False
+    params.warmup = False
     params.verbosity = 0
     tell("loading", 0.0)
     try:
         server = xllamacpp.Server(params)
+        # Warms the model up, and waits for the server's loop: ended before that, it hangs.
+        server.handle_chat_completions(
+            {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1}
+        )
     except RuntimeError as error:
         raise LocalModelError(
             f"{str(path)!r} could not be loaded: it must be a GGUF model that fits into memory"

@@ -23,7 +23,7 @@ SECTION_CHARS = 800
 TABLE_CHARS = 600
 """Most characters of one group of table rows."""
 
-_NUMBER = r"[零〇一二三四五六七八九十百千两0-9０-９]+"
+_NUMBER = r"[零〇一二三四五六七八九十百千两0-9０-９]{1,12}"
 _ARTICLE = rf"第\s*(?P<number>{_NUMBER})\s*条(?:之(?P<sub>{_NUMBER}))?"
 # What follows the number where a text refers to an article instead of opening one. A space after
 # the number always opens one: official prints set the number apart.
@@ -273,6 +273,8 @@ def _structural_heading(block: Block) -> _Heading | None:
     """The chapter, listed heading or table of contents that a block is, or None."""
     text = block.text.strip()
     heading = block.kind == "heading"
+    if len(text) > 200:
+        return None
     if not heading and (len(text) > 30 or "\n" in text or any(m in text for m in "。；，：;:")):
         return None
     if chapter := _CHAPTER.fullmatch(text):
@@ -437,6 +439,7 @@ _PAIRS = {"（": "）", "(": ")", "「": "」", "『": "』", "“": "”", "【
 _CLOSERS = frozenset(_PAIRS.values())
 _STOPS = "。！？"
 _ENGLISH_STOP = re.compile(r"(?:[a-z]{3}|[%)\"”])\.$")
+_CAPITAL_NEXT = re.compile(r"\s+[A-Z]")
 _LABEL = re.compile(r"[^：:。！？，,]{1,30}：")
 _LEAST_SENTENCE = 3
 """A shorter piece of a line is no quote by itself."""
@@ -457,6 +460,7 @@ def _line_sentences(line: str) -> list[tuple[int, int]]:
     table_row = _is_table_row(line)
     cuts = [0, *([] if table_row else _cuts(line)), len(line)]
     spans: list[tuple[int, int]] = []
+    before = _LEAST_SENTENCE
     for begin, end in itertools.pairwise(cuts):
         piece = line[begin:end]
         if not piece.strip():
@@ -464,11 +468,12 @@ def _line_sentences(line: str) -> list[tuple[int, int]]:
         begin += len(piece) - len(piece.lstrip())
         end -= len(piece) - len(piece.rstrip())
         words = sum(char.isalnum() for char in piece)
-        before = sum(c.isalnum() for c in line[slice(*spans[-1])]) if spans else _LEAST_SENTENCE
         if spans and (words < _LEAST_SENTENCE or before < _LEAST_SENTENCE):
             spans[-1] = (spans[-1][0], end)
+            before += words
         else:
             spans.append((begin, end))
+            before = words
     return spans
 
 
@@ -486,18 +491,18 @@ def _cuts(line: str) -> list[int]:
     cuts: list[int] = []
     for index, char in enumerate(line):
         following = line[index + 1 : index + 2]
-        rest = line[index + 1 :]
         if inside[index]:
             continue
         if char in _STOPS:
             stop = True
         elif char == "；":
-            stop = not enumerated or bool(ENUMERATOR.match(rest))
+            stop = not enumerated or bool(ENUMERATOR.match(line, index + 1))
         elif char in "?!":
             stop = not (following.isascii() and following.isalnum())
         elif char == ".":
-            stop = bool(following.isspace() and rest.lstrip()[:1].isupper()) and bool(
-                _ENGLISH_STOP.search(line[: index + 1])
+            stop = bool(
+                _ENGLISH_STOP.search(line[max(index - 3, 0) : index + 1])
+                and _CAPITAL_NEXT.match(line, index + 1)
             )
         elif char in "”」』":
             # A quotation that ends its own sentence ends the outer one, unless that goes on.

@@ -9,6 +9,7 @@ import re
 import tomllib
 import unicodedata
 import zipfile
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -316,6 +317,8 @@ def _width(text: str) -> int:
 _END = tuple("。！？；：.!?;:”』」）)】")
 _FULL_LINE = 48
 """Columns from which a line without an end mark was wrapped by an editor."""
+_LONGEST_PARAGRAPH = 5000
+"""Characters beyond which lines without end marks are no prose but data."""
 
 
 def _unwrap(lines: Iterable[str]) -> list[str]:
@@ -328,7 +331,11 @@ def _unwrap(lines: Iterable[str]) -> list[str]:
             paragraphs[-1] = _join(paragraphs[-1], line)
         else:
             paragraphs.append(line)
-        open_line = _width(line) >= _FULL_LINE and not line.endswith(_END)
+        open_line = (
+            not line.endswith(_END)
+            and _width(line) >= _FULL_LINE
+            and len(paragraphs[-1]) < _LONGEST_PARAGRAPH
+        )
     return paragraphs
 
 
@@ -430,7 +437,7 @@ def _toml_head(text: str, warnings: list[str]) -> tuple[Head, str]:
     return _head_of(entry, warnings), text[end.end() :]
 
 
-_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*")
+_HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?")
 _ITEM = re.compile(r"(?P<indent>[ \t]*)(?P<mark>[-*+]|\d{1,9}[.)])[ \t]+(?P<text>\S.*)")
 _RULE = re.compile(r" {0,3}([-*_])(?:[ \t]*\1){2,}[ \t]*")
 _UNDERLINE = re.compile(r" {0,3}(=+|-+)[ \t]*")
@@ -445,7 +452,11 @@ def _text_blocks(text: str, *, markup: bool) -> list[Block]:
     markup: also take out comments and inline marks, which plain text does not have.
     """
     plain = _inline if markup else str
-    lines = (_COMMENT.sub("", text) if markup else text).expandtabs(4).split("\n")
+    if markup:
+        # Only up to the last end of a comment: searching for one that is not there is slow.
+        commented, mark, rest = text.rpartition("-->")
+        text = _COMMENT.sub("", commented + mark) + rest
+    lines = text.expandtabs(4).split("\n")
     blocks: list[Block] = []
     held: list[str] = []
 
@@ -464,7 +475,10 @@ def _text_blocks(text: str, *, markup: bool) -> list[Block]:
             flush()
         elif heading := _HEADING.fullmatch(line):
             flush()
-            blocks.append(Block("heading", plain(heading[2] or ""), level=len(heading[1])))
+            words = (heading[2] or "").strip()
+            closed = words.rstrip("#")
+            name = closed if closed.endswith((" ", "\t")) or not closed else words
+            blocks.append(Block("heading", plain(name.strip()), level=len(heading[1])))
         elif markup and (fence := _FENCE.match(line)):
             flush()
             while at < len(lines) and not lines[at].lstrip().startswith(fence[1]):
@@ -495,14 +509,14 @@ def _text_blocks(text: str, *, markup: bool) -> list[Block]:
         elif item := _ITEM.fullmatch(line):
             flush()
             mark = "" if item["mark"] in "-*+" else f"{item['mark']} "
-            words = [item["text"]]
+            held_item = [item["text"]]
             inner = len(item["indent"]) + 2
             while at < len(lines) and lines[at].startswith(" " * inner) and lines[at].strip():
                 if _ITEM.fullmatch(lines[at]) or _FENCE.match(lines[at]):
                     break
-                words.append(lines[at])
+                held_item.append(lines[at])
                 at += 1
-            body = "\n".join(_unwrap(words))
+            body = "\n".join(_unwrap(held_item))
             blocks.append(Block("item", plain(mark + body), level=len(item["indent"]) // 2))
         else:
             held.append(line)
@@ -521,16 +535,17 @@ def _cells(line: str) -> list[str]:
 
 
 # Marks count only where Markdown would render them: `138****1234` and `3*4*5` stay as they are.
+# The limits keep a text of nothing but opening marks from taking hours.
 _INLINE: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"<br\s*/?>", re.I), "\n"),
-    (re.compile(r"!?\[([^\[\]]*)\]\([^()\s]*(?:\s+\"[^\"]*\")?\)"), r"\1"),
-    (re.compile(r"(?<!\*)\*\*(?=[^\s*])([^\n]+?)(?<=[^\s*])\*\*(?!\*)"), r"\1"),
-    (re.compile(r"(?<![\w_])__(?=[^\s_])([^\n]+?)(?<=[^\s_])__(?![\w_])"), r"\1"),
-    (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]+)(?<=[^\s*])\*(?![\w*])"), r"\1"),
-    (re.compile(r"(?<![\w_])_(?=[^\s_])([^_\n]+)(?<=[^\s_])_(?![\w_])"), r"\1"),
-    (re.compile(r"(?<!`)`([^`\n]+)`(?!`)"), r"\1"),
-    (re.compile(r"~~(?=\S)([^~\n]+)~~"), r"\1"),
-    (re.compile(r"</?(?:b|i|u|em|strong|sup|sub|span|font|mark)(?:\s[^<>]*)?>", re.I), ""),
+    (re.compile(r"!?\[([^\[\]]{0,300})\]\([^()\s]{0,2000}(?:\s+\"[^\"]{0,300}\")?\)"), r"\1"),
+    (re.compile(r"(?<!\*)\*\*(?=[^\s*])([^\n]{1,300}?)(?<=[^\s*])\*\*(?!\*)"), r"\1"),
+    (re.compile(r"(?<![\w_])__(?=[^\s_])([^\n]{1,300}?)(?<=[^\s_])__(?![\w_])"), r"\1"),
+    (re.compile(r"(?<![\w*])\*(?=[^\s*])([^*\n]{1,300})(?<=[^\s*])\*(?![\w*])"), r"\1"),
+    (re.compile(r"(?<![\w_])_(?=[^\s_])([^_\n]{1,300})(?<=[^\s_])_(?![\w_])"), r"\1"),
+    (re.compile(r"(?<!`)`([^`\n]{1,300})`(?!`)"), r"\1"),
+    (re.compile(r"~~(?=\S)([^~\n]{1,300})~~"), r"\1"),
+    (re.compile(r"</?(?:b|i|u|em|strong|sup|sub|span|font|mark)(?:\s[^<>]{0,300})?>", re.I), ""),
     (re.compile(r"\\([!-/:-@\[-`{-~])"), r"\1"),
 )
 
@@ -568,7 +583,7 @@ def _html(data: bytes) -> Parsed:
     text = _decode(data, warnings)
     blocks = _html_blocks(text)
     if not any(block.kind == "heading" and block.level == 1 for block in blocks):
-        title = re.search(r"<title[^>]*>([^<]*)</title>", text, re.I)
+        title = re.search(r"<title[^<>]*>([^<]*)</title>", text, re.I)
         if title and title[1].strip() and blocks:
             blocks.insert(0, Block("heading", " ".join(unescape(title[1]).split()), level=1))
     return Parsed(blocks, warnings)
@@ -768,11 +783,11 @@ def _docx(data: bytes) -> Parsed:
             )
         if any(entry.flag_bits & 1 for entry in entries):
             raise Unreadable("the file is protected by a password; save a copy without one")
-        names = set(package.namelist())
+        sizes = {entry.filename: entry.file_size for entry in entries}
         parts = {
             name: _xml(package.read(_PART.format(name)))
             for name in ("document", "styles", "numbering", "footnotes")
-            if _PART.format(name) in names
+            if 0 < sizes.get(_PART.format(name), 0) <= MAX_BYTES
         }
     if "document" not in parts:
         raise Unreadable("the file is not a Word document; check its type")
@@ -1175,16 +1190,13 @@ def _pdf_table(page: Any, table: Any, number: int) -> list[Block]:
     held = sum(1 for char in page.crop(table.bbox, strict=False).chars if char["text"].strip())
     if not kept or kept < 0.9 * held:
         return []
-    grid: list[list[str]] = []
-    for top, bottom in itertools.pairwise(edges_y):
-        y = (top + bottom) / 2
-        row_cells: list[str] = []
-        for left, right in itertools.pairwise(edges_x):
-            x = (left + right) / 2
-            row_cells.append(
-                next((t for b, t in texts.items() if b[0] <= x <= b[2] and b[1] <= y <= b[3]), "")
-            )
-        grid.append(row_cells)
+    columns = [(left + right) / 2 for left, right in itertools.pairwise(edges_x)]
+    lines = [(top + bottom) / 2 for top, bottom in itertools.pairwise(edges_y)]
+    grid = [[""] * len(columns) for _ in lines]
+    for (x0, top, x1, bottom), text in texts.items():
+        for y in range(bisect(lines, top), bisect(lines, bottom)):
+            for x in range(bisect(columns, x0), bisect(columns, x1)):
+                grid[y][x] = text
     return _table_blocks(grid, page=number)
 
 

@@ -24,8 +24,9 @@ DEPTH = 200
 WEIGHTS: Mapping[str, float] = {"dense": 2.0, "words": 0.5, "bigrams": 0.5}
 """Measured on a development set of statute questions; of min-max normalised scores."""
 
-COVERED_DENSE, COVERED_WORDS, COVERED_BIAS = 40.0, 4.0, -35.6
-"""Fitted on questions that the sample corpus does and does not answer; see `covers`."""
+COVERED_STANDOUT, COVERED_SHARE, COVERED_LEAST = 163.3, 1.59, 4.64
+"""Logistic fit on evals/cases/coverage_dev.jsonl, with the bar at odds of 1 to e: a question
+turned away is a worse fault than one that the model still may find unanswered. See `covers`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,10 @@ class Scope:
 class Found:
     evidence: tuple[Evidence, ...]
     """Best first."""
+    standout: float
+    """By how much the best cosine exceeds the mean of the list."""
     coverage: float
-    """Largest share of the question's words, weighted by rarity, that one clause holds, 0 to 1."""
+    """Largest share of the question, weighted by rarity, that one clause holds, 0 to 1."""
     embed_ms: float
     dense_ms: float
     lexical_ms: float
@@ -68,10 +71,10 @@ class Index:
     lexical: Any = field(repr=False)
     vectors: store.OpenVectors = field(repr=False)
     rarity: Mapping[str, float] = field(repr=False)
-    """Word -> inverse document frequency; a word of no clause is as rare as can be."""
+    """Pair of characters -> inverse document frequency; one of no clause is as rare as can be."""
     by_id: Mapping[str, Clause] = field(repr=False)
-    places: Mapping[tuple[str, str], Sequence[Clause]] = field(repr=False)
-    """(series, place) -> the clauses of all versions at that place."""
+    versions: Mapping[str, Sequence[Clause]] = field(repr=False)
+    """Clause id -> the clauses at the same place in all versions of its document."""
 
     def close(self) -> None:
         self.vectors.close()
@@ -96,11 +99,15 @@ async def open_index(
     parts = in_release_order(parts)
     lexical, rarity = await asyncio.to_thread(_build_lexical, parts)
     vectors = await asyncio.to_thread(vector_store.open, wanted[0].id)
-    places: dict[tuple[str, str], list[Clause]] = {}
-    for part in parts:
-        if part.head.kind in CONTRACT_DATED:
-            places.setdefault(place(part), []).append(part)
-    return Index(wanted[0], parts, lexical, vectors, rarity, {p.id: p for p in parts}, places)
+    return Index(
+        release=wanted[0],
+        clauses=parts,
+        lexical=lexical,
+        vectors=vectors,
+        rarity=rarity,
+        by_id={part.id: part for part in parts},
+        versions=_versions(parts),
+    )
 
 
 def in_release_order(parts: Iterable[Clause]) -> list[Clause]:
@@ -108,11 +115,17 @@ def in_release_order(parts: Iterable[Clause]) -> list[Clause]:
     return sorted(parts, key=lambda part: part.source)
 
 
-def place(clause: Clause) -> tuple[str, str]:
-    """Names the same place in all versions of a document: article title, else locator."""
-    series = clause.head.series or f"{clause.head.title}|{clause.head.product}"
-    titled = clause.title and clause.title != clause.head.title
-    return series, clause.title if titled else clause.locator
+def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
+    """Clause id -> all clauses at its place: same series, product, and article title or locator."""
+    titles = Counter((part.source, part.title) for part in parts)
+    places: dict[tuple[str, ...], list[Clause]] = {}
+    for part in parts:
+        if part.head.kind in CONTRACT_DATED:
+            titled = part.title != part.head.title and titles[part.source, part.title] == 1
+            series = part.head.series or part.head.title
+            name = part.title if titled else part.locator
+            places.setdefault((series, part.head.product, name), []).append(part)
+    return {part.id: versions for versions in places.values() for part in versions}
 
 
 def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) -> Found:
@@ -133,13 +146,14 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
             score=score,
             dense=dense.get(ordinal, 0.0),
             lexical=by_words.get(ordinal, 0.0) / best_word if best_word else 0.0,
-            older=older_versions(index, index.clauses[ordinal]),
+            older=_older_versions(index, index.clauses[ordinal]),
         )
         for ordinal, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:k]
     )
     return Found(
         evidence,
-        _coverage(index, text, evidence),
+        standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
+        coverage=_coverage(index, text, evidence),
         embed_ms=(embedded - started) * 1000,
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,
@@ -150,54 +164,38 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
 def covers(found: Found) -> bool:
     """Whether anything found is likely to answer the question.
 
-    A cosine alone cannot tell, since those of one model lie close together: it is weighed against
-    the share of the question's words that the clauses hold.
+    A cosine alone cannot tell, since those of one model lie close together and those of an English
+    question all lie lower: what counts is how far the best stands out, and the words in common.
     """
-    best = max((e.dense for e in found.evidence), default=0.0)
     return bool(found.evidence) and (
-        COVERED_DENSE * best + COVERED_WORDS * found.coverage + COVERED_BIAS > 0
+        COVERED_STANDOUT * found.standout + COVERED_SHARE * found.coverage > COVERED_LEAST
     )
 
 
 def _coverage(index: Index, text: str, evidence: Sequence[Evidence]) -> float:
     rarest = math.log(1 + len(index.clauses))
-    asked = {word: index.rarity.get(word, rarest) for word in words(text)}
-    whole = sum(asked.values())
-    if not whole:
-        return 0.0
-    return (
-        max(
-            (
-                sum(asked[w] for w in asked.keys() & set(words(store.embedding_text(e.clause))))
-                for e in evidence
-            ),
-            default=0.0,
-        )
-        / whole
+    asked = {pair: index.rarity.get(pair, rarest) for pair in bigrams(text)}
+    held = (
+        sum(asked[pair] for pair in asked.keys() & set(bigrams(store.embedding_text(e.clause))))
+        for e in evidence
     )
+    return max(held, default=0.0) / (sum(asked.values()) or 1.0)
 
 
-def older_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
+def _older_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
     """The same place in earlier versions, where the wording differs, newest first."""
     start = clause.head.effective_from
     if start is None:
         return ()
-    return tuple(
-        sorted(
-            (
-                other
-                for other in index.places.get(place(clause), ())
-                if other.source != clause.source
-                and other.head.product == clause.head.product
-                and other.head.audience == clause.head.audience
-                and other.head.effective_to is not None
-                and other.head.effective_to < start
-                and other.text != clause.text
-            ),
-            key=lambda other: other.head.effective_to or date.min,
-            reverse=True,
-        )
-    )
+    older = [
+        other
+        for other in index.versions.get(clause.id, ())
+        if other.head.effective_to is not None
+        and other.head.effective_to < start
+        and other.head.audience == clause.head.audience
+        and other.text != clause.text
+    ]
+    return tuple(sorted(older, key=lambda o: o.head.effective_to or date.min, reverse=True))
 
 
 def _where(scope: Scope) -> dict[str, Any]:
@@ -243,7 +241,7 @@ def _fuse(lists: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
 
 
 def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
-    """The lexical index in memory, and how rare each word is."""
+    """The lexical index in memory, and how rare each pair of characters is."""
     import tantivy
 
     holders: Counter[str] = Counter()
@@ -260,11 +258,11 @@ def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
     for ordinal, part in enumerate(parts):
         text = store.embedding_text(part)
         metadata = store.vector_metadata(part)
-        tokens = words(text)
-        holders.update(set(tokens))
+        pairs = bigrams(text)
+        holders.update(set(pairs))
         document = tantivy.Document(
-            words=" ".join(tokens),
-            bigrams=" ".join(bigrams(text)),
+            words=" ".join(words(text)),
+            bigrams=" ".join(pairs),
             audience=metadata["audience"],
             kind=metadata["kind"],
             product=metadata["product"] or "-",
@@ -277,7 +275,7 @@ def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
-    rarity = {word: math.log(1 + len(parts) / n) for word, n in holders.items()}
+    rarity = {pair: math.log(1 + len(parts) / n) for pair, n in holders.items()}
     return index, rarity
 
 

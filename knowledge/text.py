@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -15,6 +16,10 @@ _UNITS = "天日周月年期元块条章节款项个号次岁分厘折倍角点�
 _CHINESE_NUMBER = re.compile(rf"(?<![\d.])[零〇一二两三四五六七八九十百千万亿]+(?=[{_UNITS}])")
 _SCALED_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(万|千|百|亿)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_SIGNED_FROM = ("起", "以后", "之后", "及以后")
+_SIGNED = re.compile(
+    r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
+)
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
 
@@ -58,6 +63,24 @@ def words(text: str) -> list[str]:
 def bigrams(text: str) -> list[str]:
     """Overlapping pairs of Chinese characters, and whole Latin words and numbers."""
     return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
+
+
+def signed_between(text: str) -> tuple[date, date] | None:
+    """Days of signing that a sentence limits itself to, both included; None where it does not.
+
+    Read from wording such as 2026年1月1日起签署的 and 2025年12月31日以前签订的.
+    """
+    first, last = date.min, date.max
+    for match in _SIGNED.finditer(normalise(text).replace(" ", "")):
+        try:
+            day = date(*map(int, match.group(1, 2, 3)))
+        except ValueError:
+            continue
+        if match.group(4) in _SIGNED_FROM:
+            first = max(first, day)
+        else:
+            last = min(last, day)
+    return None if (first, last) == (date.min, date.max) else (first, last)
 
 
 def _segment(rjieba: Any, run: str) -> list[str]:

@@ -1,0 +1,5 @@
+"""`python -m assistant` is `zhunxin`."""
+
+from .cli import main
+
+main()

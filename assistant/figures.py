@@ -1,0 +1,1032 @@
+"""Amounts, rates, terms, dates and other figures in Chinese and English text, made comparable."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import cache
+from itertools import pairwise
+from typing import Literal
+
+Kind = Literal[
+    "money", "rate", "discount", "term", "position", "date", "time", "count", "phone", "ordinal"
+]
+Bound = Literal["", "min", "max", "range"]
+Value = Decimal | str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a text; two figures that state the same fact are equal wherever they stand."""
+
+    kind: Kind
+    """`position` is the third instalment, not three; `ordinal` numbers an article, step or list."""
+    value: Value
+    """Yuan, a fraction (0.18 = 18 %), a number of units; dates as `2026-01-01`, `2026-07`, `2026`,
+    `--06-30`, `--06`, `---15`; times as `09:00`; phone numbers as digits. Of a range: its start."""
+    unit: str
+    """Money: currency. Rates: year, month, day, point or empty. Terms: month, period, day, workday,
+    minute, second. Else the measure word."""
+    bound: Bound
+    """`min`: at least, from, after. `max`: at most, within, before."""
+    span: tuple[int, int] = field(compare=False)
+    text: str = field(compare=False)
+    """Verbatim, without the words that make the bound."""
+    upper: Value | None = None
+    """End of a range."""
+
+
+@dataclass(slots=True)
+class _Found:
+    """A figure under construction: `raw * scale * factor` is its value."""
+
+    kind: Kind
+    start: int
+    end: int
+    unit: str = ""
+    raw: Decimal | None = None
+    scale: int = 1
+    factor: Decimal = Decimal(1)
+    words: str = ""
+    """The value of what is no number: dates, times, phones."""
+    bound: Bound = ""
+    upper: Value | None = None
+    bare: bool = False
+    """No unit was written."""
+    article: bool = False
+    """A Chinese `one` that means `a`: counts in a source, is no claim."""
+
+    @property
+    def value(self) -> Value:
+        if self.raw is None:
+            return self.words
+        return self.raw * self.scale * self.factor
+
+
+@cache
+def _re(pattern: str) -> re.Pattern[str]:
+    """Patterns are compiled when first used: together they take longer than importing the rest."""
+    return re.compile(pattern)
+
+
+# One character for one, so that spans hold in the original.
+_FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94) if chr(0x21 + i) not in ",;!?()"}
+_TRADITIONAL = str.maketrans(
+    "萬億兩個貸簽辦請號還點條項時鐘張筆過內後週歲幣圓塊錢釐幾數戶種級類間滿於達長遲會從單統開結檔頁獲後則餘"
+    "賬應遞歸內約為從準備劃賀壹貳叁肆伍陸柒捌玖拾佰仟參圆贰叄陆",
+    "万亿两个贷签办请号还点条项时钟张笔过内后周岁币元块钱厘几数户种级类间满于达长迟会从单统开结档页获后则余"
+    "账应递归内约为从准备划贺一二三四五六七八九十百千三元二三六",
+)
+_LOWER = {ord(c): ord(c.lower()) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+_SPACES = dict.fromkeys([0x00A0, 0x3000, 0x2002, 0x2003, 0x2009, 0x202F, 0x09], 0x20)
+_FOLD = {
+    **_TRADITIONAL,
+    **{wide: _LOWER.get(plain, plain) for wide, plain in _FULL_WIDTH.items()},
+    **_LOWER,
+    **_SPACES,
+    **{ord(c): ord("-") for c in "‐‑‒–—―−﹣"},
+    **{ord(c): ord("~") for c in "〜∼"},
+    ord("￥"): ord("¥"),
+    ord("﹪"): ord("%"),
+}
+_WIDE_GROUP = "(?<=[0-9０-９])，(?=[0-9０-９]{3}(?![0-9０-９]))"
+
+_DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8, "w": 10**4, "k": 1000}
+_MAX_DIGITS = 24
+
+_ARABIC = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
+_SCALED = (
+    rf"{_ARABIC}(?:(?: ?(?:[百千]?[万亿]|[百千])(?!分之)|[wk](?![a-z]))(?:[0-9]{{1,4}}[百千万])?)?"
+)
+_NUMERALS = "零〇一二三四五六七八九十百千万亿两"
+_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点[零一二三四五六七八九]{{1,9}})?"
+_NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
+_DAY_NUMBER = r"(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})"
+_MONTHS = {
+    name: i
+    for i, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+        1,
+    )
+}
+_MONTH_NAME = (
+    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
+)
+
+_D = Decimal
+_UNITS: dict[str, tuple[Kind, str, Decimal]] = {
+    **dict.fromkeys(
+        ["元人民币", "元", "块钱", "块", "人民币", "yuan", "rmb", "cny"], ("money", "CNY", _D(1))
+    ),
+    **dict.fromkeys(["角钱", "角", "毛钱"], ("money", "CNY", _D("0.1"))),
+    "分钱": ("money", "CNY", _D("0.01")),
+    **dict.fromkeys(["美元", "美金", "dollars", "dollar", "usd"], ("money", "USD", _D(1))),
+    **dict.fromkeys(["港元", "港币", "hkd"], ("money", "HKD", _D(1))),
+    **dict.fromkeys(["%", "percent", "per cent"], ("rate", "", _D("0.01"))),
+    **dict.fromkeys(
+        ["个百分点", "百分点", "percentage points", "percentage point"],
+        ("rate", "point", _D("0.01")),
+    ),
+    **dict.fromkeys(
+        ["个基点", "基点", "basis points", "bps", "bp"], ("rate", "point", _D("0.0001"))
+    ),
+    "‰": ("rate", "", _D("0.001")),
+    "‱": ("rate", "", _D("0.0001")),
+    "成": ("rate", "", _D("0.1")),
+    "折": ("discount", "折", _D("0.1")),
+    **dict.fromkeys(["个自然日", "自然日", "日历日", "个日历日"], ("term", "day", _D(1))),
+    **dict.fromkeys(["天", "日", "calendar days", "days", "day"], ("term", "day", _D(1))),
+    **dict.fromkeys(
+        ["个工作日", "工作日", "个交易日", "working days", "working day"],
+        ("term", "workday", _D(1)),
+    ),
+    **dict.fromkeys(["business days", "business day"], ("term", "workday", _D(1))),
+    **dict.fromkeys(
+        ["个星期", "星期", "个礼拜", "礼拜", "周", "weeks", "week"], ("term", "day", _D(7))
+    ),
+    **dict.fromkeys(["个月", "months", "month"], ("term", "month", _D(1))),
+    **dict.fromkeys(["年", "个年头", "years", "year"], ("term", "month", _D(12))),
+    **dict.fromkeys(["个季度"], ("term", "month", _D(3))),
+    **dict.fromkeys(
+        ["期", "instalments", "instalment", "installments", "installment"],
+        ("term", "period", _D(1)),
+    ),
+    **dict.fromkeys(
+        ["小时", "个小时", "个钟头", "钟头", "hours", "hour"], ("term", "minute", _D(60))
+    ),
+    **dict.fromkeys(["分钟", "minutes", "minute", "mins", "min"], ("term", "minute", _D(1))),
+    **dict.fromkeys(["秒钟", "秒", "seconds", "second"], ("term", "second", _D(1))),
+    **dict.fromkeys(["周岁", "岁", "years old", "years of age"], ("count", "岁", _D(1))),
+    **dict.fromkeys(["times", "次"], ("count", "次", _D(1))),
+    **{
+        c: ("count", c, _D(1))
+        for c in "个笔张份种人名位家项倍户键遍回封条款件页字台部套级档类步门枚组题句段轮分点"
+    },
+}
+# What a unit must not run into: 元旦, 期间, 一次性, 成立, 周年, 分之, 日元.
+_NOT_BEFORE = {
+    "元": "旦月素件",
+    "期": "间限货望末初待数权",
+    "次": "性日要",
+    "成": "立为年人功员本交长都果品不分熟绩",
+    "周": "年一二三四五六日末转边期",
+    "分": "之期析别行类布配销摊",
+    "日": "元常益渐均",
+    "个": "人别体税性",
+    "位": "置于",
+    "家": "庭人电装属具",
+    "项": "目",
+    "类": "似别型",
+    "条": "件款例",
+    "款": "项",
+    "点": "击",
+    "部": "分门",
+    "步": "骤",
+    "人": "民工行",
+    "名": "下单义称",
+    "回": "款收复访拨",
+    "种": "种",
+    "天": "然",
+    "字": "段",
+    "件": "号",
+}
+_UNIT = (
+    "(?:"
+    + "|".join(
+        (re.escape(u) + (f"(?![{_NOT_BEFORE[u]}])" if u in _NOT_BEFORE else ""))
+        if not u.isascii() or not u.isalpha()
+        else re.escape(u) + "(?![a-z])"
+        for u in sorted(_UNITS, key=len, reverse=True)
+    )
+    + ")"
+)
+_COMPOUND = (
+    r"(?:年(?:零|又)?(?:[0-9]{1,2}|[一二三四五六七八九十]{1,2})个月|年半|个半(?:月|小时|钟头))"
+)
+
+_ALLOWED_ONE_BEFORE = (
+    r"(?:只能|仅|限|只|共|各|有|每(?:年|月|日|天|期|人|笔|张|位))[^，。；,;]{0,2}$"
+)
+_INDEFINITE_BEFORE = r"(?:[每上下同某这那任另的当首末逐较前后]|最后|最近|其中)$"
+
+_PERIODS = {
+    "年": "year", "月": "month", "日": "day", "天": "day", "year": "year", "annum": "year",
+    "annual": "year", "yearly": "year", "apr": "year", "p.a": "year", "month": "month",
+    "monthly": "month", "day": "day", "daily": "day",
+}  # fmt: skip
+_PERIOD_BEFORE = (
+    r"(年|月|日|天)(?:化|度)?(?:综合|名义|实际|贷款|借款|罚息|违约|单利|复利|融资|资金|费用|手续)*"
+    r"(?:利率|利息|息率|费率|息|成本|率)|(年)化"
+    r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
+)
+_PERIOD_AFTER = (
+    r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)"
+    r"|(年)化(?![利率综融成贷单])|(p\.a)|(yearly|annual|monthly|daily))"
+)
+_PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
+_PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"
+
+_BOUND_BEFORE = (
+    r"(?P<maxfar>最高|高达|高至|最多|至多|最长|最晚|最迟|上限|maximum|max)"
+    r"|(?P<minfar>最低|最少|至少|最短|最早|下限|minimum|min(?![a-z]))"
+    r"|(?P<max>(?:不|未)(?:得|会|应|能|可|能够)?(?:超过|超出|高于|多于|大于|晚于|迟于|长于)"
+    r"|up to|at most|(?:no|not) more than|not (?:to )?exceed(?:ing)?|cannot exceed|within"
+    r"|(?<!no )(?<!not )less than|under|below|before|until|no later than)"
+    r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|超出|高于|多于|大于"
+    r"|(?<![不未])满|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than|over|above"
+    r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
+    r"|(?P<less>低于|少于|小于|不足|[不未]满|不到|早于)"
+)
+_BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民"
+_BOUND_AFTER = (
+    r" ?(?:[（(]含[）)]|及)?(?:"
+    r"(?P<max>以内|之内|内(?![容部])|以下|之下|封顶|为限|为上限)"
+    r"|(?P<min>以上|之上|起(?![诉草因点])|开外|or more|or above)"
+    r"|(?P<before>以前|之前|前|止)|(?P<after>以后|之后|后))"
+)
+_JOIN = r" ?(?:-|~|至|到|to|through) ?(?:次日|当日|翌日)? ?"
+_LIST = r" ?(?:、|或者|或|和|及|与|,|or|and|, or|, and) ?"
+
+
+def find(text: str) -> list[Figure]:
+    """All figures of `text` in order, never overlapping; spans index the text as given."""
+    return [_figure(found, text) for found in _scan(text) if not found.article]
+
+
+def unsupported(claim: str, sources: Iterable[str]) -> list[Figure]:
+    """Figures of `claim` that no source states."""
+    claimed = [f for f in find(claim) if f.kind != "ordinal"]
+    if not claimed:
+        return []
+    stated = [[_figure(f, text) for f in _scan(text)] for text in sources]
+    return [c for c in claimed if not any(_supports(figures, c) for figures in stated)]
+
+
+def _supports(stated: list[Figure], claim: Figure) -> bool:
+    ends = [end for figure in stated for end in _ends(figure)]
+    if claim.bound != "range":
+        return any(_states(end, claim) for end in ends)
+    return claim in stated or all(
+        any(_states(end, wanted) for end in ends) for wanted in _ends(claim)
+    )
+
+
+def _ends(figure: Figure) -> Iterator[Figure]:
+    if figure.bound != "range" or figure.upper is None:
+        yield figure
+        return
+    yield replace(figure, bound="min", upper=None)
+    yield replace(figure, bound="max", value=figure.upper, upper=None)
+
+
+def _states(source: Figure, claim: Figure) -> bool:
+    """Whether `source` says at least what `claim` says; neither is a range."""
+    if claim.bound and source.bound and claim.bound != source.bound:
+        return False
+    if claim.kind == "date" or source.kind == "date":
+        return _dated(source, claim)
+    if source.value != claim.value:
+        return False
+    if source.kind == claim.kind:
+        if claim.kind == "rate" and not claim.unit:
+            return source.unit != "point"
+        return source.unit == claim.unit or (claim.kind == "count" and not claim.unit)
+    if claim.kind == "count" and not claim.unit:
+        return source.kind in ("money", "term")
+    # A table may name the unit in its header only; 365 or 12 alone is too common to be money.
+    grouped = any(c in source.text for c in ",，万萬千")
+    return claim.kind == "money" and source.kind == "count" and not source.unit and grouped
+
+
+def _dated(source: Figure, claim: Figure) -> bool:
+    """A date is stated by the same or a fuller one; 15日 may be a day of the month or a term."""
+    if source.kind == claim.kind:
+        given, wanted = str(source.value), str(claim.value)
+        if wanted.startswith("---"):
+            return given == wanted
+        if wanted.startswith("--"):
+            return given[given.find("-") :].startswith(wanted[1:]) or given.startswith(wanted)
+        return given == wanted or given.startswith(wanted + "-")
+    day, term = (source, claim) if source.kind == "date" else (claim, source)
+    return (
+        str(day.value).startswith("---")
+        and (term.kind, term.unit) == ("term", "day")
+        and "日" in term.text
+        and term.value == Decimal(str(day.value)[3:])
+    )
+
+
+def _figure(found: _Found, text: str) -> Figure:
+    span = (found.start, found.end)
+    return Figure(
+        found.kind,
+        found.value,
+        found.unit,
+        found.bound,
+        span,
+        text[found.start : found.end],
+        found.upper,
+    )
+
+
+def _fold(text: str) -> str:
+    """`text` in one width, case and script, character for character."""
+    return _re(_WIDE_GROUP).sub(",", text).translate(_FOLD)
+
+
+def _scan(text: str) -> list[_Found]:
+    folded = _fold(text)
+    found: list[_Found] = []
+    previous = 0
+    for match in _re(_FIGURE).finditer(folded):
+        name = match.lastgroup
+        if name is None:
+            continue
+        figure = _READERS[name](folded, match.start(), match.end())
+        if figure is None:
+            continue
+        if figure.kind not in ("ordinal", "phone"):
+            figure.bound = figure.bound or _bound(folded, figure, previous)
+        if figure.kind == "rate":
+            _set_period(folded, figure, found)
+        previous = figure.end
+        found.append(figure)
+    return _join(folded, found)
+
+
+def _last(pattern: str, window: str) -> re.Match[str] | None:
+    matches = list(_re(pattern).finditer(window))
+    return matches[-1] if matches else None
+
+
+def _bound(folded: str, figure: _Found, previous: int) -> Bound:
+    window = folded[max(previous, figure.start - 24) : figure.start]
+    last = _last(_BOUND_BEFORE, window)
+    if last is not None:
+        gap = _re(_PERIOD_BEFORE).sub("", window[last.end() :]).replace("（单利）", "")
+        name = last.lastgroup or ""
+        reach = 7 if name.endswith("far") else 3
+        if len(gap.strip()) <= reach and not _re(_BOUND_BREAK).search(gap):
+            return "min" if name.startswith("min") else "max"
+    after = _re(_BOUND_AFTER).match(folded, figure.end)
+    if after is None:
+        return ""
+    name = after.lastgroup or ""
+    dated = figure.kind in ("date", "time")
+    if name == "before":
+        return "max" if dated else ""
+    if name == "after":
+        return "min" if dated or figure.kind in ("term", "position") else ""
+    return "min" if name == "min" else "max"
+
+
+def _set_period(folded: str, figure: _Found, earlier: list[_Found]) -> None:
+    """What the rate is per: the words beside it, else the rate it continues."""
+    if figure.unit:
+        return
+    after = _re(_PERIOD_AFTER).match(folded, figure.end)
+    if after is not None:
+        figure.unit = _PERIODS[next(g for g in after.groups() if g)]
+        return
+    window = folded[max(0, figure.start - 26) : figure.start]
+    last = _last(_PERIOD_BEFORE, window)
+    if last is not None and not _re(_PERIOD_BREAK).search(window, last.end()):
+        figure.unit = _PERIODS[next(g for g in last.groups() if g)]
+        return
+    if not earlier or not _re(_PERIOD_LINK).search(window):
+        return
+    for before in reversed(earlier):
+        gap = folded[before.end : figure.start]
+        if len(gap) > 40 or any(c in gap for c in "。；;\n"):
+            return
+        if before.kind == "rate" and before.unit in ("year", "month", "day"):
+            figure.unit = before.unit
+            return
+
+
+def _join(folded: str, found: list[_Found]) -> list[_Found]:
+    """Bare numbers of a list or range take the unit that follows; ranges become one figure."""
+    for left, right in zip(reversed(found[:-1]), reversed(found[1:]), strict=True):
+        if not left.bare or right.raw is None or left.raw is None:
+            continue
+        ranged = _re(_JOIN).fullmatch(folded, left.end, right.start)
+        if ranged or _re(_LIST).fullmatch(folded, left.end, right.start):
+            left.kind, left.unit, left.factor = right.kind, right.unit, right.factor
+            left.bare = right.bare
+            left.article = left.article and right.bare and right.scale == 1
+            if ranged and left.scale == 1 and left.raw < right.raw:
+                left.scale = right.scale
+    for left, right in pairwise(found):
+        _continue_date(folded, left, right)
+    joined: list[_Found] = []
+    for figure in found:
+        left_most = joined[-1] if joined else None
+        if (
+            left_most is not None
+            and left_most.upper is None
+            and left_most.kind == figure.kind
+            and figure.kind not in ("phone", "ordinal")
+            and _re(_JOIN).fullmatch(folded, left_most.end, figure.start)
+            and _same_measure(left_most, figure)
+        ):
+            left_most.upper, left_most.end, left_most.bound = figure.value, figure.end, "range"
+            left_most.article = False
+        else:
+            joined.append(figure)
+    return joined
+
+
+def _continue_date(folded: str, left: _Found, right: _Found) -> None:
+    """After 每月5日 or 6月15日, a mere 25日 is a day of the month too."""
+    if left.kind != "date" or (right.kind, right.unit) != ("term", "day"):
+        return
+    gap = (folded, left.end, right.start)
+    if not (_re(_JOIN).fullmatch(*gap) or _re(_LIST).fullmatch(*gap)):
+        return
+    if folded[right.end - 1] == "日" and right.raw is not None and 1 <= right.raw <= 31:
+        if left.words.count("-") < 2:
+            return
+        right.kind, right.unit = "date", ""
+        right.words, right.raw = f"{left.words[:-2]}{int(right.raw):02d}", None
+
+
+def _same_measure(left: _Found, right: _Found) -> bool:
+    if right.kind == "rate" and not right.unit:
+        right.unit = left.unit
+    if right.kind == "rate" and not left.unit:
+        left.unit = right.unit
+    if right.kind == "date" and left.words[:1] != "-" and right.words.startswith("--"):
+        right.words = f"{left.words[:4]}{right.words[1:]}"
+    return left.unit == right.unit
+
+
+def _number(written: str) -> tuple[Decimal, int] | None:
+    """Coefficient and scale of a numeral in digits or Chinese; None if it is no number."""
+    if not written[0].isascii():
+        value = _chinese(written)
+        return None if value is None else (value, 1)
+    digits = re.match(_ARABIC, written)
+    if digits is None or len(digits.group()) > _MAX_DIGITS:
+        return None
+    raw = Decimal(digits.group().replace(",", ""))
+    rest = written[digits.end() :].strip()
+    scale, i = 1, 0
+    while i < len(rest) and rest[i] in _SCALES:
+        scale *= _SCALES[rest[i]]
+        i += 1
+    if i < len(rest):
+        tail = Decimal(rest[i:-1]) * _SCALES[rest[-1]]
+        return raw * scale + tail, 1
+    return raw, scale
+
+
+def _chinese(written: str) -> Decimal | None:
+    whole, _, decimals = written.partition("点")
+    if whole[0] in "百千万亿" or len(whole) > _MAX_DIGITS:
+        return None
+    if all(c in _DIGITS for c in whole):
+        value = int("".join(str(_DIGITS[c]) for c in whole))
+    else:
+        value = _scaled(whole)
+    if decimals:
+        return Decimal(f"{value}.{''.join(str(_DIGITS[c]) for c in decimals)}")
+    return Decimal(value)
+
+
+def _scaled(whole: str) -> int:
+    """十五 15, 二十万 200000, 一万二 12000."""
+    total = section = digit = 0
+    last_scale = 1
+    for c in whole:
+        if c in _DIGITS:
+            digit = _DIGITS[c]
+            if c in "零〇":
+                last_scale = 1
+        elif c in "万亿":
+            total = (total + section + digit) * _SCALES[c]
+            section = digit = 0
+            last_scale = _SCALES[c]
+        else:
+            section += (digit or 1) * _SCALES[c]
+            digit = 0
+            last_scale = _SCALES[c]
+    if digit and whole[-2:-1] in ("百", "千", "万", "亿"):
+        digit *= last_scale // 10
+    return total + section + digit
+
+
+def _int(written: str) -> int:
+    return int(written) if written.isascii() else int(_chinese(written) or 0)
+
+
+def _year(written: str) -> int:
+    if not written.isascii():
+        return int("".join(str(_DIGITS[c]) for c in written))
+    return int(written) if len(written) == 4 else 2000 + int(written)
+
+
+_PHONE_DIGITS = r"[0-9]+"
+
+
+def _read_phone(folded: str, start: int, end: int) -> _Found | None:
+    return _Found("phone", start, end, words="".join(_re(_PHONE_DIGITS).findall(folded[start:end])))
+
+
+def _read_ordinal(folded: str, start: int, end: int) -> _Found | None:
+    return _Found("ordinal", start, end, words=folded[start:end].replace(" ", ""))
+
+
+_NTH = rf"第 ?({_NUMBER}) ?(个月|期|年|天|日|次|笔)?"
+
+
+def _read_nth(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_NTH).fullmatch(folded, start, end)
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None or match.group(2) is None:
+        return _read_ordinal(folded, start, end)
+    return _Found("position", start, end, match.group(2), number[0], number[1])
+
+
+_ISO = r"([0-9]{4})[-/.]([0-9]{1,2})(?:[-/.]([0-9]{1,2}))?"
+_CJK_DATE = (
+    rf"(?:([0-9]{{4}}|[0-9]{{2}}|[{_NUMERALS}]{{4}}) ?年 ?)?({_DAY_NUMBER}) ?月份?"
+    rf"(?: ?({_DAY_NUMBER}) ?[日号])?"
+)
+_YEAR = rf"([0-9]{{4}}|[{_NUMERALS}]{{4}})"
+
+
+def _read_date(folded: str, start: int, end: int) -> _Found | None:
+    written = folded[start:end]
+    match = _re(_ISO).fullmatch(written) or _re(_CJK_DATE).fullmatch(written)
+    if match is None:
+        words = _re(_YEAR).match(written)
+        return words and _Found("date", start, end, words=f"{_year(words.group(1)):04d}")
+    year, month, day = match.groups()
+    return _date_found(
+        start, end, _year(year) if year else None, _int(month), _int(day) if day else None
+    ) or _count(start, end, _int(month))
+
+
+def _count(start: int, end: int, number: int) -> _Found:
+    """What looked like a date or time but cannot be one: still a number to check."""
+    return _Found("count", start, end, raw=Decimal(number))
+
+
+def _date_found(
+    start: int, end: int, year: int | None, month: int, day: int | None
+) -> _Found | None:
+    if not 1 <= month <= 12 or (day is not None and not 1 <= day <= 31):
+        return None
+    head = "-" if year is None else f"{year:04d}"
+    tail = "" if day is None else f"-{day:02d}"
+    return _Found("date", start, end, words=f"{head}-{month:02d}{tail}")
+
+
+_EN_DATE = (
+    rf"(?:([0-9]{{1,2}})(?:st|nd|rd|th)? (?:of )?)?({_MONTH_NAME})\.?"
+    r"(?: ([0-9]{1,2})(?:st|nd|rd|th)?(?![0-9]))?(?:,? ([0-9]{4}))?"
+)
+
+
+def _read_english_date(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_EN_DATE).fullmatch(folded, start, end)
+    if match is None:
+        return None
+    before, month, after, year = match.groups()
+    if not (before or after or year):
+        return None
+    day = before or after
+    return _date_found(
+        start, end, int(year) if year else None, _MONTHS[month[:3]], int(day) if day else None
+    )
+
+
+_CLOCK = (
+    rf"(上午|早上|早|凌晨|中午|下午|晚上|晚)? ?({_DAY_NUMBER}) ?(?:(?::([0-5][0-9]))|[点时])"
+    r"(?::[0-9]{2})?(半|整|钟|(?:[0-5]?[0-9])分)? ?(am|pm|a\.m\.|p\.m\.)?"
+)
+_EN_CLOCK = r"([0-9]{1,2}) ?(am|pm|a\.m\.|p\.m\.)"
+
+
+def _read_time(folded: str, start: int, end: int) -> _Found | None:
+    written = folded[start:end]
+    english = _re(_EN_CLOCK).fullmatch(written)
+    if english:
+        hour, minute, half_day = int(english.group(1)), 0, english.group(2)
+    else:
+        match = _re(_CLOCK).fullmatch(written)
+        if match is None:
+            return None
+        part, hours, minutes, extra, suffix = match.groups()
+        hour, half_day = _int(hours), suffix or part or ""
+        minute = int(minutes or 0)
+        if extra == "半":
+            minute = 30
+        elif extra and extra.endswith("分"):
+            minute = int(extra[:-1])
+    if half_day.startswith(("下", "晚", "p")) and hour < 12:
+        hour += 12
+    if hour > 24:
+        return _count(start, end, hour)
+    return _Found("time", start, end, words=f"{hour:02d}:{minute:02d}")
+
+
+_FRACTION = rf"(百|千|万|{_CHINESE})分之({_CHINESE}|{_ARABIC})"
+
+
+def _read_fraction(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_FRACTION).fullmatch(folded, start, end)
+    if match is None:
+        return None
+    below, above = match.groups()
+    number = _number(above)
+    denominator = _D(_SCALES[below]) if below in "百千万" else _chinese(below)
+    if number is None or not denominator:
+        return None
+    return _Found("rate", start, end, raw=number[0], scale=number[1], factor=_D(1) / denominator)
+
+
+_PER_TEN_THOUSAND = rf"万({_ARABIC}|[一二三四五六七八九])"
+
+
+def _read_per_ten_thousand(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_PER_TEN_THOUSAND).fullmatch(folded, start, end)
+    number = _number(match.group(1)) if match else None
+    return number and _Found("rate", start, end, raw=number[0], factor=_D("0.0001"))
+
+
+_LI = rf"({_ARABIC}|{_CHINESE}) ?(分|厘)(?:({_ARABIC}|{_CHINESE}) ?厘?)?(?:利息?)?"
+_LI_CONTEXT = r"(?:(年|月|日)利?息?|利率?)[息率]?(?:是|为|要|按|:|算)?[^，。0-9]{0,2}$"
+_LI_FACTORS = {"year": _D("0.1"), "month": _D("0.01"), "day": _D("0.001")}
+
+
+def _read_li(folded: str, start: int, end: int) -> _Found | None:
+    """Colloquial 分 and 厘: of the principal per month unless the words say year or day."""
+    match = _re(_LI).fullmatch(folded, start, end)
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None:
+        return None
+    context = _re(_LI_CONTEXT).search(folded[max(0, start - 8) : start])
+    if match.group(2) == "分" and not context and "利" not in match.group():
+        if not match.group(1)[0].isascii():
+            return None
+        return _Found("count", start, end, "分", number[0])
+    raw = number[0] if match.group(2) == "分" else number[0] / 10
+    rest = _number(match.group(3)) if match.group(3) else None
+    if rest is not None:
+        raw += rest[0] / 10
+    period = _PERIODS[context.group(1)] if context and context.group(1) else "month"
+    return _Found("rate", start, end, period, raw, factor=_LI_FACTORS[period])
+
+
+_ENGLISH_NUMBERS = {
+    "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "fifteen": 15, "eighteen": 18,
+    "twenty-four": 24, "twenty": 20, "thirty-six": 36, "thirty": 30, "sixty": 60, "ninety": 90,
+}  # fmt: skip
+_CURRENCIES = {
+    "¥": "CNY", "rmb": "CNY", "cny": "CNY", "人民币": "CNY", "us$": "USD", "hk$": "HKD",
+    "$": "USD", "usd": "USD", "hkd": "HKD",
+}  # fmt: skip
+_CURRENCY = "(?:" + "|".join(re.escape(c) for c in _CURRENCIES) + ")"
+_PRICE = rf"({_CURRENCY}) ?({_NUMBER}) ?(?:元|yuan)?"
+
+
+def _read_price(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_PRICE).fullmatch(folded, start, end)
+    number = _number(match.group(2)) if match else None
+    if match is None or number is None:
+        return None
+    return _Found("money", start, end, _CURRENCIES[match.group(1)], number[0], number[1])
+
+
+_HALF = r"半(?:个)?(年|月|小时|钟头|天|日)"
+_HALVES: dict[str, tuple[str, Decimal]] = {
+    "年": ("month", _D(6)), "月": ("month", _D("0.5")), "小时": ("minute", _D(30)),
+    "钟头": ("minute", _D(30)), "天": ("day", _D("0.5")), "日": ("day", _D("0.5")),
+}  # fmt: skip
+
+
+def _read_half(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_HALF).fullmatch(folded, start, end)
+    if match is None:
+        return None
+    unit, value = _HALVES[match.group(1)]
+    return _Found("term", start, end, unit, value)
+
+
+_MIXED = rf"({_NUMBER}) ?(?:年(?:零|又)?({_DAY_NUMBER})个月|(年半|个半(?:月|小时|钟头)))"
+
+
+def _read_mixed(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_MIXED).fullmatch(folded, start, end)
+    number = _number(match.group(1)) if match else None
+    if match is None or number is None:
+        return None
+    if match.group(2):
+        return _Found("term", start, end, "month", number[0] * 12 + _int(match.group(2)))
+    if match.group(3) == "年半":
+        return _Found("term", start, end, "month", number[0] * 12 + 6)
+    if match.group(3) == "个半月":
+        return _Found("term", start, end, "month", number[0] + _D("0.5"))
+    return _Found("term", start, end, "minute", number[0] * 60 + 30)
+
+
+def _read_day_of_month(folded: str, start: int, end: int) -> _Found | None:
+    match = re.search(rf"{_DAY_NUMBER}", folded[start:end])
+    day = _int(match.group()) if match else 0
+    if 1 <= day <= 31:
+        return _Found("date", start, end, words=f"---{day:02d}")
+    return _count(start, end, day)
+
+
+_QUANTITY = rf"({_NUMBER}) ?([多余]?) ?({_UNIT})?"
+
+
+_SPOKEN_AMOUNT = r"[^百千万亿]+[百千万亿]"
+_GOES_ON = rf" ?[至到、或和~-] ?[0-9{_NUMERALS}]"
+"""A Chinese numeral without a unit is a figure only where a list or range gives it one."""
+
+
+def _read_quantity(folded: str, start: int, end: int) -> _Found | None:
+    match = _re(_QUANTITY).fullmatch(folded, start, end)
+    if match is None:
+        return None
+    written, more, unit = match.groups()
+    chinese = not written[0].isascii()
+    going_on = False
+    if chinese:
+        if folded[start - 1 : start] in tuple("统唯单专之数几第"):
+            return None
+        going_on = not unit and not _re(_SPOKEN_AMOUNT).match(written)
+        if going_on and (not _re(_GOES_ON).match(folded, end) or written[0] in "百千万亿"):
+            return None
+        if unit and written[0] in "百千万亿" and _UNITS[unit][0] == "money":
+            written = "一" + written
+    number = _number(written)
+    if number is None:
+        return None if chinese else _Found("count", start, end, words=written)
+    raw, scale = number
+    if not unit:
+        if start and _re("[a-z_]").match(folded, start - 1) and scale == 1:
+            return _read_ordinal(folded, start, end)
+        return _Found("count", start, end, "", raw, scale, bare=True, article=going_on)
+    kind, name, factor = _UNITS[unit]
+    if kind == "discount" and raw >= 10:
+        factor = _D("0.01")
+    found = _Found(kind, start, end, name, raw, scale, factor, bound="min" if more else "")
+    if written == "一":
+        found.article = _is_article(folded, start, kind, unit)
+    if chinese and len(written) == 2 and kind != "discount" and _DIGITS.keys() >= set(written):
+        low, high = (_DIGITS[c] for c in written)
+        if 0 < low < high:
+            found.raw, found.upper, found.bound = _D(low), high * factor, "range"
+    return found
+
+
+def _read_english_number(folded: str, start: int, end: int) -> _Found | None:
+    word, _, unit = folded[start:end].partition(" ")
+    kind, name, factor = _UNITS[unit]
+    article = word == "one" and kind == "count"
+    return _Found(
+        kind, start, end, name, Decimal(_ENGLISH_NUMBERS[word]), 1, factor, article=article
+    )
+
+
+def _is_article(folded: str, start: int, kind: Kind, unit: str) -> bool:
+    before = folded[max(0, start - 10) : start]
+    if unit == "块":
+        return True
+    if kind == "count" and unit != "倍":
+        last = _last(_BOUND_BEFORE, before)
+        bounded = last is not None and not _re(_BOUND_BREAK).search(before, last.end())
+        return not bounded and not _re(_ALLOWED_ONE_BEFORE).search(before)
+    return kind == "term" and _re(_INDEFINITE_BEFORE).search(before) is not None
+
+
+_LEAD = rf"(?=[0-9{_NUMERALS}第半¥$〔\[（(【a-z上下早晚凌中人每])"
+_FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = (
+    (
+        "phone",
+        r"(?<![0-9])(?:[48]00[- ]?[0-9]{3,4}[- ]?[0-9]{3,4}|1[3-9][0-9]{9}|0[0-9]{2,3}-[0-9]{7,8}"
+        r"|(?:95[0-9]{3,6}|12[0-9]{3})(?! ?(?:元|块|万|人|张|笔|%|yuan|rmb|cny)))"
+        r"(?![0-9]|[.,][0-9])",
+        _read_phone,
+    ),
+    (
+        "document",
+        r"[〔\[（(【] ?[0-9]{4} ?[〕\]）)】] ?第? ?[0-9]+ ?号|(?<![0-9])[0-9]{4} ?年第 ?[0-9]+ ?号",
+        _read_ordinal,
+    ),
+    (
+        "date",
+        r"(?<![0-9])(?:19|20)[0-9]{2}(?:[-/][0-9]{1,2}(?:[-/][0-9]{1,2})?"
+        r"|\.[0-9]{1,2}\.[0-9]{1,2})(?![0-9])"
+        rf"|(?<![0-9])(?:(?:[0-9]{{4}}|[0-9]{{2}}|二[〇零]?[{_NUMERALS}]{{2}}) ?年 ?)?"
+        rf"(?:{_DAY_NUMBER}) ?月份?(?: ?{_DAY_NUMBER} ?[日号])?"
+        rf"|(?<![0-9])(?:(?:19|20)[0-9]{{2}}|二[〇零][{_NUMERALS}]{{2}}) ?年(?:度)?",
+        _read_date,
+    ),
+    (
+        "list",
+        rf"(?<![^\n])[ ]{{0,8}}(?:[-*] )?[0-9]{{1,3}}[.、)）](?![0-9])|\[[0-9]{{1,3}}\]"
+        rf"|[（(](?:[0-9]{{1,2}}|[{_NUMERALS}]{{1,3}})[）)]"
+        r"|(?:step|article|section|clause|no\.|annex|version|v\.?) ?"
+        r"[0-9]+(?:\.[0-9]+)*(?![0-9a-z%])"
+        r"|(?<![0-9])[0-9]+\.[0-9]+\.[0-9]+(?:\.[0-9]+)*(?![0-9])",
+        _read_ordinal,
+    ),
+    ("nth", rf"第 ?{_NUMBER}(?: ?(?:个月|期(?!间)|年|天|日|次|笔))?", _read_nth),
+    (
+        "monthday",
+        rf"每个?月(?:的)? ?{_DAY_NUMBER} ?[日号]"
+        rf"|(?<![0-9路街道巷弄院]){_DAY_NUMBER} ?号(?![线楼文码店])",
+        _read_day_of_month,
+    ),
+    (
+        "english_date",
+        rf"(?<![0-9a-z])(?:[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?)?{_MONTH_NAME}(?![a-z])\.?"
+        r"(?: [0-9]{1,2}(?:st|nd|rd|th)?(?![0-9]| ?%|\.[0-9]))?(?:,? [0-9]{4})?",
+        _read_english_date,
+    ),
+    (
+        "time",
+        r"(?<![0-9])(?:(?:上午|早上|凌晨|中午|下午|晚上|晚|早) ?)?"
+        r"[0-9]{1,2}:[0-5][0-9](?::[0-5][0-9])?"
+        r"(?: ?(?:am|pm|a\.m\.|p\.m\.))?(?![0-9])"
+        rf"|(?:上午|早上|凌晨|中午|下午|晚上|晚|早) ?{_DAY_NUMBER} ?[点时]"
+        r"(?:半|整|钟|[0-5]?[0-9]分)?"
+        r"|(?<![0-9])[0-9]{1,2} ?(?:时(?![间候长效常刻期])|点(?![击]))(?:半|整|钟|[0-5]?[0-9]分)?"
+        r"|(?<![0-9])[0-9]{1,2} ?(?:am|pm|a\.m\.|p\.m\.)(?![a-z])",
+        _read_time,
+    ),
+    (
+        "fraction",
+        rf"(?:百|千|万|{_CHINESE})分之(?:{_CHINESE}|{_ARABIC})",
+        _read_fraction,
+    ),
+    (
+        "per_ten_thousand",
+        rf"(?<=[率息])万(?:{_ARABIC}|[一二三四五六七八九])(?![元0-9{_NUMERALS}])",
+        _read_per_ten_thousand,
+    ),
+    ("price", rf"{_CURRENCY} ?{_NUMBER}(?: ?(?:元|yuan(?![a-z])))?", _read_price),
+    ("mixed", rf"{_NUMBER} ?{_COMPOUND}", _read_mixed),
+    (
+        "li",
+        rf"(?<![0-9])(?:{_ARABIC}|{_CHINESE}) ?(?:分(?![钟钱之期析别行类布配销摊])|厘(?!米))"
+        rf"(?:(?:{_ARABIC}|{_CHINESE}) ?厘|[0-9](?![0-9%年月日期天]))?(?:利息?)?",
+        _read_li,
+    ),
+    ("half", r"(?<![上下大多过年])半个?(?:年|月(?!月)|小时|钟头|天|日)", _read_half),
+    (
+        "english_number",
+        rf"(?<![a-z-])(?:{'|'.join(_ENGLISH_NUMBERS)}) {_UNIT}",
+        _read_english_number,
+    ),
+    (
+        "quantity",
+        rf"(?<![0-9])(?<![0-9]\.){_SCALED}(?: ?[多余]? ?{_UNIT})?"
+        rf"|{_CHINESE}(?: ?[多余]? ?{_UNIT})?",
+        _read_quantity,
+    ),
+)
+_FIGURE = _LEAD + "(?:" + "|".join(f"(?P<{n}>{p})" for n, p, _ in _FORMS) + ")"
+_READERS = {name: read for name, _, read in _FORMS}
+
+
+_SAID_DATE = (
+    rf"(?P<year>大前年|今年|去年|前年|明年|后年|每年|上年"
+    rf"|(?<![0-9])[0-9]{{4}} ?年|(?<![0-9])[0-9]{{2}} ?年"
+    rf"|二[〇零][{_NUMERALS}]{{2}} ?年)?的? ?(?<![0-9第])(?P<month>{_DAY_NUMBER}) ?月份?"
+    rf"(?: ?(?P<day>{_DAY_NUMBER}) ?[日号])?"
+    r"|(?<![0-9])(?P<iso>(?:19|20)[0-9]{2}[-/.][0-9]{1,2}(?:[-/.][0-9]{1,2})?)(?![0-9])"
+    rf"|(?P<near>上个?月|本月|这个月)(?: ?(?P<nearday>{_DAY_NUMBER}) ?[日号])?"
+    r"|(?P<ago>昨天|前天|今天)"
+    rf"|(?P<english>(?<![0-9a-z])(?:[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?)?{_MONTH_NAME}(?![a-z])"
+    r"(?: [0-9]{1,2}(?:st|nd|rd|th)?(?![0-9]))?(?:,? [0-9]{4}| (?:this|last) year)?)"
+)
+_YEARS_BACK = {"今年": 0, "去年": 1, "上年": 1, "前年": 2, "大前年": 3}
+_DAYS_BACK = {"今天": 0, "昨天": 1, "前天": 2}
+_BORROW = (
+    r"(?:借(?![记口呗条鉴助给])|贷(?![后方])|签(?![收到名])|申请|放款(?!日)|下款|提款|取款|办|开通"
+    r"|borrow(?:ed)?|took|taken|signed|applied|got)"
+)
+_NOT_BORROWED = (
+    r"还|逾|到期|结清|清|催|扣|没|未|想|要|能|会|不|可以|打算|准备|计划|账单|起|以后|以前|之前|之后|前|后"
+    r"|至|到|征信|投诉|repa|paid|pay|overdue|due|late|will|want|plan"
+)
+_AFTER_DATE = rf"(?P<gap>[^，。！？；,.!?;\n]{{0,24}}?)(?P<verb>{_BORROW}|合同)(?P<rest>.{{0,8}})"
+_BEFORE_DATE = (
+    rf"(?:{_BORROW}|合同)(?P<gap>[^，。！？；,.!?;\n]{{0,12}}?)(?:在|于|是|为|:|时间|日期|\bin\b|\bon\b|since|from)"
+    r"\s?(?:早在)?\s?$"
+)
+_OTHER_ACT = (
+    r"(?:理|了|过|的|个)?(?:延期|展期|提前|减免|结清|退|复议|投诉|注销|销户|停"
+    r"|还|征信|证明|发票|分期还|协商|不|没|开结清)"
+)
+_FAILED_ACT = r"不|没|款(?:的|已|就)?(?:还|逾期|到期|结清|账单|扣|催|没|不)"
+_INTENT = r"(?:打算|准备|计划|(?:想|要|将)(?![问知咨查了请])|plan|will|want)[^，。,.]{0,4}$"
+_REPAY_AFTER = (
+    r"[^，。！？；,.!?;\n]{0,6}?(?:还|逾期|到期|结清|扣|催|账单|起诉|以前|以后|之前|之后|前|后|起)"
+)
+
+
+def said_contract_date(text: str, today: date) -> date | None:
+    """When the borrower says they borrowed or signed; a month alone is its first day.
+
+    None if no such date is said, if several are, or if it lies after `today`.
+    """
+    folded = _fold(text)
+    said: set[date] = set()
+    for match in _re(_SAID_DATE).finditer(folded):
+        if _about_borrowing(folded, match) and (day := _said_day(match, today)):
+            said.add(day)
+    return said.pop() if len(said) == 1 and max(said) <= today else None
+
+
+def _about_borrowing(folded: str, match: re.Match[str]) -> bool:
+    before = folded[max(0, match.start() - 24) : match.start()]
+    if _re(_INTENT).search(before):
+        return False
+    after = _re(_AFTER_DATE).match(folded, match.end())
+    if after and not _re(_NOT_BORROWED).search(after["gap"]) and _began(after):
+        noun_of_month = after["gap"].strip() in ("的", "那") and not match["year"]
+        return not noun_of_month
+    earlier = _re(_BEFORE_DATE).search(before) or _re(_ENGLISH_BEFORE).search(before)
+    return (
+        earlier is not None
+        and not _re(_NOT_BORROWED).search(earlier["gap"])
+        and not _re(_REPAY_AFTER).match(folded, match.end())
+    )
+
+
+_ENGLISH_BEFORE = (
+    r"(?:borrow(?:ed)?|took|taken|signed|applied|got|loan)"
+    r"(?P<gap>[^,.!?;\n]{0,30}?) (?:in|on|since|from) $"
+)
+
+
+def _began(after: re.Match[str]) -> bool:
+    """Whether the verb starts a loan: 申请延期, 借不到 and 贷款逾期 do not."""
+    other = _OTHER_ACT if after["verb"] in ("申请", "办", "签") else _FAILED_ACT
+    return not _re(other).match(after["rest"])
+
+
+def _said_day(match: re.Match[str], today: date) -> date | None:
+    groups = match.groupdict()
+    if groups["ago"]:
+        return today - timedelta(days=_DAYS_BACK[groups["ago"]])
+    if groups["near"]:
+        first = today.replace(day=1)
+        if groups["near"].startswith("上"):
+            first = (first - timedelta(days=1)).replace(day=1)
+        day = _int(groups["nearday"]) if groups["nearday"] else 1
+        return _day(first.year, first.month, day)
+    if groups["iso"]:
+        parts = [int(p) for p in re.split(r"[-/.]", groups["iso"])]
+        return _day(parts[0], parts[1], parts[2] if len(parts) > 2 else 1)
+    if groups["english"]:
+        return _said_english(groups["english"], today)
+    month = _int(groups["month"])
+    day = _int(groups["day"]) if groups["day"] else 1
+    written = (groups["year"] or "").strip()
+    if not written:
+        return _latest(month, day, today)
+    if written in _YEARS_BACK:
+        return _day(today.year - _YEARS_BACK[written], month, day)
+    if written in ("明年", "后年", "每年"):
+        return None
+    return _day(_year(written.removesuffix("年").strip()), month, day)
+
+
+def _said_english(written: str, today: date) -> date | None:
+    back = {"this": 0, "last": 1}
+    relative = re.search(r" (this|last) year$", written)
+    match = _re(_EN_DATE).fullmatch(written[: relative.start()] if relative else written)
+    if match is None:
+        return None
+    before, name, after, year = match.groups()
+    month, day = _MONTHS[name[:3]], int(before or after or 1)
+    if relative:
+        return _day(today.year - back[relative.group(1)], month, day)
+    return _day(int(year), month, day) if year else _latest(month, day, today)
+
+
+def _latest(month: int, day: int, today: date) -> date | None:
+    this_year = _day(today.year, month, day)
+    if this_year is not None and this_year <= today:
+        return this_year
+    return _day(today.year - 1, month, day)
+
+
+def _day(year: int, month: int, day: int) -> date | None:
+    try:
+        return date(year, month, day)
+    except ValueError:
+        return None

@@ -1,0 +1,353 @@
+"""Personal data in free text: found by pattern and checksum, masked, and put back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import count
+from typing import Literal, NamedTuple
+
+SpanType = Literal["phone", "id", "card", "email"]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One piece of personal data; `start` and `end` index the original text."""
+
+    start: int
+    end: int
+    type: SpanType
+    text: str
+    placeholder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """A text with placeholders in place of personal data, and what they stand for."""
+
+    text: str
+    spans: tuple[Span, ...]
+
+
+class _Found(NamedTuple):
+    start: int
+    end: int
+    type: SpanType
+    value: str
+    """Digits or address without spelling differences; equal values share a placeholder."""
+
+
+class _Reading(NamedTuple):
+    """One way to read a number; the highest `weight`, then the longest, is taken."""
+
+    weight: int
+    type: SpanType
+    value: str
+
+
+# Every fold maps one character to one character, so that positions stay those of the original.
+_FOLD: dict[int, str] = (
+    {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
+    | dict.fromkeys([0xA0, *range(0x2000, 0x200E), 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF], " ")
+    | dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0x2500, 0x30FC, 0xFE58, 0xFE63], "-")
+    | dict.fromkeys([0xB7, 0x2022, 0x2027, 0x30FB], ".")
+    | dict.fromkeys([0xD7, 0x425, 0x445], "X")
+)
+_SPELLED = str.maketrans(
+    "零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖", "0001112223334455666778899"
+)
+_SPELLED_DIGIT = re.compile("[零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
+
+_BLANK = "\0"
+"""Stands where something was found: it borders numbers just as a placeholder does."""
+
+# Maximal chains of digits and short separators. \b is no use here: it sees no border between a
+# Chinese character and a digit. Tabs and line ends part table cells and never join a number.
+_CHAIN = re.compile(r"[0-9](?:[ .()-]{0,3}[0-9]){10,}")
+_BLOCK = re.compile(r"[0-9]+")
+_CHECK_X = re.compile(r"[ .-]?[Xx](?![A-Za-z])")
+_AMOUNT_AFTER = re.compile(r"(?:\.[0-9]{1,2})? ?元(?![旦宵])")
+_AMOUNT_BEFORE = re.compile(r"(?:[¥￥$] ?|(?<![0-9.])0\.)\Z")
+_ATTACHED_CODE = re.compile(r"(?<![A-Za-z])([A-Z]{1,4})\Z")
+_CODE_BEFORE = re.compile(r"(?<![A-Za-z0-9])([A-Za-z]{1,8})[0-9]*(?:[-_/][A-Za-z0-9]+)*[-_/]?\Z")
+_LABELS = frozenset(
+    re.findall(
+        "[A-Z]+",
+        "TEL PHONE MOBILE MOB CALL ID IDNO NO CARD CARDNO WX VX V QQ WECHAT WEIXIN ALIPAY ZFB "
+        "SFZ SJ SJH DH KH YHK VISA MC JCB AMEX ICBC CCB ABC BOC CMB PSBC",
+    )
+)
+"""Letters that announce a number; any others before one make it a contract or order number."""
+
+_LOCAL_END = re.compile(r"[A-Za-z0-9._%+-]{1,64}\Z")
+_LOCAL_LIMIT = 64
+_DOMAIN = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
+
+_PLACEHOLDER = re.compile(r"<(?:PHONE|ID|CARD|EMAIL)_[0-9]+>")
+
+_PHONE_LAYOUTS = frozenset(
+    [
+        (11,),
+        (3, 4, 4),
+        (4, 3, 4),
+        (4, 4, 3),
+        (3, 3, 5),
+        (3, 8),
+        (7, 4),
+        (5, 6),
+        (6, 5),
+        (3, 2, 2, 4),
+        (3, 2, 2, 2, 2),
+        (3, 3, 3, 2),
+    ]
+)
+"""Group sizes in which people write a mobile number; any grouping would also swallow dates."""
+
+_PROVINCES = frozenset(
+    re.findall(
+        "..",
+        "111213141521222331323334353637414243444546505152535461626364657181828391",
+    )
+)
+_ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ID_CHECK = "10X98765432"
+_MOST_DIGITS = 19
+_CONTEXT = 24
+"""Characters before a number that are looked at for the letters of a contract number."""
+
+
+def mask(text: str) -> Masked:
+    """Replace phone numbers, resident IDs, bank cards and e-mail addresses by placeholders.
+
+    Placeholders read `<PHONE_1>` and never equal a string the text already holds, so that nobody
+    can type one and have it filled with someone's data.
+    """
+    view = text.translate(_FOLD)
+    found = _addresses(view)
+    view = _blanked(view, found)
+    numbers = list(_numbers(view))
+    found += numbers
+    if _SPELLED_DIGIT.search(view):
+        # Read second, so that a counting word beside a number does not hide it.
+        found += _numbers(_blanked(view, numbers).translate(_SPELLED))
+    return _replaced(text, sorted(found))
+
+
+def unmask(text: str, masked: Masked) -> str:
+    """Put the masked data back into a text that holds its placeholders.
+
+    Placeholders that `masked` did not make are left alone. Where one value was spelled in several
+    ways, its occurrences get the spellings in the order of the original.
+    """
+    spellings: dict[str, list[str]] = {}
+    for span in masked.spans:
+        spellings.setdefault(span.placeholder, []).append(span.text)
+    used = dict.fromkeys(spellings, 0)
+
+    def original(match: re.Match[str]) -> str:
+        placeholder = match.group()
+        if placeholder not in spellings:
+            return placeholder
+        turn = used[placeholder]
+        used[placeholder] += 1
+        forms = spellings[placeholder]
+        return forms[turn] if turn < len(forms) else forms[0]
+
+    return _PLACEHOLDER.sub(original, text)
+
+
+def _replaced(text: str, found: list[_Found]) -> Masked:
+    typed = set(_PLACEHOLDER.findall(text.translate(_FOLD).upper())) if found else set()
+    numbering = {kind: count(1) for kind in ("phone", "id", "card", "email")}
+    placeholders: dict[tuple[SpanType, str], str] = {}
+    spans: list[Span] = []
+    pieces: list[str] = []
+    done = 0
+    for start, end, kind, value in found:
+        if (kind, value) not in placeholders:
+            fresh = (f"<{kind.upper()}_{n}>" for n in numbering[kind])
+            placeholders[kind, value] = next(each for each in fresh if each not in typed)
+        placeholder = placeholders[kind, value]
+        spans.append(Span(start, end, kind, text[start:end], placeholder))
+        pieces += (text[done:start], placeholder)
+        done = end
+    pieces.append(text[done:])
+    return Masked("".join(pieces), tuple(spans))
+
+
+def _blanked(view: str, found: list[_Found]) -> str:
+    pieces: list[str] = []
+    done = 0
+    for start, end, _, _ in found:
+        pieces += (view[done:start], _BLANK * (end - start))
+        done = end
+    return "".join([*pieces, view[done:]])
+
+
+def _addresses(view: str) -> list[_Found]:
+    # From each @ outwards: a pattern that starts at the local part is not linear on long words.
+    found: list[_Found] = []
+    free = 0
+    at = view.find("@")
+    while at >= 0:
+        domain = _DOMAIN.match(view, at + 1)
+        local = _LOCAL_END.search(view[max(free, at - _LOCAL_LIMIT) : at]) if domain else None
+        if domain and local:
+            start, free = at - len(local.group()), domain.end()
+            found.append(_Found(start, free, "email", view[start:free].lower()))
+        at = view.find("@", max(at + 1, free))
+    return found
+
+
+def _numbers(view: str) -> Iterator[_Found]:
+    free = 0
+    for chain in _CHAIN.finditer(view):
+        blocks = [match.span() for match in _BLOCK.finditer(view, *chain.span())]
+        first = 0
+        while first < len(blocks):
+            best, after = _best_at(view, blocks, first, free)
+            if best:
+                yield best
+                free = best.end
+            first = after
+
+
+def _best_at(
+    view: str, blocks: list[tuple[int, int]], first: int, free: int
+) -> tuple[_Found | None, int]:
+    """The number that starts at block `first`, if any, and the block to go on with.
+
+    free: where the last number ended; nothing before it counts as context, because it will be a
+    placeholder and masking a masked text must find nothing new.
+    """
+    start = blocks[first][0]
+    single = first
+    while single < len(blocks) and blocks[single][1] - blocks[single][0] == 1:
+        single += 1
+    if single - first > 1:
+        # Digits set one by one are one number or none.
+        steps: Iterator[tuple[int, tuple[int, ...]]] = iter([(single, (single - first,))])
+        otherwise = single
+    elif blocks[first][1] - start < 3 and view[start : start + 2] != "86":
+        return None, first + 1
+    else:
+        steps = _joins(blocks, first)
+        otherwise = first + 1
+
+    best: tuple[_Reading, _Found] | None = None
+    after = otherwise
+    for stop, sizes in steps:
+        end = blocks[stop - 1][1]
+        digits = "".join(view[a:b] for a, b in blocks[first:stop])
+        if len(digits) == 17 and (check := _CHECK_X.match(view, end)):
+            digits, sizes, end = digits + "X", (*sizes[:-1], sizes[-1] + 1), check.end()
+        reading = _read(digits, sizes, view, free, start, end)
+        if reading and (best is None or reading.weight >= best[0].weight):
+            plus = reading.type == "phone" and len(digits) > 11 and view[start - 1 : start] == "+"
+            best = reading, _Found(start - plus, end, reading.type, reading.value)
+            after = stop
+    return (best[1] if best else None), after
+
+
+def _joins(blocks: list[tuple[int, int]], first: int) -> Iterator[tuple[int, tuple[int, ...]]]:
+    sizes: tuple[int, ...] = ()
+    total = 0
+    for stop in range(first, len(blocks)):
+        size = blocks[stop][1] - blocks[stop][0]
+        total += size
+        sizes = (*sizes, size)
+        if total > _MOST_DIGITS:
+            return
+        if total >= 11:
+            yield stop + 1, sizes
+
+
+def _read(
+    digits: str, sizes: tuple[int, ...], view: str, free: int, start: int, end: int
+) -> _Reading | None:
+    if sizes[0] >= 3 and _is_valid_id(digits):
+        return _Reading(4, "id", digits)
+    phone = _is_phone(digits, sizes)
+    if not phone and (not _is_grouped(sizes) or ")" in view[start:end] or "(" in view[start:end]):
+        return None
+    card = _is_card(digits) and not _is_row_of_amounts(view[start:end])
+    bank_card = digits[:2] == "62" and 16 <= len(digits) <= 19 and digits.isdigit()
+    before = view[max(free, start - _CONTEXT) : start]
+    if _AMOUNT_BEFORE.search(before) or _AMOUNT_AFTER.match(view, end):
+        return None
+    code = _ATTACHED_CODE.search(before)
+    if code and code.group(1) not in _LABELS and not (bank_card and card):
+        return None
+    if phone:
+        return _Reading(3, "phone", digits[-11:])
+    if not bank_card:
+        code = _CODE_BEFORE.search(before)
+        if code and code.group(1).upper() not in _LABELS:
+            return None
+    if _looks_like_id(digits):
+        return _Reading(2, "id", digits)
+    if card:
+        return _Reading(2, "card", digits)
+    return _Reading(1, "card", digits) if bank_card else None
+
+
+def _is_phone(digits: str, sizes: tuple[int, ...]) -> bool:
+    for country in ("0086", "86"):
+        if digits.startswith(country) and len(digits) == 11 + len(country):
+            rest = sizes[0] - len(country)
+            if rest < 0:
+                return False
+            digits, sizes = digits[len(country) :], (rest, *sizes[1:]) if rest else sizes[1:]
+            break
+    return sizes in _PHONE_LAYOUTS and digits[0] == "1" and digits[1] in "3456789"
+
+
+def _is_grouped(sizes: tuple[int, ...]) -> bool:
+    """Whether IDs and cards are written in such groups; rows of small figures are not."""
+    return len(sizes) == 1 or (
+        len(sizes) <= 5
+        and 3 <= sizes[0] <= 10
+        and (sizes == (6, 4, 2, 2, 4) or all(size >= 3 for size in sizes[1:-1]))
+    )
+
+
+def _is_row_of_amounts(written: str) -> bool:
+    groups = _BLOCK.findall(written)
+    return len(groups) > 1 and all(len(group) > 2 and group.endswith("00") for group in groups)
+
+
+def _is_date(year: str, month: str, day: str) -> bool:
+    try:
+        return 1900 <= date(int(year), int(month), int(day)).year < 2050
+    except ValueError:
+        return False
+
+
+def _is_valid_id(digits: str) -> bool:
+    if len(digits) != 18 or not _is_date(digits[6:10], digits[10:12], digits[12:14]):
+        return False
+    total = sum(int(d) * w for d, w in zip(digits, _ID_WEIGHTS, strict=False))
+    return digits[17] == _ID_CHECK[total % 11]
+
+
+def _looks_like_id(digits: str) -> bool:
+    """Whether it may be an ID in the old form, or one in the new form with a slip in it."""
+    if len(digits) == 18:
+        return _is_date(digits[6:10], digits[10:12], digits[12:14])
+    return (
+        len(digits) == 15
+        and digits[:2] in _PROVINCES
+        and _is_date("19" + digits[6:8], digits[8:10], digits[10:12])
+    )
+
+
+def _is_card(digits: str) -> bool:
+    if not 13 <= len(digits) <= 19 or digits[0] == "0" or not digits.isdigit():
+        return False
+    if digits[:2] in ("19", "20") and _is_date(digits[:4], digits[4:6], digits[6:8]):
+        return False  # An order number that opens with its date; no issuer has such a range.
+    total = sum(int(d) for d in digits[-1::-2])
+    total += sum((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[int(d)] for d in digits[-2::-2])
+    return total % 10 == 0

@@ -1,0 +1,278 @@
+"""What is measured: deterministic checks of what came of a case against what it expects."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from assistant import figures
+from assistant.models import Citation, Reply, Sentence
+from knowledge.documents import Clause
+from knowledge.text import normalise
+
+from .schema import Case
+
+_SPACE = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came of a case."""
+
+    today: date
+    sources: tuple[str, ...]
+    """Documents of the clauses put before the reader, best first; empty where nothing was found
+    good enough to answer from."""
+    texts: Mapping[str, str]
+    """Clause id -> its text in the live release."""
+    reply: Reply | None = None
+    """None where only the search was run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verdict on one case."""
+
+    passed: bool
+    wanted: str = ""
+    got: str = ""
+
+
+Metric = Callable[[Case, Seen], Check | None]
+"""None where the metric says nothing about the case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A share of cases with its 95 % Wilson interval; 0 to 1, higher is better."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def wilson(passed: int, n: int) -> Share:
+    """Raises ValueError where n is 0: a share of nothing is no measurement."""
+    if n == 0:
+        raise ValueError("no case was scored")
+    z = 1.959964
+    share = passed / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return Share(share, max(0.0, centre - spread), min(1.0, centre + spread), n)
+
+
+def says(text: str, wording: str) -> bool:
+    """Whether `wording` stands in `text`, whatever the spacing, width, script or digits.
+
+    A number counts as a whole only: `3 日` does not stand in `13 日`, nor `2%` in `0.2%`.
+    """
+    wanted = _squeezed(wording)
+    if not wanted:
+        return False
+    before = r"(?<![\d.])" if wanted[0].isdigit() else ""
+    after = r"(?!\.?\d)" if wanted[-1].isdigit() else ""
+    return re.search(before + re.escape(wanted) + after, _squeezed(text)) is not None
+
+
+def _squeezed(text: str) -> str:
+    return _SPACE.sub("", normalise(text))
+
+
+# Replies -----------------------------------------------------------------------------------------
+
+
+def check_status(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply has an expected status."""
+    if seen.reply is None:
+        return None
+    wanted = case.expect.status
+    return Check(seen.reply.status in wanted, " or ".join(wanted), seen.reply.status)
+
+
+def check_source(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply cites one of the right documents."""
+    if seen.reply is None or not _must_answer(case, seen.reply) or not case.expect.sources:
+        return None
+    cited = tuple(dict.fromkeys(c.clause.source for c in seen.reply.citations))
+    passed = any(source in case.expect.sources for source in cited)
+    return Check(passed, f"one of {', '.join(case.expect.sources)}", ", ".join(cited) or "none")
+
+
+def check_facts(case: Case, seen: Seen) -> Check | None:
+    """Whether every required fact is stated."""
+    if seen.reply is None or not _must_answer(case, seen.reply) or not case.expect.facts:
+        return None
+    answer = seen.reply.answer
+    missing = [f for f in case.expect.facts if not any(says(answer, wording) for wording in f)]
+    return Check(not missing, "; ".join(" | ".join(fact) for fact in missing), _short(answer))
+
+
+def check_forbidden(case: Case, seen: Seen) -> Check | None:
+    """Whether nothing forbidden is said."""
+    if seen.reply is None or not case.expect.forbidden:
+        return None
+    said = "\n".join(s.text for s in _current(case, seen, seen.reply))
+    found = [wording for wording in case.expect.forbidden if says(said, wording)]
+    return Check(not found, f"not {', '.join(case.expect.forbidden)}", ", ".join(found))
+
+
+def check_verbatim(case: Case, seen: Seen) -> Check | None:
+    """Whether every quote stands in the clause it names, and every quoted sentence is one."""
+    reply = seen.reply
+    if reply is None or not reply.citations:
+        return None
+    wrong = [
+        c.quote
+        for c in reply.citations
+        if not c.quote or c.quote not in seen.texts.get(c.clause.id, "")
+    ]
+    wrong += [
+        s.text
+        for s in reply.sentences
+        if s.kind == "quote" and s.text not in [c.quote for c in _cited(reply, s)]
+    ]
+    return Check(not wrong, "the clause's own words", " / ".join(map(_short, wrong)))
+
+
+def check_figures(case: Case, seen: Seen) -> Check | None:
+    """Whether every figure of a sentence stands in what the sentence cites.
+
+    A notice cites nothing: its figures are the names and dates of the clauses in the reply.
+    """
+    reply = seen.reply
+    if reply is None or not reply.citations:
+        return None
+    named = [
+        *(text for c in reply.citations for text in _named(c.clause)),
+        *(day.isoformat() for day in _dates(case, seen)),
+    ]
+    wrong: list[str] = []
+    for sentence in reply.sentences:
+        quotes = [c.quote for c in _cited(reply, sentence)]
+        sources = [*quotes, *named] if sentence.kind == "notice" else quotes
+        wrong += [figure.text for figure in figures.unsupported(sentence.text, sources)]
+    return Check(not wrong, "figures of the cited quotes only", ", ".join(wrong))
+
+
+def check_in_force(case: Case, seen: Seen) -> Check | None:
+    """Whether what is cited was in force on the day that matters for it."""
+    reply = seen.reply
+    if reply is None or not reply.citations:
+        return None
+    on = case.as_of or seen.today
+    wrong = [
+        f"{c.clause.source} {c.clause.locator}"
+        for sentence in _current(case, seen, reply)
+        for c in _cited(reply, sentence)
+        if not c.clause.in_force(
+            case.signed if case.signed and c.clause.head.kind == "product" else on
+        )
+    ]
+    return Check(not wrong, f"in force on {case.signed or on}", ", ".join(dict.fromkeys(wrong)))
+
+
+def check_right(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply is right as a whole: status, document, facts, nothing forbidden."""
+    parts = (check_status, check_source, check_facts, check_forbidden)
+    checks = [check for part in parts if (check := part(case, seen)) is not None]
+    failed = [check for check in checks if not check.passed]
+    if not checks:
+        return None
+    return Check(
+        not failed,
+        "; ".join(check.wanted for check in failed),
+        "; ".join(dict.fromkeys(check.got for check in failed)),
+    )
+
+
+def _must_answer(case: Case, reply: Reply) -> bool:
+    """Whether the case's documents and facts are due: not where it rightly went unanswered."""
+    return "answered" in case.expect.status and (
+        len(case.expect.status) == 1 or reply.status == "answered"
+    )
+
+
+def _current(case: Case, seen: Seen, reply: Reply) -> list[Sentence]:
+    """The sentences without dated quotes of earlier versions, which follow a notice."""
+    on = case.as_of or seen.today
+    kept: list[Sentence] = []
+    before: Sentence | None = None
+    for sentence in reply.sentences:
+        ended = [c.clause.head.effective_to for c in _cited(reply, sentence)]
+        dated = before is not None and before.kind == "notice"
+        if not (dated and ended and all(day and day < on for day in ended) and not case.signed):
+            kept.append(sentence)
+        before = sentence
+    return kept
+
+
+def _cited(reply: Reply, sentence: Sentence) -> list[Citation]:
+    return [reply.citations[index] for index in sentence.citations]
+
+
+def _named(clause: Clause) -> Iterable[str]:
+    yield clause.head.title
+    yield clause.locator
+    days = [d.isoformat() for d in (clause.head.effective_from, clause.head.effective_to) if d]
+    yield from days
+    yield " ~ ".join(days)
+
+
+def _dates(case: Case, seen: Seen) -> Iterable[date]:
+    said = figures.said_contract_date(case.text, seen.today)
+    return [day for day in (case.as_of, case.contract_date, said) if day is not None]
+
+
+def _short(text: str) -> str:
+    line = _SPACE.sub(" ", text)
+    return line if len(line) <= 120 else line[:119] + "…"
+
+
+# Search ------------------------------------------------------------------------------------------
+
+
+def check_known(case: Case, seen: Seen) -> Check | None:
+    """Whether the search tells what can be answered from what cannot."""
+    if case.expect.status not in (("answered",), ("not_covered",)):
+        return None
+    wanted = case.expect.status[0]
+    got = "answered" if seen.sources else "not_covered"
+    return Check(got == wanted, wanted, got)
+
+
+def check_first(case: Case, seen: Seen) -> Check | None:
+    """Whether the first clause found is of a right document."""
+    return _among(case, seen.sources[:1])
+
+
+def check_within_five(case: Case, seen: Seen) -> Check | None:
+    """Whether one of the first five clauses found is of a right document."""
+    return _among(case, seen.sources[:5])
+
+
+def _among(case: Case, sources: Sequence[str]) -> Check | None:
+    if case.expect.status != ("answered",) or not case.expect.sources:
+        return None
+    passed = any(source in case.expect.sources for source in sources)
+    got = ", ".join(dict.fromkeys(sources)) or "nothing found"
+    return Check(passed, f"one of {', '.join(case.expect.sources)}", got)
+
+
+METRICS: Mapping[str, Metric] = {
+    "right": check_right,
+    "status": check_status,
+    "source": check_source,
+    "facts": check_facts,
+    "forbidden": check_forbidden,
+    "verbatim": check_verbatim,
+    "figures": check_figures,
+    "in_force": check_in_force,
+    "known": check_known,
+    "first": check_first,
+    "within_five": check_within_five,
+}

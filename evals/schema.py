@@ -1,0 +1,95 @@
+"""Evaluation cases: what one looks like, and how a file of them is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from assistant.models import Locale, Status
+
+Text = Annotated[str, Field(min_length=1)]
+
+Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+class BadCases(Exception):
+    """A file of cases cannot be used; the message names file, line and field."""
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+class Expect(BaseModel):
+    """What a right reply is. Where several statuses are right, the rest holds for `answered`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    status: Annotated[tuple[Status, ...], Field(min_length=1), BeforeValidator(_as_list)]
+    sources: tuple[Text, ...] = ()
+    """File names; any one of them is the right document."""
+    facts: tuple[Texts, ...] = ()
+    """Of each inner list one wording must stand in the answer, after normalisation."""
+    forbidden: tuple[Text, ...] = ()
+    """Must not stand in the answer, except in a dated quote of an earlier version."""
+    contract_date: date | None = None
+    """The day product terms must be in force on, where the question itself tells it."""
+
+
+class Case(BaseModel):
+    """One question and what is expected of its reply."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    text: Text
+    topic: Text
+    difficulty: Literal["easy", "medium", "hard"]
+    source: Text
+    """Where the question comes from: `authored`, or the name of a published set."""
+    locale: Locale = "zh-Hans"
+    as_of: date | None = None
+    contract_date: date | None = None
+    """Given beside the question, as a verified source would give it."""
+    expect: Expect
+
+    @property
+    def signed(self) -> date | None:
+        """When the contract was signed, however the assistant is told."""
+        return self.contract_date or self.expect.contract_date
+
+
+def load_cases(file: Path) -> list[Case]:
+    """The cases of a JSONL file, in order. Raises BadCases."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
+    cases: list[Case] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            case = Case.model_validate_json(line)
+        except ValidationError as error:
+            raise BadCases(f"{file.name}:{number}: {_first_fault(error)}") from None
+        if case.id in seen:
+            raise BadCases(
+                f"{file.name}:{number}: id: {case.id!r} is taken by line {seen[case.id]}"
+            )
+        seen[case.id] = number
+        cases.append(case)
+    if not cases:
+        raise BadCases(f"{file.name}: holds no case")
+    return cases
+
+
+def _first_fault(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    parts: Sequence[str | int] = fault["loc"]
+    return f"{'.'.join(map(str, parts)) or 'line'}: {fault['msg']}"

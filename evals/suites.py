@@ -1,0 +1,67 @@
+"""The suites: which cases are asked, what is measured, and how good it has to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from .schema import BadCases, Case, load_cases
+
+__all__ = ["SUITES", "BadCases", "Suite", "load_cases"]
+
+_CASES = Path(__file__).parent / "cases"
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Cases asked through the borrower pipeline as of a fixed day."""
+
+    name: str
+    file: Path
+    about: str
+    today: date
+    """The day on which the cases are asked; fixed, so that results do not age."""
+    stage: Literal["search", "reply"]
+    """How far the pipeline is run: `search` stops before the model."""
+    bars: Mapping[str, float]
+    """Metric -> least value; the metrics named here are the ones measured."""
+    least_scored: float = 0.98
+    """Share of the cases that must have been scored at all, 0 to 1."""
+    time_limit_s: int = 600
+    """Longest wait for one case; each call of a model has its own, shorter one."""
+
+    def cases(self) -> list[Case]:
+        """Raises BadCases."""
+        return load_cases(self.file)
+
+
+_ANSWERS = Suite(
+    name="answers",
+    file=_CASES / "sample_lender.jsonl",
+    about="replies to borrowers of the sample lender: right, cited, verbatim, exact",
+    today=date(2026, 11, 23),
+    stage="reply",
+    bars={
+        "right": 0.6,
+        "status": 0.75,
+        "source": 0.7,
+        "facts": 0.6,
+        "forbidden": 1.0,
+        "verbatim": 1.0,
+        "figures": 1.0,
+        "in_force": 1.0,
+    },
+)
+
+_RETRIEVAL = replace(
+    _ANSWERS,
+    name="retrieval",
+    about="the clauses found for the same questions, before a model reads them",
+    stage="search",
+    bars={"known": 0.75, "first": 0.6, "within_five": 0.8},
+)
+
+SUITES: Mapping[str, Suite] = {suite.name: suite for suite in (_RETRIEVAL, _ANSWERS)}

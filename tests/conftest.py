@@ -1,0 +1,110 @@
+"""Fixtures: the sample lender ingested once, and a real server over it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from assistant.config import Settings, load_settings
+from assistant.deps import Deps, open_deps
+from knowledge.release import build
+
+pytest_plugins = ["tests.browser"]
+
+CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"
+
+
+def settings_for(home: Path, **more: str) -> Settings:
+    """Settings of a home folder, with nothing from this machine's environment."""
+    environ = {"ZHUNXIN_HOME": str(home), "ZHUNXIN_LLM": "extractive"} | more
+    return load_settings(environ, home / "no-such-file.toml")
+
+
+@pytest.fixture(scope="session")
+def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home folder in which the sample lender is live.
+
+    ZHUNXIN_TEST_HOME names a folder to keep it in between runs; unchanged documents are then not
+    read again.
+    """
+    kept = os.environ.get("ZHUNXIN_TEST_HOME")
+    home = Path(kept) if kept else tmp_path_factory.mktemp("sample")
+
+    async def ingest() -> None:
+        async with open_deps(settings_for(home)) as deps:
+            await build(
+                deps.engine,
+                deps.vector_store,
+                await deps.embedder(),
+                [CORPUS / "lender", CORPUS / "regulations"],
+                lock_file=home / "ingest.lock",
+                replace_all=True,
+            )
+
+    asyncio.run(ingest())
+    return home
+
+
+@pytest.fixture
+async def deps(sample_home: Path) -> AsyncIterator[Deps]:
+    """The pipeline's parts over the sample lender, quoting; `use_model` gives it a model."""
+    async with open_deps(settings_for(sample_home)) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def server_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of `zhunxin serve` with the local model, as another process."""
+    log = tmp_path_factory.mktemp("server") / "stderr"
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ.get("HOME", str(log.parent)),
+        "ZHUNXIN_HOME": str(sample_home),
+        "ZHUNXIN_LLM": "local",
+        "ZHUNXIN_REQUESTS_PER_MINUTE": "10000",
+    }
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "assistant", "serve", "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environ,
+        ) as server,
+    ):
+        try:
+            assert server.stdout is not None
+            said = server.stdout.readline()
+            address = re.search(r"http://[\d.]+:\d+", said)
+            assert address, f"the server did not start: {said!r} {log.read_text()}"
+            wait_until_ready(address.group())
+            yield address.group()
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_until_ready(address: str, model: bool = True) -> None:
+    """Until knowledge is loaded and, if asked for, the model runs: assembling it takes a while."""
+    deadline = time.monotonic() + 300
+    body = b""
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(f"{address}/readyz", timeout=10) as answer:
+                body = answer.read()
+            if not model or b'"model":"ready"' in body.replace(b" ", b""):
+                return
+        except OSError as error:
+            body = str(error).encode()
+        time.sleep(0.3)
+    raise AssertionError(f"not ready: {body!r}")

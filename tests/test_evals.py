@@ -1,0 +1,389 @@
+"""Evaluation: cases are refused by line and field, checks judge rightly, runs go through it all."""
+
+from __future__ import annotations
+
+import gc
+import json
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.deps import Deps
+from assistant.llm import Message, ModelUnavailable, ScriptedChat
+from assistant.models import Citation, Reply, Sentence
+from evals.metrics import METRICS, Seen, says, wilson
+from evals.run import Outcome, UnknownSuite, evaluate, run_suites
+from evals.schema import BadCases, Case, load_cases
+from evals.suites import SUITES, Suite
+from knowledge.documents import Clause, Head
+
+from .conftest import CORPUS, settings_for
+
+TODAY = date(2026, 11, 23)
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": "fee-01",
+        "text": "提前还款收违约金吗",
+        "topic": "fees",
+        "difficulty": "easy",
+        "source": "authored",
+        "expect": {"status": "answered"},
+    } | changes
+
+
+def write(folder: Path, *lines: str) -> Path:
+    file = folder / "cases.jsonl"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+# Cases -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bad", "field"),
+    [
+        (row(difficulty="brutal"), "difficulty"),
+        (row(text=""), "text"),
+        (row(expect={"status": "maybe"}), "expect.status.0"),
+        (row(expect={"status": "answered", "facts": ["免收"]}), "expect.facts.0"),
+        (row(expect={"status": "answered", "facts": [[]]}), "expect.facts.0"),
+        (row(expect={"status": "answered", "fact": [["免收"]]}), "expect.fact"),
+        (row(as_of="next week"), "as_of"),
+        (row(locale="fr"), "locale"),
+        (row(answer="x"), "answer"),
+        ({"id": "fee-02"}, "text"),
+    ],
+)
+def test_a_bad_case_is_named_by_file_line_and_field(
+    tmp_path: Path, bad: dict[str, Any], field: str
+) -> None:
+    file = write(tmp_path, json.dumps(row(id="good")), "", json.dumps(bad))
+    with pytest.raises(BadCases) as raised:
+        load_cases(file)
+    assert str(raised.value).startswith(f"cases.jsonl:3: {field}: ")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([json.dumps(row()), json.dumps(row())], "cases.jsonl:2: id: 'fee-01' is taken by line 1"),
+        (["{"], "cases.jsonl:1: line: Invalid JSON"),
+        ([""], "cases.jsonl: holds no case"),
+    ],
+)
+def test_a_file_that_is_no_set_of_cases_is_refused(
+    tmp_path: Path, lines: list[str], message: str
+) -> None:
+    with pytest.raises(BadCases) as raised:
+        load_cases(write(tmp_path, *lines))
+    assert str(raised.value).startswith(message)
+
+
+def test_a_missing_file_of_cases_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCases, match=r"nowhere\.jsonl"):
+        load_cases(tmp_path / "nowhere.jsonl")
+
+
+@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+def test_the_shipped_cases_name_documents_that_exist(suite: Suite) -> None:
+    documents = {file.name for file in CORPUS.rglob("*")}
+    cases = suite.cases()
+    assert len(cases) >= 110
+    assert {source for case in cases for source in case.expect.sources} <= documents
+    assert suite.bars.keys() <= METRICS.keys()
+
+
+# Checks ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "wording", "found"),
+    [
+        ("宽限期为 3 个自然日", "三个自然日", True),
+        ("寬限期為３個自然日", "3 个自然日", True),
+        ("不超过 20万元", "200,000 元", True),
+        ("在 13 日内", "3 日", False),
+        ("日利率 0.2%", "2%", False),
+        ("违约金 2%", "2%", True),
+        ("违约金 2%。", "2", True),
+        ("共 2.5 元", "2", False),
+        ("任何话", " ", False),
+    ],
+)
+def test_a_wording_is_found_whatever_its_script_and_a_number_only_as_a_whole(
+    text: str, wording: str, found: bool
+) -> None:
+    assert says(text, wording) is found
+
+
+@pytest.mark.parametrize(
+    # Newcombe 1998, Statistics in Medicine 17: 857-872, table I, method 3.
+    ("passed", "n", "low", "high"),
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_intervals_are_those_published(passed: int, n: int, low: float, high: float) -> None:
+    share = wilson(passed, n)
+    assert share.value == passed / n
+    assert (round(share.low, 4), round(share.high, 4)) == (low, high)
+
+
+def test_a_share_of_no_cases_is_refused() -> None:
+    with pytest.raises(ValueError, match="no case"):
+        wilson(0, 0)
+
+
+def clause(source: str, text: str, *, start: date, end: date | None = None) -> Clause:
+    head = Head(title="条款", kind="product", effective_from=start, effective_to=end)
+    return Clause(f"{source}#8", source, head, "第八条", "提前还款", text)
+
+
+NEW = clause("terms-new.md", "提前结清免收违约金。", start=date(2026, 1, 1))
+OLD = clause(
+    "terms-old.md",
+    "提前结清按剩余本金的 2% 收取违约金。",
+    start=date(2024, 1, 1),
+    end=date(2025, 12, 31),
+)
+NOTICE = Sentence("如果您的合同在 2024-01-01 至 2025-12-31 之间签订，适用的旧版条款是：", "notice")
+
+
+def quote(index: int, cited: Clause) -> Sentence:
+    return Sentence(cited.text, "quote", (index,))
+
+
+GOOD = Reply("answered", (quote(0, NEW),), (Citation(NEW, NEW.text),))
+DATED = Reply(
+    "answered",
+    (quote(0, NEW), NOTICE, quote(1, OLD)),
+    (Citation(NEW, NEW.text), Citation(OLD, OLD.text)),
+)
+STALE = Reply("answered", (quote(0, OLD),), (Citation(OLD, OLD.text),))
+SILENT = Reply("not_covered", (Sentence("没有找到。", "notice"),))
+INVENTED = Reply(
+    "answered",
+    (Sentence("提前结清收 3% 违约金。", "model", (0,)),),
+    (Citation(NEW, NEW.text),),
+)
+PARAPHRASED = Reply(
+    "answered",
+    (Sentence("提前结清不要违约金。", "quote", (0,)),),
+    (Citation(NEW, "提前结清不要违约金。"),),
+)
+
+FEE = Case.model_validate(
+    row(
+        expect={
+            "status": "answered",
+            "sources": ["terms-new.md"],
+            "facts": [["免收", "不收"]],
+            "forbidden": ["2%"],
+        }
+    )
+)
+SIGNED_OLD = Case.model_validate(
+    row(
+        contract_date="2025-03-01",
+        expect={"status": "answered", "sources": ["terms-old.md"], "facts": [["2%"]]},
+    )
+)
+UNKNOWN = Case.model_validate(row(expect={"status": "not_covered"}))
+EITHER = Case.model_validate(
+    row(expect={"status": ["answered", "not_covered"], "facts": [["免收"]], "forbidden": ["2%"]})
+)
+
+
+@pytest.mark.parametrize(
+    ("metric", "case", "reply", "passed"),
+    [
+        ("status", FEE, GOOD, True),
+        ("status", FEE, SILENT, False),
+        ("status", UNKNOWN, SILENT, True),
+        ("status", UNKNOWN, GOOD, False),
+        ("source", FEE, GOOD, True),
+        ("source", FEE, STALE, False),
+        ("source", FEE, SILENT, False),
+        ("source", UNKNOWN, SILENT, None),
+        ("facts", FEE, GOOD, True),
+        ("facts", FEE, STALE, False),
+        ("facts", EITHER, SILENT, None),
+        ("facts", EITHER, STALE, False),
+        ("forbidden", FEE, GOOD, True),
+        ("forbidden", FEE, DATED, True),
+        ("forbidden", FEE, STALE, False),
+        ("forbidden", UNKNOWN, GOOD, None),
+        ("verbatim", FEE, GOOD, True),
+        ("verbatim", FEE, PARAPHRASED, False),
+        ("verbatim", UNKNOWN, SILENT, None),
+        ("figures", FEE, GOOD, True),
+        ("figures", FEE, DATED, True),
+        ("figures", FEE, INVENTED, False),
+        ("in_force", FEE, GOOD, True),
+        ("in_force", FEE, DATED, True),
+        ("in_force", FEE, STALE, False),
+        ("in_force", SIGNED_OLD, STALE, True),
+        ("in_force", SIGNED_OLD, GOOD, False),
+        ("right", FEE, DATED, True),
+        ("right", FEE, STALE, False),
+        ("right", SIGNED_OLD, STALE, True),
+        ("right", EITHER, SILENT, True),
+    ],
+)
+def test_a_reply_is_judged(metric: str, case: Case, reply: Reply, passed: bool | None) -> None:
+    seen = Seen(TODAY, (), {c.id: c.text for c in (NEW, OLD)}, reply)
+    check = METRICS[metric](case, seen)
+    assert (check and check.passed) is passed
+
+
+def test_a_quote_of_a_clause_that_is_not_in_the_release_is_not_verbatim() -> None:
+    check = METRICS["verbatim"](FEE, Seen(TODAY, (), {}, GOOD))
+    assert check is not None
+    assert not check.passed
+
+
+@pytest.mark.parametrize(
+    ("metric", "case", "sources", "passed"),
+    [
+        ("first", FEE, ("terms-new.md", "a.md"), True),
+        ("first", FEE, ("a.md", "terms-new.md"), False),
+        ("within_five", FEE, ("a.md", "b.md", "c.md", "d.md", "terms-new.md"), True),
+        ("within_five", FEE, ("a.md", "b.md", "c.md", "d.md", "e.md", "terms-new.md"), False),
+        ("within_five", FEE, (), False),
+        ("first", UNKNOWN, (), None),
+        ("known", UNKNOWN, (), True),
+        ("known", UNKNOWN, ("a.md",), False),
+        ("known", FEE, (), False),
+        ("known", EITHER, (), None),
+    ],
+)
+def test_a_search_is_judged(
+    metric: str, case: Case, sources: tuple[str, ...], passed: bool | None
+) -> None:
+    check = METRICS[metric](case, Seen(TODAY, sources, {}))
+    assert (check and check.passed) is passed
+
+
+# Runs --------------------------------------------------------------------------------------------
+
+ASKED = [
+    row(
+        id="early",
+        text="安心贷提前还款要违约金吗？",
+        expect={
+            "status": "answered",
+            "sources": ["anxin-terms-2026-01.md", "early-settlement.md", "faq-repayment.md"],
+            "facts": [["免收"]],
+        },
+    ),
+    row(
+        id="old",
+        text="安心贷提前还款要违约金吗？",
+        contract_date="2025-03-01",
+        expect={"status": "answered", "sources": ["anxin-terms-2024-01.md"], "facts": [["2%"]]},
+    ),
+    row(id="poem", text="帮我写一首关于春天的诗", expect={"status": "not_covered"}),
+    row(id="symbols", text="？？？", expect={"status": "clarify"}),
+]
+
+
+def suite_of(folder: Path, rows: Sequence[dict[str, Any]], like: str) -> Suite:
+    return replace(SUITES[like], file=write(folder, *map(json.dumps, rows)))
+
+
+async def run(suite: Suite, deps: Deps, folder: Path, limit: int | None = None) -> Outcome:
+    """`evaluate`, with the streams that inspect-ai leaves open collected here and now."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        outcome = await evaluate([suite], deps, limit=limit, folder=folder)
+        gc.collect()
+    return outcome
+
+
+def pick(messages: Sequence[Message]) -> str:
+    """Chooses, as a reader would, the numbered sentences on the fee of early repayment."""
+    lines = [line for line in messages[-1].text.splitlines() if line[:1] in "[0123456789"]
+    fee = [line for line in lines if "违约金" in line and ("免收" in line or "2%" in line)]
+    numbers = [int("".join(c for c in line[:4] if c.isdigit())) for line in fee]
+    asked = "违约金吗" in messages[-1].text
+    return json.dumps({"ids": numbers[:3] if asked else []})
+
+
+async def test_cases_run_through_the_pipeline_with_a_scripted_model(
+    deps: Deps, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deps.use_model(ScriptedChat([pick] * 8))
+    folder = tmp_path / "report"
+    suite = suite_of(tmp_path, ASKED, "answers")
+    outcome = await run(suite, deps, folder)
+    result = outcome.suites[0]
+    assert (result.n, result.scored) == (4, 4)
+    assert result.failures == ()
+    assert outcome.passed
+    assert result.metrics["right"] == wilson(4, 4)
+    assert result.metrics["source"].n == 2
+    assert "forbidden" not in result.metrics
+    assert result.models == ("scripted:test",)
+    assert json.loads((folder / "results.json").read_text())["passed"] is True
+    assert len(list(folder.glob("*.eval"))) == 1
+    assert capsys.readouterr().out == ""
+
+
+async def test_a_wrong_reply_is_listed_with_what_was_wanted(deps: Deps, tmp_path: Path) -> None:
+    deps.use_model(ScriptedChat(['{"ids":[]}'] * 8))
+    suite = suite_of(tmp_path, ASKED[:1], "answers")
+    outcome = await run(suite, deps, tmp_path / "report")
+    assert not outcome.passed
+    failure = outcome.suites[0].failures[0]
+    assert failure.case == "early"
+    assert failure.findings["status"].wanted == "answered"
+    assert failure.findings["status"].got == "not_covered"
+    text = outcome.as_text()
+    assert "FAILED" in text
+    assert "early: 安心贷提前还款要违约金吗？" in text
+
+
+async def test_a_run_in_which_nothing_was_scored_is_not_a_success(
+    deps: Deps, tmp_path: Path
+) -> None:
+    deps.use_model(ScriptedChat([ModelUnavailable("down")] * 8))
+    suite = suite_of(tmp_path, ASKED[:2], "answers")
+    outcome = await run(suite, deps, tmp_path / "report")
+    result = outcome.suites[0]
+    assert (result.scored, dict(result.metrics), result.missed) == (0, {}, ("scored",))
+    assert [failure.case for failure in result.failures] == ["early", "old"]
+    assert "the language model gave no answer" in result.failures[0].findings["scored"].got
+    assert not outcome.passed
+    assert "NaN" not in json.dumps(outcome.as_json())
+
+
+async def test_the_search_is_measured_without_asking_a_model(deps: Deps, tmp_path: Path) -> None:
+    deps.use_model(ScriptedChat([]))
+    suite = suite_of(tmp_path, ASKED, "retrieval")
+    outcome = await run(suite, deps, tmp_path / "report", limit=2)
+    result = outcome.suites[0]
+    assert (result.n, result.scored) == (2, 2)
+    assert result.metrics["within_five"] == wilson(2, 2)
+    assert result.models == ()
+
+
+def test_no_suite_at_all_is_not_a_success(tmp_path: Path) -> None:
+    assert not Outcome((), tmp_path).passed
+
+
+def test_an_unknown_suite_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    settings = settings_for(tmp_path / "home")
+    with pytest.raises(UnknownSuite, match="there are retrieval, answers"):
+        run_suites(["nosuch"], settings, limit=None, folder=None)
+    assert not settings.home.exists()
