@@ -261,13 +261,9 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
 async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:
     """The model returns ids of evidence sentences; the reply is those sentences."""
     numbered = work.evidence(SELECT)
-    system = render("zh/select_system", most=SELECT.answer)
+    system, messages = _select_prefix()
     ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
     work.prompts += [system, ask]
-    messages = [Message("system", system.text)]
-    for example in examples("zh/select_examples"):
-        messages.append(Message("user", example["user"].strip()))
-        messages.append(Message("assistant", example["assistant"]))
     messages.append(Message("user", ask.text))
     schema = {
         "type": "object",
@@ -296,6 +292,33 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
         chosen = _with_other_periods(chosen)
     for draft in _quotes(work, chosen):
         yield draft
+
+
+def _select_prefix() -> tuple[Prompt, list[Message]]:
+    """The part of a `select` prompt that is the same for every question."""
+    system = render("zh/select_system", most=SELECT.answer)
+    messages = [Message("system", system.text)]
+    for example in examples("zh/select_examples"):
+        messages.append(Message("user", example["user"].strip()))
+        messages.append(Message("assistant", example["assistant"]))
+    return system, messages
+
+
+async def warm_up(model: ChatModel, at_once: int) -> None:
+    """Have a selecting model read the stable part of its prompt before anyone waits for it.
+
+    at_once: how many questions the model works on at a time, each with a cache of its own.
+    """
+    if model.way != "select":
+        return
+    _, messages = _select_prefix()
+    messages.append(Message("user", render("zh/question", groups=[], question="?").text))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(at_once):
+                tasks.create_task(model.complete(messages, max_tokens=8))
+    except* ModelError as errors:
+        log.warning("the language model was not warmed up", error=str(errors.exceptions[0]))
 
 
 async def _written(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:

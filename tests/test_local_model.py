@@ -7,8 +7,10 @@ import hashlib
 import importlib
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -316,13 +318,54 @@ async def test_a_prompt_beyond_the_slot_is_refused(local: LocalModel) -> None:
 
 
 @pytest.mark.model
-async def test_a_closed_local_model_is_unavailable() -> None:
+async def test_a_local_model_closed_in_the_middle_of_an_answer_is_unavailable() -> None:
     if not available():
         pytest.skip("the extra `local` is not installed")
-    model = start_local_model(Path.home() / ".cache" / "zhunxin", slots=1, slot_tokens=256)
+    cache = Path.home() / ".cache" / "zhunxin"
+    model = await asyncio.to_thread(start_local_model, cache, slots=1, slot_tokens=512)
     chat = chat_with(model)
+    assert model.running
+    stream = chat.stream([Message("user", "从一数到一千")], max_tokens=400)
+    await anext(stream)
     model.close()
     model.close()
+    assert not model.running
+    with pytest.raises(ModelUnavailable, match=r"broke|failed|ended"):
+        [text async for text in stream]
     with pytest.raises(ModelUnavailable, match="connection failed"):
         await chat.complete([PREPAY], max_tokens=8)
     await chat.close()
+
+
+@pytest.mark.model
+async def test_the_loop_runs_on_while_the_model_loads(tmp_path: Path) -> None:
+    if not available():
+        pytest.skip("the extra `local` is not installed")
+    cache = Path.home() / ".cache" / "zhunxin"
+    loading = asyncio.create_task(asyncio.to_thread(start_local_model, cache, slots=1))
+    longest_s, last = 0.0, time.monotonic()
+    while not loading.done():
+        await asyncio.sleep(0.01)
+        longest_s, last = max(longest_s, time.monotonic() - last), time.monotonic()
+    (await loading).close()
+    assert longest_s < 1.0
+
+
+@pytest.mark.model
+def test_the_server_ends_with_the_process_that_started_it() -> None:
+    if not available():
+        pytest.skip("the extra `local` is not installed")
+    code = (
+        "import os, signal; from pathlib import Path; "
+        "from assistant.local_model import start_local_model; "
+        "model = start_local_model(Path.home() / '.cache' / 'zhunxin', slots=1, slot_tokens=256); "
+        "print(model.base_url, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    host, _, port = done.stdout.split("//")[1].split("/")[0].partition(":")
+    for _ in range(100):
+        with socket.socket() as probe:
+            if probe.connect_ex((host, int(port))) != 0:
+                return
+        time.sleep(0.05)
+    pytest.fail("the server outlived its owner")

@@ -533,6 +533,19 @@ def test_a_pdf_page_set_sideways_is_read_upright(tmp_path: Path) -> None:
     assert texts(load(tmp_path, "a.pdf", drawn(draw))) == ["借款人应当按期还款。"]
 
 
+def test_bold_made_by_printing_twice_is_read_once(tmp_path: Path) -> None:
+    def draw(canvas: Canvas) -> None:
+        canvas.setFont(FONT, 12)
+        canvas.drawString(72, 700, "逾期罚息人人人。")
+        canvas.drawString(72.3, 700, "逾期罚息人人人。")
+
+        canvas.setFont("Helvetica", 5)
+        canvas.drawString(72, 600, "You will still owe 11,000.00 illegally.")
+
+    document = load(tmp_path, "a.pdf", drawn(draw))
+    assert texts(document) == ["逾期罚息人人人。", "You will still owe 11,000.00 illegally."]
+
+
 def test_an_encrypted_pdf_is_refused(tmp_path: Path) -> None:
     locked = drawn(
         lambda canvas: canvas.drawString(72, 700, "secret"),

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.middleware.cors import CORSMiddleware
 
 from assistant import __version__, metrics
+from assistant.answer import warm_up
 from assistant.config import Settings
 from assistant.deps import Deps, ReleaseMismatch, open_deps
 from assistant.llm import ModelError
@@ -149,6 +150,7 @@ async def _warm(deps: Deps) -> None:
     if deps.wants_model:
         try:
             model = await deps.chat_model()
+            await warm_up(model, at_once=2)
             log.info("language model ready", model=model.name)
         except ModelError as error:
             log.error("no language model; clauses will be quoted", error=str(error))
