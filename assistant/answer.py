@@ -18,7 +18,7 @@ from functools import partial
 
 import structlog
 
-from knowledge.chunk import sentences as sentence_spans
+from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
 from knowledge.lender import named_product, stated_contact
 from knowledge.retrieve import Found, Index, Scope, covers, retrieve
@@ -59,7 +59,6 @@ _COMPLETE = re.compile(
     r"[^。！？!?\n]*?(?:[。！？!?\n]|\.(?=\s))(?:\s*\[[\d,\s]+\])*(?=\s*[^\s\[])"
 )
 _IDS = re.compile(r"\[([\d,\s]+)\]")
-_ITEM_NUMBER = re.compile(r"^(?:\d{1,2}[.、]\s*|[（(][一二三四五六七八九十\d]{1,3}[)）]\s*)")
 
 log = structlog.get_logger()
 
@@ -475,12 +474,6 @@ def evidence_sentences(
         room -= len(citation.quote)
         chosen.append((rank, place, citation))
     return [citation for _, _, citation in sorted(chosen, key=lambda row: row[:2])]
-
-
-def quotable(clause: Clause) -> list[str]:
-    """The sentences of a clause as they are quoted: verbatim, without an item's number."""
-    quotes = (clause.text[start:end].strip() for start, end in sentence_spans(clause.text))
-    return [quote[m.end() :] if (m := _ITEM_NUMBER.match(quote)) else quote for quote in quotes]
 
 
 def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, str]]]]:

@@ -422,7 +422,7 @@ def _usable(completion: Completion, schema: Mapping[str, Any] | None) -> Complet
     if not completion.text.strip():
         raise ModelGarbled(f"{name}: the answer is empty ({completion.finish_reason})")
     if schema is not None:
-        import jsonschema  # type: ignore[import-untyped]
+        import jsonschema
 
         try:
             jsonschema.validate(json.loads(completion.text), schema)

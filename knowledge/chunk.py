@@ -445,6 +445,18 @@ _LEAST_SENTENCE = 3
 """A shorter piece of a line is no quote by itself."""
 
 
+def quotable(clause: Clause) -> list[str]:
+    """The sentences of a clause as they are quoted: verbatim, without an item's number."""
+    quotes = []
+    for start, end in sentences(clause.text):
+        quote = clause.text[start:end].strip()
+        number = ENUMERATOR.match(quote)
+        rest = quote[number.end() :].lstrip() if number else ""
+        # What goes on with a digit is a list of values, not an item: 3, 6 or 12 months.
+        quotes.append(rest if rest and not rest[0].isdigit() else quote)
+    return quotes
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
     """Spans of the quotable sentences, in order, covering every character that is not space."""
     spans: list[tuple[int, int]] = []
