@@ -80,6 +80,7 @@ class _Work:
     deps: Deps
     index: Index
     masked: privacy.Masked
+    trace_id: str
     started: float
     scope: Scope | None = None
     found: Found | None = None
@@ -90,6 +91,7 @@ class _Work:
     prompts: list[Prompt] = field(default_factory=list)
     raw_output: list[str] = field(default_factory=list)
     model: str = ""
+    model_failed: bool = False
     retrieve_ms: float = 0.0
     first_sentence_ms: float = 0.0
     gate_s: float = 0.0
@@ -128,14 +130,14 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     conversation_id, record_id = await journal.open_record(
         deps.engine, question, masked.text, trace_id, __version__
     )
-    work = _Work(question, deps, index, masked, started)
+    work = _Work(question, deps, index, masked, trace_id, started)
     closed = False
     try:
         async with aclosing(_steps(work)) as events:
             async for event in events:
                 yield event
         contact = None
-        if work.status != "answered":
+        if work.status != "answered" or work.model_failed:
             contact = _contact(work)
             yield _handoff(contact, question)
         reply = Reply(
@@ -248,8 +250,10 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
                     yield draft
             return
         except ModelError as error:
-            log.warning("the language model gave no answer", error=str(error))
+            work.model_failed = True
+            log.warning("no answer from the model", trace_id=work.trace_id, error=str(error))
             if work.said_something():
+                yield work.notice("cut_short")
                 return
     work.model = "extractive"
     yield work.notice("model_unavailable" if work.deps.wants_model else "extractive")
@@ -352,7 +356,7 @@ async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
         model = await work.deps.chat_model()
         completion = await model.complete(messages, max_tokens=200)
     except ModelError as error:
-        log.warning("a sentence was not repaired", error=str(error))
+        log.warning("a sentence was not repaired", trace_id=work.trace_id, error=str(error))
         return None
     work.raw_output.append(completion.text)
     rewritten = list(_as_draft(work, completion.text, numbered))

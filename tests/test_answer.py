@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,7 +15,14 @@ from sqlalchemy import text
 from assistant import journal
 from assistant.answer import BadQuestion, answer_question, clean, collect, split_complete
 from assistant.deps import Deps
-from assistant.llm import Message, ModelGarbled, ModelUnavailable, ScriptedChat
+from assistant.llm import (
+    Message,
+    ModelGarbled,
+    ModelUnavailable,
+    Piece,
+    ScriptedChat,
+    TextStream,
+)
 from assistant.models import Event, Question, Reply
 
 TODAY = date(2026, 11, 23)
@@ -193,18 +201,27 @@ async def test_without_a_usable_model_the_clauses_are_quoted_and_it_says_so(
     assert reply.model == "extractive"
     assert reply.sentences[0].kind == "notice"
     assert "暂时无法使用" in reply.sentences[0].text
-    assert all(s.kind == "quote" for s in reply.sentences[1:2])
+    assert reply.sentences[1].kind == "quote"
+    assert reply.contact is not None
+    assert reply.contact.hotline == "400-000-0000"
 
 
-async def test_a_stream_that_breaks_keeps_what_was_released(deps: Deps) -> None:
+async def test_a_stream_that_breaks_keeps_what_was_released_and_says_so(deps: Deps) -> None:
+    @dataclass(slots=True)
+    class Breaking(ScriptedChat):
+        def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
+            async def pieces() -> AsyncGenerator[Piece, None]:
+                number = number_of(messages, "1,000 元至 200,000 元")
+                yield Piece(f"安心贷单笔最高可以借200,000元[{number}]。另外", self.name)
+                raise ModelUnavailable("the connection ended")
 
-    def broken(messages: Sequence[Message]) -> str:
-        raise ModelUnavailable("the connection ended")
+            return TextStream(pieces())
 
-    deps.use_model(ScriptedChat([broken], way="draft"))
-    reply = await answered(asked(EARLY), deps)
-    assert reply.model == "extractive"
-    assert reply.sentences[0].kind == "notice"
+    deps.use_model(Breaking([], way="draft"))
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert reply.sentences[0].text == "安心贷单笔最高可以借200,000元。"
+    assert "不完整" in reply.sentences[1].text
+    assert reply.contact is not None
 
 
 async def test_personal_data_reaches_neither_model_nor_journal(deps: Deps) -> None:
