@@ -39,6 +39,9 @@ app.add_typer(release_app, name="release")
 app.add_typer(eval_app, name="eval")
 app.add_typer(audit_app, name="audit")
 
+INTERRUPTED = 130
+"""Exit code that typer gives a keyboard interrupt."""
+
 Result = TypeVar("Result")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD")]
@@ -48,8 +51,11 @@ def main() -> None:
     """Entry point: expected faults become one line on stderr, without a traceback."""
     try:
         app()
-    except KeyboardInterrupt:
-        _fail("interrupted; what was live before is live still", 1)
+    except SystemExit as end:
+        if end.code != INTERRUPTED:
+            raise
+        typer.echo("zhunxin: interrupted; what was live before is live still", err=True)
+        raise SystemExit(1) from None
     except BrokenPipeError:
         sys.stderr.close()
         raise SystemExit(1) from None
@@ -395,14 +401,14 @@ def eval_list(as_json: AsJson = False) -> None:
     from evals.suites import SUITES, BadCases
 
     try:
-        rows = [{"name": name, "n": len(suite.cases())} for name, suite in SUITES.items()]
+        counts = {name: len(suite.cases()) for name, suite in SUITES.items()}
     except BadCases as error:
         _fail(str(error), 1)
     if as_json:
-        _print_json(rows)
+        _print_json([{"name": name, "n": n} for name, n in counts.items()])
         return
-    for row in rows:
-        typer.echo(f"{row['name']:<16} {row['n']:>4} cases  {SUITES[row['name']].about}")
+    for name, n in counts.items():
+        typer.echo(f"{name:<16} {n:>4} cases  {SUITES[name].about}")
 
 
 @eval_app.command("run")
@@ -449,7 +455,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     """Expected faults become a line on stderr: exit 2 for a wrong call, 1 for failed work."""
     from knowledge.embed import EmbeddingUnavailable
     from knowledge.lender import LenderFileError
-    from knowledge.release import NothingReadable
+    from knowledge.release import NothingReadable, OtherEmbedder
     from knowledge.store import NoRelease, VectorsMissing
 
     from .config import ConfigError
@@ -463,7 +469,7 @@ def _guard(work: Callable[[], Result]) -> Result:
             typer.echo(f"skipped {skipped.path}: {skipped.reason}", err=True)
         _fail(f"{error}; what was live before is live still", 1)
     except FileNotFoundError as error:
-        _fail(f"no such file or folder: {error.args[0]}", 2)
+        _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (ConfigError, LenderFileError) as error:
         _fail(str(error), 2)
     except (
@@ -471,9 +477,12 @@ def _guard(work: Callable[[], Result]) -> Result:
         VectorsMissing,
         EmbeddingUnavailable,
         DatabaseUnavailable,
+        OtherEmbedder,
         ReleaseMismatch,
     ) as error:
         _fail(str(error), 1)
+    except OSError as error:
+        _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -515,7 +524,7 @@ def _notice(code: str, locale: str, values: dict[str, str]) -> str:
 def _read_text(file: str) -> str:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return data.decode()
+        return data.decode("utf-8-sig")
     except OSError as error:
         _fail(f"{file}: {error.strerror}", 2)
     except UnicodeDecodeError:
@@ -524,12 +533,13 @@ def _read_text(file: str) -> str:
 
 def _read_rows(file: Path) -> Iterator[dict[str, str]]:
     """Objects with `id` and `text` of a JSONL file; a wrong line ends the command, named."""
-    for number, line in enumerate(_read_text(str(file)).splitlines(), start=1):
+    # Not splitlines(): JSON strings may hold line and paragraph separators as they are.
+    for number, line in enumerate(_read_text(str(file)).split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict) or not isinstance(row.get("text"), str) or "id" not in row:
             _fail(f'{file}:{number}: expected one JSON object with "id" and "text"', 2)

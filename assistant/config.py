@@ -99,20 +99,29 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
     values: dict[str, object] = {}
     if path.is_file():
         try:
-            values.update(tomllib.loads(path.read_text(encoding="utf-8")))
+            values.update(tomllib.loads(path.read_text(encoding="utf-8-sig")))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    from_file = set(values)
     for name in Settings.model_fields:
         value = variables.get(PREFIX + name.upper())
         if value is not None and value.strip():
             values[name] = value.strip()
+            from_file.discard(name)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()
-        )
-        raise ConfigError(problems) from None
+        problems = [
+            f"{path}: {name}: {e['msg']}"
+            if name in from_file
+            else f"{PREFIX}{name.upper()}: {e['msg']}"
+            for e in error.errors()
+            for name in [str(e["loc"][0])]
+        ]
+        raise ConfigError("; ".join(problems)) from None
+    paths = {name: getattr(settings, name) for name in ("home", "cache", "local_model", "lender")}
     return settings.model_copy(
-        update={"home": settings.home.expanduser(), "cache": settings.cache.expanduser()}
+        update={name: given and given.expanduser() for name, given in paths.items()}
     )

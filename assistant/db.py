@@ -20,7 +20,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DatabaseError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 metadata = MetaData()
@@ -76,9 +76,15 @@ def open_engine(url: str) -> AsyncEngine:
         parsed = make_url(url)
         if parsed.drivername.startswith("postgresql") and "+" not in parsed.drivername:
             parsed = parsed.set(drivername="postgresql+asyncpg")
-        if parsed.get_backend_name() == "sqlite" and parsed.database:
+        if parsed.get_backend_name() == "sqlite":
+            if parsed.database in (None, "", ":memory:"):
+                raise ValueError("a database in memory would be another one for each connection")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_async_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    except ModuleNotFoundError as error:
+        raise DatabaseUnavailable(
+            f"ZHUNXIN_DATABASE_URL needs {error.name}: pip install 'zhunxin[scale]'"
+        ) from error
     except Exception as error:
         raise DatabaseUnavailable(
             f"ZHUNXIN_DATABASE_URL cannot be used ({type(error).__name__}): expected "
@@ -92,11 +98,18 @@ def open_engine(url: str) -> AsyncEngine:
 async def migrate(engine: AsyncEngine) -> None:
     """Bring the schema to the newest version; nothing but a look-up where it is. Raises
     DatabaseUnavailable."""
+    from alembic.util import CommandError
+
     try:
         if await _schema_version(engine) == HEAD:
             return
         await asyncio.to_thread(_upgrade, engine.url.render_as_string(hide_password=False))
-    except (DatabaseError, OSError) as error:
+    except CommandError as error:
+        raise DatabaseUnavailable(
+            f"the database {engine.url.render_as_string()} belongs to another version of zhunxin "
+            f"than this one: {error}"
+        ) from error
+    except (DBAPIError, OSError) as error:
         raise DatabaseUnavailable(
             f"the database {engine.url.render_as_string()} cannot be opened "
             f"({type(error).__name__}): check that it is reachable, writable and not another "
@@ -119,7 +132,8 @@ def _upgrade(url: str) -> None:
     from filelock import FileLock
 
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    folder = str(Path(__file__).parent / "migrations")
+    config.set_main_option("script_location", folder.replace("%", "%%"))
     config.attributes["url"] = url
     database = make_url(url).database
     if make_url(url).get_backend_name() == "sqlite" and database:

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -20,8 +20,8 @@ from . import store
 from .chunk import chunk
 from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
-from .readers import MANIFEST, READERS, Unreadable, read, read_manifest
-from .retrieve import in_release_order
+from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest
+from .retrieve import as_released
 
 PARSER = "1"
 """Raised when readers or chunker give other clauses for the same bytes: all is read again."""
@@ -29,7 +29,8 @@ PARSER = "1"
 KEPT_RELEASES = 5
 """How many releases keep their vectors on disk; older ones are rebuilt from SQL when activated."""
 
-EMBED_BATCH = 32
+EMBED_BATCH = 8
+"""How many texts are embedded between two commits: the most that an interrupted run loses."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage (`read`, `embed`, `write`), how many are done, and of how many."""
@@ -73,6 +74,10 @@ class NothingReadable(Exception):
         self.skipped = tuple(skipped)
 
 
+class OtherEmbedder(Exception):
+    """A release holds the vectors of another embedder than the one now set."""
+
+
 async def build(
     engine: AsyncEngine,
     vector_store: store.VectorStore,
@@ -87,23 +92,27 @@ async def build(
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
 
-    defaults: taken where neither a document's own head nor a manifest says otherwise.
+    defaults: taken where a manifest does not say otherwise; wins over what a file says of itself.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
-    Raises NothingReadable, FileNotFoundError; the live release is then as it was.
+    Raises NothingReadable, FileNotFoundError, store.VectorsMissing; the live release is then as
+    it was.
     """
     started = time.perf_counter()
-    async with _locked(lock_file):
+    async with _locked(engine, lock_file):
         files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults or Head())
         keys: dict[str, str] = {}
         if jsonl is not None:
-            source, key = await _store_jsonl(engine, jsonl, defaults or Head(), skipped)
-            keys[source] = key
+            try:
+                source, key = await _store_jsonl(engine, jsonl, defaults or Head(), skipped)
+                keys[source] = key
+            except Unreadable as error:
+                skipped.append(Skipped(_shown(jsonl), str(error)))
         for done, file in enumerate(files):
             progress("read", done, len(files))
             try:
                 keys[file.source] = await _store_file(engine, file, warnings)
             except Unreadable as error:
-                skipped.append(Skipped(str(file.path), str(error)))
+                skipped.append(Skipped(_shown(file.path), str(error)))
         progress("read", len(files), len(files))
         if not keys:
             raise NothingReadable(skipped)
@@ -112,10 +121,11 @@ async def build(
         async with engine.connect() as connection:
             before = await store.release_sources(connection, live.id) if live else {}
             after = keys if replace_all else before | keys
-            parts = in_release_order(await store.document_clauses(connection, [*after.values()]))
+            parts = as_released(await store.document_clauses(connection, [*after.values()]))
+        warnings += _shared_ids(parts)
         release_id = live.id if live else ""
         same = live is not None and after == before and live.embeddings == embedder.name
-        if not (same and vector_store.has(release_id)):
+        if not (same and await asyncio.to_thread(vector_store.has, release_id, len(parts))):
             vectors = await _embed(engine, embedder, parts, progress)
             release_id = _new_id()
             progress("write", 0, 1)
@@ -149,15 +159,24 @@ async def activate(
     lock_file: Path,
     progress: Progress = lambda stage, done, total: None,
 ) -> None:
-    """Make a release live, writing its vectors again if they were pruned. Raises KeyError."""
-    async with _locked(lock_file):
+    """Make a release live, writing its vectors again if they were pruned or are damaged.
+
+    Raises KeyError, OtherEmbedder, store.VectorsMissing.
+    """
+    async with _locked(engine, lock_file):
         async with engine.connect() as connection:
             known = {r.id: r for r in await store.list_releases(connection)}
             if release_id not in known:
                 raise KeyError(release_id)
+            if known[release_id].embeddings != embedder.name:
+                raise OtherEmbedder(
+                    f"release {release_id} was embedded with {known[release_id].embeddings!r}, but "
+                    f"ZHUNXIN_EMBEDDINGS now names {embedder.name!r}: set it back, or run "
+                    "`zhunxin ingest` on the documents of that release"
+                )
             sources = await store.release_sources(connection, release_id)
-            parts = in_release_order(await store.document_clauses(connection, [*sources.values()]))
-        if not vector_store.has(release_id):
+            parts = as_released(await store.document_clauses(connection, [*sources.values()]))
+        if not await asyncio.to_thread(vector_store.has, release_id, len(parts)):
             vectors = await _embed(engine, embedder, parts, progress)
             await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
         async with engine.begin() as connection:
@@ -184,21 +203,40 @@ def _find_files(
                 try:
                     heads = read_manifest(file.parent, notes)
                 except Unreadable as error:
-                    skipped.append(Skipped(str(file.parent / MANIFEST), str(error)))
+                    skipped.append(Skipped(_shown(file.parent / MANIFEST), str(error)))
                 else:
                     listed.update((file.parent / name, head) for name, head in heads.items())
-                warnings += [Skipped(str(file.parent), note) for note in notes]
+                warnings += [Skipped(_shown(file.parent), note) for note in notes]
                 notes.clear()
             source = file.relative_to(root).as_posix()
             if file.suffix.lower() not in READERS:
                 known = " ".join(READERS)
-                skipped.append(Skipped(str(file), f"unknown format; readable are {known}"))
-            elif source in files:
+                skipped.append(Skipped(_shown(file), f"unknown format; readable are {known}"))
+            elif not source.isprintable():
+                reason = "the file name holds characters that cannot be shown; rename the file"
+                skipped.append(Skipped(_shown(file), reason))
+            elif source in files and not file.samefile(files[source].path):
                 reason = f"another file of this name was given too: {files[source].path}"
-                skipped.append(Skipped(str(file), reason))
+                skipped.append(Skipped(_shown(file), reason))
             else:
-                files[source] = _File(file, source, listed.get(file, defaults))
+                files[source] = _File(file, source, _over(listed.get(file, Head()), defaults))
     return list(files.values()), skipped, warnings
+
+
+def _over(head: Head, defaults: Head) -> Head:
+    """`head`, with `defaults` in the fields that it does not set."""
+    said = {f.name: getattr(head, f.name) for f in fields(Head)}
+    return replace(defaults, **{k: v for k, v in said.items() if v != getattr(Head(), k)})
+
+
+def _shown(path: Path) -> str:
+    """A path as it can be printed; a name in another encoding than the system's loses bytes."""
+    return _printable(str(path))
+
+
+def _printable(text: str) -> str:
+    """`text` with a question mark for every half of a character pair that stands alone."""
+    return text.encode(errors="replace").decode()
 
 
 def _walk(path: Path) -> Iterator[Path]:
@@ -216,10 +254,12 @@ def _walk(path: Path) -> Iterator[Path]:
 
 
 async def _store_file(engine: AsyncEngine, file: _File, warnings: list[Skipped]) -> str:
-    """Key of the document, read and stored now if its bytes, head or parser are new."""
-    key = store.document_key(
-        file.source, await asyncio.to_thread(_hash_file, file.path), file.head, PARSER
-    )
+    """Key of the document, read and stored now if its bytes, head or parser are new.
+
+    Raises Unreadable.
+    """
+    sha256 = await asyncio.to_thread(_hash_file, file.path)
+    key = store.document_key(file.source, sha256, file.head, PARSER)
     async with engine.connect() as connection:
         if await store.known_documents(connection, [key]):
             return key
@@ -236,14 +276,19 @@ async def _store_file(engine: AsyncEngine, file: _File, warnings: list[Skipped])
 async def _store_jsonl(
     engine: AsyncEngine, path: Path, defaults: Head, skipped: list[Skipped]
 ) -> tuple[str, str]:
-    """Store ready-made clauses; lines that are no clause are skipped with their number."""
-    source = path.name
+    """Store ready-made clauses; lines that are no clause are skipped with their number.
+
+    Raises Unreadable, FileNotFoundError.
+    """
+    if not await asyncio.to_thread(path.exists):
+        raise FileNotFoundError(path)
+    source = _printable(path.name)
     sha256 = await asyncio.to_thread(_hash_file, path)
     head = replace(defaults, title=defaults.title or path.stem)
     key = store.document_key(source, sha256, head, PARSER)
     parts = await asyncio.to_thread(_read_jsonl, path, head, skipped)
     if not parts:
-        raise NothingReadable([*skipped, Skipped(str(path), "holds no readable clause")])
+        raise Unreadable(f"{source}: holds no readable clause")
     async with engine.begin() as connection:
         if not await store.known_documents(connection, [key]):
             await _add_if_new(connection, key, Document(source, sha256, head, ()), parts)
@@ -252,7 +297,7 @@ async def _store_jsonl(
 
 def _read_jsonl(path: Path, head: Head, skipped: list[Skipped]) -> list[Clause]:
     parts: dict[str, Clause] = {}
-    with path.open(encoding="utf-8", errors="strict") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         number = 0
         try:
             for number, line in enumerate(lines, start=1):
@@ -262,7 +307,7 @@ def _read_jsonl(path: Path, head: Head, skipped: list[Skipped]) -> list[Clause]:
                     clause = _jsonl_clause(json.loads(line), path.name, head)
                     if clause.id in parts:
                         raise ValueError(f"the id {clause.id!r} occurs twice")
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:
                     skipped.append(Skipped(f"{path}:{number}", str(error)))
                     continue
                 parts[clause.id] = clause
@@ -277,6 +322,9 @@ def _jsonl_clause(row: object, source: str, head: Head) -> Clause:
     for name in ("id", "text"):
         if not isinstance(row.get(name), str) or not row[name].strip():
             raise ValueError(f"{name!r} must be a non-empty string")
+    written = json.dumps(row, ensure_ascii=False)
+    if "\\u0000" in written or _printable(written) != written:
+        raise ValueError("holds characters that cannot be stored")
     start, end = row.get("effective_from"), row.get("effective_to")
     own = replace(
         head,
@@ -326,6 +374,16 @@ async def _embed(
     return np.stack([vectors[store.embedding_hash(part)] for part in parts])
 
 
+def _shared_ids(parts: Sequence[Clause]) -> list[Skipped]:
+    """Ids that clauses of several documents have: ready-made ones, since ours name the source."""
+    first: dict[str, Clause] = {}
+    return [
+        Skipped(part.source, f"the id {part.id!r} is also that of a clause of {known.source}")
+        for part in parts
+        if (known := first.setdefault(part.id, part)).source != part.source
+    ]
+
+
 async def _prune(engine: AsyncEngine, vector_store: store.VectorStore) -> None:
     async with engine.connect() as connection:
         releases = await store.list_releases(connection)
@@ -334,18 +392,26 @@ async def _prune(engine: AsyncEngine, vector_store: store.VectorStore) -> None:
 
 
 @asynccontextmanager
-async def _locked(lock_file: Path) -> AsyncIterator[None]:
+async def _locked(engine: AsyncEngine, lock_file: Path) -> AsyncIterator[None]:
     """One ingestion at a time; others wait their turn."""
     from filelock import AsyncFileLock
 
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    async with AsyncFileLock(lock_file):
+    async with AsyncFileLock(lock_file), store.writing(engine):
         yield
 
 
 def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Raises Unreadable; a file too big to be read is not hashed either."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(
+                f"{path.name}: more than the {MAX_BYTES // 2**20} MB that are read; split it"
+            )
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Unreadable(f"{path.name}: the file cannot be opened: {error.strerror}") from error
 
 
 def _new_id() -> str:

@@ -7,8 +7,8 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -21,12 +21,24 @@ from .text import bigrams, words
 DEPTH = 200
 """How many clauses of each list are fused."""
 
+QUERY_CHARS = 500
+"""Only so much of a query is embedded: the time grows with the square of its length."""
+
 WEIGHTS: Mapping[str, float] = {"dense": 2.0, "words": 0.5, "bigrams": 0.5}
 """Measured on a development set of statute questions; of min-max normalised scores."""
 
-COVERED_STANDOUT, COVERED_SHARE, COVERED_LEAST = 163.3, 1.59, 4.64
-"""Logistic fit on evals/cases/coverage_dev.jsonl, with the bar at odds of 1 to e: a question
-turned away is a worse fault than one that the model still may find unanswered. See `covers`."""
+COVERED: Mapping[str, float] = {
+    "cosine": 31.1,
+    "standout": 84.0,
+    "coverage": 2.7,
+    "length": 0.145,
+    "bias": -31.4,
+}
+"""Logistic fit on evals/cases/coverage_dev.jsonl, with the bar at odds of 0.4: turning away a
+question that is answered is a worse fault than asking the model in vain. See `covers`."""
+
+COVERED_LENGTH = 30
+"""Characters of a question from which its length counts no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +56,19 @@ class Scope:
     product: str = ""
     """Leaves out clauses of other products; clauses of no product stay."""
 
-    def day_for(self, kind: Kind) -> date:
-        return self.contract_date or self.on if kind in CONTRACT_DATED else self.on
+    def admits(self, clause: Clause) -> bool:
+        """Whether a clause is in force on its day and meant for the audience."""
+        by_contract = clause.head.kind in CONTRACT_DATED
+        day = (self.contract_date if by_contract else None) or self.on
+        return clause.in_force(day) and self.audience in ("agent", clause.head.audience)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     evidence: tuple[Evidence, ...]
     """Best first."""
+    length: int
+    """Characters of the question."""
     standout: float
     """By how much the best cosine exceeds the mean of the list."""
     coverage: float
@@ -96,9 +113,9 @@ async def open_index(
             )
         sources = await store.release_sources(connection, wanted[0].id)
         parts = await store.document_clauses(connection, list(sources.values()))
-    parts = in_release_order(parts)
+    parts = as_released(parts)
     lexical, rarity = await asyncio.to_thread(_build_lexical, parts)
-    vectors = await asyncio.to_thread(vector_store.open, wanted[0].id)
+    vectors = await asyncio.to_thread(vector_store.open, wanted[0].id, len(parts))
     return Index(
         release=wanted[0],
         clauses=parts,
@@ -110,9 +127,32 @@ async def open_index(
     )
 
 
-def in_release_order(parts: Iterable[Clause]) -> list[Clause]:
-    """The order that gives a clause its ordinal in vectors and lexical index."""
-    return sorted(parts, key=lambda part: part.source)
+def as_released(parts: Iterable[Clause]) -> list[Clause]:
+    """Clauses in the order that gives each its ordinal, and with the end that a newer law sets.
+
+    Of regulations that share a title, one without an end is in force until the day before the next
+    one's begin: an official text does not say when it will be repealed.
+    """
+    ordered = sorted(parts, key=lambda part: part.source)
+    begins: dict[str, set[date]] = {}
+    for part in ordered:
+        if part.head.kind == "regulation" and part.head.effective_from:
+            begins.setdefault(_series(part), set()).add(part.head.effective_from)
+    return [_with_end(part, begins.get(_series(part), set())) for part in ordered]
+
+
+def _with_end(part: Clause, begins: Iterable[date]) -> Clause:
+    head = part.head
+    if head.kind != "regulation" or head.effective_to or not head.effective_from:
+        return part
+    later = [day for day in begins if day > head.effective_from]
+    if not later:
+        return part
+    return replace(part, head=replace(head, effective_to=min(later) - timedelta(days=1)))
+
+
+def _series(part: Clause) -> str:
+    return part.head.series or part.head.title
 
 
 def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
@@ -122,18 +162,23 @@ def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
     for part in parts:
         if part.head.kind in CONTRACT_DATED:
             titled = part.title != part.head.title and titles[part.source, part.title] == 1
-            series = part.head.series or part.head.title
             name = part.title if titled else part.locator
-            places.setdefault((series, part.head.product, name), []).append(part)
+            places.setdefault((_series(part), part.head.product, name), []).append(part)
     return {part.id: versions for versions in places.values() for part in versions}
 
 
 def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) -> Found:
     """The k best clauses in force for `text`. Blocks: call it in a thread."""
     started = time.perf_counter()
-    vector = embedder.query(text)
+    vector = embedder.query(text[:QUERY_CHARS])
     embedded = time.perf_counter()
-    dense = dict(index.vectors.query(vector, _where(scope), DEPTH))
+    # Held against the clauses once more: a release's vectors may be older than the rule that
+    # ends a law.
+    dense = {
+        ordinal: cosine
+        for ordinal, cosine in index.vectors.query(vector, _where(scope), DEPTH)
+        if scope.admits(index.clauses[ordinal])
+    }
     searched = time.perf_counter()
     by_words = _lexical(index.lexical, "words", words(text), scope)
     by_bigrams = _lexical(index.lexical, "bigrams", bigrams(text), scope)
@@ -152,6 +197,7 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
     )
     return Found(
         evidence,
+        length=len(text),
         standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
         coverage=_coverage(index, text, evidence),
         embed_ms=(embedded - started) * 1000,
@@ -164,12 +210,18 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
 def covers(found: Found) -> bool:
     """Whether anything found is likely to answer the question.
 
-    A cosine alone cannot tell, since those of one model lie close together and those of an English
-    question all lie lower: what counts is how far the best stands out, and the words in common.
+    A cosine alone cannot tell, since those of one model lie close together and those of a long or
+    an English question all lie lower: it is weighed with how far the best stands out from the
+    rest, the words in common, and the question's length.
     """
-    return bool(found.evidence) and (
-        COVERED_STANDOUT * found.standout + COVERED_SHARE * found.coverage > COVERED_LEAST
-    )
+    measured = {
+        "cosine": max((e.dense for e in found.evidence), default=0.0),
+        "standout": found.standout,
+        "coverage": found.coverage,
+        "length": float(min(found.length, COVERED_LENGTH)),
+        "bias": 1.0,
+    }
+    return bool(found.evidence) and sum(COVERED[name] * v for name, v in measured.items()) > 0
 
 
 def _coverage(index: Index, text: str, evidence: Sequence[Evidence]) -> float:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Collection, Iterable, Sequence
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,6 +29,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    func,
     insert,
     select,
     update,
@@ -84,6 +87,7 @@ embeddings = Table(
     Column("vector", LargeBinary, nullable=False),
 )
 
+_WRITER_LOCK = 0x5A58  # number of the advisory lock; any other would do as well
 _IN_CHUNK = 500  # SQLite and PostgreSQL bound the number of parameters of one statement
 
 
@@ -92,7 +96,7 @@ class NoRelease(Exception):
 
 
 class VectorsMissing(Exception):
-    """A release's vectors are not where they should be; the message says how to rebuild them."""
+    """A release's vectors cannot be read or written; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +263,21 @@ async def list_releases(connection: AsyncConnection) -> list[Release]:
     ]
 
 
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
+    """One writer of releases at a time among all hosts that share a PostgreSQL database."""
+    if engine.dialect.name != "postgresql":
+        yield
+        return
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(select(func.pg_advisory_lock(_WRITER_LOCK)))
+        try:
+            yield
+        finally:
+            await connection.execute(select(func.pg_advisory_unlock(_WRITER_LOCK)))
+
+
 async def active_release(engine: AsyncEngine) -> Release | None:
     async with engine.connect() as connection:
         rows = await connection.execute(select(releases).where(releases.c.active))
@@ -283,13 +302,18 @@ class VectorStore:
         self._server_url = server_url
 
     def write(self, release_id: str, parts: Sequence[Clause], vectors: Vectors) -> None:
-        """Write all vectors of a release; a half-written directory is never opened."""
+        """Write all vectors of a release; a half-written directory is never opened.
+
+        Replaces what an interrupted or damaged run left under the same id. Raises VectorsMissing.
+        """
         building = self._directory / f"{release_id}.building"
         if not self._server_url:
             shutil.rmtree(building, ignore_errors=True)
             building.mkdir(parents=True)
         client = self._client(building)
         try:
+            if _collection_name(release_id) in [c.name for c in client.list_collections()]:
+                client.delete_collection(_collection_name(release_id))
             collection = client.create_collection(
                 _collection_name(release_id),
                 configuration={"hnsw": {"space": "cosine"}},
@@ -306,11 +330,16 @@ class VectorStore:
         finally:
             client.close()
         if not self._server_url:
+            shutil.rmtree(self._directory / release_id, ignore_errors=True)
             building.rename(self._directory / release_id)
 
-    def has(self, release_id: str) -> bool:
-        """Whether the release's vectors are written (a Chroma server is asked when opened)."""
-        return bool(self._server_url) or (self._directory / release_id).is_dir()
+    def has(self, release_id: str, count: int) -> bool:
+        """Whether the release's vectors are written, all `count` of them, and can be read."""
+        try:
+            self.open(release_id, count).close()
+        except VectorsMissing:
+            return False
+        return True
 
     def prune(self, kept: Collection[str]) -> None:
         """Delete the directories of other releases, and half-written ones."""
@@ -320,23 +349,33 @@ class VectorStore:
             if path.is_dir() and path.name not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def open(self, release_id: str) -> OpenVectors:
-        """A read handle, which the caller closes. Raises VectorsMissing."""
-        if not self.has(release_id):
+    def open(self, release_id: str, count: int) -> OpenVectors:
+        """A read handle to a release of `count` clauses, which the caller closes.
+
+        Raises VectorsMissing.
+        """
+        remedy = f"run `zhunxin release activate {release_id}` to write them again"
+        folder = self._directory / release_id
+        if not self._server_url and not _holds_collections(folder):
             raise VectorsMissing(
-                f"the vectors of release {release_id} are missing: run `zhunxin release activate "
-                f"{release_id}` to rebuild them, or `zhunxin ingest` again"
+                f"the vectors of release {release_id} are missing or damaged: {remedy}"
             )
-        client = self._client(self._directory / release_id)
+        client = self._client(folder)
         try:
             collection = client.get_collection(
                 _collection_name(release_id), embedding_function=None
             )
+            # A damaged index may answer with what is left of it: count, and load the first vector.
+            whole = collection.count() == count
+            first = collection.get(ids=["0"], include=["embeddings"])["embeddings"]
         except Exception as error:
             client.close()
             raise VectorsMissing(
-                f"the vectors of release {release_id} cannot be opened: run `zhunxin ingest` again"
+                f"the vectors of release {release_id} are damaged: {remedy}"
             ) from error
+        if not whole or len(first) != 1:
+            client.close()
+            raise VectorsMissing(f"the vectors of release {release_id} are incomplete: {remedy}")
         return OpenVectors(client, collection)
 
     def _client(self, path: Path) -> Any:
@@ -344,17 +383,24 @@ class VectorStore:
         from chromadb.config import Settings
 
         settings = Settings(anonymized_telemetry=False)
-        if self._server_url:
-            from urllib.parse import urlsplit
+        try:
+            if self._server_url:
+                from urllib.parse import urlsplit
 
-            url = urlsplit(self._server_url)
-            return chromadb.HttpClient(
-                host=url.hostname or "localhost",
-                port=url.port or 8000,
-                ssl=url.scheme == "https",
-                settings=settings,
-            )
-        return chromadb.PersistentClient(path=str(path), settings=settings)
+                url = urlsplit(self._server_url)
+                return chromadb.HttpClient(
+                    host=url.hostname or "localhost",
+                    port=url.port or 8000,
+                    ssl=url.scheme == "https",
+                    settings=settings,
+                )
+            return chromadb.PersistentClient(path=str(path), settings=settings)
+        except Exception as error:
+            raise VectorsMissing(
+                "the Chroma server cannot be reached: check ZHUNXIN_CHROMA_URL"
+                if self._server_url
+                else f"vectors cannot be kept in {path} ({type(error).__name__})"
+            ) from error
 
 
 class OpenVectors:
@@ -394,6 +440,17 @@ def vector_metadata(clause: Clause) -> dict[str, Any]:
 
 def day_number(day: date | None, open_end: int) -> int:
     return open_end if day is None else day.year * 10000 + day.month * 100 + day.day
+
+
+def _holds_collections(folder: Path) -> bool:
+    """Whether Chroma can open the folder: it makes a new database where there is none, and after
+    one that it could not read it refuses the folder until the process ends."""
+    try:
+        address = f"{(folder / 'chroma.sqlite3').resolve().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(address, uri=True)) as connection:
+            return connection.execute("SELECT name FROM collections").fetchone() is not None
+    except sqlite3.Error:
+        return False
 
 
 def _collection_name(release_id: str) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from pathlib import Path
+from math import prod
 from typing import Any
 
 _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _UNITS = "天日周月年期元块条章节款项个号次岁分厘折倍角点时"
 _CHINESE_NUMBER = re.compile(rf"(?<![\d.])[零〇一二两三四五六七八九十百千万亿]+(?=[{_UNITS}])")
-_SCALED_NUMBER = re.compile(r"(\d+(?:\.\d+)?)(万|千|百|亿)")
+_PERCENT = re.compile(r"百分之([零〇一二两三四五六七八九十百]+)(?:点([零〇一二三四五六七八九]+))?")
+_SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
+_SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SIGNED_FROM = ("起", "以后", "之后", "及以后")
 _SIGNED = re.compile(
@@ -46,9 +51,13 @@ def fold(text: str) -> str:
 
 
 def normalise(text: str) -> str:
-    """`fold`, and numbers in digits: 二十万元, 20万元 and 200,000元 become 200000元."""
+    """`fold`, and numbers in digits: 二十万元, 20万元 and 200,000元 become 200000元.
+
+    Also 百分之七点二 becomes 7.2%.
+    """
     folded = _GROUPED_NUMBER.sub("", fold(text))
-    folded = _SCALED_NUMBER.sub(lambda m: _plain(Decimal(m.group(1)) * _SCALES[m.group(2)]), folded)
+    folded = _PERCENT.sub(lambda m: ".".join(_arabic(n) for n in m.groups() if n) + "%", folded)
+    folded = _SCALED_NUMBER.sub(lambda m: _scaled(m.group()), folded)
     return _CHINESE_NUMBER.sub(lambda m: _arabic(m.group()), folded)
 
 
@@ -63,6 +72,21 @@ def words(text: str) -> list[str]:
 def bigrams(text: str) -> list[str]:
     """Overlapping pairs of Chinese characters, and whole Latin words and numbers."""
     return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
+
+
+@lru_cache(maxsize=1)
+def _synonyms() -> tuple[tuple[str, tuple[str, ...]], ...]:
+    with (Path(__file__).parent / "synonyms.toml").open("rb") as file:
+        terms = tomllib.load(file)["terms"]
+    return tuple((fold(said), tuple(meant)) for said, meant in terms.items())
+
+
+def expand(text: str) -> str:
+    """The question, followed by the words that terms use for what it says colloquially."""
+    folded = fold(text)
+    meant = (word for said, words in _synonyms() if said in folded for word in words)
+    added = [word for word in dict.fromkeys(meant) if word not in folded]
+    return " ".join([text, *added])
 
 
 def signed_between(text: str) -> tuple[date, date] | None:
@@ -99,10 +123,19 @@ def _pairs(run: str) -> Iterator[str]:
         yield run[i : i + 2]
 
 
+def _scaled(number: str) -> str:
+    """Digits with scales, as in 3百万 or 20万5千, written out."""
+    parts = _SCALED_PART.findall(number)
+    return _plain(sum((Decimal(n) * prod(_SCALES[s] for s in scales) for n, scales in parts)))
+
+
 def _arabic(numeral: str) -> str:
     """A Chinese numeral in digits; one that is no number (e.g. 一三八) digit by digit."""
     if not any(c in _SCALES for c in numeral):
         return "".join(str(_DIGITS[c]) for c in numeral)
+    last, before = numeral[-1], _SCALES.get(numeral[-2:-1], 0)
+    if last in _DIGITS and before >= 100:  # 两千八 is 2800, two thousand eight is 两千零八
+        return str(int(_arabic(numeral[:-1])) + _DIGITS[last] * before // 10)
     total, section, digit = 0, 0, 0
     for c in numeral:
         if c in _DIGITS:
@@ -116,5 +149,5 @@ def _arabic(numeral: str) -> str:
     return str(total + section + digit)
 
 
-def _plain(number: Decimal) -> str:
-    return format(number.normalize(), "f")
+def _plain(number: Decimal | int) -> str:
+    return format(Decimal(number).normalize(), "f")

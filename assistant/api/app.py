@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,12 +14,13 @@ from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
+from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 
 from assistant import __version__, metrics
@@ -31,7 +34,8 @@ from knowledge.store import NoRelease, VectorsMissing
 from prompts.render import notice
 
 from . import chat, openai, problems
-from .problems import problem
+from .chat import KEEP_ALIVE_S
+from .problems import accepted_locale, documented, locale_of, problem
 
 WEB = Path(__file__).parent.parent / "web"
 MAX_BODY_BYTES = 256 * 1024
@@ -47,8 +51,14 @@ PAGE_HEADERS = {
 log = structlog.get_logger()
 
 
-def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
-    """The application. deps: used instead of opening what the settings ask for."""
+def create_app(
+    settings: Settings, deps: Deps | None = None, *, keep_alive_s: float = KEEP_ALIVE_S
+) -> FastAPI:
+    """The application.
+
+    deps: used instead of opening what the settings ask for.
+    keep_alive_s: longest silence on a stream.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,6 +81,7 @@ def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.keep_alive_s = keep_alive_s
     problems.install(app)
     app.include_router(openai.router)
     app.include_router(chat.router)
@@ -81,13 +92,15 @@ def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
     async def limit_and_harden(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
-        if request.method == "POST" and request.url.path in LIMITED:
-            address = request.client.host if request.client else "unknown"
-            if not await limiter.hit(allowance, address):
-                response: Response = problem(429, notice("too_many_requests", "zh-Hans"))
-                response.headers["Retry-After"] = "10"
-                return response
-        response = await call_next(request)
+        address = request.client.host if request.client else "unknown"
+        limited = request.method == "POST" and request.url.path in LIMITED
+        if limited and not await limiter.hit(allowance, address):
+            response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
+            window = await limiter.get_window_stats(allowance, address)
+            wait_s = math.ceil(window.reset_time - time.time())
+            response.headers["Retry-After"] = str(max(1, wait_s))
+        else:
+            response = await call_next(request)
         for name, value in PAGE_HEADERS.items():
             response.headers.setdefault(name, value)
         return response
@@ -107,7 +120,12 @@ def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
         """The process answers."""
         return {"status": "ok", "version": __version__}
 
-    @app.get("/readyz", tags=["operations"], response_model=None)
+    @app.get(
+        "/readyz",
+        tags=["operations"],
+        response_model=dict[str, str],
+        responses=documented(503),
+    )
     async def readyz(request: Request) -> dict[str, str] | JSONResponse:
         """Knowledge is loaded and questions can be taken; the model may still be starting."""
         held: Deps = request.app.state.deps
@@ -125,7 +143,7 @@ def create_app(settings: Settings, deps: Deps | None = None) -> FastAPI:
             "model": model if held.wants_model else "extractive",
         }
 
-    @app.get("/metrics", tags=["operations"])
+    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     async def prometheus() -> Response:
         """Counters and timings in the Prometheus text format."""
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
@@ -171,25 +189,31 @@ class LimitBody:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        too_large = problem(413, f"at most {self._max_bytes} bytes")
+        headers = Headers(scope=scope)
+        declared = headers.get("content-length", "0")
         if not declared.isdigit() or int(declared) > self._max_bytes:
-            await too_large(scope, receive, send)
+            await _too_large(headers)(scope, receive, send)
             return
         # Read ahead, within the bound, so that a body without a length cannot pass it either.
         messages: list[Any] = []
         size = 0
         while True:
             message = await receive()
+            if message["type"] != "http.request":
+                return  # the client left before it had sent everything
             messages.append(message)
             size += len(message.get("body", b""))
             if size > self._max_bytes:
-                await too_large(scope, receive, send)
+                await _too_large(headers)(scope, receive, send)
                 return
-            if message["type"] != "http.request" or not message.get("more_body"):
+            if not message.get("more_body"):
                 break
 
         async def replay() -> Any:
             return messages.pop(0) if messages else await receive()
 
         await self._app(scope, replay, send)
+
+
+def _too_large(headers: Headers) -> JSONResponse:
+    return problem(413, notice("bad_request", accepted_locale(headers.get("accept-language", ""))))

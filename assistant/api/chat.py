@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
@@ -20,10 +20,13 @@ from assistant.answer import answer_question, collect
 from assistant.deps import Deps
 from assistant.models import Event, Question
 
-from .problems import problem
-from .schemas import ChatRequest, ClauseBody, Problem, ReplyBody
+from .problems import documented, problem
+from .schemas import ChatRequest, ClauseBody, ReplyBody
 
 KEEP_ALIVE_S = 10.0
+"""Longest silence on a stream; proxies give up on one after a minute or less."""
+UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+"""Headers that keep caches and proxies from holding a stream back."""
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -35,11 +38,6 @@ def get_deps(request: Request) -> Deps:
 
 FromDeps = Annotated[Deps, Depends(get_deps)]
 
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (404, 413, 422, 429, 500, 503)
-}
-
 
 @router.post(
     "/chat",
@@ -50,10 +48,12 @@ ERRORS: dict[int | str, dict[str, Any]] = {
             "description": "Events `status`, `evidence`, `citation`, `sentence`, `notice`, "
             "`handoff`, `done`, `error`; with `stream=false` one JSON document.",
         },
-        **ERRORS,
+        **documented(400, 404, 413, 422, 429, 500, 503),
     },
 )
-async def chat(body: ChatRequest, deps: FromDeps, stream: bool = True) -> Response:
+async def chat(
+    body: ChatRequest, request: Request, deps: FromDeps, stream: bool = True
+) -> Response:
     """Answer a question from the clauses in force, with citations."""
     question = Question(
         text=body.message,
@@ -69,7 +69,8 @@ async def chat(body: ChatRequest, deps: FromDeps, stream: bool = True) -> Respon
         # with a status code and not with a stream.
         first = await anext(events)
         return EventSourceResponse(
-            _wire(first, events), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+            _wire(unhurried(first, events, request.app.state.keep_alive_s)),
+            headers=UNBUFFERED,
         )
     async with aclosing(events):
         reply = await collect(events)
@@ -78,7 +79,9 @@ async def chat(body: ChatRequest, deps: FromDeps, stream: bool = True) -> Respon
     return JSONResponse(journal.reply_as_json(reply, staff=False))
 
 
-@router.get("/clauses/{clause_id}", response_model=ClauseBody, responses=ERRORS)
+@router.get(
+    "/clauses/{clause_id:path}", response_model=ClauseBody, responses=documented(404, 422, 500, 503)
+)
 async def clause(clause_id: str, deps: FromDeps) -> JSONResponse:
     """A clause of the live release that borrowers may read, as citations link to it."""
     index = await deps.index()
@@ -88,25 +91,33 @@ async def clause(clause_id: str, deps: FromDeps) -> JSONResponse:
     return JSONResponse({**journal.clause_as_json(found), "text": found.text})
 
 
-async def _wire(first: Event, events: AsyncGenerator[Event, None]) -> AsyncIterator[bytes]:
-    """Events in wire format, with a comment in every long pause so that proxies keep the line."""
+async def unhurried(
+    first: Event, events: AsyncGenerator[Event, None], keep_alive_s: float
+) -> AsyncGenerator[Event | None, None]:
+    """The events, and None in every long pause: something to send, so that proxies wait."""
     pending: asyncio.Task[Event] | None = None
     try:
-        yield _encode(first)
+        yield first
         while True:
             pending = asyncio.create_task(anext(events))
-            while not (await asyncio.wait({pending}, timeout=KEEP_ALIVE_S))[0]:
-                yield KEEPALIVE_COMMENT
+            while not (await asyncio.wait({pending}, timeout=keep_alive_s))[0]:
+                yield None
             try:
                 event = pending.result()
             except StopAsyncIteration:
                 return
-            yield _encode(event)
+            yield event
     finally:
         if pending is not None and not pending.done():
             pending.cancel()
             await asyncio.gather(pending, return_exceptions=True)
         await events.aclose()
+
+
+async def _wire(events: AsyncGenerator[Event | None, None]) -> AsyncIterator[bytes]:
+    async with aclosing(events):
+        async for event in events:
+            yield KEEPALIVE_COMMENT if event is None else _encode(event)
 
 
 def _encode(event: Event) -> bytes:

@@ -9,17 +9,19 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.sse import KEEPALIVE_COMMENT
 
 from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question
 
-from .chat import ERRORS, FromDeps
-from .problems import problem
+from .chat import UNBUFFERED, FromDeps, unhurried
+from .problems import documented, problem
 from .schemas import CompletionRequest
 
 MODEL = "zhunxin"
@@ -36,7 +38,21 @@ async def models() -> dict[str, Any]:
     }
 
 
-@router.post("/chat/completions", responses=ERRORS, response_model=None)
+@router.post(
+    "/chat/completions",
+    responses={
+        200: {
+            "content": {
+                "application/json": {"schema": {"type": "object"}},
+                "text/event-stream": {"schema": {"type": "string"}},
+            },
+            "description": "OpenAI's `chat.completion`, or its chunks with `stream`; each "
+            "citation is a `url_citation` among the annotations.",
+        },
+        **documented(400, 413, 422, 429, 500, 503),
+    },
+    response_model=None,
+)
 async def completions(body: CompletionRequest, request: Request, deps: FromDeps) -> Response:
     """Answer the last user turn. Other turns are untrusted and are not read."""
     question = Question(
@@ -49,9 +65,9 @@ async def completions(body: CompletionRequest, request: Request, deps: FromDeps)
     pieces = _Pieces(str(request.base_url))
     if body.stream:
         return StreamingResponse(
-            _chunks(pieces, first, events),
+            _chunks(pieces, unhurried(first, events, request.app.state.keep_alive_s)),
             media_type="text/event-stream",
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+            headers=UNBUFFERED,
         )
     texts: list[str] = []
     annotations: list[dict[str, Any]] = []
@@ -108,7 +124,7 @@ class _Pieces:
     def of(self, event: Event) -> tuple[str, list[dict[str, Any]]]:
         if event.name == "citation":
             self._citations[event.data["index"]] = event.data
-        if event.name not in ("sentence", "handoff", "error"):
+        if event.name not in ("sentence", "handoff"):
             return "", []
         text = ("\n" if self._length else "") + event.data["text"]
         start, self._length = self._length + (self._length > 0), self._length + len(text)
@@ -116,7 +132,7 @@ class _Pieces:
             {
                 "type": "url_citation",
                 "url_citation": {
-                    "url": f"{self._base_url}v1/clauses/{cited['clause_id']}",
+                    "url": f"{self._base_url}v1/clauses/{quote(cited['clause_id'], safe='')}",
                     "title": f"{cited['document']} {cited['locator']}",
                     "start_index": start,
                     "end_index": self._length,
@@ -128,26 +144,46 @@ class _Pieces:
 
 
 async def _chunks(
-    pieces: _Pieces, first: Event, events: AsyncGenerator[Event, None]
-) -> AsyncIterator[str]:
-    def chunk(delta: dict[str, Any], finish: str | None = None) -> str:
-        body = {
-            "id": pieces.id,
-            "object": "chat.completion.chunk",
-            "created": pieces.created,
-            "model": MODEL,
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
-        }
-        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+    pieces: _Pieces, events: AsyncGenerator[Event | None, None]
+) -> AsyncIterator[bytes]:
+    def line(body: dict[str, Any]) -> bytes:
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
+
+    def chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
+        return line(
+            {
+                "id": pieces.id,
+                "object": "chat.completion.chunk",
+                "created": pieces.created,
+                "model": MODEL,
+                "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+            }
+        )
 
     yield chunk({"role": "assistant", "content": ""})
     async with aclosing(events):
-        async for event in _all(first, events):
+        async for event in events:
+            if event is None:
+                yield KEEPALIVE_COMMENT
+                continue
+            if event.name == "error":
+                # Without a finish: an unfinished answer must not be taken for a whole one.
+                yield line(
+                    {
+                        "error": {
+                            "message": event.data["text"],
+                            "type": "internal_error",
+                            "code": 500,
+                            "trace_id": event.data["trace_id"],
+                        }
+                    }
+                )
+                return
             text, marks = pieces.of(event)
             if text:
                 yield chunk({"content": text, **({"annotations": marks} if marks else {})})
     yield chunk({}, "stop")
-    yield "data: [DONE]\n\n"
+    yield b"data: [DONE]\n\n"
 
 
 async def _all(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:

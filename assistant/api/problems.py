@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import Any
 
@@ -14,10 +15,12 @@ from starlette.exceptions import HTTPException
 from assistant.answer import BadQuestion
 from assistant.deps import ReleaseMismatch
 from assistant.journal import UnknownConversation
-from assistant.models import LOCALES
+from assistant.models import LOCALES, Locale
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.store import NoRelease, VectorsMissing
 from prompts.render import notice
+
+from .schemas import Problem
 
 log = structlog.get_logger()
 
@@ -31,21 +34,33 @@ TITLES = {
     500: "Internal error",
     503: "Not ready",
 }
+FIELDS_NAMED = 20
+"""How many wrong fields of a request are named at most."""
 
 
 def problem(status: int, detail: str, trace_id: str = "", **more: Any) -> JSONResponse:
     """One problem document. It also carries OpenAI's `error` member, for clients that read that."""
     title = TITLES.get(status, "Error")
+    if not trace_id:
+        trace_id = uuid.uuid4().hex
+        log.info("request refused", trace_id=trace_id, status=status)
     body = {
         "type": "about:blank",
         "title": title,
         "status": status,
         "detail": detail,
-        "trace_id": trace_id or uuid.uuid4().hex,
+        "trace_id": trace_id,
         "error": {"message": detail, "type": title.lower().replace(" ", "_"), "code": status},
         **more,
     }
     return JSONResponse(body, status, media_type="application/problem+json")
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route may answer with, for its OpenAPI description."""
+    schema = Problem.model_json_schema()
+    content = {"application/problem+json": {"schema": schema}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}
 
 
 def install(app: FastAPI) -> None:
@@ -53,34 +68,40 @@ def install(app: FastAPI) -> None:
 
     async def bad_question(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, BadQuestion)
-        return problem(422, notice(error.code, await _locale(request), **error.values))
+        return problem(422, notice(error.code, await locale_of(request), **error.values))
 
     async def unknown_conversation(request: Request, error: Exception) -> JSONResponse:
-        return problem(404, notice("unknown_conversation", await _locale(request)))
+        return problem(404, notice("unknown_conversation", await locale_of(request)))
 
     async def not_ready(request: Request, error: Exception) -> JSONResponse:
         trace_id = uuid.uuid4().hex
         log.error("not ready", trace_id=trace_id, error=str(error))
-        return problem(503, notice("no_knowledge", await _locale(request)), trace_id)
+        locale = await locale_of(request)
+        told = [notice(code, locale) for code in ("no_knowledge", "contact_unknown")]
+        return problem(503, " ".join(told), trace_id)
 
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         fields = [
-            {"field": ".".join(str(part) for part in e["loc"][1:]), "problem": e["msg"]}
-            for e in error.errors()
+            {
+                # A name may hold half of a surrogate pair, which no answer can be encoded with.
+                "field": ".".join(str(p) for p in e["loc"][1:]).encode("utf-8", "replace").decode(),
+                "problem": e["msg"],
+            }
+            for e in error.errors()[:FIELDS_NAMED]
         ]
-        return problem(422, notice("bad_request", await _locale(request)), fields=fields)
+        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        response = problem(error.status_code, str(error.detail))
+        response = problem(error.status_code, notice("bad_request", await locale_of(request)))
         response.headers.update(error.headers or {})
         return response
 
     async def fault(request: Request, error: Exception) -> JSONResponse:
         trace_id = uuid.uuid4().hex
         log.error("request failed", trace_id=trace_id, path=request.url.path, exc_info=error)
-        return problem(500, notice("fault", await _locale(request)), trace_id)
+        return problem(500, notice("fault", await locale_of(request)), trace_id)
 
     app.add_exception_handler(BadQuestion, bad_question)
     app.add_exception_handler(UnknownConversation, unknown_conversation)
@@ -91,11 +112,24 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, fault)
 
 
-async def _locale(request: Request) -> str:
-    """The language to tell a fault in: that of the message, where it could be read at all."""
+async def locale_of(request: Request) -> Locale:
+    """The language to tell a fault in: that of the message where it can be read and names one,
+    else the first that the browser asks for and we have."""
     try:
         body = await request.json()
     except (ValueError, RuntimeError):
         body = None
     wanted = body.get("locale") if isinstance(body, dict) else None
-    return next((known for known in LOCALES if known == wanted), LOCALES[0])
+    named = next((known for known in LOCALES if known == wanted), None)
+    return named or accepted_locale(request.headers.get("accept-language", ""))
+
+
+def accepted_locale(accept_language: str) -> Locale:
+    """The first language of an Accept-Language header that we have, else Simplified Chinese."""
+    for tag in re.findall(r"[A-Za-z][A-Za-z-]*", re.sub(r";[^,]*", "", accept_language)):
+        first, *more = tag.lower().split("-")
+        if first == "en":
+            return "en"
+        if first == "zh":
+            return "zh-Hant" if {"hant", "tw", "hk", "mo"} & set(more) else "zh-Hans"
+    return "zh-Hans"

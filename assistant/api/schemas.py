@@ -17,7 +17,10 @@ class ChatRequest(BaseModel):
 
     message: str = Field(description="The question, at most 2000 characters.")
     conversation_id: str = Field(
-        default="", max_length=64, description="From an earlier `done`; empty starts anew."
+        default="",
+        max_length=64,
+        pattern="^[0-9A-Za-z_-]*$",
+        description="From an earlier `done`; empty starts anew.",
     )
     locale: LocaleName = "zh-Hans"
     contract_date: date | None = Field(

@@ -1,0 +1,82 @@
+"""Numbers, widths and scripts become one, and words come out."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from knowledge.text import bigrams, fold, normalise, signed_between, to_traditional, words
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("二十万元", "200000元"),
+        ("20万元", "200000元"),
+        ("２０万元", "200000元"),
+        ("200,000元", "200000元"),
+        ("1,234,567元", "1234567元"),
+        ("1.5万元", "15000元"),
+        ("3百万元", "3000000元"),
+        ("20万5千元", "205000元"),
+        ("十二期", "12期"),
+        ("两千八块", "2800块"),
+        ("两千零八元", "2008元"),
+        ("一万两千元", "12000元"),
+        ("二百五十元", "250元"),
+        ("第一百零五条", "第105条"),
+        ("百分之二十四", "24%"),
+        ("百分之七点二五", "7.25%"),
+        ("百分之24", "百分之24"),
+        ("二〇二六年", "2026年"),
+        ("第二十条", "第20条"),
+    ],
+)
+def test_a_number_is_the_same_however_it_is_written(written: str, plain: str) -> None:
+    assert normalise(written) == plain
+
+
+@pytest.mark.parametrize("text", ["万一逾期怎么办", "一般的利息", "三心二意", "七上八下"])
+def test_a_numeral_inside_a_word_stays(text: str) -> None:
+    assert normalise(text) == text
+
+
+def test_scripts_widths_and_cases_fold_into_one() -> None:
+    assert fold("貸款ＡＢＣ") == fold("贷款abc") == "贷款abc"
+    assert fold(to_traditional("提前还款违约金")) == "提前还款违约金"
+
+
+def test_an_article_number_is_one_word() -> None:
+    assert "第20条" in words("依照第二十条的规定")
+    assert words("第二十条") == words("第20条") == ["第20条"]
+
+
+def test_words_and_pairs_leave_out_punctuation_and_emoji() -> None:
+    assert words("，。！😀") == []
+    assert bigrams("，。！😀") == []
+    assert bigrams("提前还款") == ["提前", "前还", "还款"]
+    assert bigrams("息") == ["息"]
+
+
+@given(st.text(max_size=60))
+@settings(max_examples=60, deadline=None)
+def test_normalising_twice_changes_nothing_more_in_its_words(text: str) -> None:
+    assert words(normalise(text)) == words(text)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "days"),
+    [
+        ("2026年1月1日起签署的合同免收", (date(2026, 1, 1), date.max)),
+        ("2025 年 12 月 31 日以前签订的合同", (date.min, date(2025, 12, 31))),
+        ("合同于签署之日生效", None),
+        ("2026年13月41日起签署", None),
+    ],
+)
+def test_a_sentence_says_which_contracts_it_is_about(
+    sentence: str, days: tuple[date, date] | None
+) -> None:
+    assert signed_between(sentence) == days
