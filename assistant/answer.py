@@ -459,7 +459,7 @@ def evidence_sentences(
         for place, quote in enumerate(quotable(item.clause)):
             own = set(bigrams(quote))
             days = signed_between(quote)
-            if not own or (signed and days and not days[0] <= signed <= days[1]):
+            if not own or (signed and not _speaks_of(signed, days, quote, item, evidence)):
                 continue
             shared = len(asked & (own | title)) / max(1, len(asked))
             # A known contract is spoken of by its own terms before what is said of all.
@@ -478,6 +478,34 @@ def evidence_sentences(
         room -= len(citation.quote)
         chosen.append((rank, place, citation))
     return [citation for _, _, citation in sorted(chosen, key=lambda row: row[:2])]
+
+
+def _speaks_of(
+    signed: date,
+    days: tuple[date, date] | None,
+    quote: str,
+    item: Evidence,
+    evidence: Sequence[Evidence],
+) -> bool:
+    """Whether a sentence is true of a contract signed on that day.
+
+    One that limits itself to other days is not; nor is one of a policy or FAQ that restates terms
+    of another version, where the contract's own version says something else.
+    """
+    if days:
+        return days[0] <= signed <= days[1]
+    if item.clause.head.kind in CONTRACT_DATED:
+        return True
+    for own in evidence:
+        mine = _closest(quote, own.clause) if own.versions else None
+        for other in own.versions:
+            theirs = _closest(quote, other)
+            if mine is None or theirs is None or bigrams(mine) == bigrams(theirs):
+                continue
+            likeness = _likeness(quote, theirs)
+            if likeness >= SAME_MATTER and likeness > _likeness(quote, mine):
+                return False
+    return True
 
 
 def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, str]]]]:
@@ -513,15 +541,22 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
         return
     for citation in cited:
         for item in work.found.evidence:
-            now = _closest(citation.quote, item.clause) if item.older else None
-            if now is None or _likeness(citation.quote, now) < SAME_MATTER:
+            older = next((c for c in item.versions if _before(c, item.clause)), None)
+            now = _closest(citation.quote, item.clause) if older else None
+            if older is None or now is None or _likeness(citation.quote, now) < SAME_MATTER:
                 continue
-            before = _closest(now, item.older[0])
+            before = _closest(now, older)
             if before is None or bigrams(before) == bigrams(now):
                 continue
-            yield _older_notice(work, item.clause, item.older[0])
-            yield Draft(before, "quote", (Citation(item.older[0], before),))
+            yield _older_notice(work, item.clause, older)
+            yield Draft(before, "quote", (Citation(older, before),))
             return
+
+
+def _before(clause: Clause, other: Clause) -> bool:
+    start = other.head.effective_from
+    end = clause.head.effective_to
+    return bool(start and end and end < start)
 
 
 def _closest(quote: str, clause: Clause) -> str | None:
@@ -538,9 +573,11 @@ def _likeness(one: str, other: str) -> float:
 def _older_notice(work: _Work, clause: Clause, older: Clause) -> Draft:
     since = _day(clause.head.effective_from or date.min)
     to = _day(older.head.effective_to or date.max)
+    title = clause.head.title
     if older.head.effective_from is None:
-        return work.notice("older_version_open", since=since, to=to)
-    return work.notice("older_version", since=since, from_=_day(older.head.effective_from), to=to)
+        return work.notice("older_version_open", title=title, since=since, to=to)
+    start = _day(older.head.effective_from)
+    return work.notice("older_version", title=title, since=since, from_=start, to=to)
 
 
 def _day(day: date) -> str:

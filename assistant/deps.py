@@ -104,6 +104,9 @@ class Deps:
     async def chat_model(self) -> ChatModel:
         """The model or chain of the settings. Raises ModelUnavailable."""
         async with self._model_lock:
+            if self._local is not None and not self._local.running:
+                log.error("the local model has stopped; it is started again")
+                self._local = self._model = None
             if self._model is None:
                 self._model = await self._open_model()
             return self._model

@@ -11,7 +11,7 @@ KINDS: tuple[Kind, ...] = ("regulation", "product", "policy", "faq", "campaign",
 
 Audience = Literal["borrower", "agent"]
 
-CONTRACT_DATED: frozenset[Kind] = frozenset({"product", "campaign"})
+CONTRACT_DATED: frozenset[Kind] = frozenset({"product"})
 """Kinds judged by the date of the contract; every other kind by the date of the question."""
 
 
@@ -105,5 +105,5 @@ class Evidence:
     """Cosine similarity of question and clause."""
     lexical: float = 0.0
     """BM25 score of the clause divided by the best one of this search, 0 to 1."""
-    older: tuple[Clause, ...] = ()
-    """The same place in other versions of the document, where the text differs."""
+    versions: tuple[Clause, ...] = ()
+    """The same place in other versions of the document, where the text differs, newest first."""

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from . import store
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence, Kind
-from .embed import Embedder
-from .text import bigrams, words
+from .embed import Embedder, Vectors
+from .text import bigrams, expand, words
 
 DEPTH = 200
 """How many clauses of each list are fused."""
@@ -48,7 +48,7 @@ class Scope:
     on: date
     """Laws and policies are taken as of this day."""
     contract_date: date | None = None
-    """Product and campaign terms are taken as of this day; None takes those of `on`."""
+    """Product terms are taken as of this day; None takes those of `on`."""
     kinds: frozenset[Kind] = frozenset()
     """Empty for all kinds."""
     audience: Audience = "borrower"
@@ -57,10 +57,15 @@ class Scope:
     """Leaves out clauses of other products; clauses of no product stay."""
 
     def admits(self, clause: Clause) -> bool:
-        """Whether a clause is in force on its day and meant for the audience."""
-        by_contract = clause.head.kind in CONTRACT_DATED
-        day = (self.contract_date if by_contract else None) or self.on
-        return clause.in_force(day) and self.audience in ("agent", clause.head.audience)
+        """Whether a clause is in force on its day, and of an audience, kind and product asked for."""
+        head = clause.head
+        day = (self.contract_date if head.kind in CONTRACT_DATED else None) or self.on
+        return (
+            clause.in_force(day)
+            and self.audience in ("agent", head.audience)
+            and (not self.kinds or head.kind in self.kinds)
+            and (not self.product or head.product in ("", self.product))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,18 +175,13 @@ def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
 def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) -> Found:
     """The k best clauses in force for `text`. Blocks: call it in a thread."""
     started = time.perf_counter()
-    vector = embedder.query(text[:QUERY_CHARS])
+    query = expand(text)
+    vector = embedder.query(query[:QUERY_CHARS])
     embedded = time.perf_counter()
-    # Held against the clauses once more: a release's vectors may be older than the rule that
-    # ends a law.
-    dense = {
-        ordinal: cosine
-        for ordinal, cosine in index.vectors.query(vector, _where(scope), DEPTH)
-        if scope.admits(index.clauses[ordinal])
-    }
+    dense = _nearest(index, vector, scope)
     searched = time.perf_counter()
-    by_words = _lexical(index.lexical, "words", words(text), scope)
-    by_bigrams = _lexical(index.lexical, "bigrams", bigrams(text), scope)
+    by_words = _lexical(index.lexical, "words", words(query), scope)
+    by_bigrams = _lexical(index.lexical, "bigrams", bigrams(query), scope)
     done = time.perf_counter()
     fused = _fuse({"dense": dense, "words": by_words, "bigrams": by_bigrams})
     best_word = max(by_words.values(), default=0.0)
@@ -191,7 +191,7 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
             score=score,
             dense=dense.get(ordinal, 0.0),
             lexical=by_words.get(ordinal, 0.0) / best_word if best_word else 0.0,
-            older=_older_versions(index, index.clauses[ordinal]),
+            versions=_other_versions(index, index.clauses[ordinal]),
         )
         for ordinal, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:k]
     )
@@ -199,12 +199,29 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
         evidence,
         length=len(text),
         standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
-        coverage=_coverage(index, text, evidence),
+        coverage=_coverage(index, query, evidence),
         embed_ms=(embedded - started) * 1000,
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,
         total_ms=(time.perf_counter() - started) * 1000,
     )
+
+
+def _nearest(index: Index, vector: Vectors, scope: Scope) -> dict[int, float]:
+    """Cosines of the clauses in scope that are nearest: ordinal -> cosine.
+
+    Chroma reads every clause's metadata for a query with conditions, which takes ten times as long
+    as one without. So the conditions are left to it only where too few of the nearest meet them.
+    """
+    among = min(2 * DEPTH, len(index.clauses))
+    nearest = index.vectors.query(vector, None, among)
+    in_scope = [(ordinal, c) for ordinal, c in nearest if scope.admits(index.clauses[ordinal])]
+    if len(in_scope) < DEPTH and among < len(index.clauses):
+        # Held against the clauses here too: a release's vectors may be older than the rule that
+        # ends a law.
+        nearest = index.vectors.query(vector, _where(scope), DEPTH)
+        in_scope = [(ordinal, c) for ordinal, c in nearest if scope.admits(index.clauses[ordinal])]
+    return dict(in_scope[:DEPTH])
 
 
 def covers(found: Found) -> bool:
@@ -234,20 +251,23 @@ def _coverage(index: Index, text: str, evidence: Sequence[Evidence]) -> float:
     return max(held, default=0.0) / (sum(asked.values()) or 1.0)
 
 
-def _older_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
-    """The same place in earlier versions, where the wording differs, newest first."""
-    start = clause.head.effective_from
-    if start is None:
-        return ()
-    older = [
+def _other_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
+    """The same place in other versions, where the wording differs, newest first."""
+    others = [
         other
         for other in index.versions.get(clause.id, ())
-        if other.head.effective_to is not None
-        and other.head.effective_to < start
+        if not _overlap(other, clause)
         and other.head.audience == clause.head.audience
         and other.text != clause.text
     ]
-    return tuple(sorted(older, key=lambda o: o.head.effective_to or date.min, reverse=True))
+    return tuple(sorted(others, key=lambda o: o.head.effective_from or date.min, reverse=True))
+
+
+def _overlap(one: Clause, other: Clause) -> bool:
+    """Whether two clauses are in force on a common day."""
+    return (one.head.effective_from or date.min) <= (other.head.effective_to or date.max) and (
+        other.head.effective_from or date.min
+    ) <= (one.head.effective_to or date.max)
 
 
 def _where(scope: Scope) -> dict[str, Any]:

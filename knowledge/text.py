@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
-from pathlib import Path
 from math import prod
+from pathlib import Path
 from typing import Any
 
 _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8}
 _UNITS = "天日周月年期元块条章节款项个号次岁分厘折倍角点时"
 _CHINESE_NUMBER = re.compile(rf"(?<![\d.])[零〇一二两三四五六七八九十百千万亿]+(?=[{_UNITS}])")
-_PERCENT = re.compile(r"百分之([零〇一二两三四五六七八九十百]+)(?:点([零〇一二三四五六七八九]+))?")
+_PERCENT = re.compile(
+    r"百分之(\d+(?:\.\d+)?|[零〇一二两三四五六七八九十百]+)(?:点([零〇一二三四五六七八九]+))?"
+)
 _SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
@@ -36,8 +38,11 @@ def _converter(name: str) -> Any:
 
 
 def to_simplified(text: str) -> str:
-    """Traditional characters (Taiwan and Hong Kong forms too) as Simplified ones."""
-    return str(_converter("t2s").convert(text))
+    """Traditional characters (Taiwan and Hong Kong forms too) as Simplified ones.
+
+    Half of a character pair, as bytes of another encoding leave behind, becomes a question mark.
+    """
+    return str(_converter("t2s").convert(text.encode(errors="replace").decode()))
 
 
 def to_traditional(text: str) -> str:
@@ -56,7 +61,10 @@ def normalise(text: str) -> str:
     Also 百分之七点二 becomes 7.2%.
     """
     folded = _GROUPED_NUMBER.sub("", fold(text))
-    folded = _PERCENT.sub(lambda m: ".".join(_arabic(n) for n in m.groups() if n) + "%", folded)
+    folded = _PERCENT.sub(
+        lambda m: ".".join(n if n[0].isdecimal() else _arabic(n) for n in m.groups() if n) + "%",
+        folded,
+    )
     folded = _SCALED_NUMBER.sub(lambda m: _scaled(m.group()), folded)
     return _CHINESE_NUMBER.sub(lambda m: _arabic(m.group()), folded)
 

@@ -131,5 +131,6 @@ def accepted_locale(accept_language: str) -> Locale:
         if first == "en":
             return "en"
         if first == "zh":
-            return "zh-Hant" if {"hant", "tw", "hk", "mo"} & set(more) else "zh-Hans"
+            traditional = {"hant", "tw", "hk", "mo"} & set(more) and "hans" not in more
+            return "zh-Hant" if traditional else "zh-Hans"
     return "zh-Hans"

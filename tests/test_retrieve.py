@@ -1,0 +1,230 @@
+"""Search over the sample corpus: what is in force, for whom, and in which words it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.deps import open_deps
+from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.embed import LocalEmbedder
+from knowledge.lender import load_lender, named_product
+from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
+from knowledge.text import to_traditional
+
+from .conftest import settings_for
+
+TODAY = date(2026, 11, 23)
+CASES = Path(__file__).parent.parent / "evals" / "cases" / "coverage_dev.jsonl"
+
+Search = Callable[..., Found]
+
+
+@pytest.fixture(scope="module")
+def index(sample_home: Path) -> Iterator[Index]:
+    async def load() -> Index:
+        async with open_deps(settings_for(sample_home)) as deps:
+            return await open_index(deps.engine, deps.vector_store)
+
+    loaded = asyncio.run(load())
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="module")
+def search(index: Index) -> Search:
+    embedder = LocalEmbedder(1)
+
+    def run(text: str, k: int = 10, on: date = TODAY, **scope: Any) -> Found:
+        return retrieve(index, embedder, text, Scope(on, **scope), k)
+
+    return run
+
+
+def clauses(found: Found) -> list[Clause]:
+    return [item.clause for item in found.evidence]
+
+
+QUESTIONS = ["提前还款要收违约金吗", "逾期的罚息怎么算", "贷款年化利率上限是多少", "怎么投诉"]
+
+
+# Dates
+
+
+@pytest.mark.parametrize("on", [date(2020, 1, 1), date(2024, 6, 1), date(2026, 3, 1), TODAY])
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_only_clauses_in_force_are_found(search: Search, question: str, on: date) -> None:
+    for clause in clauses(search(question, 100, on)):
+        assert clause.in_force(on), f"{clause.source} {clause.locator}"
+
+
+def test_a_law_is_found_from_its_first_day_to_its_last_and_not_beyond(
+    search: Search, index: Index
+) -> None:
+    laws = [c for c in index.clauses if c.head.kind == "regulation"]
+    dated = {c.source: c for c in laws if c.head.effective_from or c.head.effective_to}
+    ending = [c for c in dated.values() if c.head.effective_to]
+    coming = [c for c in dated.values() if c.head.effective_from and c.head.effective_from > TODAY]
+    for clause in [*list(dated.values())[:6], *ending, *coming]:
+        first, last = clause.head.effective_from, clause.head.effective_to
+
+        def held(on: date, clause: Clause = clause) -> bool:
+            found = search(clause.text, 100, on, kinds=frozenset({"regulation"}))
+            return clause.id in {c.id for c in clauses(found)}
+
+        if first:
+            assert held(first)
+            assert not held(first - timedelta(days=1))
+        if last:
+            assert held(last)
+            assert not held(last + timedelta(days=1))
+
+
+def test_the_date_of_the_contract_chooses_the_version_of_the_terms(search: Search) -> None:
+    for signed, source in {
+        date(2024, 6, 1): "anxin-terms-2024-01.md",
+        date(2025, 12, 31): "anxin-terms-2024-01.md",
+        date(2026, 1, 1): "anxin-terms-2026-01.md",
+    }.items():
+        found = search("安心贷提前还款要付违约金吗", contract_date=signed, product="anxin")
+        terms = {c.source for c in clauses(found) if c.source.startswith("anxin-terms")}
+        assert terms == {source}, signed
+
+
+def test_the_date_of_the_contract_does_not_choose_the_law(search: Search) -> None:
+    found = search("消费者权益保护", 50, contract_date=date(2015, 1, 1))
+    others = [c for c in clauses(found) if c.head.kind not in CONTRACT_DATED]
+    assert any(c.head.effective_from and c.head.effective_from.year > 2015 for c in others)
+    assert all(c.in_force(TODAY) for c in others)
+
+
+def test_what_an_earlier_version_said_comes_with_the_clause(search: Search) -> None:
+    found = search("安心贷提前还款违约金", product="anxin")
+    (terms,) = [e for e in found.evidence if e.older and e.clause.source.startswith("anxin-terms")][
+        :1
+    ]
+    assert [o.source for o in terms.older] == ["anxin-terms-2024-01.md"]
+    assert terms.older[0].text != terms.clause.text
+
+
+# Product, kind and audience
+
+
+@pytest.mark.parametrize(
+    ("question", "product"),
+    [
+        ("安心贷能提前还款吗", "anxin"),
+        ("随心借按天计息吗", "suixin"),
+        ("隨心借能提前還款嗎", "suixin"),
+    ],
+)
+def test_the_product_that_is_named_leaves_out_the_other(
+    search: Search, question: str, product: str
+) -> None:
+    named = named_product(load_lender(), question)
+    assert named == product
+    found = {c.head.product for c in clauses(search(question, 100, product=named))}
+    assert found == {"", product}
+
+
+@pytest.mark.parametrize("question", ["安心贷和随心借哪个利率低", "能提前还款吗"])
+def test_two_products_or_none_leave_nothing_out(deps: Deps, search: Search, question: str) -> None:
+    named = named_product(load_lender(), question)
+    assert named == ""
+    found = {c.head.product for c in clauses(search(question, 100, product=named))}
+    assert {"anxin", "suixin"} <= found
+
+
+def test_scripts_are_for_agents_only(search: Search, index: Index) -> None:
+    script = next(c for c in index.clauses if c.head.audience == "agent")
+    borrower = clauses(search(script.text, 100))
+    agent = clauses(search(script.text, 10, audience="agent"))
+    assert borrower
+    assert all(c.head.audience == "borrower" for c in borrower)
+    assert agent[0].id == script.id
+    assert any(c.head.audience == "borrower" for c in agent)
+
+
+def test_only_the_kinds_asked_for_are_found(search: Search) -> None:
+    found = clauses(search("逾期", 50, kinds=frozenset({"faq", "regulation"})))
+    assert {c.head.kind for c in found} == {"faq", "regulation"}
+
+
+# Wording
+
+
+@pytest.mark.parametrize(
+    ("simplified", "variant"),
+    [
+        *((q, to_traditional(q)) for q in QUESTIONS),
+        ("贷款20万元的上限", "贷款２０万元的上限"),
+        ("贷款20万元的上限", "贷款二十万元的上限"),
+        ("贷款20万元的上限", "贷款200,000元的上限"),
+        ("民法典第680条", "民法典第六百八十条"),
+    ],
+)
+def test_another_script_width_or_numeral_finds_the_same(
+    search: Search, simplified: str, variant: str
+) -> None:
+    one, other = clauses(search(simplified)), clauses(search(variant))
+    assert one[0].id == other[0].id
+    assert len({c.id for c in one} & {c.id for c in other}) >= 7
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "😀", "？！，。", "a" * 5000, "借款人提前还款" * 714, "\0", "\ud800", "'\"(:*"],
+)
+def test_no_query_makes_the_search_fail(search: Search, text: str) -> None:
+    found = search(text)
+    assert len(found.evidence) <= 10
+    assert found.total_ms < 60_000
+
+
+def test_words_of_no_clause_are_not_covered(search: Search) -> None:
+    for text in ("", "😀", "？！，。"):
+        assert not covers(search(text))
+
+
+# Figures
+
+
+@pytest.mark.parametrize("k", [0, 1, 10, 200])
+def test_at_most_k_clauses_are_found_best_first(search: Search, k: int) -> None:
+    evidence = search("提前还款违约金", k).evidence
+    assert len(evidence) == k if k <= 10 else len(evidence) > 10
+    assert evidence == tuple(sorted(evidence, key=lambda e: -e.score))
+    assert len({e.clause.id for e in evidence}) == len(evidence)
+
+
+def test_scores_lie_between_0_and_1(search: Search) -> None:
+    def in_range(item: Evidence) -> bool:
+        return all(-1e-6 <= value <= 1 + 1e-6 for value in (item.score, item.dense, item.lexical))
+
+    evidence = search("提前还款违约金", 100).evidence
+    assert evidence
+    assert all(map(in_range, evidence))
+
+
+def test_fewer_clauses_than_asked_for_are_no_fault(search: Search) -> None:
+    long_ago = date(1900, 1, 1)
+    assert 0 < len(search("提前还款", 10, on=long_ago).evidence) < 10
+    nothing = search("提前还款", 10, on=long_ago, kinds=frozenset({"product"}))
+    assert nothing.evidence == ()
+    assert not covers(nothing)
+
+
+def test_covered_questions_are_kept_and_others_turned_away(search: Search) -> None:
+    cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
+    judged = [(case["covered"], covers(search(case["text"]))) for case in cases]
+    kept = [judgement for covered, judgement in judged if covered]
+    turned_away = [not judgement for covered, judgement in judged if not covered]
+    shares = sum(kept) / len(kept), sum(turned_away) / len(turned_away)
+    assert shares[0] >= 0.85, shares
+    assert shares[1] >= 0.70, shares
