@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -21,7 +21,7 @@ import structlog
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
 from knowledge.lender import named_product, stated_contact
-from knowledge.retrieve import Found, Index, Scope, covers, retrieve
+from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, render
 
@@ -100,9 +100,8 @@ class _Work:
         return (time.perf_counter() - self.started) * 1000
 
     def evidence(self, budget: Budget) -> list[Citation]:
-        evidence = self.found.evidence if self.found else ()
         signed = self.scope.contract_date if self.scope else None
-        return evidence_sentences(evidence, self.masked.text, budget, signed)
+        return evidence_sentences(self.found, budget, signed) if self.found else []
 
     def notice(self, code: str, **values: str) -> Draft:
         return Draft(
@@ -217,7 +216,7 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
         retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND
     )
     work.retrieve_ms = work.elapsed_ms()
-    if covers(work.found):
+    if covers(work.found) and work.scope.terms_known(work.index.clauses):
         shown = [_clause_json(e.clause) for e in work.found.evidence]
         yield Event("evidence", {"clauses": shown})
         if deps.model_loading:
@@ -444,29 +443,25 @@ def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
 # Evidence, sentence by sentence ----------------------------------------------------------------
 
 
-def evidence_sentences(
-    evidence: Sequence[Evidence], question: str, budget: Budget, signed: date | None = None
-) -> list[Citation]:
+def evidence_sentences(found: Found, budget: Budget, signed: date | None = None) -> list[Citation]:
     """The sentences of the clauses found that bear most on the question, grouped by clause.
 
-    A sentence counts for its clause's score and for the words it shares with the question. One
-    that limits itself to contracts of other days than `signed` is left out.
+    A sentence counts for its clause's score and for how much of the question it and its heading
+    hold. One that is not true of a contract signed on `signed` is left out.
     """
-    asked = set(bigrams(question))
     ranked: list[tuple[float, int, int, Citation]] = []
-    for rank, item in enumerate(evidence):
-        title = set(bigrams(item.clause.title))
+    for rank, item in enumerate(found.evidence):
         for place, quote in enumerate(quotable(item.clause)):
-            own = set(bigrams(quote))
             days = signed_between(quote)
-            if not own or (signed and not _speaks_of(signed, days, quote, item, evidence)):
+            if not bigrams(quote) or (
+                signed and not _speaks_of(signed, days, quote, item, found.evidence)
+            ):
                 continue
-            shared = len(asked & (own | title)) / max(1, len(asked))
+            held = share(found.asked, f"{item.clause.title}\n{quote}")
             # A known contract is spoken of by its own terms before what is said of all.
             dated = bool(signed) and (item.clause.head.kind in CONTRACT_DATED or days is not None)
-            ranked.append(
-                (item.score + shared + 0.3 * dated, rank, place, Citation(item.clause, quote))
-            )
+            score = item.score + held + 0.3 * dated
+            ranked.append((score, rank, place, Citation(item.clause, quote)))
     ranked.sort(key=lambda row: (-row[0], row[1], row[2]))
     chosen: list[tuple[int, int, Citation]] = []
     room = budget.characters
@@ -548,7 +543,8 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
             before = _closest(now, older)
             if before is None or bigrams(before) == bigrams(now):
                 continue
-            yield _older_notice(work, item.clause, older)
+            lead = _older_notice(work, item.clause, older)
+            yield replace(lead, citations=(Citation(item.clause, now),))
             yield Draft(before, "quote", (Citation(older, before),))
             return
 

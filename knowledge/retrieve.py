@@ -56,8 +56,19 @@ class Scope:
     product: str = ""
     """Leaves out clauses of other products; clauses of no product stay."""
 
+    def terms_known(self, clauses: Iterable[Clause]) -> bool:
+        """Whether terms of the named product were in force on the day of the contract."""
+        if not (self.contract_date and self.product):
+            return True
+        return any(
+            clause.head.kind in CONTRACT_DATED
+            and clause.head.product == self.product
+            and clause.in_force(self.contract_date)
+            for clause in clauses
+        )
+
     def admits(self, clause: Clause) -> bool:
-        """Whether a clause is in force on its day, and of an audience, kind and product asked for."""
+        """Whether a clause is in force on its day, and of the audience, kind and product asked."""
         head = clause.head
         day = (self.contract_date if head.kind in CONTRACT_DATED else None) or self.on
         return (
@@ -72,6 +83,8 @@ class Scope:
 class Found:
     evidence: tuple[Evidence, ...]
     """Best first."""
+    asked: Mapping[str, float]
+    """Pairs of characters of the question and its synonyms -> how rare each is."""
     length: int
     """Characters of the question."""
     standout: float
@@ -195,11 +208,14 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
         )
         for ordinal, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:k]
     )
+    rarest = math.log(1 + len(index.clauses))
+    asked = {pair: index.rarity.get(pair, rarest) for pair in bigrams(query)}
     return Found(
         evidence,
+        asked=asked,
         length=len(text),
         standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
-        coverage=_coverage(index, query, evidence),
+        coverage=max((share(asked, store.embedding_text(e.clause)) for e in evidence), default=0.0),
         embed_ms=(embedded - started) * 1000,
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,
@@ -241,14 +257,10 @@ def covers(found: Found) -> bool:
     return bool(found.evidence) and sum(COVERED[name] * v for name, v in measured.items()) > 0
 
 
-def _coverage(index: Index, text: str, evidence: Sequence[Evidence]) -> float:
-    rarest = math.log(1 + len(index.clauses))
-    asked = {pair: index.rarity.get(pair, rarest) for pair in bigrams(text)}
-    held = (
-        sum(asked[pair] for pair in asked.keys() & set(bigrams(store.embedding_text(e.clause))))
-        for e in evidence
-    )
-    return max(held, default=0.0) / (sum(asked.values()) or 1.0)
+def share(asked: Mapping[str, float], text: str) -> float:
+    """How much of a question a text holds, weighted by rarity, 0 to 1."""
+    held = asked.keys() & set(bigrams(text))
+    return sum(asked[pair] for pair in held) / (sum(asked.values()) or 1.0)
 
 
 def _other_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:

@@ -134,7 +134,7 @@ def test_the_product_that_is_named_leaves_out_the_other(
 
 
 @pytest.mark.parametrize("question", ["安心贷和随心借哪个利率低", "能提前还款吗"])
-def test_two_products_or_none_leave_nothing_out(deps: Deps, search: Search, question: str) -> None:
+def test_two_products_or_none_leave_nothing_out(search: Search, question: str) -> None:
     named = named_product(load_lender(), question)
     assert named == ""
     found = {c.head.product for c in clauses(search(question, 100, product=named))}

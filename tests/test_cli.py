@@ -1,0 +1,426 @@
+"""The command line: exit codes, messages without traceback, and JSON that other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from assistant.cli import app
+
+DOCUMENT = "# 条款\n\n第一条 借款人可以提前还款，免收违约金。\n\n第二条 逾期应当支付罚息。\n"
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    def rows(self) -> list[Any]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Shell:
+    """Runs commands in an empty folder with a home of its own."""
+
+    def __init__(self, folder: Path, home: Path) -> None:
+        self.folder = folder
+        self.environ = {
+            "ZHUNXIN_HOME": str(home),
+            "ZHUNXIN_LLM": "extractive",
+            "ZHUNXIN_THREADS": "1",
+        }
+
+    def run(self, *args: object, given: str | bytes = "", **environ: str) -> Ran:
+        result = CliRunner().invoke(
+            app, list(map(str, args)), input=given, env=self.environ | environ
+        )
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    def refused(self, code: int, *args: object, given: str | bytes = "", **environ: str) -> str:
+        ran = self.run(*args, given=given, **environ)
+        assert ran.code == code, ran
+        assert ran.out == ""
+        assert "Traceback" not in ran.err
+        return ran.err
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        path = self.folder / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return Shell(folder, tmp_path / "home")
+
+
+@pytest.fixture
+def sample(shell: Shell, sample_home: Path) -> Shell:
+    return Shell(shell.folder, sample_home)
+
+
+def python(code: str, *args: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", code, *args], capture_output=True, text=True, check=True
+    )
+    return run.stdout.splitlines()[-1]
+
+
+# What a wrong call says
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["ingest"], "name at least one PATH"),
+        (["ingest", "none"], "no such file or folder: none"),
+        (["ingest", "--jsonl", "none.jsonl"], "no such file or folder: none.jsonl"),
+        (["ingest", ".", "--effective-from", "2026-13-01"], "2026-13-01"),
+        (
+            ["ingest", ".", "--effective-from", "2026-02-01", "--effective-to", "2026-01-01"],
+            "--effective-to",
+        ),
+        (["search"], "QUERY"),
+        (["search", " "], "QUERY"),
+        (["search", "x", "--as-of", "yesterday"], "'yesterday' is not a date"),
+        (["search", "x", "--contract-date", "2026/01/01"], "2026/01/01"),
+        (["search", "x", "--kind", "leaflet"], "--kind must be one of regulation"),
+        (["search", "x", "-k", "0"], "-k"),
+        (["search", "x", "-k", "101"], "-k"),
+        (["search", "--queries", "none.jsonl"], "none.jsonl"),
+        (["ask"], "QUESTION"),
+        (["ask", "x", "--as-of", "2026-02-30"], "2026-02-30"),
+        (["ask", "x", "--locale", "fr"], "--locale must be one of zh-Hans"),
+        (["ask", "--questions", "none.jsonl"], "none.jsonl"),
+        (["mask", "none.txt"], "none.txt"),
+        (["mask", "--jsonl", "none.jsonl"], "none.jsonl"),
+        (["release", "activate", "none"], "no release 'none'"),
+        (["audit", "show", "none"], "no record 'none'"),
+        (["eval", "run", "none"], "none"),
+        (["serve", "--port", "70000"], "--port"),
+        (["fly"], "fly"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_call_is_named_and_exits_2(shell: Shell, args: list[str], said: str) -> None:
+    # A terminal's width breaks long lines into a box.
+    assert said in re.sub(r"[\s│]+", " ", shell.refused(2, *args, COLUMNS="200"))
+
+
+@pytest.mark.parametrize(
+    "line", ["not json", '{"text": "x"}', '{"id": 1}', '{"id": 1, "text": 2}', "[" * 100_000]
+)
+@pytest.mark.parametrize("args", [["mask", "--jsonl"], ["search", "--queries"]], ids=" ".join)
+def test_a_wrong_line_is_named(sample: Shell, args: list[str], line: str) -> None:
+    file = sample.write("rows.jsonl", line)
+    assert f"{file}:1" in sample.refused(2, *args, file)
+
+
+def test_text_in_another_encoding_is_refused(shell: Shell) -> None:
+    file = shell.write("gbk.txt", "电话13800138000".encode("gbk"))
+    assert "not UTF-8" in shell.refused(2, "mask", file)
+    assert "not UTF-8" in shell.refused(2, "mask", given="电话".encode("gbk"))
+
+
+@pytest.mark.parametrize(
+    "args", [["search", "提前还款"], ["ask", "提前还款"]], ids=lambda args: args[0]
+)
+def test_without_a_release_the_command_to_run_is_named(shell: Shell, args: list[str]) -> None:
+    assert "zhunxin ingest" in shell.refused(1, *args)
+    assert "zhunxin ingest" in shell.refused(1, *args, "--json")
+
+
+def test_nothing_readable_exits_1_with_reasons(shell: Shell) -> None:
+    shell.write("empty.md", "")
+    said = shell.refused(1, "ingest", shell.folder, "--json")
+    assert "empty.md" in said
+    assert "nothing could be read" in said
+
+
+def test_an_unknown_kind_is_taken_as_policy_with_a_warning(shell: Shell) -> None:
+    file = shell.write("a.md", DOCUMENT)
+    ran = shell.run("ingest", file, "--kind", "leaflet", "--json")
+    assert ran.code == 0
+    assert "'leaflet'" in ran.err
+    found = shell.run("search", "提前还款", "--kind", "policy", "--json").json()
+    assert len(found["hits"]) == 2
+
+
+# Settings and state that cannot be used
+
+
+@pytest.mark.parametrize("content", [b"llm = ", b"lllm = 1", b"\xff\xfe", b"threads = 'x'"])
+def test_a_broken_settings_file_is_named(shell: Shell, content: bytes) -> None:
+    shell.write("zhunxin.toml", content)
+    del shell.environ["ZHUNXIN_THREADS"]
+    assert "zhunxin.toml" in shell.refused(2, "search", "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code", "said"),
+    [
+        ("ZHUNXIN_LLM", "gpt-9", 2, "'gpt-9'"),
+        ("ZHUNXIN_THREADS", "many", 2, "ZHUNXIN_THREADS"),
+        ("ZHUNXIN_LENDER", "none.toml", 2, "none.toml"),
+        ("ZHUNXIN_EMBEDDINGS", "word2vec", 1, "'word2vec'"),
+        ("ZHUNXIN_DATABASE_URL", "mysql://u:secret@h/x", 1, "ZHUNXIN_DATABASE_URL"),
+        ("ZHUNXIN_DATABASE_URL", "sqlite+aiosqlite:////proc/x/z.db", 1, "DATABASE_URL"),
+        ("ZHUNXIN_DATABASE_URL", "sqlite+aiosqlite:////proc/z.db", 1, "writable"),
+        ("ZHUNXIN_CHROMA_URL", "http://localhost:1", 1, "ZHUNXIN_CHROMA_URL"),
+        ("ZHUNXIN_HOME", "/proc/zhunxin", 1, "/proc/zhunxin"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named(
+    shell: Shell, name: str, value: str, code: int, said: str
+) -> None:
+    file = shell.write("a.md", DOCUMENT)
+    message = shell.refused(code, "ingest", file, **{name: value})
+    assert said in message
+    assert "secret" not in message
+
+
+def test_a_database_that_is_another_programs_file_is_refused(shell: Shell) -> None:
+    file = shell.write("notes.db", "not a database " * 500)
+    url = f"sqlite+aiosqlite:///{file}"
+    said = shell.refused(1, "release", "list", ZHUNXIN_DATABASE_URL=url)
+    assert "notes.db" in said
+
+
+def test_a_home_that_is_a_file_is_refused(shell: Shell) -> None:
+    file = shell.write("home", "")
+    assert str(file) in shell.refused(1, "release", "list", ZHUNXIN_HOME=str(file))
+
+
+def test_a_home_with_spaces_and_chinese_characters_works(shell: Shell, tmp_path: Path) -> None:
+    shell.environ["ZHUNXIN_HOME"] = str(tmp_path / "我的 资料 100%")
+    assert shell.run("ingest", shell.write("a.md", DOCUMENT)).code == 0
+    assert shell.run("search", "提前还款", "--json").json()["hits"]
+
+
+def test_a_port_in_use_is_told(shell: Shell) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = shell.refused(1, "serve", "--port", port)
+    assert str(port) in said
+    assert "--port" in said
+
+
+# JSON
+
+
+INGEST_KEYS = [
+    "release",
+    "documents",
+    "clauses",
+    "added",
+    "changed",
+    "removed",
+    "unchanged",
+    "skipped",
+    "seconds",
+    "warnings",
+]
+HIT_KEYS = [
+    "clause_id",
+    "document",
+    "source",
+    "title",
+    "locator",
+    "text",
+    "score",
+    "effective_from",
+    "effective_to",
+]
+ASK_KEYS = [
+    "status",
+    "answer",
+    "sentences",
+    "citations",
+    "calculations",
+    "withheld",
+    "model",
+    "release",
+    "record_id",
+    "timings",
+]
+
+
+def test_ingest_prints_one_json_document_and_says_the_rest_on_stderr(shell: Shell) -> None:
+    shell.write("a.md", DOCUMENT)
+    shell.write("b.jpg", "x")
+    ran = shell.run("ingest", shell.folder, "--json")
+    report = ran.json()
+    assert ran.code == 0
+    assert set(INGEST_KEYS) <= set(report)
+    assert (report["documents"], report["clauses"], report["added"]) == (1, 2, 1)
+    assert [set(skipped) for skipped in report["skipped"]] == [{"path", "reason"}]
+    assert isinstance(report["seconds"], float)
+    for said in ("reading documents", "embedding clauses", "b.jpg"):
+        assert said in ran.err
+    releases = shell.run("release", "list", "--json").json()
+    assert [(r["id"], r["active"], r["clauses"]) for r in releases] == [
+        (report["release"], True, 2)
+    ]
+    again = shell.run("ingest", shell.folder)
+    assert "1 unchanged, 1 skipped" in again.out
+
+
+def test_releases_are_listed_and_rolled_back(shell: Shell) -> None:
+    assert "zhunxin ingest" in shell.run("release", "list").err
+    assert shell.run("release", "list", "--json").json() == []
+    first = shell.run("ingest", shell.write("a.md", DOCUMENT), "--json").json()["release"]
+    second = shell.run("ingest", shell.write("b.md", DOCUMENT), "--json").json()["release"]
+    assert shell.run("release", "list").out.splitlines()[0].startswith(f"* {second}")
+    assert shell.run("release", "activate", first).out == f"release {first} is live\n"
+    assert shell.run("search", "提前还款", "--json").json()["release"] == first
+
+
+def test_search_prints_the_documented_json(sample: Shell) -> None:
+    ran = sample.run("search", "提前还款要违约金吗", "-k", "3", "--json")
+    found = ran.json()
+    assert ran.code == 0
+    assert {"query", "release", "hits", "timings"} <= set(found)
+    assert found["query"] == "提前还款要违约金吗"
+    assert len(found["hits"]) == 3
+    for hit in found["hits"]:
+        assert set(HIT_KEYS) <= set(hit)
+        assert 0 <= hit["score"] <= 1
+    assert set(found["timings"]) == {"embed_ms", "dense_ms", "lexical_ms", "total_ms"}
+
+
+def test_search_is_as_of_the_day_asked_for(sample: Shell) -> None:
+    query = ["search", "安心贷提前还款违约金", "-k", "50", "--json"]
+    old = sample.run(*query, "--contract-date", "2024-06-01").json()
+    now = sample.run(*query).json()
+    assert "anxin-terms-2024-01.md" in {hit["source"] for hit in old["hits"]}
+    assert "anxin-terms-2024-01.md" not in {hit["source"] for hit in now["hits"]}
+
+
+def test_a_search_is_readable_without_json(sample: Shell) -> None:
+    ran = sample.run("search", "提前还款", "-k", "1")
+    assert ran.code == 0
+    assert ran.out.startswith("1. ")
+
+
+def test_batch_search_prints_a_row_an_input_in_order(sample: Shell) -> None:
+    queries = [("b", "怎么投诉"), ("a", "提前\u2028还款"), (7, "")]
+    lines = [json.dumps({"id": i, "text": t}, ensure_ascii=False) for i, t in queries]
+    file = sample.write("queries.jsonl", "\ufeff" + "\n\n".join(lines) + "\r\n")
+    for extra in ([], ["--json"]):
+        rows = sample.run("search", "--queries", file, "-k", "2", *extra).rows()
+        assert [row["id"] for row in rows] == ["b", "a", 7]
+        assert all(set(row) == {"id", "hits"} and len(row["hits"]) <= 2 for row in rows)
+        assert rows[0]["hits"][0]["source"] == "complaints.md"
+
+
+def test_ask_prints_the_documented_json(sample: Shell) -> None:
+    ran = sample.run("ask", "提前还款要违约金吗", "--json")
+    reply = ran.json()
+    assert ran.code == 0
+    assert set(ASK_KEYS) <= set(reply)
+    assert reply["status"] in ("answered", "not_covered", "clarify", "handoff", "refused")
+    for sentence in reply["sentences"]:
+        assert {"text", "kind", "citations"} <= set(sentence)
+        assert all(0 <= n < len(reply["citations"]) for n in sentence["citations"])
+    for citation in reply["citations"]:
+        assert {"clause_id", "document", "source", "locator", "quote"} <= set(citation)
+    assert {"retrieve_ms", "first_sentence_ms", "gate_ms", "total_ms"} <= set(reply["timings"])
+    record = sample.run("audit", "show", reply["record_id"]).json()
+    assert record["reply"]["answer"] == reply["answer"]
+
+
+def test_batch_questions_keep_their_order_and_a_bad_one_does_not_end_the_run(
+    sample: Shell,
+) -> None:
+    rows = [{"id": "x", "text": "怎么投诉"}, {"id": 2, "text": " "}, {"id": "z", "text": "罚息"}]
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    ran = sample.run("ask", "--questions", sample.write("q.jsonl", lines))
+    assert [row["id"] for row in ran.rows()] == ["x", 2, "z"]
+    assert ["error" in row for row in ran.rows()] == [False, True, False]
+    assert ran.code == 1
+
+
+def test_mask_prints_the_documented_json(shell: Shell) -> None:
+    text = "我的手机13800138000，谢谢"
+    for args in (["mask", "--json"], ["mask", "-", "--json"]):
+        masked = shell.run(*args, given=text).json()
+        assert set(masked) == {"masked", "spans"}
+        (span,) = masked["spans"]
+        assert set(span) == {"start", "end", "type", "text"}
+        assert text[span["start"] : span["end"]] == span["text"] == "13800138000"
+        assert "13800138000" not in masked["masked"]
+    assert shell.run("mask", shell.write("a.txt", text)).out == masked["masked"]
+
+
+def test_batch_masking_keeps_order_and_ids(shell: Shell) -> None:
+    lines = '{"id": 2, "text": "a"}\n{"id": 1, "text": "电话13800138000"}\n'
+    rows = shell.run("mask", "--jsonl", shell.write("a.jsonl", lines)).rows()
+    assert [(row["id"], len(row["spans"])) for row in rows] == [(2, 0), (1, 1)]
+
+
+def test_suites_are_listed_with_their_number_of_cases(shell: Shell) -> None:
+    rows = shell.run("eval", "list", "--json").json()
+    assert rows
+    for row in rows:
+        assert set(row) >= {"name", "n"}
+        assert row["n"] > 0
+        assert row["name"] in shell.run("eval", "list").out
+
+
+# The program as it is started
+
+
+HEAVY = ("chromadb", "langchain", "fastapi", "sqlalchemy", "numpy", "pydantic")
+LOADED = f"""
+import sys
+from assistant.cli import app
+app(sys.argv[1:], standalone_mode=False)
+print(sorted(m for m in {HEAVY!r} if m in sys.modules))
+"""
+
+
+@pytest.mark.parametrize("args", [["--help"], ["ingest", "--help"], ["--version"]], ids=" ".join)
+def test_help_loads_nothing_heavy(args: list[str]) -> None:
+    assert python(LOADED, *args) == "[]"
+
+
+def test_masking_loads_nothing_heavy(shell: Shell) -> None:
+    file = shell.write("a.txt", "电话13800138000")
+    assert python(LOADED, "mask", str(file)).endswith("[]")
+
+
+def test_a_closed_pipe_ends_the_program_quietly(shell: Shell) -> None:
+    rows = '{"id": 1, "text": "%s"}\n' % ("电话13800138000" * 50)
+    file = shell.write("a.jsonl", rows * 300)
+    run = subprocess.run(
+        f'"{sys.executable}" -m assistant mask --jsonl "{file}" | head -c 10',
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+        env={"PATH": os.environ["PATH"]},
+        check=True,
+    )
+    assert len(run.stdout) == 10
+    assert run.stderr == ""
