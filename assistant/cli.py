@@ -31,6 +31,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    # Frames around the help take longer to import than the rest of the command to start.
+    rich_markup_mode=None,
 )
 release_app = typer.Typer(help="Knowledge releases: list them, make one live.")
 eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
@@ -531,8 +533,9 @@ def _read_text(file: str) -> str:
         _fail(f"{file}: not UTF-8", 2)
 
 
-def _read_rows(file: Path) -> Iterator[dict[str, str]]:
+def _read_rows(file: Path) -> list[dict[str, str]]:
     """Objects with `id` and `text` of a JSONL file; a wrong line ends the command, named."""
+    rows: list[dict[str, str]] = []
     # Not splitlines(): JSON strings may hold line and paragraph separators as they are.
     for number, line in enumerate(_read_text(str(file)).split("\n"), start=1):
         if not line.strip():
@@ -543,7 +546,8 @@ def _read_rows(file: Path) -> Iterator[dict[str, str]]:
             row = None
         if not isinstance(row, dict) or not isinstance(row.get("text"), str) or "id" not in row:
             _fail(f'{file}:{number}: expected one JSON object with "id" and "text"', 2)
-        yield row
+        rows.append(row)
+    return rows
 
 
 def _print_json(value: object) -> None:

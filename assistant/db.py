@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,8 @@ async def migrate(engine: AsyncEngine) -> None:
     from alembic.util import CommandError
 
     try:
+        if engine.dialect.name == "sqlite":
+            await asyncio.to_thread(_probe_file, str(engine.url.database))
         if await _schema_version(engine) == HEAD:
             return
         await asyncio.to_thread(_upgrade, engine.url.render_as_string(hide_password=False))
@@ -109,12 +113,19 @@ async def migrate(engine: AsyncEngine) -> None:
             f"the database {engine.url.render_as_string()} belongs to another version of zhunxin "
             f"than this one: {error}"
         ) from error
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         raise DatabaseUnavailable(
             f"the database {engine.url.render_as_string()} cannot be opened "
             f"({type(error).__name__}): check that it is reachable, writable and not another "
             "program's file"
         ) from error
+
+
+def _probe_file(file: str) -> None:
+    """Raises sqlite3.Error for a file that is no database. aiosqlite would say so too, but leaves a
+    thread behind that fails once the event loop has ended."""
+    with closing(sqlite3.connect(file, timeout=10)) as connection:
+        connection.execute("SELECT count(*) FROM sqlite_master")
 
 
 async def _schema_version(engine: AsyncEngine) -> str | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 from knowledge.documents import Clause
 
@@ -16,6 +17,11 @@ Channel = Literal["cli", "chat", "openai", "eval"]
 Status = Literal["answered", "not_covered", "clarify", "handoff", "refused"]
 
 SentenceKind = Literal["model", "quote", "tool", "approved", "notice"]
+
+
+def today() -> date:
+    """The calendar day that it is now in Asia/Shanghai, by which legal dates are judged."""
+    return datetime.now(ZoneInfo("Asia/Shanghai")).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +80,7 @@ class Contact:
     hours: str = ""
 
 
-EventName = Literal[
-    "status",
-    "evidence",
-    "citation",
-    "sentence",
-    "calculation",
-    "notice",
-    "handoff",
-    "done",
-    "error",
-]
+EventName = Literal["status", "evidence", "citation", "sentence", "handoff", "done", "error"]
 
 
 @dataclass(frozen=True, slots=True)

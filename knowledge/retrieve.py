@@ -37,6 +37,9 @@ COVERED: Mapping[str, float] = {
 """Logistic fit on evals/cases/coverage_dev.jsonl, with the bar at odds of 0.4: turning away a
 question that is answered is a worse fault than asking the model in vain. See `covers`."""
 
+COVERED_CLAUSES = 100
+"""Clauses from which a cosine can stand out; of fewer, any found may answer."""
+
 COVERED_LENGTH = 30
 """Characters of a question from which its length counts no more."""
 
@@ -85,6 +88,8 @@ class Found:
     """Best first."""
     asked: Mapping[str, float]
     """Pairs of characters of the question and its synonyms -> how rare each is."""
+    searched: int
+    """Clauses of the release."""
     length: int
     """Characters of the question."""
     standout: float
@@ -213,6 +218,7 @@ def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) 
     return Found(
         evidence,
         asked=asked,
+        searched=len(index.clauses),
         length=len(text),
         standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
         coverage=max((share(asked, store.embedding_text(e.clause)) for e in evidence), default=0.0),
@@ -254,7 +260,8 @@ def covers(found: Found) -> bool:
         "length": float(min(found.length, COVERED_LENGTH)),
         "bias": 1.0,
     }
-    return bool(found.evidence) and sum(COVERED[name] * v for name, v in measured.items()) > 0
+    likely = sum(COVERED[name] * value for name, value in measured.items()) > 0
+    return bool(found.evidence) and (likely or found.searched < COVERED_CLAUSES)
 
 
 def share(asked: Mapping[str, float], text: str) -> float:

@@ -563,8 +563,12 @@ def test_a_refusal_is_logged_under_its_trace_id_without_the_question(
     assert "11010519491231002X" not in json.dumps(told, ensure_ascii=False)
 
 
-def test_a_database_that_fails_is_a_problem_and_not_a_hung_stream(
-    serve: Serve, portal: BlockingPortal, opened_deps: Deps, tmp_path: Path
+def test_a_database_that_fails_is_a_problem_and_does_not_log_the_question(
+    serve: Serve,
+    portal: BlockingPortal,
+    opened_deps: Deps,
+    tmp_path: Path,
+    log_lines: Callable[[], list[dict[str, Any]]],
 ) -> None:
     with portal.wrap_async_context_manager(open_deps(settings_for(tmp_path))) as empty:
         broken = replace(opened_deps, engine=empty.engine, _index_checked=time.monotonic() + 600)
@@ -578,6 +582,9 @@ def test_a_database_that_fails_is_a_problem_and_not_a_hung_stream(
         told = problem_of(client.post("/v1/chat", json={"message": EARLY}), 500)
         assert told["detail"] == notice("fault", "zh-Hans")
         assert "records" not in json.dumps(told)
+    (line,) = [line for line in log_lines() if line["level"] == "error"]
+    assert line["trace_id"] == told["trace_id"]
+    assert EARLY not in line["exception"], "the statement's values are the borrower's words"
 
 
 def test_a_borrower_who_leaves_ends_the_model_call_and_leaves_an_unanswered_record(

@@ -364,14 +364,16 @@ async def test_the_local_model_chooses_its_first_sentence(board: Board, sample_h
             deps.use_model(model)
             await warm_up(model, at_once=2)
             model.calls.clear()
-            # Every fifth, so that the ten are of all topics.
-            texts = [case["text"] for case in cases("sample_lender") if is_answered(case)][::5]
-            for text in texts[:10]:
+            # Every sixth, so that they are of all topics.
+            texts = [case["text"] for case in cases("sample_lender") if is_answered(case)][::6]
+            for text in texts:
+                if len(first_ms) == 10:
+                    break
                 started = time.perf_counter()
                 seen: dict[str, float] = {}
                 async for event in answer_question(Question(text=text, today=TODAY), deps):
                     seen.setdefault(event.name, (time.perf_counter() - started) * 1000)
-                if model.calls and "evidence" in seen:
+                if len(model.calls) > len(first_ms):
                     evidence_ms.append(seen["evidence"])
                     first_ms.append(seen["sentence"])
                     total_ms.append(seen["done"])

@@ -7,10 +7,8 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -28,6 +26,7 @@ from assistant.answer import warm_up
 from assistant.config import Settings
 from assistant.deps import Deps, ReleaseMismatch, open_deps
 from assistant.llm import ModelError
+from assistant.models import today
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.retrieve import Scope, retrieve
 from knowledge.store import NoRelease, VectorsMissing
@@ -165,8 +164,7 @@ async def _warm(deps: Deps) -> None:
     try:
         index = await deps.index()
         embedder = await deps.embedder()
-        today = datetime.now(ZoneInfo("Asia/Shanghai")).date()
-        await asyncio.to_thread(retrieve, index, embedder, index.release.id, Scope(today), 1)
+        await asyncio.to_thread(retrieve, index, embedder, index.release.id, Scope(today()), 1)
     except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
         log.error("no knowledge to answer from", error=str(error))
     if deps.wants_model:

@@ -6,9 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Annotated
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -18,10 +16,11 @@ from starlette.exceptions import HTTPException
 from assistant import journal, metrics
 from assistant.answer import answer_question, collect
 from assistant.deps import Deps
-from assistant.models import Event, Question
+from assistant.models import Event, Question, today
+from knowledge.lender import stated_contact
 
 from .problems import documented, problem
-from .schemas import ChatRequest, ClauseBody, ReplyBody
+from .schemas import ChatRequest, ClauseBody, LenderBody, ReplyBody
 
 KEEP_ALIVE_S = 10.0
 """Longest silence on a stream; proxies give up on one after a minute or less."""
@@ -45,7 +44,7 @@ FromDeps = Annotated[Deps, Depends(get_deps)]
     responses={
         200: {
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
-            "description": "Events `status`, `evidence`, `citation`, `sentence`, `notice`, "
+            "description": "Events `status`, `evidence`, `citation`, `sentence`, "
             "`handoff`, `done`, `error`; with `stream=false` one JSON document.",
         },
         **documented(400, 404, 413, 422, 429, 500, 503),
@@ -57,7 +56,7 @@ async def chat(
     """Answer a question from the clauses in force, with citations."""
     question = Question(
         text=body.message,
-        today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
+        today=today(),
         locale=body.locale,
         as_of=body.as_of,
         contract_date=body.contract_date,
@@ -77,6 +76,15 @@ async def chat(
     if isinstance(reply, Event):
         return problem(500, reply.data["text"], reply.data["trace_id"])
     return JSONResponse(journal.reply_as_json(reply, staff=False))
+
+
+@router.get("/lender", response_model=LenderBody)
+async def lender(deps: FromDeps) -> dict[str, str]:
+    """Whose assistant this is, and how to reach a person."""
+    index = await deps.index()
+    hotline, hours = stated_contact(deps.lender, index.clauses, today())
+    whose = deps.lender
+    return {"name": whose.name, "short_name": whose.short_name, "hotline": hotline, "hours": hours}
 
 
 @router.get(

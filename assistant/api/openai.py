@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
-from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -18,7 +17,7 @@ from fastapi.sse import KEEPALIVE_COMMENT
 
 from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
-from assistant.models import Event, Question
+from assistant.models import Event, Question, today
 
 from .chat import UNBUFFERED, FromDeps, unhurried
 from .problems import documented, problem
@@ -57,7 +56,7 @@ async def completions(body: CompletionRequest, request: Request, deps: FromDeps)
     """Answer the last user turn. Other turns are untrusted and are not read."""
     question = Question(
         text=_last_user_text(body),
-        today=datetime.now(ZoneInfo("Asia/Shanghai")).date(),
+        today=today(),
         channel="openai",
     )
     events = metrics.counted(answer_question(question, deps))
@@ -160,6 +159,7 @@ async def _chunks(
             }
         )
 
+    numbers = itertools.count()
     yield chunk({"role": "assistant", "content": ""})
     async with aclosing(events):
         async for event in events:
@@ -180,8 +180,10 @@ async def _chunks(
                 )
                 return
             text, marks = pieces.of(event)
+            # The client's streaming helper joins the entries of a list by their index.
+            indexed = [{"index": next(numbers), **mark} for mark in marks]
             if text:
-                yield chunk({"content": text, **({"annotations": marks} if marks else {})})
+                yield chunk({"content": text, **({"annotations": indexed} if indexed else {})})
     yield chunk({}, "stop")
     yield b"data: [DONE]\n\n"
 

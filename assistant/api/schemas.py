@@ -71,6 +71,15 @@ class ReplyBody(BaseModel):
     timings: dict[str, float]
 
 
+class LenderBody(BaseModel):
+    """Whose assistant this is; hotline and hours are empty where no clause in force states them."""
+
+    name: str
+    short_name: str
+    hotline: str
+    hours: str
+
+
 class ClauseBody(BaseModel):
     clause_id: str
     document: str

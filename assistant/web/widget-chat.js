@@ -55,6 +55,7 @@ export class ZhunxinChat extends HTMLElement {
   #locale = LOCALES[0];
   #conversation = null;
   #asking = null;
+  #lender = null;
   #human = null;
   #covering = matchMedia(COVERING);
   #parts = null;
@@ -125,6 +126,22 @@ export class ZhunxinChat extends HTMLElement {
     this.#conversation = new ConversationId(this.endpoint);
     this.#draw(signal);
     this.#showOrHide();
+    this.#meetLender(signal);
+  }
+
+  /** Whose assistant this is and how to reach a person; until it is known, neither is claimed. */
+  async #meetLender(signal) {
+    try {
+      const response = await fetch(new URL("lender", this.endpoint), { signal });
+      if (!response.ok) return;
+      this.#lender = await response.json();
+    } catch {
+      return;
+    }
+    if (!this.#parts) return;
+    this.#parts.title.dataset.lender = this.#lender.short_name;
+    this.#parts.title.dataset.say = "title.lender";
+    this.#wordAll();
   }
 
   #draw(signal) {
@@ -290,13 +307,16 @@ export class ZhunxinChat extends HTMLElement {
 
   #drawHuman() {
     const { human } = this.#parts;
-    const hotline = this.#human?.hotline || this.#strings.hotline;
-    const hours = this.#human?.hours || this.#strings["hotline.hours"];
-    const words = build("span", { "data-say": "human", "data-hotline": hotline });
-    human.replaceChildren(
-      phoneLink(hotline, icon("phone"), words),
-      build("span", { class: "small" }, hours),
-    );
+    const { hotline, hours } = [this.#human, this.#lender].find((known) => known?.hotline) ?? {};
+    if (hotline) {
+      const words = build("span", { "data-say": "human", "data-hotline": hotline });
+      human.replaceChildren(
+        phoneLink(hotline, icon("phone"), words),
+        build("span", { class: "small" }, hours),
+      );
+    } else {
+      human.replaceChildren(build("span", { class: "small", "data-say": "human.unknown" }));
+    }
     say(human, this.#strings);
   }
 
