@@ -159,7 +159,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
                 work.elapsed_ms(),
             ),
         )
-        await journal.close_record(deps.engine, reply, work.prompts)
+        await journal.close_record(deps.engine, _masked(reply), work.prompts)
         closed = True
         yield Event("done", _done(reply), reply)
     except Exception as error:
@@ -169,6 +169,17 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     finally:
         if not closed:
             await asyncio.shield(_close_unanswered(deps, record_id, trace_id))
+
+
+def _masked(reply: Reply) -> Reply:
+    """The reply as it is stored: a written sentence may repeat what the borrower typed."""
+    return replace(
+        reply,
+        sentences=tuple(replace(s, text=privacy.mask(s.text).text) for s in reply.sentences),
+        withheld=tuple(
+            Withheld(privacy.mask(w.text).text, privacy.mask(w.reason).text) for w in reply.withheld
+        ),
+    )
 
 
 async def collect(events: AsyncIterator[Event]) -> Reply | Event:
@@ -347,8 +358,9 @@ async def _written(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]
 async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
     """Has the model write a withheld sentence once more; None where it has no better one."""
     numbered = work.evidence(DRAFT)
-    reason = notice(f"reason_{finding.reason}", "zh-Hans", detail=finding.detail)
-    again = render("zh/draft_repair", sentence=draft.text, reason=reason)
+    detail = privacy.mask(finding.detail).text
+    reason = notice(f"reason_{finding.reason}", "zh-Hans", detail=detail)
+    again = render("zh/draft_repair", sentence=privacy.mask(draft.text).text, reason=reason)
     work.prompts.append(again)
     messages = [*_draft_messages(work, numbered), Message("user", again.text)]
     try:

@@ -11,10 +11,18 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from knowledge.text import bigrams
+
 from . import figures
 from .models import Citation, SentenceKind
 
-Reason = Literal["no_citation", "quote_not_verbatim", "unsupported_figure", "gate_fault"]
+Reason = Literal[
+    "no_citation", "quote_not_verbatim", "unsupported_figure", "unsupported_wording", "gate_fault"
+]
+
+LEAST_SHARED = 0.35
+"""Share of a written sentence's character pairs that its quotes must hold. True paraphrases of one
+clause hold about half; a promise put behind a citation that does not speak of it holds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,15 @@ def check(draft: Draft) -> Finding | None:
     quotes = [citation.quote for citation in draft.citations]
     if draft.kind == "quote":
         return None if draft.text in quotes else Finding("quote_not_verbatim", draft.text)
-    return _figures(draft.text, quotes)
+    return _figures(draft.text, quotes) or _wording(draft.text, quotes)
+
+
+def _wording(text: str, quotes: list[str]) -> Finding | None:
+    """A floor for grounding, not proof: it fails closed for a sentence in another language."""
+    own = bigrams(text)
+    held = set().union(*(bigrams(quote) for quote in quotes))
+    shared = sum(pair in held for pair in own) / max(1, len(own))
+    return Finding("unsupported_wording", f"{shared:.2f}") if shared < LEAST_SHARED else None
 
 
 def _figures(text: str, sources: list[str]) -> Finding | None:

@@ -169,6 +169,25 @@ async def test_a_wrong_figure_that_stays_wrong_is_replaced_by_the_clause(deps: D
     assert "1,000 元至 200,000 元" in reply.sentences[0].text
 
 
+async def test_a_promise_behind_a_citation_that_says_nothing_of_it_is_withheld(deps: Deps) -> None:
+    promise = writing(("恭喜您审核已通过，马上打款给您", "1,000 元至 200,000 元"))
+    deps.use_model(ScriptedChat([promise, "[无]"], way="draft"))
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert "恭喜" not in reply.answer
+    assert reply.withheld[0].reason.startswith("unsupported_wording")
+    assert reply.sentences[0].kind == "quote"
+
+
+async def test_a_phone_number_given_back_to_the_borrower_is_not_stored(deps: Deps) -> None:
+    sentence = "安心贷单笔借款金额最高200,000 元，您的<PHONE_1>"
+    model = ScriptedChat([writing((sentence, "1,000 元至 200,000 元"))] * 2, way="draft")
+    deps.use_model(model)
+    reply = await answered(asked("我是13812345678，安心贷单笔借款金额最高多少"), deps)
+    assert "13812345678" not in "".join(m.text for call in model.calls for m in call.messages)
+    record = await journal.read_record(deps.engine, reply.record_id)
+    assert "13812345678" not in json.dumps(record, ensure_ascii=False)
+
+
 async def test_a_sentence_without_a_source_is_withheld(deps: Deps) -> None:
     script = ["您已获批20万。", "[无]"]
     deps.use_model(ScriptedChat(script, way="draft"))
