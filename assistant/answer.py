@@ -50,6 +50,7 @@ class Budget:
 SELECT = Budget(sentences=8, characters=330, answer=3, tokens=32)
 DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
 EXTRACT = Budget(sentences=3, characters=300, answer=3, tokens=0)
+BEST = Budget(sentences=1, characters=300, answer=1, tokens=0)
 
 SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
@@ -301,6 +302,10 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
     work.raw_output.append(completion.text)
     ids = dict.fromkeys(json.loads(completion.text)["ids"])
     chosen = [numbered[i - 1] for i in ids]
+    if chosen:
+        # A small model often finds that the question is answered, and points beside the answer:
+        # the sentence that ranks first is shown with its choice.
+        chosen = list(dict.fromkeys([*chosen, *work.evidence(BEST)]))
     if work.scope and work.scope.contract_date is None:
         chosen = _with_other_periods(chosen)
     for draft in _quotes(work, chosen):

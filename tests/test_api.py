@@ -507,6 +507,7 @@ def test_without_a_release_the_server_is_not_ready_and_says_what_to_run(
         assert told["detail"].endswith(notice("contact_unknown", "en"))
         assert "ingest" not in told["detail"], "a borrower cannot run commands"
         problem_of(client.get("/v1/clauses/any"), 503)
+        problem_of(client.get("/v1/lender"), 503)
         assert client.get("/").status_code == 200
 
 
@@ -851,6 +852,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("post", "/v1/chat"): {"200", "400", "404", "413", "422", "429", "500", "503"},
         ("post", "/v1/chat/completions"): {"200", "400", "413", "422", "429", "500", "503"},
         ("get", "/v1/clauses/{clause_id}"): {"200", "404", "422", "500", "503"},
+        ("get", "/v1/lender"): {"200", "500", "503"},
         ("get", "/v1/models"): {"200"},
         ("get", "/healthz"): {"200"},
         ("get", "/readyz"): {"200", "503"},
@@ -900,6 +902,7 @@ def test_answers_are_as_described(quoting: httpx.Client) -> None:
     holds(quoting.get(f"/v1/clauses/{clause_id}").json(), "get", "/v1/clauses/{clause_id}", "200")
     refused = quoting.post("/v1/chat", json={"message": "", "locale": "en"})
     holds(refused.json(), "post", "/v1/chat", "422")
+    holds(quoting.get("/v1/lender").json(), "get", "/v1/lender", "200")
     holds(quoting.get("/readyz").json(), "get", "/readyz", "200")
     with pytest.raises(jsonschema.ValidationError):
         holds({**answered, "status": "perhaps"}, "post", "/v1/chat", "200")

@@ -78,7 +78,7 @@ async def chat(
     return JSONResponse(journal.reply_as_json(reply, staff=False))
 
 
-@router.get("/lender", response_model=LenderBody)
+@router.get("/lender", response_model=LenderBody, responses=documented(500, 503))
 async def lender(deps: FromDeps) -> dict[str, str]:
     """Whose assistant this is, and how to reach a person."""
     index = await deps.index()
