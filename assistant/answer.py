@@ -165,8 +165,17 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
         yield Event("done", _done(reply), reply)
     except Exception as error:
         log.error("question not answered", trace_id=trace_id, record_id=record_id, exc_info=error)
-        yield _handoff(_contact(work), question)
-        yield Event("error", {"text": notice("fault", question.locale), "trace_id": trace_id})
+        contact = _contact(work)
+        yield _handoff(contact, question)
+        yield Event(
+            "error",
+            {
+                "text": notice("fault", question.locale),
+                "trace_id": trace_id,
+                "hotline": contact.hotline,
+                "hours": contact.hours,
+            },
+        )
     finally:
         if not closed:
             await asyncio.shield(_close_unanswered(deps, record_id, trace_id))

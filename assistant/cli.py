@@ -296,7 +296,9 @@ def serve(
 ) -> None:
     """Serve the widget, the HTTP API and the OpenAI-compatible API."""
     from .api.server import PortTaken, run_server
+    from .logs import log_to_stderr
 
+    log_to_stderr()
     try:
         _guard(lambda: run_server(_settings(), host, port))
     except PortTaken as error:
@@ -446,7 +448,9 @@ def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:
 
     async def main_task() -> None:
         from .deps import open_deps
+        from .logs import log_to_stderr
 
+        log_to_stderr()
         async with open_deps(_settings()) as deps:
             await run(deps)
 

@@ -82,7 +82,11 @@ def open_engine(url: str) -> AsyncEngine:
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("a database in memory would be another one for each connection")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+        engine = create_async_engine(
+            parsed,
+            pool_pre_ping=parsed.get_backend_name() != "sqlite",
+            hide_parameters=True,  # an error of the database would log the borrower's words
+        )
     except ModuleNotFoundError as error:
         raise DatabaseUnavailable(
             f"ZHUNXIN_DATABASE_URL needs {error.name}: pip install 'zhunxin[scale]'"

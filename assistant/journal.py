@@ -189,7 +189,10 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
     """The JSON of `zhunxin ask`. staff: with the text of withheld sentences."""
 
     def withheld(item: Withheld) -> dict[str, str]:
-        return {"text": item.text, "reason": item.reason} if staff else {"reason": item.reason}
+        if staff:
+            return {"text": item.text, "reason": item.reason}
+        # What follows the code are the withheld figures themselves.
+        return {"reason": item.reason.partition(":")[0]}
 
     return {
         "status": reply.status,

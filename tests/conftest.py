@@ -16,9 +16,12 @@ import pytest
 
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
+from assistant.logs import log_to_stderr
 from knowledge.release import build
 
 pytest_plugins = ["tests.browser"]
+
+log_to_stderr()
 
 CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"
 

@@ -20,16 +20,15 @@ import httpx
 import jsonschema
 import openai
 import pytest
-import structlog
 import uvicorn
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from assistant import journal
 from assistant.api.app import MAX_BODY_BYTES, create_app
 from assistant.api.problems import accepted_locale
-from assistant.api.server import _log_to_stderr
 from assistant.deps import Deps, model_specs, open_deps
 from assistant.llm import Message, ScriptedChat
+from assistant.logs import log_to_stderr
 from prompts.render import notice
 from tests.conftest import settings_for
 from tests.openai_stub import Behaviour, Stub, cuts_after, fails, hangs, openai_stub, says, sends
@@ -129,9 +128,9 @@ def stub(portal: BlockingPortal) -> Iterator[Callable[..., Stub]]:
 def log_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
     """What the server has logged in this test, in the form it logs in."""
     with redirect_stderr(StringIO()) as written:
-        _log_to_stderr()
-    yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
-    structlog.reset_defaults()
+        log_to_stderr()
+        yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
+    log_to_stderr()
 
 
 def endpoint(stub: Stub, **more: str) -> dict[str, str]:
@@ -371,12 +370,12 @@ REFUSED = (
     Refused("half a character as a field", 422, "bad_request", {"message": EARLY, "\ud83d": 1}),
     Refused("wrong date", 422, "bad_request", {"message": EARLY, "as_of": "2026-02-30"}),
     Refused("wrong flag", 422, "bad_request", {"message": EARLY}, path="/v1/chat?stream=perhaps"),
-    Refused("unknown route", 404, "bad_request", method="GET", path="/v1/nothing"),
-    Refused("unknown page", 404, "bad_request", method="GET", path="/web/nothing.js"),
-    Refused("out of the web folder", 404, "bad_request", method="GET", path="/web/..%2fcli.py"),
-    Refused("wrong method", 405, "bad_request", method="DELETE"),
-    Refused("unknown clause", 404, "bad_request", method="GET", path="/v1/clauses/nothing"),
-    Refused("too large", 413, "bad_request", content=b"x" * (MAX_BODY_BYTES + 1)),
+    Refused("unknown route", 404, "not_found", method="GET", path="/v1/nothing"),
+    Refused("unknown page", 404, "not_found", method="GET", path="/web/nothing.js"),
+    Refused("out of the web folder", 404, "not_found", method="GET", path="/web/..%2fcli.py"),
+    Refused("wrong method", 405, "wrong_method", method="DELETE"),
+    Refused("unknown clause", 404, "not_found", method="GET", path="/v1/clauses/nothing"),
+    Refused("too large", 413, "too_large", content=b"x" * (MAX_BODY_BYTES + 1)),
     Refused("no turn", 422, "bad_request", {"messages": []}, path="/v1/chat/completions"),
     Refused(
         "no turn of a user",

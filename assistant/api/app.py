@@ -214,4 +214,4 @@ class LimitBody:
 
 
 def _too_large(headers: Headers) -> JSONResponse:
-    return problem(413, notice("bad_request", accepted_locale(headers.get("accept-language", ""))))
+    return problem(413, notice("too_large", accepted_locale(headers.get("accept-language", ""))))

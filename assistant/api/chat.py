@@ -74,8 +74,13 @@ async def chat(
     async with aclosing(events):
         reply = await collect(events)
     if isinstance(reply, Event):
-        return problem(500, reply.data["text"], reply.data["trace_id"])
+        return problem(500, reply.data["text"], reply.data["trace_id"], contact=contact_of(reply))
     return JSONResponse(journal.reply_as_json(reply, staff=False))
+
+
+def contact_of(error: Event) -> dict[str, str]:
+    """How to reach a person, as an `error` event says it."""
+    return {"hotline": error.data["hotline"], "hours": error.data["hours"]}
 
 
 @router.get("/lender", response_model=LenderBody, responses=documented(500, 503))

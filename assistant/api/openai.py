@@ -19,7 +19,7 @@ from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
 
-from .chat import UNBUFFERED, FromDeps, unhurried
+from .chat import UNBUFFERED, FromDeps, contact_of, unhurried
 from .problems import documented, problem
 from .schemas import CompletionRequest
 
@@ -73,7 +73,9 @@ async def completions(body: CompletionRequest, request: Request, deps: FromDeps)
     async with aclosing(events):
         async for event in _all(first, events):
             if event.name == "error":
-                return problem(500, event.data["text"], event.data["trace_id"])
+                return problem(
+                    500, event.data["text"], event.data["trace_id"], contact=contact_of(event)
+                )
             text, marks = pieces.of(event)
             texts.append(text)
             annotations += marks

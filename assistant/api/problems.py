@@ -34,6 +34,7 @@ TITLES = {
     500: "Internal error",
     503: "Not ready",
 }
+HTTP_NOTICES = {404: "not_found", 405: "wrong_method", 413: "too_large"}
 FIELDS_NAMED = 20
 """How many wrong fields of a request are named at most."""
 
@@ -94,7 +95,8 @@ def install(app: FastAPI) -> None:
 
     async def http_error(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        response = problem(error.status_code, notice("bad_request", await locale_of(request)))
+        code = HTTP_NOTICES.get(error.status_code, "bad_request")
+        response = problem(error.status_code, notice(code, await locale_of(request)))
         response.headers.update(error.headers or {})
         return response
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import sys
 
-import structlog
 import typer
 import uvicorn
 
@@ -21,7 +19,6 @@ class PortTaken(Exception):
 
 def run_server(settings: Settings, host: str, port: int) -> None:
     """Serve until interrupted. Raises PortTaken."""
-    _log_to_stderr()
     listening = _bind(host, port)
     bound = listening.getsockname()[1]
     config = uvicorn.Config(
@@ -61,22 +58,3 @@ def _bind(host: str, port: int) -> socket.socket:
             "try --port"
         ) from error
     return listening
-
-
-def _log_to_stderr() -> None:
-    """One line an event; nothing that a borrower wrote is ever logged."""
-    renderer = (
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-        if sys.stderr.isatty()
-        else structlog.processors.JSONRenderer(ensure_ascii=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
