@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager, redirect_stderr
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from io import StringIO
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -125,12 +124,10 @@ def stub(portal: BlockingPortal) -> Iterator[Callable[..., Stub]]:
 
 
 @pytest.fixture(autouse=True)
-def log_lines() -> Iterator[Callable[[], list[dict[str, Any]]]]:
+def log_lines(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
     """What the server has logged in this test, in the form it logs in."""
-    with redirect_stderr(StringIO()) as written:
-        log_to_stderr()
-        yield lambda: [json.loads(line) for line in written.getvalue().splitlines()]
     log_to_stderr()
+    return lambda: [json.loads(line) for line in capsys.readouterr().err.splitlines()]
 
 
 def endpoint(stub: Stub, **more: str) -> dict[str, str]:
@@ -530,7 +527,8 @@ def test_a_fault_in_a_stream_ends_in_a_human_and_a_trace_id_that_the_log_has(
     assert [e.name for e in events][-2:] == ["handoff", "error"]
     assert HOTLINE in events[-2].data["text"]
     error = events[-1].data
-    assert set(error) == {"text", "trace_id"}
+    assert set(error) == {"text", "trace_id", "hotline", "hours"}
+    assert error["hotline"] == HOTLINE
     assert error["text"] == notice("fault", "zh-Hans")
     assert "ScriptRanDry" not in response.text
     assert "script" not in response.text
@@ -547,6 +545,7 @@ def test_a_fault_in_a_document_is_a_problem(
     response = client.post("/v1/chat?stream=false", json={"message": EARLY, "locale": "en"})
     told = problem_of(response, 500)
     assert told["detail"] == notice("fault", "en")
+    assert told["contact"]["hotline"] == HOTLINE
     assert "ScriptRanDry" not in response.text
     (line,) = [line for line in log_lines() if line["level"] == "error"]
     assert line["trace_id"] == told["trace_id"]
