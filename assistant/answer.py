@@ -256,11 +256,10 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             yield event
 
 
-# Three ways to a draft ------------------------------------------------------------------------
-
-
 async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
     """Candidate sentences: chosen or written by the model, or quoted where there is none."""
+    if not work.evidence(SELECT):
+        return
     if work.deps.wants_model:
         try:
             model = await work.deps.chat_model()
@@ -284,9 +283,9 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
 async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:
     """The model returns ids of evidence sentences; the reply is those sentences."""
     numbered = work.evidence(SELECT)
-    system, messages = _select_prefix()
+    prompts, messages = _select_prefix()
     ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
-    work.prompts += [system, ask]
+    work.prompts += [*prompts, ask]
     messages.append(Message("user", ask.text))
     schema = {
         "type": "object",
@@ -321,14 +320,15 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
         yield draft
 
 
-def _select_prefix() -> tuple[Prompt, list[Message]]:
+def _select_prefix() -> tuple[list[Prompt], list[Message]]:
     """The part of a `select` prompt that is the same for every question."""
     system = render("zh/select_system", most=SELECT.answer)
+    worked, turns = examples("zh/select_examples")
     messages = [Message("system", system.text)]
-    for example in examples("zh/select_examples"):
-        messages.append(Message("user", example["user"].strip()))
-        messages.append(Message("assistant", example["assistant"]))
-    return system, messages
+    for turn in turns:
+        messages.append(Message("user", turn["user"].strip()))
+        messages.append(Message("assistant", turn["assistant"]))
+    return [system, worked], messages
 
 
 async def warm_up(model: ChatModel, at_once: int) -> None:
@@ -466,9 +466,6 @@ def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
     return list(dict.fromkeys(completed))
 
 
-# Evidence, sentence by sentence ----------------------------------------------------------------
-
-
 def evidence_sentences(found: Found, budget: Budget, signed: date | None = None) -> list[Citation]:
     """The sentences of the clauses found that bear most on the question, grouped by clause.
 
@@ -542,9 +539,6 @@ def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, st
     return groups
 
 
-# Which version -----------------------------------------------------------------------------------
-
-
 async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
     """Says which versions were used where that matters, and quotes an older one that differs."""
     if work.scope is None or work.found is None or not work.said_something():
@@ -604,9 +598,6 @@ def _older_notice(work: _Work, clause: Clause, older: Clause) -> Draft:
 
 def _day(day: date) -> str:
     return day.isoformat()
-
-
-# Events ------------------------------------------------------------------------------------------
 
 
 def _release(work: _Work, verdict: Verdict) -> list[Event]:

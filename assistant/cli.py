@@ -440,9 +440,6 @@ def eval_run(
         raise typer.Exit(1)
 
 
-# Shared by the commands ---------------------------------------------------------------------------
-
-
 def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:
     """Run with everything the settings ask for; expected faults end the command with a line."""
 

@@ -83,9 +83,6 @@ def _squeezed(text: str) -> str:
     return _SPACE.sub("", normalise(text))
 
 
-# Replies -----------------------------------------------------------------------------------------
-
-
 def check_status(case: Case, seen: Seen) -> Check | None:
     """Whether the reply has an expected status."""
     if seen.reply is None:
@@ -231,9 +228,6 @@ def _dates(case: Case, seen: Seen) -> Iterable[date]:
 def _short(text: str) -> str:
     line = _SPACE.sub(" ", text)
     return line if len(line) <= 120 else line[:119] + "…"
-
-
-# Search ------------------------------------------------------------------------------------------
 
 
 def check_known(case: Case, seen: Seen) -> Check | None:

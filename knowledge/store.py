@@ -289,8 +289,6 @@ async def active_release(engine: AsyncEngine) -> Release | None:
     )
 
 
-# Vectors ---------------------------------------------------------------------------------------
-
 OPEN_FROM, OPEN_TO = 0, 99991231
 
 

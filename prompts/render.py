@@ -46,10 +46,11 @@ def notices() -> Mapping[str, Mapping[str, str]]:
 
 
 @cache
-def examples(name: str) -> tuple[Mapping[str, str], ...]:
+def examples(name: str) -> tuple[Prompt, tuple[Mapping[str, str], ...]]:
     """Worked examples of a prompt, as chat turns: `user` and `assistant` each."""
-    with (FOLDER / f"{name}.toml").open("rb") as file:
-        return tuple(tomllib.load(file)["example"])
+    source = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
+    turns = tuple(tomllib.loads(source)["example"])
+    return Prompt(name, version_of(source), source, ""), turns
 
 
 @cache

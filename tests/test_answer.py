@@ -129,6 +129,25 @@ async def test_a_given_contract_date_says_which_version_answered(deps: Deps) -> 
     assert any(s.kind == "notice" and "2024-05-01" in s.text for s in reply.sentences)
 
 
+async def test_a_contract_older_than_all_known_terms_is_not_answered_from_newer_ones(
+    deps: Deps,
+) -> None:
+    model = ScriptedChat([])
+    deps.use_model(model)
+    reply = await answered(asked("我2023年6月签的安心贷，当时最多能分多少期"), deps)
+    assert reply.status == "not_covered"
+    assert not model.calls
+
+
+async def test_a_faq_that_restates_newer_terms_is_not_told_of_an_older_contract(
+    deps: Deps,
+) -> None:
+    question = asked("安心贷单笔借款金额最高多少", contract_date=date(2024, 5, 1))
+    reply = await answered(question, deps)
+    assert "100,000 元" in reply.answer
+    assert "200,000 元" not in reply.answer
+
+
 async def test_an_older_version_that_differs_is_quoted_with_its_dates(deps: Deps) -> None:
     deps.use_model(ScriptedChat([choosing("单笔借款金额为 1,000 元至 200,000 元")]))
     reply = await answered(asked("安心贷一笔可以借多少金额"), deps)

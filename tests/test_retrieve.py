@@ -12,10 +12,18 @@ from typing import Any
 import pytest
 
 from assistant.deps import open_deps
-from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.documents import CONTRACT_DATED, Clause, Evidence, Head
 from knowledge.embed import LocalEmbedder
 from knowledge.lender import load_lender, named_product
-from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
+from knowledge.retrieve import (
+    Found,
+    Index,
+    Scope,
+    as_released,
+    covers,
+    open_index,
+    retrieve,
+)
 from knowledge.text import to_traditional
 
 from .conftest import settings_for
@@ -227,3 +235,22 @@ def test_covered_questions_are_kept_and_others_turned_away(search: Search) -> No
     shares = sum(kept) / len(kept), sum(turned_away) / len(turned_away)
     assert shares[0] >= 0.85, shares
     assert shares[1] >= 0.70, shares
+
+
+def law(title: str, begins: date | None, ends: date | None = None) -> Clause:
+    head = Head(title=title, kind="regulation", effective_from=begins, effective_to=ends)
+    return Clause(f"{title}{begins}", f"{title}{begins}.md", head, "第一条", "", "条文。")
+
+
+def test_a_law_ends_where_a_newer_one_of_its_title_begins() -> None:
+    parts = [law("反洗钱法", date(2007, 1, 1)), law("反洗钱法", date(2025, 1, 1))]
+    old, new = as_released(parts)
+    assert old.head.effective_to == date(2024, 12, 31)
+    assert new.head.effective_to is None
+
+
+def test_a_stated_end_stays_and_other_laws_do_not_end() -> None:
+    stated = law("甲法", date(2007, 1, 1), date(2010, 6, 30))
+    parts = [stated, law("甲法", date(2025, 1, 1)), law("乙法", date(2000, 1, 1))]
+    ends = {part.id: part.head.effective_to for part in as_released(parts)}
+    assert list(ends.values()) == [None, date(2010, 6, 30), None]
