@@ -115,7 +115,8 @@ class Board:
             ).rstrip()
             for cells in table
         ]
-        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+        load = f"{os.cpu_count()} processors, {os.getloadavg()[1]:.1f} programs running at a time"
+        return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:], "", load])
 
     def as_json(self) -> str:
         rows = [
@@ -137,6 +138,7 @@ class Board:
         machine = {
             "system": platform.platform(),
             "processors": os.cpu_count(),
+            "load_5_minutes": os.getloadavg()[1],
             "python": platform.python_version(),
         }
         return json.dumps({"machine": machine, "rows": rows}, ensure_ascii=False, indent=2)
