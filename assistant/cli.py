@@ -583,7 +583,7 @@ def _show_hits(hits: Iterable[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = Console(soft_wrap=True)
     number = 0
     for number, hit in enumerate(hits, start=1):
         dates = f"{hit['effective_from'] or '…'} – {hit['effective_to'] or '…'}"
@@ -598,7 +598,7 @@ def _show_answer(answer: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console()
+    console = Console(soft_wrap=True)
     for sentence in answer["sentences"]:
         marks = "".join(f"[{i + 1}]" for i in sentence["citations"])
         style = "dim" if sentence["kind"] == "notice" else ""

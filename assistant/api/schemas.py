@@ -29,7 +29,9 @@ class ChatRequest(BaseModel):
     as_of: date | None = Field(default=None, description="Answer as of this day.")
 
 
-class CitationBody(BaseModel):
+class PlaceBody(BaseModel):
+    """Where a clause stands, and in which version."""
+
     clause_id: str
     document: str
     source: str
@@ -40,6 +42,9 @@ class CitationBody(BaseModel):
     effective_from: date | None
     effective_to: date | None
     digest: bool
+
+
+class CitationBody(PlaceBody):
     quote: str
 
 
@@ -80,17 +85,7 @@ class LenderBody(BaseModel):
     hours: str
 
 
-class ClauseBody(BaseModel):
-    clause_id: str
-    document: str
-    source: str
-    version: str
-    locator: str
-    title: str
-    kind: str
-    effective_from: date | None
-    effective_to: date | None
-    digest: bool
+class ClauseBody(PlaceBody):
     text: str
 
 
