@@ -20,7 +20,7 @@ check: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_architecture.py
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m pytest -m bench -s tests/test_bench.py
+	$(BIN)/python -m pytest -m bench -s
 
 browser: $(VENV)/.dev
 	$(BIN)/python -m tests.find_browser

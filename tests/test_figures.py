@@ -399,6 +399,7 @@ def test_any_text_supports_itself_and_nothing_raises(text: str) -> None:
     said_contract_date(text, TODAY)
 
 
+@pytest.mark.bench
 @pytest.mark.parametrize(
     "unit", ["1", "一", "1,111,", "1.1", "1-", "3%、", "年", "不超过", "9月借", "（", "第", "一点"]
 )

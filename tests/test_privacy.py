@@ -341,6 +341,7 @@ def test_every_mobile_number_is_masked_but_not_inside_a_longer_one(number: str) 
     assert mask(f"电9{number}话").text == f"电9{number}话"
 
 
+@pytest.mark.bench
 def test_a_message_takes_well_under_a_millisecond() -> None:
     message = ("我的手机号是13812345678，身份证11010519491231002X，想咨询提前还款怎么算，" * 3)[
         :100
@@ -349,6 +350,7 @@ def test_a_message_takes_well_under_a_millisecond() -> None:
     assert fastest_s < 0.0005  # 0.05 ms on an idle machine; the slack is for a busy one
 
 
+@pytest.mark.bench
 @pytest.mark.parametrize(
     "unit",
     [
