@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 from sqlalchemy import (
@@ -36,7 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from .documents import CONTRACT_DATED, KINDS, Audience, Clause, Document, Head, Kind
+from .documents import CONTRACT_DATED, KINDS, Clause, Document, Head, Kind
 from .embed import Vectors
 
 metadata = MetaData()
@@ -472,10 +472,6 @@ def parse_kind(word: str) -> tuple[Kind, bool]:
         if word == kind:
             return kind, True
     return "policy", False
-
-
-def is_audience(word: str) -> bool:
-    return word in get_args(Audience)
 
 
 def _utc(instant: datetime) -> datetime:
