@@ -34,7 +34,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.local: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "installing (about 2 GB with the local model; a few minutes)"
-	$(PIP) --editable '.[local]'
+	$(PIP) --editable '.[local,ocr]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt

@@ -459,7 +459,8 @@ def _guard(work: Callable[[], Result]) -> Result:
     from knowledge.embed import EmbeddingUnavailable
     from knowledge.lender import LenderFileError
     from knowledge.release import NothingReadable, OtherEmbedder
-    from knowledge.store import NoRelease, VectorsMissing
+    from knowledge.store import NoRelease
+    from knowledge.vectors import VectorsMissing
 
     from .config import ConfigError
     from .db import DatabaseUnavailable

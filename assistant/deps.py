@@ -14,7 +14,8 @@ import structlog
 from knowledge.embed import Embedder, open_embedder
 from knowledge.lender import Lender, load_lender
 from knowledge.retrieve import Index, open_index
-from knowledge.store import VectorStore, active_release
+from knowledge.store import active_release
+from knowledge.vectors import VectorStore
 
 from .config import ConfigError, Settings
 from .db import migrate, open_engine

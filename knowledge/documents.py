@@ -31,6 +31,10 @@ class Head:
     """First day in force; None is open-ended."""
     effective_to: date | None = None
     """Last day in force, inclusive; None is open-ended."""
+    supersedes: str = ""
+    """Source, title or official number of the document that this one replaces."""
+    jurisdiction: str = "CN"
+    """ISO 3166 code of the country whose law applies."""
     document_no: str = ""
     issuer: str = ""
     evidence: str = ""

@@ -22,6 +22,7 @@ from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
 from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest
 from .retrieve import as_released
+from .vectors import VectorStore
 
 PARSER = "1"
 """Raised when readers or chunker give other clauses for the same bytes: all is read again."""
@@ -80,7 +81,7 @@ class OtherEmbedder(Exception):
 
 async def build(
     engine: AsyncEngine,
-    vector_store: store.VectorStore,
+    vector_store: VectorStore,
     embedder: Embedder,
     paths: Sequence[Path],
     *,
@@ -94,7 +95,7 @@ async def build(
 
     defaults: taken where a manifest does not say otherwise; wins over what a file says of itself.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
-    Raises NothingReadable, FileNotFoundError, store.VectorsMissing; the live release is then as
+    Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
     """
     started = time.perf_counter()
@@ -152,7 +153,7 @@ async def build(
 
 async def activate(
     engine: AsyncEngine,
-    vector_store: store.VectorStore,
+    vector_store: VectorStore,
     embedder: Embedder,
     release_id: str,
     *,
@@ -161,7 +162,7 @@ async def activate(
 ) -> None:
     """Make a release live, writing its vectors again if they were pruned or are damaged.
 
-    Raises KeyError, OtherEmbedder, store.VectorsMissing.
+    Raises KeyError, OtherEmbedder, VectorsMissing.
     """
     async with _locked(engine, lock_file):
         async with engine.connect() as connection:
@@ -384,7 +385,7 @@ def _shared_ids(parts: Sequence[Clause]) -> list[Skipped]:
     ]
 
 
-async def _prune(engine: AsyncEngine, vector_store: store.VectorStore) -> None:
+async def _prune(engine: AsyncEngine, vector_store: VectorStore) -> None:
     async with engine.connect() as connection:
         releases = await store.list_releases(connection)
     kept = {r.id for r in releases[:KEPT_RELEASES]} | {r.id for r in releases if r.active}

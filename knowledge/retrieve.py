@@ -17,6 +17,7 @@ from . import store
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence, Kind
 from .embed import Embedder, Vectors
 from .text import bigrams, expand, words
+from .vectors import OPEN_FROM, OPEN_TO, OpenVectors, VectorStore, day_number, vector_metadata
 
 DEPTH = 200
 """How many clauses of each list are fused."""
@@ -113,7 +114,7 @@ class Index:
     release: store.Release
     clauses: Sequence[Clause]
     lexical: Any = field(repr=False)
-    vectors: store.OpenVectors = field(repr=False)
+    vectors: OpenVectors = field(repr=False)
     rarity: Mapping[str, float] = field(repr=False)
     """Pair of characters -> inverse document frequency; one of no clause is as rare as can be."""
     by_id: Mapping[str, Clause] = field(repr=False)
@@ -125,7 +126,7 @@ class Index:
 
 
 async def open_index(
-    engine: AsyncEngine, vector_store: store.VectorStore, release_id: str | None = None
+    engine: AsyncEngine, vector_store: VectorStore, release_id: str | None = None
 ) -> Index:
     """Load a release (the active one by default). Raises NoRelease, VectorsMissing, KeyError."""
     async with engine.connect() as connection:
@@ -300,7 +301,7 @@ def _overlap(one: Clause, other: Clause) -> bool:
 
 def _where(scope: Scope) -> dict[str, Any]:
     def in_force(contract_dated: bool, day: date) -> dict[str, Any]:
-        number = store.day_number(day, 0)
+        number = day_number(day, 0)
         return {
             "$and": [
                 {"contract_dated": contract_dated},
@@ -357,7 +358,7 @@ def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
     writer = index.writer(heap_size=50_000_000, num_threads=1)
     for ordinal, part in enumerate(parts):
         text = store.embedding_text(part)
-        metadata = store.vector_metadata(part)
+        metadata = vector_metadata(part)
         pairs = bigrams(text)
         holders.update(set(pairs))
         document = tantivy.Document(
@@ -402,12 +403,12 @@ def _lexical(index: Any, name: str, tokens: Sequence[str], scope: Scope) -> dict
         return Query.boolean_query([(Occur.Should, query) for query in queries])
 
     def in_force(contract_dated: int, day: date) -> Any:
-        number = store.day_number(day, 0)
+        number = day_number(day, 0)
         return every(
             [
                 term("contract_dated", contract_dated),
-                integers("from", store.OPEN_FROM, number),
-                integers("to", number, store.OPEN_TO),
+                integers("from", OPEN_FROM, number),
+                integers("to", number, OPEN_TO),
             ]
         )
 

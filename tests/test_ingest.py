@@ -36,6 +36,7 @@ from knowledge.release import (
     build,
 )
 from knowledge.retrieve import Scope, retrieve
+from knowledge.vectors import VectorsMissing
 
 from .conftest import settings_for
 
@@ -503,7 +504,7 @@ async def test_damaged_vectors_are_told_and_mended(
     home.write("a.md", "可以提前还款。")
     first = await home.ingest()
     damage(home.deps.settings.home / "vectors" / first.release)
-    with pytest.raises(store.VectorsMissing, match=f"release activate {first.release}"):
+    with pytest.raises(VectorsMissing, match=f"release activate {first.release}"):
         await home.deps.index()
     await home.activate(first.release)
     assert (await home.deps.index()).release.id == first.release

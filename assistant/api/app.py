@@ -29,7 +29,8 @@ from assistant.llm import ModelError
 from assistant.models import today
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.retrieve import Scope, retrieve
-from knowledge.store import NoRelease, VectorsMissing
+from knowledge.store import NoRelease
+from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
 from . import chat, openai, problems

@@ -17,7 +17,8 @@ from assistant.deps import ReleaseMismatch
 from assistant.journal import UnknownConversation
 from assistant.models import LOCALES, Locale
 from knowledge.embed import EmbeddingUnavailable
-from knowledge.store import NoRelease, VectorsMissing
+from knowledge.store import NoRelease
+from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
 from .schemas import Problem
