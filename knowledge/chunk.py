@@ -1,7 +1,7 @@
 """Cuts a document into clauses: articles, sections under a heading, question pairs, table rows.
 
-The structural markers of Chinese documents (articles, chapters, items, dates in force) are kept
-here, for the readers too.
+The structural markers of Chinese documents (articles, chapters, items) are kept here, for the
+readers too.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 
 from .documents import Block, Clause, Document
@@ -22,28 +21,51 @@ SECTION_CHARS = 800
 """A longer article or section is split into parts."""
 TABLE_CHARS = 600
 """Most characters of one group of table rows."""
+ROW_QUOTE_CHARS = 300
+"""A longer table row is quoted by its sentences and not as a whole."""
 
-_NUMBER = r"[零〇一二三四五六七八九十百千两0-9０-９]{1,12}"
-_ARTICLE = rf"第\s*(?P<number>{_NUMBER})\s*条(?:之(?P<sub>{_NUMBER}))?"
+_NUMBER = r"[零〇一二三四五六七八九十百千两0-9０-９]{1,12}+"
+_ARTICLE = rf"(?P<article>第\s*(?P<number>{_NUMBER})\s*[条條](?:\s*之\s*(?P<sub>{_NUMBER}))?+)"
 # What follows the number where a text refers to an article instead of opening one. A space after
 # the number always opens one: official prints set the number apart.
 _NO_REFERENCE = (
-    rf"(?!\s*第\s*{_NUMBER}\s*[款项条]|[、，,。；;）)》”]|和第|至第|或者?第|及第|以及第|与第|到第"
-    r"|的|所|规定|之规定|约定|中的|项下|以外|除外|另有|至|款)"
+    rf"(?!\s*第\s*[（(]?{_NUMBER}[）)]?\s*[款项項条條]|[、，,。；;）)》”]|和第|至第|或者?第|及第|以及第|与第|與第"
+    r"|到第|的|所|规定|規定|之规定|之規定|约定|約定|中的|项下|項下|以外|除外|另有|至|款)"
 )
 _ARTICLE_START = re.compile(rf"\s*{_ARTICLE}{_NO_REFERENCE}[：:、．]?\s*")
+# Excerpts set the number, and maybe where it is known from, in brackets.
+_ARTICLE_BOXED = re.compile(
+    rf"\s*[\[［【]\s*{_ARTICLE}\s*(?P<remark>[,，\s][^\]］】\n]{{1,80}})?[\]］】]\s*"
+)
+_BOXED = re.compile(r"\s*[\[［][^\]］\n]{1,80}[\]］]")
 # Articles run together in one paragraph: only behind a finished sentence.
 _ARTICLE_INLINE = re.compile(rf"(?<=[。；！？”）])\s*{_ARTICLE}{_NO_REFERENCE}[：:、．]?\s*")
-_CHAPTER = re.compile(rf"\s*第\s*{_NUMBER}\s*(?P<unit>[编篇章节])(?!的)\s*(?P<name>.*)", re.DOTALL)
-_CHAPTER_LEVEL = {"编": 2, "篇": 2, "章": 3, "节": 4}
+_CHAPTER = re.compile(
+    rf"\s*第\s*{_NUMBER}\s*(?P<unit>部分|分[编編]|[编編篇章节節])(?!的)\s*(?P<name>.*)", re.DOTALL
+)
+_CHAPTER_LEVEL = {"部分": 2, "编": 2, "編": 2, "篇": 2, "分编": 3, "分編": 3, "章": 4}
+_CHAPTER_LEVEL |= {"节": 5, "節": 5}
+_ANNEX = re.compile(
+    r"(?:附\s*件|附\s*录|附\s*錄)\s*[0-9０-９一二三四五六七八九十]*\s*[：:]?\s*(?P<name>.*)"
+)
 _LISTED_HEADING = re.compile(r"\s*[一二三四五六七八九十]+、\s*\S.*")
 _CONTENTS = re.compile(r"\s*目\s*录\s*")
 _LEADERS = re.compile(r"[\s.·…]{2,}\d+$")
 _BRACKET_TITLE = re.compile(r"【([^【】\n]{1,30})】\s*")
 _QUESTION = re.compile(r"\s*(?:[QＱ]|问题?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
 _ANSWER = re.compile(r"\s*(?:[AＡ]|答案?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
+_ASKED_COLUMN = re.compile(r"(?:标准|常见|客户)?(?:问题|提问|问法|问|問題)|questions?|Q", re.I)
+_ANSWER_COLUMN = re.compile(
+    r"(?:标准|参考)?(?:答案|回答|解答|答复|回复|话术|答|解答內容)|answers?|A", re.I
+)
 _CAPTION = re.compile(r"(?:附?表|Table)\s*[0-9一二三四五六七八九十]", re.I)
 
+NOTE = re.compile(
+    r"\s*(?:[（(]?\s*(?:附?注|备\s*注|说\s*明|特别提示|Notes?)\s*\d*\s*[）)]?\s*[：:.、]"
+    r"|[*＊※]|[（(][a-z0-9][）)])",
+    re.I,
+)
+"""The beginning of a note below a table."""
 ENUMERATOR = re.compile(
     r"\s*(?:[（(](?:[一二三四五六七八九十百]+|\d{1,3}|[a-zA-Z])[）)]|[①-⑳]|\d{1,3}[、．)）]"
     r"|\d{1,3}\.(?!\d)|[一二三四五六七八九十]+、|\d{1,2}(?:\.\d{1,2})+(?=[\s一-鿿]))"
@@ -54,8 +76,21 @@ PAGE_NUMBER = re.compile(
     re.I,
 )
 """A line that holds nothing but a page number."""
+CONTINUED = re.compile(
+    r"[（(]?\s*(?:(?:附?表|Table)\s*[\w.-]{0,8}\s*)?[（(]?\s*(?:续表?|continued)\s*[\w.-]{0,8}"
+    r"\s*[）)]?",
+    re.I,
+)
+"""A line that says that a table of the page before goes on."""
 
 _BOOK_END = r"(?:[（(][^（）()]*[）)])?$"
+SITE_LINE = re.compile(
+    r"\s*(?:(?:您?(?:现在|当前)?的?(?:所在)?位置|当前页面|You are here)\s*(?:是|为)?\s*[：:>»].*"
+    r"|(?:版权所有|Copyright\b|©).*|.*ICP\s*备\s*\d+\s*号.*|上一[篇页条].*|下一[篇页条].*"
+    r"|[【\[]?(?:打印(?:本页)?|关闭(?:窗口)?|返回顶部|回到顶部|字体[：:].*|分享到.*)[】\]]?)\s*",
+    re.I,
+)
+"""A line that belongs to a web site and not to the text of its page."""
 QUANTITY = re.compile(r"\d[\d,.]*\s*(?:[%％‰元天期日月年次个倍笔]|[百千万亿])|[。；;%％]")
 """What stands in a value and not in the header of a column."""
 
@@ -63,9 +98,6 @@ _LAW_TITLE = re.compile(rf"(?:(?<![办方用做算说看])法|条例){_BOOK_END}
 _RULE_TITLE = re.compile(rf"(?:办法|规定|细则|解释|决定|批复|规则|准则|通知|指引){_BOOK_END}")
 _OFFICIAL = re.compile(r"〔\d{4}〕\s*第?\s*\d+\s*号|令[\s〔〕\d年]*第\s*\d+\s*号")
 _COMPANY = re.compile(r"有限(?:责任)?公司")
-_DATE = r"(\d{4})年(\d{1,2})月(\d{1,2})日"
-_IN_FORCE = re.compile(rf"{_DATE}\s*(?:起\s*)?(?:正式)?(?:施行|实施|生效)")
-_ANY_DATE = re.compile(_DATE)
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _POWERS = {"十": 10, "百": 100, "千": 1000}
 
@@ -105,6 +137,11 @@ def count_articles(blocks: Iterable[Block]) -> int:
     return sum(1 for block in blocks if _ARTICLE_START.match(block.text))
 
 
+def opens_structure(text: str) -> bool:
+    """Whether a line opens an article or a chapter by its number, however it is set."""
+    return bool(_ARTICLE_START.match(text) or _CHAPTER.match(text))
+
+
 def is_law_title(title: str, *, official: bool) -> bool:
     """Whether a title is that of a law or rule of the state, not of a company.
 
@@ -122,24 +159,6 @@ def is_official(opening: str) -> bool:
     return bool(_OFFICIAL.search(opening))
 
 
-def date_in_force(text: str) -> date | None:
-    """The last date a text says it is in force from."""
-    found = [_date(match) for match in _IN_FORCE.finditer(text)]
-    return next((day for day in reversed(found) if day), None)
-
-
-def latest_date(text: str) -> date | None:
-    """The latest date a text names."""
-    return max((day for m in _ANY_DATE.finditer(text) if (day := _date(m))), default=None)
-
-
-def _date(match: re.Match[str]) -> date | None:
-    try:
-        return date(*(int(part) for part in match.groups()[:3]))
-    except ValueError:
-        return None
-
-
 def chunk(document: Document) -> list[Clause]:
     """Clauses of a document in reading order; none is empty."""
     head = document.head
@@ -147,27 +166,45 @@ def chunk(document: Document) -> list[Clause]:
     structured = any(section.path for section in sections)
     clauses: list[Clause] = []
     seen: Counter[str] = Counter()
-    for section in sections:
+    for section, following in itertools.zip_longest(sections, sections[1:]):
+        if following and following.path[: len(section.path)] == section.path != following.path:
+            # The mark's text names what stands in its parts.
+            section.pending = ""
         for place, parts in _places(section, whole=head.kind == "faq", structured=structured):
             locator = place.locator or head.title or document.source
             ordinal = seen[locator]
             seen[locator] += 1
-            for index, (text, page) in enumerate(parts):
-                several = len(parts) > 1
+            for index, part in enumerate(parts):
+                numbered = f"{locator} ({index + 1}/{len(parts)})" if len(parts) > 1 else locator
                 key = "\n".join((document.source, locator, str(ordinal), str(index)))
                 clauses.append(
                     Clause(
                         id=sha256(key.encode("utf-8", "replace")).hexdigest()[:16],
                         source=document.source,
                         head=head,
-                        locator=f"{locator} ({index + 1}/{len(parts)})" if several else locator,
+                        locator=f"{locator} > {part.rows}" if part.rows else numbered,
                         title=place.title or head.title or locator,
-                        text=text,
-                        page=page,
-                        meta={"form": "table"} if place.table else {},
+                        text=part.text,
+                        page=part.page,
+                        meta={"form": "table", "place": numbered} if place.table else {},
                     )
                 )
     return clauses
+
+
+def place_of(clause: Clause) -> str:
+    """The locator without the numbers of table rows, which differ from version to version."""
+    return clause.meta.get("place", clause.locator)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """The text of one clause."""
+
+    text: str
+    page: int | None
+    rows: str = ""
+    """Which rows of a table it holds, for its locator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +233,12 @@ class _Place:
     table: bool = False
 
 
+_ANNEX_LEVEL = 2
+_LISTED_LEVEL = 6
+"""Parts numbered in the manner of a list, where they stand above the articles."""
 _ARTICLE_LEVEL = 8
 """Articles opened by a paragraph stand below every heading."""
-_QUESTION_LEVEL = 9
+_QUESTION_LEVEL = 10
 
 
 def _sections(document: Document) -> list[_Section]:
@@ -208,6 +248,10 @@ def _sections(document: Document) -> list[_Section]:
     path: tuple[_Heading, ...] = ()
     sections = [_Section(path)]
     last_article = 0
+    boxed = False
+    """Whether the last article had its number in brackets."""
+    listed_level = 0
+    """Level of parts numbered as a list, which the first of them decides; 0 before it."""
 
     def open_section(heading: _Heading, pending: str = "") -> None:
         nonlocal path
@@ -216,7 +260,16 @@ def _sections(document: Document) -> list[_Section]:
 
     for block in document.blocks:
         if block.kind == "table":
-            sections[-1].pieces.append(block)
+            pairs = _question_rows(block)
+            for asked, answer in pairs:
+                outer = path
+                open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked))
+                sections[-1].pieces.append(_paragraph(answer, block))
+                path = outer
+            if pairs:
+                sections.append(_Section(path))
+            else:
+                sections[-1].pieces.append(block)
             continue
         if not block.text.strip():
             continue
@@ -224,7 +277,12 @@ def _sections(document: Document) -> list[_Section]:
             path = ()
             sections.append(_Section(path))
             continue
-        if heading := _structural_heading(block):
+        in_article = any(heading.level == _ARTICLE_LEVEL for heading in path)
+        if heading := _structural_heading(block, in_article=in_article):
+            if heading.level == _LISTED_LEVEL:
+                # Where they come after the first article they are its parts, else above it.
+                listed_level = listed_level or (_ARTICLE_LEVEL + 1 if in_article else heading.level)
+                heading = replace(heading, level=listed_level)
             open_section(heading)
             continue
         if faq and (question := _QUESTION.match(block.text)):
@@ -235,6 +293,10 @@ def _sections(document: Document) -> list[_Section]:
             continue
         for article, text in _split_articles(block.text, last_article):
             if article is None:
+                if boxed and _BOXED.match(text):
+                    # A remark in place of the number: what follows is of no known article.
+                    path = tuple(h for h in path if h.level < _ARTICLE_LEVEL)
+                    sections.append(_Section(path))
                 piece = _paragraph(text, block)
                 if faq and (answered := _ANSWER.match(text)) and not sections[-1].pieces:
                     piece = _paragraph(text[answered.end() :], block)
@@ -245,8 +307,11 @@ def _sections(document: Document) -> list[_Section]:
                     sections[-1].pieces.append(piece)
                 continue
             last_article = number_of(article["number"])
-            label = re.sub(r"\s", "", article.group().strip().rstrip("：:、．"))
+            label = re.sub(r"\s", "", article.group("article"))
             text = text.strip()
+            boxed = article.re is _ARTICLE_BOXED
+            if boxed and article["remark"]:
+                text = f"[{article['remark'].strip(' ,，')}] {text}"
             name = ""
             if bracket := _BRACKET_TITLE.match(text):
                 name, text = bracket.group(1).strip(), text[bracket.end() :]
@@ -269,8 +334,31 @@ def _names_document(block: Block, document: Document, top: list[Block]) -> bool:
     return len(top) == 1 and block is next(b for b in document.blocks if b.kind == "heading")
 
 
-def _structural_heading(block: Block) -> _Heading | None:
-    """The chapter, listed heading or table of contents that a block is, or None."""
+def _question_rows(table: Block) -> list[tuple[str, str]]:
+    """Question and answer of each row of a table that holds such pairs; none of any other."""
+    header = [_tidy(cell) for cell in table.rows[0]]
+    asked = next((x for x, name in enumerate(header) if _ASKED_COLUMN.fullmatch(name)), None)
+    answered = next((x for x, name in enumerate(header) if _ANSWER_COLUMN.fullmatch(name)), None)
+    if asked is None or answered is None:
+        return []
+    pairs: list[tuple[str, str]] = []
+    for row in table.rows[1:]:
+        others = [
+            f"{name}：{_tidy(cell)}" if name else _tidy(cell)
+            for x, (name, cell) in enumerate(zip(header, row, strict=True))
+            if x not in (asked, answered) and cell.strip()
+        ]
+        answer = "\n".join([row[answered].strip(), *others]).strip()
+        if row[asked].strip() and answer:
+            pairs.append((_tidy(row[asked]), answer))
+        elif any(cell.strip() for cell in row):
+            # A row without its question belongs to no pair: better keep the table as it is.
+            return []
+    return pairs
+
+
+def _structural_heading(block: Block, *, in_article: bool) -> _Heading | None:
+    """The chapter, annex, listed heading or table of contents that a block is, or None."""
     text = block.text.strip()
     heading = block.kind == "heading"
     if len(text) > 200:
@@ -287,14 +375,16 @@ def _structural_heading(block: Block) -> _Heading | None:
     if _CONTENTS.fullmatch(text):
         # Below all others, so that no chapter counts as part of it.
         return _Heading(_QUESTION_LEVEL, _tidy(text), "")
+    if in_article and (annex := _ANNEX.fullmatch(text)):
+        return _Heading(_ANNEX_LEVEL, _tidy(text), _tidy(annex["name"]))
     if block.kind == "paragraph" and _LISTED_HEADING.fullmatch(text) and text[-1] not in _TERMINAL:
-        return _Heading(5, _tidy(text), _tidy(text))
+        return _Heading(_LISTED_LEVEL, _tidy(text), _tidy(text))
     return None
 
 
 def _split_articles(text: str, last: int) -> Iterator[tuple[re.Match[str] | None, str]]:
     """The articles a paragraph opens, each with its text; None for text before the first."""
-    opening = _ARTICLE_START.match(text)
+    opening = _ARTICLE_START.match(text) or _ARTICLE_BOXED.match(text)
     marks = [opening] if opening else []
     if opening:
         last = number_of(opening["number"])
@@ -326,7 +416,7 @@ def _title(path: tuple[_Heading, ...]) -> str:
 
 def _places(
     section: _Section, *, whole: bool, structured: bool
-) -> Iterator[tuple[_Place, list[tuple[str, int | None]]]]:
+) -> Iterator[tuple[_Place, list[_Part]]]:
     """The places of a section, prose first in order with its tables, each with its parts.
 
     whole: keep prose and tables together in one part, as question and answer are.
@@ -340,7 +430,7 @@ def _places(
     if whole:
         lines = [(text, piece.page) for piece in pieces for text in _render(piece)]
         if lines:
-            yield _Place(locator, title), [("\n".join(t for t, _ in lines), lines[0][1])]
+            yield _Place(locator, title), [_Part("\n".join(t for t, _ in lines), lines[0][1])]
         return
     prose: list[Block] = []
     tables: list[tuple[str, Block]] = []
@@ -357,8 +447,7 @@ def _places(
         alone = not prose and len(tables) == 1
         at = locator if alone else f"{locator} > 表{index}" if locator else f"表{index}"
         name = f"{title} {_tidy(caption)}" if caption and title not in caption else caption
-        rows = [(line, table.page) for line in _render(table)]
-        yield _Place(at, (name or title).strip(), table=True), _group(rows, TABLE_CHARS)
+        yield _Place(at, (name or title).strip(), table=True), _row_groups(table)
 
 
 def _is_caption(text: str) -> bool:
@@ -370,22 +459,40 @@ def _render(piece: Block) -> list[str]:
     """Lines of a piece; a table gives one line per row, each cell behind its column's header."""
     if piece.kind != "table":
         return [piece.text.strip()] if piece.text.strip() else []
-    rows = [tuple(_tidy(cell) for cell in row) for row in piece.rows]
+    return table_lines(piece)
+
+
+def table_lines(table: Block) -> list[str]:
+    """The rows of a table, each as a line of its cells behind their headers."""
+    return [line for line, _ in _rows(table)]
+
+
+def _rows(table: Block) -> list[tuple[str, int]]:
+    """The lines of a table, each with its row's number in the sheet or else below the header."""
+    rows = [tuple(_tidy(cell) for cell in row) for row in table.rows]
     if not rows:
         return []
     header, body = rows[0], rows[1:]
     if not body:
-        return ["；".join(cell for cell in header if cell)] if any(header) else []
-    return [line for row in body if (line := _row(header, row))]
+        return [("；".join(cell for cell in header if cell), 1)] if any(header) else []
+    numbers = table.row_numbers[1:] or range(1, len(body) + 1)
+    return [
+        (line, number)
+        for row, number in zip(body, numbers, strict=True)
+        for line in _row(header, row)
+    ]
 
 
-def _row(header: tuple[str, ...], row: tuple[str, ...]) -> str:
-    if not any(header):
-        filled = [cell for cell in row if cell]
-        return f"{filled[0]}：{'；'.join(filled[1:])}" if len(filled) > 1 else "".join(filled)
+def _row(header: tuple[str, ...], row: tuple[str, ...]) -> list[str]:
+    """A row as one line; as several, each with the row's name, where a cell holds a long text."""
     if len(row) > 1 and len(set(row)) == 1:
         # A note over the whole width belongs to no column.
-        return row[0]
+        return [row[0]] if row[0] else []
+    if not any(header):
+        filled = [cell for cell in row if cell]
+        if not filled:
+            return []
+        return [f"{filled[0]}：{'；'.join(filled[1:])}" if len(filled) > 1 else filled[0]]
     cells: list[str] = []
     for index, cell in enumerate(row):
         label = header[index] if index < len(header) else ""
@@ -393,13 +500,47 @@ def _row(header: tuple[str, ...], row: tuple[str, ...]) -> str:
         rendered = f"{label}：{cell}" if label else cell
         if cell and rendered not in cells:
             cells.append(rendered)
-    return "；".join(cells)
+    line = "；".join(cells)
+    longest = max(range(len(cells)), key=lambda at: len(cells[at]), default=0)
+    if len(line) <= SECTION_CHARS or len(cells[longest]) <= TABLE_CHARS:
+        return [line] if line else []
+    label, _, text = cells[longest].partition("：")
+    pieces = [piece for piece, _ in _pack_lines([(text, None)], TABLE_CHARS)]
+    cells[longest] = f"{label}：{pieces[0]}"
+    lead = [cells[0]] if longest and len(cells[0]) < TABLE_CHARS else []
+    return ["；".join(cells), *("；".join([*lead, f"{label}：{piece}"]) for piece in pieces[1:])]
+
+
+def _row_groups(table: Block) -> list[_Part]:
+    """The rows of a table in groups of at most `TABLE_CHARS` characters; a longer row is alone."""
+    groups: list[list[tuple[str, int]]] = []
+    size = 0
+    for line, number in _rows(table):
+        if not groups or size + len(line) + 1 > TABLE_CHARS:
+            groups.append([])
+            size = 0
+        groups[-1].append((line, number))
+        size += len(line) + 1
+    # Rows of a sheet bear numbers that people see; others are counted where there are many.
+    named = bool(table.row_numbers) or len(groups) > 1
+    return [
+        _Part(
+            "\n".join(line for line, _ in group),
+            table.page,
+            _row_range(group[0][1], group[-1][1]) if named else "",
+        )
+        for group in groups
+    ]
+
+
+def _row_range(first: int, last: int) -> str:
+    return f"第{first}行" if first == last else f"第{first}-{last}行"
 
 
 _Lines = list[tuple[str, int | None]]
 
 
-def _group(lines: _Lines, limit: int) -> _Lines:
+def _group(lines: _Lines, limit: int) -> list[_Part]:
     """Lines joined into groups of at most `limit` characters; a longer line stands alone."""
     groups: list[_Lines] = []
     size = 0
@@ -413,13 +554,18 @@ def _group(lines: _Lines, limit: int) -> _Lines:
     for group, following in itertools.pairwise(groups):
         if len(group) > 1 and group[-1][0][-1] in "：:":
             following.insert(0, group.pop())
-    return [("\n".join(text for text, _ in group), group[0][1]) for group in groups]
+    return [_Part("\n".join(text for text, _ in group), group[0][1]) for group in groups]
 
 
-def _pack(paragraphs: _Lines, limit: int) -> _Lines:
+def _pack(paragraphs: _Lines, limit: int) -> list[_Part]:
     """Paragraphs packed into parts; one longer than `limit` is cut at sentence ends."""
     if sum(len(text) + 1 for text, _ in paragraphs) - 1 <= limit:
-        return [("\n".join(text for text, _ in paragraphs), paragraphs[0][1])]
+        return [_Part("\n".join(text for text, _ in paragraphs), paragraphs[0][1])]
+    return _group(_pack_lines(paragraphs, limit), limit)
+
+
+def _pack_lines(paragraphs: _Lines, limit: int) -> _Lines:
+    """Paragraphs as lines of at most `limit` characters, as far as their sentences allow."""
     lines: _Lines = []
     for text, page in paragraphs:
         if len(text) <= limit:
@@ -432,7 +578,7 @@ def _pack(paragraphs: _Lines, limit: int) -> _Lines:
                 start = sentence[0]
             end = sentence[1]
         lines.append((text[start:end], page))
-    return _group(lines, limit)
+    return lines
 
 
 _PAIRS = {"（": "）", "(": ")", "「": "」", "『": "』", "“": "”", "【": "】", "《": "》", "‘": "’"}
@@ -447,6 +593,12 @@ _LEAST_SENTENCE = 3
 
 def quotable(clause: Clause) -> list[str]:
     """The sentences of a clause as they are quoted: verbatim, without an item's number."""
+    if clause.meta.get("form") == "table":
+        return [
+            line[start:end].strip()
+            for line in clause.text.splitlines()
+            for start, end in (sentences(line) if len(line) > ROW_QUOTE_CHARS else [(0, len(line))])
+        ]
     quotes = []
     for start, end in sentences(clause.text):
         quote = clause.text[start:end].strip()

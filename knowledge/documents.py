@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
@@ -44,6 +45,23 @@ class Head:
     reviewed: date | None = None
 
 
+DateField = Literal["effective_from", "effective_to", "reviewed"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDate:
+    """A date read from a document's text, since no head gives it; a person is to confirm it."""
+
+    field: DateField
+    value: date
+    quote: str
+    """The words it was read from."""
+    locator: str
+    """Where they stand: article, heading, or the name of the line above the text."""
+    note: str = ""
+    """What makes it doubtful; empty where the text says it outright."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """One piece of a document in reading order."""
@@ -55,6 +73,8 @@ class Block:
     """Headings: 1 (title) to 6. Items: nesting depth from 0."""
     rows: tuple[tuple[str, ...], ...] = ()
     """Tables: the header row first, merged cells repeated, every row equally long."""
+    row_numbers: tuple[int, ...] = ()
+    """Tables of sheets: the number each of `rows` has in its sheet, 0 for an added header."""
     page: int | None = None
     """1-based page number where the format has pages."""
 
@@ -71,6 +91,8 @@ class Document:
     blocks: tuple[Block, ...]
     warnings: tuple[str, ...] = ()
     """What was noticed and mended while reading, for the person who ingests."""
+    found: tuple[FoundDate, ...] = ()
+    """Dates of the head that were read from the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,3 +133,7 @@ class Evidence:
     """BM25 score of the clause divided by the best one of this search, 0 to 1."""
     versions: tuple[Clause, ...] = ()
     """The same place in other versions of the document, where the text differs, newest first."""
+    why: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """Each part of `score` by its name (dense, words, ...); the parts add up to it."""
+    matched: tuple[str, ...] = ()
+    """Words of the question, or of what it was read as, that the clause holds; rarest first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from datetime import date
 
 import pytest
 from hypothesis import given
@@ -15,10 +14,11 @@ from knowledge.chunk import (
     SECTION_CHARS,
     TABLE_CHARS,
     chunk,
-    date_in_force,
     is_law_title,
     number_of,
     numeral_of,
+    place_of,
+    quotable,
     sentences,
 )
 from knowledge.documents import Block, Clause, Document, Head, Kind
@@ -241,6 +241,199 @@ def test_a_long_table_is_split_between_rows_with_headers_on_each() -> None:
     assert all(line.startswith("期数：第 ") and "；金额：" in line for line in lines)
 
 
+def test_parts_books_and_sections_stand_above_the_article() -> None:
+    found = clauses(
+        paragraph("第三编 合同"),
+        paragraph("第一分编 通则"),
+        paragraph("第二章 合同的订立"),
+        paragraph("第一节 格式条款"),
+        paragraph("第四百九十六条 格式条款是当事人预先拟定的条款。"),
+        paragraph("第二节 要约"),
+        paragraph("第四百九十七条 要约可以撤回。"),
+        paragraph("第二分编 典型合同"),
+        paragraph("第六百六十七条 借款合同是借款人向贷款人借款的合同。"),
+    )
+    top = "第三编 合同"
+    assert [c.locator for c in found] == [
+        f"{top} > 第一分编 通则 > 第二章 合同的订立 > 第一节 格式条款 > 第四百九十六条",
+        f"{top} > 第一分编 通则 > 第二章 合同的订立 > 第二节 要约 > 第四百九十七条",
+        f"{top} > 第二分编 典型合同 > 第六百六十七条",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("opening", "locator"),
+    [
+        ("第二百五十三条之一", "第二百五十三条之一"),
+        ("第 120 条之二", "第120条之二"),
+        ("第一千二百六十条", "第一千二百六十条"),
+        ("第２４条", "第２４条"),
+        ("第二十四條", "第二十四條"),
+        ("［第八条］", "第八条"),
+        ("[第22条, as quoted]", "第22条"),
+    ],
+)
+def test_article_numbers_are_known_in_every_way_of_writing(opening: str, locator: str) -> None:
+    (only,) = clauses(paragraph(f"{opening} 贷款人不得收集无关的信息。"))
+    assert only.locator == locator
+    assert only.text.endswith("贷款人不得收集无关的信息。")
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "第十条第二款规定的期限届满的，借款人应当还款。",
+        "第十条第（三）项所列情形，贷款人应当告知。",
+        "第十条、第十一条的规定适用于续贷。",
+        "第十条至第十二条不适用于本产品。",
+        "第二十四条之一的规定适用于联合贷款。",
+        "第十條第二款規定的期限屆滿的，借款人應當還款。",
+    ],
+)
+def test_a_paragraph_or_item_number_behind_an_article_is_a_reference(reference: str) -> None:
+    (only,) = clauses(paragraph("第九条 期限。"), paragraph(reference))
+    assert (only.locator, only.text) == ("第九条", f"期限。\n{reference}")
+
+
+def test_items_and_paragraphs_stay_with_their_article() -> None:
+    items = ["（一）恶意逾期的；", "1.超过三个月的；", "①多次失联的；", "（二）伪造材料的。"]
+    first, second = clauses(
+        paragraph("第五条 有下列情形之一的，贷款人可以提前收回贷款："),
+        *map(paragraph, items),
+        paragraph("前款规定不影响借款人的异议权。"),
+        paragraph("第六条 本规则自公布之日起施行。"),
+    )
+    assert first.locator == "第五条"
+    assert first.text.splitlines()[1:] == [*items, "前款规定不影响借款人的异议权。"]
+    assert second.locator == "第六条"
+
+
+def test_parts_numbered_as_a_list_stand_below_an_article_that_came_first() -> None:
+    inside = clauses(
+        paragraph("第一条 借款要素"),
+        paragraph("一、借款金额"),
+        paragraph("金额以借据为准。"),
+        paragraph("二、借款期限"),
+        paragraph("期限为十二个月。"),
+        paragraph("第二条 还款。"),
+    )
+    assert [c.locator for c in inside] == [
+        "第一条 > 一、借款金额",
+        "第一条 > 二、借款期限",
+        "第二条",
+    ]
+    above = clauses(
+        paragraph("一、一般规定"),
+        paragraph("第一条 适用范围。"),
+        paragraph("二、违约责任"),
+        paragraph("第二条 罚息。"),
+    )
+    assert [c.locator for c in above] == ["一、一般规定 > 第一条", "二、违约责任 > 第二条"]
+
+
+def test_an_annex_is_no_part_of_the_last_article() -> None:
+    found = clauses(
+        paragraph("第一章 附则"),
+        paragraph("第九条 本规则自公布之日起施行。"),
+        paragraph("附件1 收费标准"),
+        Block("table", rows=(("项目", "标准"), ("罚息", "9%"))),
+    )
+    assert [c.locator for c in found] == ["第一章 附则 > 第九条", "附件1 收费标准"]
+
+
+def test_what_an_excerpt_gives_no_number_for_is_of_no_article() -> None:
+    found = clauses(
+        paragraph("[第十七条] 可以发行资本工具。"),
+        paragraph("[条号未见] 应当审慎评估。"),
+        title="办法",
+    )
+    assert [(c.locator, c.text) for c in found] == [
+        ("第十七条", "可以发行资本工具。"),
+        ("办法", "[条号未见] 应当审慎评估。"),
+    ]
+
+
+def sheet(*rows: tuple[str, ...], numbers: tuple[int, ...]) -> Block:
+    return Block("table", rows=rows, row_numbers=numbers)
+
+
+def test_rows_of_a_sheet_are_named_by_the_numbers_people_see() -> None:
+    found = clauses(
+        heading(2, "费率表"),
+        sheet(("项目", "标准"), ("罚息", "9%"), ("提前结清手续费", "免收"), numbers=(4, 5, 7)),
+        heading(2, "说明"),
+        sheet(("", ""), ("客服", "400"), numbers=(0, 1)),
+    )
+    assert [c.locator for c in found] == ["费率表 > 第5-7行", "说明 > 第1行"]
+    assert [place_of(c) for c in found] == ["费率表", "说明"]
+
+
+def test_groups_of_a_long_table_name_their_rows() -> None:
+    rows = tuple((f"第 {n} 期", "12,345.67 元", "按合同约定的还款日扣款") for n in range(1, 61))
+    parts = clauses(heading(2, "计划"), Block("table", rows=(("期数", "金额", "说明"), *rows)))
+    spans = [re.fullmatch(r"计划 > 第(\d+)-(\d+)行", c.locator) for c in parts]
+    bounds = [(int(m[1]), int(m[2])) for m in spans if m]
+    assert len(bounds) == len(parts) > 1
+    assert bounds[0][0] == 1
+    assert bounds[-1][1] == 60
+    assert all(a[1] + 1 == b[0] for a, b in itertools.pairwise(bounds))
+    for clause, (first, last) in zip(parts, bounds, strict=True):
+        assert [f"第 {n} 期" in clause.text for n in (first, last)] == [True, True]
+        assert len(clause.text.splitlines()) == last - first + 1
+
+
+def test_ids_of_a_table_stay_when_a_row_is_added() -> None:
+    before = clauses(sheet(("项目", "标准"), ("罚息", "9%"), numbers=(1, 2)))
+    rows = (("项目", "标准"), ("利率", "7%"), ("罚息", "9%"))
+    after = clauses(sheet(*rows, numbers=(1, 2, 3)))
+    assert [c.id for c in before] == [c.id for c in after]
+
+
+def test_a_row_is_quoted_whole_with_its_headers() -> None:
+    rows = (
+        ("项目", "收费标准", "说明"),
+        ("提前结清手续费", "免收；第 4 次起 50 元。以公示为准", "自 2025-01-01 起"),
+        ("短信费", "0 元", "无"),
+    )
+    (only,) = clauses(Block("table", rows=rows))
+    assert quotable(only) == [
+        "项目：提前结清手续费；收费标准：免收；第 4 次起 50 元。以公示为准；说明：自 2025-01-01 起",
+        "项目：短信费；收费标准：0 元；说明：无",
+    ]
+
+
+def test_a_row_with_a_long_text_is_cut_and_each_part_names_the_row() -> None:
+    text = "".join(f"第{n}种情形下贷款人应当先行告知借款人并留存记录。" for n in range(1, 61))
+    parts = clauses(
+        Block("table", rows=(("事项", "处理"), ("信息变更", text), ("销户", "到店办理")))
+    )
+    lines = [line for c in parts for line in c.text.splitlines()]
+    assert len(lines) > 2
+    assert all(line.startswith("事项：信息变更；处理：") for line in lines[:-1])
+    assert "".join(line.removeprefix("事项：信息变更；处理：") for line in lines[:-1]) == text
+    assert lines[-1] == "事项：销户；处理：到店办理"
+    assert [c.locator for c in parts] == ["贷款规则 > 第1行"] * 2 + ["贷款规则 > 第1-2行"]
+
+
+def test_a_table_of_questions_gives_a_clause_for_each() -> None:
+    table = sheet(
+        ("序号", "问题", "答案", "分类"),
+        ("1", "可以提前还款吗？", "可以。\n不收违约金。", "还款"),
+        ("2", "几点扣款？", "早上九点。", "还款"),
+        numbers=(1, 2, 3),
+    )
+    found = clauses(heading(2, "问答"), table, paragraph("以上仅供参考。"))
+    assert [(c.locator, c.title, c.text) for c in found] == [
+        (
+            "问答 > 可以提前还款吗？",
+            "可以提前还款吗？",
+            "可以。\n不收违约金。\n序号：1\n分类：还款",
+        ),
+        ("问答 > 几点扣款？", "几点扣款？", "早上九点。\n序号：2\n分类：还款"),
+        ("问答", "问答", "以上仅供参考。"),
+    ]
+
+
 def test_ids_are_ascii_unique_and_stay_when_other_parts_change() -> None:
     rule = [paragraph("第一条 甲。"), paragraph("第二条 乙。"), paragraph("第三条 丙。")]
     before = {c.locator: c.id for c in clauses(*rule)}
@@ -341,11 +534,6 @@ def test_numerals_are_read_as_they_are_written(number: int) -> None:
 )
 def test_numerals_are_written_as_in_laws(number: int, numeral: str) -> None:
     assert numeral_of(number) == numeral
-
-
-def test_the_last_day_in_force_that_a_text_names_counts() -> None:
-    text = "2007年1月1日 施行\n本法自2025年1月1日起施行。2026年13月40日起施行"
-    assert date_in_force(text) == date(2025, 1, 1)
 
 
 @pytest.mark.parametrize(
