@@ -1,4 +1,4 @@
-"""Finds the clauses in force that bear on a question: dense and lexical scores, fused."""
+"""Finds the clauses in force that bear on a question."""
 
 from __future__ import annotations
 
@@ -6,85 +6,57 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING
 
+import numpy as np
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from . import store
-from .documents import CONTRACT_DATED, Audience, Clause, Evidence, Kind
+from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
+from .dating import as_released, series
+from .documents import CONTRACT_DATED, Audience, Clause, Evidence
 from .embed import Embedder, Vectors
-from .text import bigrams, expand, words
-from .vectors import OPEN_FROM, OPEN_TO, OpenVectors, VectorStore, day_number, vector_metadata
+from .ranking import Fit, Ranked, Scope, Section, fit_for, near, rank, section
+from .text import bigrams, content_words, corrected, elsewhere, expand, meanings, normalise
+from .vectors import VectorStore, by_audience
 
-DEPTH = 200
-"""How many clauses of each list are fused."""
+if TYPE_CHECKING:
+    from .rerank import Reranker
+
+__all__ = [
+    "Found",
+    "Index",
+    "Scope",
+    "Signals",
+    "covers",
+    "mend",
+    "open_index",
+    "question_vector",
+    "retrieve",
+    "share",
+]
 
 QUERY_CHARS = 500
 """Only so much of a query is embedded: the time grows with the square of its length."""
 
-WEIGHTS: Mapping[str, float] = {"dense": 2.0, "words": 0.5, "bigrams": 0.5}
-"""Measured on a development set of statute questions; of min-max normalised scores."""
+CROWDING = 1.0
+"""What each further clause of a document loses, in units of the ranking's score, so that one
+document or one long article does not crowd out the rest."""
 
-DIGEST_HANDICAP = 0.08
-"""Taken from the fused score of a digest: what the lender itself says, or the official text, comes
-before a summary of the law that bears on the question equally."""
+JUDGED = 5
+"""How many of the best are looked at to tell whether the question is answered."""
 
-COVERED: Mapping[str, float] = {
-    "cosine": 31.1,
-    "standout": 84.0,
-    "coverage": 2.7,
-    "length": 0.145,
-    "bias": -31.4,
-}
-"""Logistic fit on evals/cases/coverage_dev.jsonl, with the bar at odds of 0.4: turning away a
-question that is answered is a worse fault than asking the model in vain. See `covers`."""
-
-COVERED_CLAUSES = 100
-"""Clauses from which a cosine can stand out; of fewer, any found may answer."""
-
-COVERED_LENGTH = 30
+LONG = 30
 """Characters of a question from which its length counts no more."""
 
+CANDIDATES = 60
+"""How many of the best are looked through for clauses of other documents."""
 
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which clauses may answer: those in force on the date that matters to each kind."""
-
-    on: date
-    """Laws and policies are taken as of this day."""
-    contract_date: date | None = None
-    """Product terms are taken as of this day; None takes those of `on`."""
-    kinds: frozenset[Kind] = frozenset()
-    """Empty for all kinds."""
-    audience: Audience = "borrower"
-    """Agents see borrower material too."""
-    product: str = ""
-    """Leaves out clauses of other products; clauses of no product stay."""
-
-    def terms_known(self, clauses: Iterable[Clause]) -> bool:
-        """Whether terms of the named product were in force on the day of the contract."""
-        if not (self.contract_date and self.product):
-            return True
-        return any(
-            clause.head.kind in CONTRACT_DATED
-            and clause.head.product == self.product
-            and clause.in_force(self.contract_date)
-            for clause in clauses
-        )
-
-    def admits(self, clause: Clause) -> bool:
-        """Whether a clause is in force on its day, and of the audience, kind and product asked."""
-        head = clause.head
-        day = (self.contract_date if head.kind in CONTRACT_DATED else None) or self.on
-        return (
-            clause.in_force(day)
-            and self.audience in ("agent", head.audience)
-            and (not self.kinds or head.kind in self.kinds)
-            and (not self.product or head.product in ("", self.product))
-        )
+RERANKED = 30
+"""How many of the best are put before a reranker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +67,12 @@ class Found:
     """Pairs of characters of the question and its synonyms -> how rare each is."""
     searched: int
     """Clauses of the release."""
-    length: int
-    """Characters of the question."""
-    standout: float
-    """By how much the best cosine exceeds the mean of the list."""
-    coverage: float
-    """Largest share of the question, weighted by rarity, that one clause holds, 0 to 1."""
+    read_as: str
+    """The question as it was searched: misspellings mended, terms added for what they mean."""
+    signals: Signals
+    """By what it is judged whether any of the clauses answers the question."""
+    odds: float
+    """Logarithm of the odds that one of them does, above the bar; see `covers`."""
     embed_ms: float
     dense_ms: float
     lexical_ms: float
@@ -109,20 +81,31 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One release, loaded for searching. Its methods block for milliseconds: use a thread."""
+    """One release, loaded for searching; it needs no closing."""
 
     release: store.Release
     clauses: Sequence[Clause]
-    lexical: Any = field(repr=False)
-    vectors: OpenVectors = field(repr=False)
-    rarity: Mapping[str, float] = field(repr=False)
-    """Pair of characters -> inverse document frequency; one of no clause is as rare as can be."""
+    sections: Mapping[Audience, Section] = field(repr=False)
+    fit: Fit = field(repr=False)
+    coverage: Coverage
     by_id: Mapping[str, Clause] = field(repr=False)
     versions: Mapping[str, Sequence[Clause]] = field(repr=False)
     """Clause id -> the clauses at the same place in all versions of its document."""
 
-    def close(self) -> None:
-        self.vectors.close()
+    def holding(self, term: str, scope: Scope) -> int:
+        """How many clauses of the audience hold a pair of characters."""
+        return sum(self.sections[a].lexical.holding(term) for a in scope.audiences())
+
+    def rarity(self, term: str, scope: Scope) -> float:
+        """Inverse document frequency; that of a term of no clause is as rare as can be."""
+        count = sum(self.sections[a].lexical.count for a in scope.audiences())
+        return math.log1p(count / max(self.holding(term, scope), 1))
+
+    def vector(self, ordinal: int) -> Vectors:
+        """The vector of a clause."""
+        held = self.sections[self.clauses[ordinal].head.audience]
+        vector: Vectors = held.vectors[np.searchsorted(held.ordinals, ordinal)]
+        return vector
 
 
 async def open_index(
@@ -141,46 +124,28 @@ async def open_index(
             )
         sources = await store.release_sources(connection, wanted[0].id)
         parts = await store.document_clauses(connection, list(sources.values()))
-    parts = as_released(parts)
-    lexical, rarity = await asyncio.to_thread(_build_lexical, parts)
-    vectors = await asyncio.to_thread(vector_store.open, wanted[0].id, len(parts))
+    return await asyncio.to_thread(_load, wanted[0], as_released(parts), vector_store)
+
+
+def _load(release: store.Release, parts: Sequence[Clause], vector_store: VectorStore) -> Index:
+    vectors = vector_store.read(release.id, parts)
+    width = max(rows.shape[1] for rows in vectors.values())
+    sections = {
+        audience: section(
+            [(ordinal, parts[ordinal]) for ordinal in ordinals],
+            vectors[audience] if ordinals else np.empty((0, width), np.float32),
+        )
+        for audience, ordinals in by_audience(parts).items()
+    }
     return Index(
-        release=wanted[0],
+        release=release,
         clauses=parts,
-        lexical=lexical,
-        vectors=vectors,
-        rarity=rarity,
+        sections=sections,
+        fit=fit_for(release.embeddings, width),
+        coverage=load_coverage(release.coverage, release.embeddings),
         by_id={part.id: part for part in parts},
         versions=_versions(parts),
     )
-
-
-def as_released(parts: Iterable[Clause]) -> list[Clause]:
-    """Clauses in the order that gives each its ordinal, and with the end that a newer law sets.
-
-    Of regulations that share a title, one without an end is in force until the day before the next
-    one's begin: an official text does not say when it will be repealed.
-    """
-    ordered = sorted(parts, key=lambda part: part.source)
-    begins: dict[str, set[date]] = {}
-    for part in ordered:
-        if part.head.kind == "regulation" and part.head.effective_from:
-            begins.setdefault(_series(part), set()).add(part.head.effective_from)
-    return [_with_end(part, begins.get(_series(part), set())) for part in ordered]
-
-
-def _with_end(part: Clause, begins: Iterable[date]) -> Clause:
-    head = part.head
-    if head.kind != "regulation" or head.effective_to or not head.effective_from:
-        return part
-    later = [day for day in begins if day > head.effective_from]
-    if not later:
-        return part
-    return replace(part, head=replace(head, effective_to=min(later) - timedelta(days=1)))
-
-
-def _series(part: Clause) -> str:
-    return part.head.series or part.head.title
 
 
 def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
@@ -191,93 +156,169 @@ def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
         if part.head.kind in CONTRACT_DATED:
             titled = part.title != part.head.title and titles[part.source, part.title] == 1
             name = part.title if titled else part.locator
-            places.setdefault((_series(part), part.head.product, name), []).append(part)
+            places.setdefault((series(part.head), part.head.product, name), []).append(part)
     return {part.id: versions for versions in places.values() for part in versions}
 
 
-def retrieve(index: Index, embedder: Embedder, text: str, scope: Scope, k: int) -> Found:
+def retrieve(
+    index: Index,
+    embedder: Embedder,
+    text: str,
+    scope: Scope,
+    k: int,
+    reranker: Reranker | None = None,
+) -> Found:
     """The k best clauses in force for `text`. Blocks: call it in a thread."""
     started = time.perf_counter()
-    query = expand(text)
-    vector = embedder.query(query[:QUERY_CHARS])
+    sections = [index.sections[audience] for audience in scope.audiences()]
+    mended = mend(index, text, scope)
+    query = expand(mended)
+    asked = time.perf_counter()
+    vector = question_vector(embedder, query)
     embedded = time.perf_counter()
-    dense = _nearest(index, vector, scope)
+    nearness = near(sections, index.fit.aimed(vector))
     searched = time.perf_counter()
-    by_words = _lexical(index.lexical, "words", words(query), scope)
-    by_bigrams = _lexical(index.lexical, "bigrams", bigrams(query), scope)
+    terms = list(dict.fromkeys(bigrams(query)))
+    ranked = rank(sections, nearness, terms, scope)
+    best = _best(index, ranked, max(k, RERANKED if reranker else JUDGED))
     done = time.perf_counter()
-    fused = {
-        ordinal: max(0.0, score - DIGEST_HANDICAP * index.clauses[ordinal].head.digest)
-        for ordinal, score in _fuse(
-            {"dense": dense, "words": by_words, "bigrams": by_bigrams}
-        ).items()
-    }
-    best_word = max(by_words.values(), default=0.0)
-    evidence = tuple(
-        Evidence(
-            clause=index.clauses[ordinal],
-            score=score,
-            dense=dense.get(ordinal, 0.0),
-            lexical=by_words.get(ordinal, 0.0) / best_word if best_word else 0.0,
-            versions=_other_versions(index, index.clauses[ordinal]),
-        )
-        for ordinal, score in sorted(fused.items(), key=lambda item: (-item[1], item[0]))[:k]
-    )
-    rarest = math.log(1 + len(index.clauses))
-    asked = {pair: index.rarity.get(pair, rarest) for pair in bigrams(query)}
+    read = _read(index, mended, scope)
+    evidence = tuple(_evidence(index, ranked, one, vector, read) for one in best)
+    signals = _signals(index, read, evidence[:JUDGED])
+    if reranker is not None:
+        evidence = reranker.rerank(text, evidence)
     return Found(
-        evidence,
-        asked=asked,
+        evidence[:k],
+        asked={term: index.rarity(term, scope) for term in terms},
         searched=len(index.clauses),
-        length=len(text),
-        standout=max(dense.values()) - sum(dense.values()) / len(dense) if dense else 0.0,
-        coverage=max((share(asked, store.embedding_text(e.clause)) for e in evidence), default=0.0),
-        embed_ms=(embedded - started) * 1000,
+        read_as=query,
+        signals=signals,
+        odds=index.coverage.odds(signals),
+        embed_ms=(embedded - asked) * 1000,
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,
         total_ms=(time.perf_counter() - started) * 1000,
     )
 
 
-def _nearest(index: Index, vector: Vectors, scope: Scope) -> dict[int, float]:
-    """Cosines of the clauses in scope that are nearest: ordinal -> cosine.
+def mend(index: Index, text: str, scope: Scope) -> str:
+    """The question without misspellings, as far as the documents tell."""
+    return corrected(text, lambda pair: index.holding(pair, scope) > 0)
 
-    Chroma reads every clause's metadata for a query with conditions, which takes ten times as long
-    as one without. So the conditions are left to it only where too few of the nearest meet them.
-    """
-    among = min(2 * DEPTH, len(index.clauses))
-    nearest = index.vectors.query(vector, None, among)
-    in_scope = [(ordinal, c) for ordinal, c in nearest if scope.admits(index.clauses[ordinal])]
-    if len(in_scope) < DEPTH and among < len(index.clauses):
-        # Held against the clauses here too: a release's vectors may be older than the rule that
-        # ends a law.
-        nearest = index.vectors.query(vector, _where(scope), DEPTH)
-        in_scope = [(ordinal, c) for ordinal, c in nearest if scope.admits(index.clauses[ordinal])]
-    return dict(in_scope[:DEPTH])
+
+def question_vector(embedder: Embedder, query: str) -> Vectors:
+    """The vector of a question that was mended and expanded."""
+    return embedder.query(normalise(query)[:QUERY_CHARS])
 
 
 def covers(found: Found) -> bool:
-    """Whether anything found is likely to answer the question.
-
-    A cosine alone cannot tell, since those of one model lie close together and those of a long or
-    an English question all lie lower: it is weighed with how far the best stands out from the
-    rest, the words in common, and the question's length.
-    """
-    measured = {
-        "cosine": max((e.dense for e in found.evidence), default=0.0),
-        "standout": found.standout,
-        "coverage": found.coverage,
-        "length": float(min(found.length, COVERED_LENGTH)),
-        "bias": 1.0,
-    }
-    likely = sum(COVERED[name] * value for name, value in measured.items()) > 0
-    return bool(found.evidence) and (likely or found.searched < COVERED_CLAUSES)
+    """Whether anything found is likely to answer the question."""
+    return bool(found.evidence) and (found.odds > 0 or found.searched < FEW_CLAUSES)
 
 
 def share(asked: Mapping[str, float], text: str) -> float:
     """How much of a question a text holds, weighted by rarity, 0 to 1."""
     held = asked.keys() & set(bigrams(text))
     return sum(asked[pair] for pair in held) / (sum(asked.values()) or 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A question as it was understood."""
+
+    text: str
+    words: Mapping[str, float]
+    """The words that name something, rarest first, and how rare each is."""
+    meant: Mapping[str, Sequence[str]]
+    """What it says colloquially -> the words of terms for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A clause among the best."""
+
+    place: int
+    """In the arrays of the ranking."""
+    score: float
+    crowding: float
+    share: float
+    """What turns the ranking's score into one of 0 to 1."""
+
+
+def _best(index: Index, ranked: Ranked, k: int) -> list[_Placed]:
+    """The k best clauses, best first, each further one of a document put back a little."""
+    if not len(ranked.score):
+        return []
+    among = min(max(CANDIDATES, 2 * k), len(ranked.score))
+    left = np.argpartition(-ranked.score, among - 1)[:among]
+    left = left[np.lexsort((ranked.ordinals[left], -ranked.score[left]))]
+    share = 1 / max(float(ranked.score[left[0]]), 1e-6)
+    before: Counter[str] = Counter()
+    placed: list[_Placed] = []
+    for place in left.tolist():
+        source = index.clauses[ranked.ordinals[place]].source
+        crowding = -CROWDING * before[source]
+        before[source] += 1
+        placed.append(_Placed(place, float(ranked.score[place]) + crowding, crowding, share))
+    return sorted(placed, key=lambda one: -one.score)[:k]
+
+
+def _evidence(index: Index, ranked: Ranked, one: _Placed, vector: Vectors, read: _Read) -> Evidence:
+    clause = index.clauses[ranked.ordinals[one.place]]
+    text = normalise(store.embedding_text(clause))
+    why = {name: float(part[one.place]) for name, part in ranked.parts.items()}
+    known = [*read.words, *(term for terms in read.meant.values() for term in terms)]
+    return Evidence(
+        clause=clause,
+        score=max(0.0, one.score * one.share),
+        dense=float(index.vector(ranked.ordinals[one.place]) @ vector),
+        lexical=float(ranked.bm25[one.place]) / (float(ranked.bm25.max()) or 1.0),
+        versions=_other_versions(index, clause),
+        why={
+            name: part * one.share
+            for name, part in (why | {"crowding": one.crowding}).items()
+            if part
+        },
+        matched=tuple(word for word in dict.fromkeys(known) if word in text),
+    )
+
+
+def _read(index: Index, text: str, scope: Scope) -> _Read:
+    rarity = {
+        word: max(index.rarity(pair, scope) for pair in bigrams(word))
+        for word in content_words(text)
+    }
+    words = dict(sorted(rarity.items(), key=lambda item: -item[1]))
+    return _Read(text, words, meanings(text))
+
+
+def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals:
+    """What tells whether the clauses found answer the question, beside their order.
+
+    near: of the nearest clause, see Coverage.nearness. missing: share of the question's words that
+    name something, weighted by rarity, that no clause found says. elsewhere: 1 where the question
+    names what lenders may have nothing to do with, and no clause found does. length: of the
+    question; those of one model are farther from all clauses where they are long.
+    """
+    held = {word for item in evidence for word in item.matched}
+    missing = [word for word in read.words if not _held(word, held, read.meant)]
+    named = elsewhere(read.text)
+    texts = [normalise(store.embedding_text(item.clause)) for item in evidence] if named else []
+    return {
+        "near": index.coverage.nearness(max((item.dense for item in evidence), default=-1.0)),
+        "missing": sum(read.words[word] for word in missing) / (sum(read.words.values()) or 1.0),
+        "elsewhere": float(any(not any(topic in text for text in texts) for topic in named)),
+        "length": min(len(read.text), LONG) / LONG,
+    }
+
+
+def _held(word: str, held: Collection[str], meant: Mapping[str, Sequence[str]]) -> bool:
+    """Whether a clause found says a word, or what a phrase around it means."""
+    return word in held or any(
+        any(term in held for term in terms)
+        for said, terms in meant.items()
+        if word in said or said in word
+    )
 
 
 def _other_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
@@ -297,136 +338,3 @@ def _overlap(one: Clause, other: Clause) -> bool:
     return (one.head.effective_from or date.min) <= (other.head.effective_to or date.max) and (
         other.head.effective_from or date.min
     ) <= (one.head.effective_to or date.max)
-
-
-def _where(scope: Scope) -> dict[str, Any]:
-    def in_force(contract_dated: bool, day: date) -> dict[str, Any]:
-        number = day_number(day, 0)
-        return {
-            "$and": [
-                {"contract_dated": contract_dated},
-                {"from": {"$lte": number}},
-                {"to": {"$gte": number}},
-            ]
-        }
-
-    conditions: list[dict[str, Any]] = [
-        {
-            "$or": [
-                in_force(True, scope.contract_date or scope.on),
-                in_force(False, scope.on),
-            ]
-        }
-    ]
-    if scope.audience == "borrower":
-        conditions.append({"audience": "borrower"})
-    if scope.kinds:
-        conditions.append({"kind": {"$in": sorted(scope.kinds)}})
-    if scope.product:
-        conditions.append({"product": {"$in": ["", scope.product]}})
-    return conditions[0] if len(conditions) == 1 else {"$and": conditions}
-
-
-def _fuse(lists: Mapping[str, Mapping[int, float]]) -> dict[int, float]:
-    """Weighted sum of min-max normalised scores, 0 to 1; a list's missing entries count 0."""
-    fused: dict[int, float] = {}
-    whole = sum(WEIGHTS.values())
-    for name, scores in lists.items():
-        if not scores:
-            continue
-        low, high = min(scores.values()), max(scores.values())
-        for ordinal, score in scores.items():
-            part = (score - low) / (high - low) if high > low else 1.0
-            fused[ordinal] = fused.get(ordinal, 0.0) + WEIGHTS[name] / whole * part
-    return fused
-
-
-def _build_lexical(parts: Sequence[Clause]) -> tuple[Any, dict[str, float]]:
-    """The lexical index in memory, and how rare each pair of characters is."""
-    import tantivy
-
-    holders: Counter[str] = Counter()
-
-    builder = tantivy.SchemaBuilder()
-    for name in ("words", "bigrams"):
-        builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
-    for name in ("audience", "kind", "product"):
-        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-    for name in ("ordinal", "from", "to", "contract_dated"):
-        builder.add_integer_field(name, stored=name == "ordinal", indexed=True, fast=True)
-    index = tantivy.Index(builder.build())
-    writer = index.writer(heap_size=50_000_000, num_threads=1)
-    for ordinal, part in enumerate(parts):
-        text = store.embedding_text(part)
-        metadata = vector_metadata(part)
-        pairs = bigrams(text)
-        holders.update(set(pairs))
-        document = tantivy.Document(
-            words=" ".join(words(text)),
-            bigrams=" ".join(pairs),
-            audience=metadata["audience"],
-            kind=metadata["kind"],
-            product=metadata["product"] or "-",
-        )
-        document.add_integer("ordinal", ordinal)
-        document.add_integer("from", metadata["from"])
-        document.add_integer("to", metadata["to"])
-        document.add_integer("contract_dated", int(metadata["contract_dated"]))
-        writer.add_document(document)
-    writer.commit()
-    writer.wait_merging_threads()
-    index.reload()
-    rarity = {pair: math.log(1 + len(parts) / n) for pair, n in holders.items()}
-    return index, rarity
-
-
-def _lexical(index: Any, name: str, tokens: Sequence[str], scope: Scope) -> dict[int, float]:
-    """BM25 of the tokens over one field, of clauses in scope: ordinal -> score."""
-    import tantivy
-    from tantivy import Occur, Query
-
-    schema = index.schema
-    wanted = list(dict.fromkeys(tokens))
-    if not wanted:
-        return {}
-
-    def term(field_name: str, value: Any) -> Any:
-        return Query.term_query(schema, field_name, value)
-
-    def integers(field_name: str, low: int, high: int) -> Any:
-        return Query.range_query(schema, field_name, tantivy.FieldType.Integer, low, high)
-
-    def every(queries: Sequence[Any]) -> Any:
-        return Query.boolean_query([(Occur.Must, query) for query in queries])
-
-    def some(queries: Sequence[Any]) -> Any:
-        return Query.boolean_query([(Occur.Should, query) for query in queries])
-
-    def in_force(contract_dated: int, day: date) -> Any:
-        number = day_number(day, 0)
-        return every(
-            [
-                term("contract_dated", contract_dated),
-                integers("from", OPEN_FROM, number),
-                integers("to", number, OPEN_TO),
-            ]
-        )
-
-    conditions = [some([in_force(1, scope.contract_date or scope.on), in_force(0, scope.on)])]
-    if scope.audience == "borrower":
-        conditions.append(term("audience", "borrower"))
-    if scope.kinds:
-        conditions.append(some([term("kind", kind) for kind in sorted(scope.kinds)]))
-    if scope.product:
-        conditions.append(some([term("product", "-"), term("product", scope.product)]))
-    query = Query.boolean_query(
-        [
-            (Occur.Must, some([term(name, token) for token in wanted])),
-            *((Occur.Must, Query.const_score_query(c, 0.0)) for c in conditions),
-        ]
-    )
-    searcher = index.searcher()
-    return {
-        searcher.doc(address)["ordinal"][0]: score
-        for score, address in searcher.search(query, DEPTH).hits
-    }

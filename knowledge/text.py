@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -28,6 +28,10 @@ _SIGNED = re.compile(
     r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
 )
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
+
+
+_CONTENT = "nvatljiez"
+"""First letters of the tags of nouns, verbs, adjectives, times, idioms and foreign words."""
 
 
 @lru_cache(maxsize=2)
@@ -69,32 +73,89 @@ def normalise(text: str) -> str:
     return _CHINESE_NUMBER.sub(lambda m: _arabic(m.group()), folded)
 
 
-def words(text: str) -> list[str]:
-    """Words of `text` for the lexical index, normalised; punctuation left out."""
-    import rjieba
-
-    normalised = normalise(text)
-    return [token for run in _TOKEN.findall(normalised) for token in _segment(rjieba, run)]
-
-
 def bigrams(text: str) -> list[str]:
     """Overlapping pairs of Chinese characters, and whole Latin words and numbers."""
     return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
 
 
+def content_words(text: str) -> list[str]:
+    """The words of a question that name things, deeds and qualities, each once, normalised."""
+    import rjieba
+
+    tagged = (pair for run in _TOKEN.findall(normalise(text)) for pair in rjieba.tag(run))
+    return list(dict.fromkeys(w for w, tag in tagged if tag[0] in _CONTENT and len(w) > 1))
+
+
 @lru_cache(maxsize=1)
-def _synonyms() -> tuple[tuple[str, tuple[str, ...]], ...]:
+def _topics() -> tuple[re.Pattern[str], ...]:
+    with (Path(__file__).parent / "elsewhere.toml").open("rb") as file:
+        topics = tomllib.load(file)["topics"]
+    return tuple(_wherever(fold(said)) for group in topics.values() for said in group)
+
+
+def elsewhere(text: str) -> list[str]:
+    """What a question names that a lender may have nothing to do with, as it says it."""
+    folded = fold(text)
+    return [match.group() for topic in _topics() if (match := topic.search(folded)) is not None]
+
+
+@lru_cache(maxsize=1)
+def _wording() -> dict[str, Any]:
     with (Path(__file__).parent / "synonyms.toml").open("rb") as file:
-        terms = tomllib.load(file)["terms"]
-    return tuple((fold(said), tuple(meant)) for said, meant in terms.items())
+        return tomllib.load(file)
+
+
+@lru_cache(maxsize=1)
+def _synonyms() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
+    return tuple(
+        (_wherever(fold(said)), tuple(meant)) for said, meant in _wording()["terms"].items()
+    )
+
+
+def _wherever(said: str) -> re.Pattern[str]:
+    """Chinese anywhere, Latin as whole words."""
+    latin = said[0].isascii()
+    return re.compile(rf"\b{re.escape(said)}(?:s|ed|ing)?\b" if latin else re.escape(said))
+
+
+def meanings(text: str) -> dict[str, tuple[str, ...]]:
+    """What a question says colloquially -> the words that terms use for it."""
+    folded = fold(text)
+    return {
+        match.group(): meant
+        for said, meant in _synonyms()
+        if (match := said.search(folded)) is not None
+    }
 
 
 def expand(text: str) -> str:
     """The question, followed by the words that terms use for what it says colloquially."""
     folded = fold(text)
-    meant = (word for said, words in _synonyms() if said in folded for word in words)
+    meant = (word for words in meanings(text).values() for word in words)
     added = [word for word in dict.fromkeys(meant) if word not in folded]
     return " ".join([text, *added])
+
+
+def corrected(text: str, known: Callable[[str], bool]) -> str:
+    """The question with characters mended that were typed for others that sound or look alike.
+
+    known: whether the documents use a pair of characters.
+    """
+    chars = list(folded := fold(text))
+    misspelt: Mapping[str, str] = _wording()["misspelt"]
+    for place, char in enumerate(chars):
+        meant = misspelt.get(char)
+        if meant is None:
+            continue
+        before, after = chars[max(0, place - 1) : place], chars[place + 1 : place + 2]
+
+        def used(char: str, before: list[str] = before, after: list[str] = after) -> bool:
+            return any(known(b + char) for b in before) or any(known(char + a) for a in after)
+
+        if not used(char) and used(meant):
+            chars[place] = meant
+    mended = "".join(chars)
+    return text if mended == folded else mended
 
 
 def signed_between(text: str) -> tuple[date, date] | None:
@@ -113,10 +174,6 @@ def signed_between(text: str) -> tuple[date, date] | None:
         else:
             last = min(last, day)
     return None if (first, last) == (date.min, date.max) else (first, last)
-
-
-def _segment(rjieba: Any, run: str) -> list[str]:
-    return list(rjieba.cut_for_search(run)) if _is_chinese(run) else [run]
 
 
 def _is_chinese(run: str) -> bool:

@@ -47,6 +47,7 @@ COMMAND_BAR_S = 0.3
 READY_BAR_S = 5.0
 RETRIEVAL_BAR_MS = 20.0
 EVIDENCE_BAR_MS = 150.0
+MEMORY_BAR_MIB = 1024.0
 INGESTION_BAR = 1.2
 """Times what embedding the same texts takes."""
 
@@ -261,6 +262,51 @@ async def test_retrieval_takes_milliseconds_beside_the_embedding(board: Board, d
         for number, (name, values) in enumerate(parts.items())
     ]
     board.add(embedding, *rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What is asked of search over so many clauses, without the embedding's own time."""
+
+    clauses: int
+    search_bar_ms: float
+    share_bar_ms: float | None = None
+    """A question's share of the time where eight are asked at once: 5 ms are 200 a second."""
+
+
+@pytest.mark.parametrize(
+    "size", [Size(10_000, 20.0, 5.0), Size(100_000, 60.0)], ids=lambda size: str(size.clauses)
+)
+def test_search_stays_fast_as_knowledge_grows(board: Board, tmp_path: Path, size: Size) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench_search", str(size.clauses), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    plain = Row("  Chroma alone, eight nearest", "ms", tuple(told["plain_ms"] or (0.0,)))
+    beside = plain.what.strip() if told["plain_ms"] else ""
+    searched = [
+        Row(
+            f"  search: {name}",
+            "ms",
+            tuple(values),
+            size.search_bar_ms,
+            "p95",
+            beside,
+            statistics.median(values) / plain.median if beside else None,
+        )
+        for name, values in told["searched_ms"].items()
+    ]
+    board.add(
+        Row(f"{told['clauses']:,} clauses: ingesting, vectors given", "s", (told["ingest_s"],)),
+        Row("  memory while ingesting", "MiB", (told["ingest_mb"],), MEMORY_BAR_MIB),
+        Row("  opening", "s", (told["open_s"],)),
+        *([plain] if beside else []),
+        *searched,
+        Row("  a question of eight at a time", "ms", (1000 / told["per_s"],), size.share_bar_ms),
+    )
 
 
 def test_the_evidence_is_on_screen_before_a_person_looks_up(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,19 +12,14 @@ from typing import Any
 import pytest
 
 from assistant.deps import open_deps
+from knowledge.dating import as_released
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence, Head
 from knowledge.embed import LocalEmbedder
 from knowledge.lender import load_lender, named_product
-from knowledge.retrieve import (
-    Found,
-    Index,
-    Scope,
-    as_released,
-    covers,
-    open_index,
-    retrieve,
-)
-from knowledge.text import to_traditional
+from knowledge.release import build
+from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
+from knowledge.store import embedding_text
+from knowledge.text import normalise, to_traditional
 
 from .conftest import settings_for
 
@@ -35,14 +30,12 @@ Search = Callable[..., Found]
 
 
 @pytest.fixture(scope="module")
-def index(sample_home: Path) -> Iterator[Index]:
+def index(sample_home: Path) -> Index:
     async def load() -> Index:
         async with open_deps(settings_for(sample_home)) as deps:
             return await open_index(deps.engine, deps.vector_store)
 
-    loaded = asyncio.run(load())
-    yield loaded
-    loaded.close()
+    return asyncio.run(load())
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +141,79 @@ def test_two_products_or_none_leave_nothing_out(search: Search, question: str) -
     assert {"anxin", "suixin"} <= found
 
 
+@pytest.fixture(scope="module")
+def handbook(tmp_path_factory: pytest.TempPathFactory) -> Index:
+    """Ten clauses for borrowers and one for agents, which alone speaks of waiving."""
+    folder = tmp_path_factory.mktemp("handbook")
+    rows = [{"id": f"b{n}", "text": f"第{n}项服务由人工客服办理。"} for n in range(10)]
+    secret = {"id": "a0", "text": "客服主管可以减免罚息，上限为五百元。"}
+    for name, lines in {"public.jsonl": rows, "agents.jsonl": [secret]}.items():
+        text = "\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
+        (folder / name).write_text(text, encoding="utf-8")
+
+    async def load() -> Index:
+        async with open_deps(settings_for(folder / "home")) as deps:
+            for name, audience in (("public.jsonl", "borrower"), ("agents.jsonl", "agent")):
+                await build(
+                    deps.engine,
+                    deps.vector_store,
+                    LocalEmbedder(1),
+                    [],
+                    lock_file=folder / "lock",
+                    jsonl=folder / name,
+                    defaults=Head(audience=audience),  # type: ignore[arg-type]
+                )
+            return await deps.index()
+
+    return asyncio.run(load())
+
+
+def test_what_is_for_agents_is_not_among_what_a_borrowers_search_reads(handbook: Index) -> None:
+    """Held by the store: there is no filter in Python that could be forgotten."""
+    borrower = handbook.sections["borrower"]
+    read = [handbook.clauses[ordinal] for ordinal in borrower.ordinals]
+    assert {clause.id for clause in read} == {f"b{n}" for n in range(10)}
+    assert len(borrower.vectors) == borrower.lexical.count == 10
+    assert not borrower.lexical.holding("减免")
+    everything = borrower.admitted(Scope(TODAY))
+    assert everything.all(), "nothing is held back by a condition"
+    question = "客服主管可以减免罚息，上限为五百元。"
+    embedder = LocalEmbedder(1)
+    for_borrower = retrieve(handbook, embedder, question, Scope(TODAY), 20)
+    for_agent = retrieve(handbook, embedder, question, Scope(TODAY, audience="agent"), 20)
+    assert {c.id for c in clauses(for_borrower)} == {f"b{n}" for n in range(10)}
+    assert clauses(for_agent)[0].id == "a0"
+    assert len(clauses(for_agent)) == 11
+
+
+@pytest.mark.parametrize("on", [date(2020, 1, 1), date(2024, 6, 1), TODAY])
+@pytest.mark.parametrize("contract_date", [None, date(2025, 3, 1)])
+@pytest.mark.parametrize("product", ["", "anxin"])
+@pytest.mark.parametrize("kinds", [frozenset(), frozenset({"regulation", "faq"})])
+def test_exactly_the_clauses_of_the_scope_are_ranked(
+    index: Index,
+    on: date,
+    contract_date: date | None,
+    product: str,
+    kinds: frozenset[Any],
+) -> None:
+    scope = Scope(on, contract_date, kinds, "borrower", product)
+    section = index.sections["borrower"]
+    ranked = {index.clauses[n].id for n in section.ordinals[section.admitted(scope)]}
+    wanted = set()
+    for clause in index.clauses:
+        head = clause.head
+        day = (contract_date or on) if head.kind in CONTRACT_DATED else on
+        if (
+            clause.in_force(day)
+            and head.audience == "borrower"
+            and (not kinds or head.kind in kinds)
+            and head.product in ("", product or head.product)
+        ):
+            wanted.add(clause.id)
+    assert ranked == wanted
+
+
 def test_scripts_are_for_agents_only(search: Search, index: Index) -> None:
     script = next(c for c in index.clauses if c.head.audience == "agent")
     borrower = clauses(search(script.text, 100))
@@ -199,6 +265,56 @@ def test_words_of_no_clause_are_not_covered(search: Search) -> None:
         assert not covers(search(text))
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("提前还宽要违约金吗", "提前还款要违约金吗"), ("愈期怎么办", "逾期怎么办")]
+)
+def test_a_misspelt_question_is_searched_as_it_was_meant(
+    search: Search, typed: str, meant: str
+) -> None:
+    assert search(typed).read_as == search(meant).read_as
+    assert clauses(search(typed)) == clauses(search(meant))
+
+
+@pytest.mark.parametrize(
+    ("english", "source"),
+    [
+        ("Is there a penalty for early repayment?", "early-settlement.md"),
+        ("How do I file a complaint?", "complaints.md"),
+        ("What happens if my payment is overdue?", "overdue-and-grace.md"),
+    ],
+)
+def test_an_english_question_finds_the_chinese_document(
+    search: Search, english: str, source: str
+) -> None:
+    assert source in {c.source for c in clauses(search(english, 5))}
+
+
+# Why each was found
+
+
+def test_the_parts_of_a_score_add_up_to_it(search: Search) -> None:
+    for item in search("安心贷提前还款要付违约金吗", 20).evidence:
+        assert sum(item.why.values()) == pytest.approx(item.score, abs=1e-5)
+        assert item.why.keys() <= {"dense", "words", "length", "digest", "crowding"}
+
+
+def test_a_hit_names_the_words_that_it_shares_with_the_question(search: Search) -> None:
+    best = search("安心贷提前还款要付违约金吗").evidence[0]
+    assert "违约金" in best.matched
+    for word in best.matched:
+        assert word in normalise(embedding_text(best.clause))
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_one_document_does_not_crowd_out_the_rest(search: Search, question: str) -> None:
+    evidence = search(question, 8).evidence
+    sources = [item.clause.source for item in evidence]
+    assert len(set(sources)) >= 4, sources
+    for place, item in enumerate(evidence):
+        put_back = item.why.get("crowding", 0.0) < 0
+        assert put_back == (sources[place] in sources[:place])
+
+
 # Figures
 
 
@@ -233,8 +349,8 @@ def test_covered_questions_are_kept_and_others_turned_away(search: Search) -> No
     kept = [judgement for covered, judgement in judged if covered]
     turned_away = [not judgement for covered, judgement in judged if not covered]
     shares = sum(kept) / len(kept), sum(turned_away) / len(turned_away)
-    assert shares[0] >= 0.85, shares
-    assert shares[1] >= 0.70, shares
+    assert shares[0] >= 0.97, shares
+    assert shares[1] >= 0.90, shares
 
 
 def law(title: str, begins: date | None, ends: date | None = None) -> Clause:

@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from knowledge.text import bigrams, fold, normalise, signed_between, to_traditional, words
+from knowledge.text import (
+    bigrams,
+    content_words,
+    corrected,
+    elsewhere,
+    expand,
+    fold,
+    normalise,
+    signed_between,
+    to_traditional,
+)
 
 
 @pytest.mark.parametrize(
@@ -50,12 +60,12 @@ def test_scripts_widths_and_cases_fold_into_one() -> None:
 
 
 def test_an_article_number_is_one_word() -> None:
-    assert "第20条" in words("依照第二十条的规定")
-    assert words("第二十条") == words("第20条") == ["第20条"]
+    assert "第20条" in bigrams("依照第二十条的规定")
+    assert bigrams("第二十条") == bigrams("第20条") == ["第20条"]
 
 
 def test_words_and_pairs_leave_out_punctuation_and_emoji() -> None:
-    assert words("，。！😀") == []
+    assert content_words("，。！😀") == []
     assert bigrams("，。！😀") == []
     assert bigrams("提前还款") == ["提前", "前还", "还款"]
     assert bigrams("息") == ["息"]
@@ -64,7 +74,7 @@ def test_words_and_pairs_leave_out_punctuation_and_emoji() -> None:
 @given(st.text(max_size=60))
 @settings(max_examples=60, deadline=None)
 def test_normalising_twice_changes_nothing_more_in_its_words(text: str) -> None:
-    assert words(normalise(text)) == words(text)
+    assert bigrams(normalise(text)) == bigrams(text)
 
 
 @pytest.mark.parametrize(
@@ -80,3 +90,73 @@ def test_a_sentence_says_which_contracts_it_is_about(
     sentence: str, days: tuple[date, date] | None
 ) -> None:
     assert signed_between(sentence) == days
+
+
+USED = {"提前", "前还", "还款", "逾期", "免息", "息券", "征信"}
+"""Pairs of characters that the documents of these tests use."""
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("提前还宽要钱吗", "提前还款要钱吗"),
+        ("愈期了怎么办", "逾期了怎么办"),
+        ("免息卷怎么用", "免息券怎么用"),
+        ("上争信吗", "上征信吗"),
+        ("提前环款", "提前还款"),
+    ],
+)
+def test_a_misspelt_word_of_the_documents_is_mended(typed: str, meant: str) -> None:
+    assert corrected(typed, USED.__contains__) == meant
+
+
+@pytest.mark.parametrize("text", ["宽限期", "卷子", "提前还款", "利率", "", "How much?"])
+def test_what_is_no_misspelt_word_of_the_documents_stays(text: str) -> None:
+    assert corrected(text, (USED | {"宽限", "利率"}).__contains__) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "terms"),
+    [
+        ("拖几天会怎样", {"逾期", "宽限期"}),
+        ("晚還一天", {"逾期"}),
+        ("会不会有砍头息", {"本金", "预先扣除"}),
+        ("Is there a late fee?", {"罚息"}),
+        ("I want to repay early", {"提前还款"}),
+        ("how do I get a refund", {"退回"}),
+    ],
+)
+def test_what_is_said_colloquially_or_in_english_is_searched_as_terms_say_it(
+    said: str, terms: set[str]
+) -> None:
+    added = expand(said).removeprefix(said).split()
+    assert terms <= set(added)
+
+
+def test_english_counts_as_whole_words() -> None:
+    assert expand("the average page") == "the average page"
+
+
+def test_a_question_of_terms_alone_is_searched_as_it_is() -> None:
+    assert expand("合同解除的条件") == "合同解除的条件"
+
+
+def test_words_that_name_something_are_told_from_the_others() -> None:
+    found = content_words("请问一下招商银行的违约金怎么算呀")
+    assert {"招商银行", "违约金"} <= set(found)
+    assert not {"一下", "怎么", "的", "呀"} & set(found)
+
+
+@pytest.mark.parametrize(
+    ("question", "named"),
+    [
+        ("房貸利率多少", ["房贷"]),
+        ("What is the weather like?", ["weather"]),
+        ("提前还款要违约金吗", []),
+        ("换卡要填开户行吗", []),
+    ],
+)
+def test_what_a_lender_may_have_nothing_to_do_with_is_noticed(
+    question: str, named: list[str]
+) -> None:
+    assert elsewhere(question) == named

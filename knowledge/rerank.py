@@ -1,0 +1,79 @@
+"""The reranking door: any endpoint that speaks the protocol of Jina, Cohere and vLLM."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+import structlog
+
+from . import store
+from .documents import Evidence
+
+CHARACTERS = 2000
+"""Only so much of a clause is sent."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reranker:
+    """Puts what was found in the order of a model that reads question and clause together."""
+
+    model: str
+    base_url: str
+    api_key: str
+    timeout_s: float
+
+    def rerank(self, text: str, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        """`evidence` in the model's order; as it was where the model gives no usable answer.
+
+        The scores keep their places: the first clause has the score that the first one had. So
+        they say as much about the question as before. Blocks for up to the timeout.
+        """
+        if len(evidence) < 2:
+            return tuple(evidence)
+        try:
+            relevance = self._ask(text, evidence)
+        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+            log.warning("not reranked", model=self.model, error=f"{type(error).__name__}: {error}")
+            return tuple(evidence)
+        order = sorted(range(len(evidence)), key=lambda place: (-relevance[place], place))
+        return tuple(
+            replace(
+                evidence[place],
+                score=given.score,
+                why={**evidence[place].why, "rerank": given.score - evidence[place].score},
+            )
+            for given, place in zip(evidence, order, strict=True)
+        )
+
+    def _ask(self, text: str, evidence: Sequence[Evidence]) -> list[float]:
+        """The relevance of each clause. Raises httpx.HTTPError, and others for a bad answer."""
+        documents = [store.embedding_text(item.clause)[:CHARACTERS] for item in evidence]
+        answer = httpx.post(
+            f"{self.base_url.rstrip('/')}/rerank",
+            json={
+                "model": self.model,
+                "query": text,
+                "documents": documents,
+                "top_n": len(documents),
+            },
+            headers={"Authorization": f"Bearer {self.api_key}"} if self.api_key else {},
+            timeout=self.timeout_s,
+        )
+        answer.raise_for_status()
+        relevance = {
+            int(row["index"]): float(row["relevance_score"])
+            for row in json.loads(answer.text)["results"]
+        }
+        if not relevance or not relevance.keys() <= set(range(len(documents))):
+            raise ValueError("not a relevance of the documents")
+        if not all(map(math.isfinite, relevance.values())):
+            raise ValueError("a relevance that is no number")
+        # A ranker may leave out what it finds of no use at all.
+        least = min(relevance.values())
+        return [relevance.get(place, least - 1.0) for place in range(len(documents))]
