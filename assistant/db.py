@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     JSON,
@@ -26,6 +27,8 @@ from sqlalchemy import (
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+Result = TypeVar("Result")
 
 metadata = MetaData()
 
@@ -76,9 +79,15 @@ staff = Table(
     Column("roles", JSON, nullable=False),
     Column("demo", Boolean, nullable=False),
     Column("disabled", Boolean, nullable=False),
-    Column("failed_sign_ins", Integer, nullable=False),
-    Column("locked_until", DateTime(timezone=True)),
     Column("created_at", DateTime(timezone=True), nullable=False),
+)
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("subject", String(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("locked_until", DateTime(timezone=True)),
 )
 staff_sessions = Table(
     "staff_sessions",
@@ -101,7 +110,7 @@ uploads = Table(
     Column("report", JSON),
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it to the migrations folder."""
 
 
@@ -136,6 +145,41 @@ def open_engine(url: str) -> AsyncEngine:
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
     return engine
+
+
+async def in_thread(url: str, work: Callable[[AsyncEngine], Coroutine[Any, Any, Result]]) -> Result:
+    """Run work on the database in a thread, with a loop and an engine of its own: what it does
+    between its waits then holds up nobody else. Cancelling it cancels the work, and waits for the
+    end of that."""
+    under_way: list[asyncio.Task[Result]] = []
+    wanted = True
+
+    async def run() -> Result:
+        engine = open_engine(url)  # a connection belongs to one loop
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    async def watched() -> Result | None:
+        task = asyncio.create_task(run())
+        under_way.append(task)
+        if not wanted:
+            task.cancel()
+        await asyncio.wait({task})
+        return None if task.cancelled() else task.result()
+
+    ended = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(watched())))
+    try:
+        await asyncio.wait({ended})
+    except asyncio.CancelledError:
+        wanted = False
+        for task in under_way:
+            task.get_loop().call_soon_threadsafe(task.cancel)
+        await asyncio.wait({ended})
+        raise
+    result: Any = ended.result()
+    return cast("Result", result)
 
 
 async def migrate(engine: AsyncEngine) -> None:

@@ -7,24 +7,28 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, date, datetime
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from . import store
+from . import compare, store
 from .chunk import chunk
+from .compare import ReleaseChange
+from .coverage import calibrate
+from .dating import as_released, unknown_supersedes
 from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
-from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest
-from .retrieve import as_released
+from .findings import Figures, plain_figures, review
+from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest, unread
 from .vectors import VectorStore
 
-PARSER = "1"
+PARSER = "2"
 """Raised when readers or chunker give other clauses for the same bytes: all is read again."""
 
 KEPT_RELEASES = 5
@@ -33,8 +37,12 @@ KEPT_RELEASES = 5
 EMBED_BATCH = 8
 """How many texts are embedded between two commits: the most that an interrupted run loses."""
 
+CACHE_BATCH = 5000
+"""How many vectors are read from the cache at a time."""
+
 Progress = Callable[[str, int, int], None]
-"""Called with a stage (`read`, `embed`, `write`), how many are done, and of how many."""
+"""Called with a stage (`wait`, `read`, `embed`, `review`, `write`), how many are done, and of how
+many; `wait` is said once, where another ingestion is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,12 @@ class Report:
     warnings: tuple[Skipped, ...]
     """Things noticed and mended, by document."""
     seconds: float
+    embedded: int = 0
+    """Texts that were embedded; the vectors of all others were kept from before."""
+    found_dates: tuple[store.DateToConfirm, ...] = ()
+    """Dates read from the text of documents whose heads give none, to be confirmed."""
+    duplicates: int = 0
+    contradictions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +81,30 @@ class _File:
     head: Head
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What a confirmation did."""
+
+    source: str
+    release: str
+    """The live release, a new one where dates were corrected."""
+    corrected: bool
+
+
 class NothingReadable(Exception):
     """No document could be read; carries what was skipped and why."""
 
     def __init__(self, skipped: Sequence[Skipped]) -> None:
         super().__init__("nothing could be read")
         self.skipped = tuple(skipped)
+
+
+class UnknownDocument(Exception):
+    """The live release holds no document of a name; the message says which are like it."""
+
+
+class WrongDates(Exception):
+    """A document would end before it begins; the message names it."""
 
 
 class OtherEmbedder(Exception):
@@ -89,29 +121,33 @@ async def build(
     defaults: Head | None = None,
     replace_all: bool = False,
     jsonl: Path | None = None,
+    figures: Figures = plain_figures,
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
 
     defaults: taken where a manifest does not say otherwise; wins over what a file says of itself.
+    figures: finds the figures by which clauses contradict each other.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
     Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
     """
     started = time.perf_counter()
-    async with _locked(engine, lock_file):
+    async with _locked(engine, lock_file, progress):
         files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults or Head())
+        async with engine.connect() as connection:
+            said = await store.confirmed(connection)
         keys: dict[str, str] = {}
         if jsonl is not None:
             try:
-                source, key = await _store_jsonl(engine, jsonl, defaults or Head(), skipped)
+                source, key = await _store_jsonl(engine, jsonl, defaults or Head(), said, skipped)
                 keys[source] = key
             except Unreadable as error:
                 skipped.append(Skipped(_shown(jsonl), str(error)))
         for done, file in enumerate(files):
             progress("read", done, len(files))
             try:
-                keys[file.source] = await _store_file(engine, file, warnings)
+                keys[file.source] = await _store_file(engine, file, said, warnings)
             except Unreadable as error:
                 skipped.append(Skipped(_shown(file.path), str(error)))
         progress("read", len(files), len(files))
@@ -124,19 +160,20 @@ async def build(
             after = keys if replace_all else before | keys
             parts = as_released(await store.document_clauses(connection, [*after.values()]))
         warnings += _shared_ids(parts)
-        release_id = live.id if live else ""
+        warnings += [Skipped(*wrong) for wrong in unknown_supersedes(parts)]
         same = live is not None and after == before and live.embeddings == embedder.name
-        if not (same and await asyncio.to_thread(vector_store.has, release_id, len(parts))):
-            vectors = await _embed(engine, embedder, parts, progress)
-            release_id = _new_id()
-            progress("write", 0, 1)
-            await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
-            release = store.Release(release_id, datetime.now(UTC), False, embedder.name, len(parts))
-            async with engine.begin() as connection:
-                await store.add_release(connection, release, after.values())
-                await store.activate(connection, release_id)
-            progress("write", 1, 1)
-            await _prune(engine, vector_store)
+        if (
+            live
+            and same
+            and await asyncio.to_thread(vector_store.has, live.id, len(parts))
+            and (kept := await _report_of(engine, live.id))
+        ):
+            release_id, noticed = live.id, replace(kept, embedded=0)
+        else:
+            release_id, noticed = await _make_live(
+                engine, vector_store, embedder, after, parts, figures, warnings, progress
+            )
+        await _prune(engine, vector_store)
     return Report(
         release=release_id,
         documents=len(after),
@@ -148,7 +185,133 @@ async def build(
         skipped=tuple(skipped),
         warnings=tuple(warnings),
         seconds=round(time.perf_counter() - started, 2),
+        embedded=noticed.embedded,
+        found_dates=noticed.found_dates,
+        duplicates=noticed.findings.duplicate_count,
+        contradictions=noticed.findings.contradiction_count,
     )
+
+
+async def confirm(
+    engine: AsyncEngine,
+    vector_store: VectorStore,
+    embedder: Embedder,
+    source: str,
+    *,
+    lock_file: Path,
+    by: str,
+    effective_from: store.Answer = None,
+    effective_to: store.Answer = None,
+    reviewed: store.Answer = None,
+    figures: Figures = plain_figures,
+    progress: Progress = lambda stage, done, total: None,
+) -> Confirmed:
+    """Record that a person looked at the dates of a document of the live release, and corrected
+    those that are given.
+
+    source: its name, or a part of it that no other has. by: who it was.
+    Raises NoRelease, UnknownDocument, WrongDates, VectorsMissing.
+    """
+    async with _locked(engine, lock_file, progress):
+        live = await store.active_release(engine)
+        if live is None:
+            raise store.NoRelease("nothing has been ingested yet: run `zhunxin ingest PATH`")
+        async with engine.connect() as connection:
+            before = await store.release_sources(connection, live.id)
+            name = _named(source, before)
+            (held,) = await store.stored_documents(connection, [before[name]])
+        said = store.Confirmation(name, held.sha256, effective_from, effective_to, reviewed, by=by)
+        try:
+            async with engine.begin() as connection:
+                await store.confirm(connection, said)
+                key = await store.add_corrected(connection, held.base, said)
+        except ValueError as error:
+            raise WrongDates(str(error)) from error
+        if key == held.key:
+            return Confirmed(name, live.id, corrected=False)
+        after = before | {name: key}
+        async with engine.connect() as connection:
+            parts = as_released(await store.document_clauses(connection, [*after.values()]))
+        release_id, _ = await _make_live(
+            engine, vector_store, embedder, after, parts, figures, [], progress
+        )
+        await _prune(engine, vector_store)
+        return Confirmed(name, release_id, corrected=True)
+
+
+def _named(source: str, known: Iterable[str]) -> str:
+    """The source of a name, or of a part that no other has. Raises UnknownDocument."""
+    names = sorted(known)
+    if source in names:
+        return source
+    like = [name for name in names if source and source in name]
+    if len(like) == 1:
+        return like[0]
+    there = ", ".join((like or names)[:10]) + (", ..." if len(like or names) > 10 else "")
+    what = f"{len(like)} documents are like {source!r}" if like else f"no document {source!r}"
+    raise UnknownDocument(f"{what} in the live release; there are {there}")
+
+
+async def _make_live(
+    engine: AsyncEngine,
+    vector_store: VectorStore,
+    embedder: Embedder,
+    keys: Mapping[str, str],
+    parts: Sequence[Clause],
+    figures: Figures,
+    warnings: Sequence[Skipped],
+    progress: Progress,
+) -> tuple[str, store.ReleaseReport]:
+    """Write a release of these documents beside the live one and switch to it."""
+    started = time.perf_counter()
+    vectors, embedded = await _embed(engine, embedder, parts, progress)
+    async with engine.connect() as connection:
+        held = await store.stored_documents(connection, [*keys.values()])
+        looked_at = await store.confirmed(connection)
+    release_id = _new_id()
+    progress("write", 0, 1)
+    await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
+    coverage = await asyncio.to_thread(calibrate, embedder, vectors)
+    del vectors
+    progress("review", 0, 1)
+    findings = await asyncio.to_thread(review, parts, figures)
+    progress("review", 1, 1)
+    report = store.ReleaseReport(
+        embedded=embedded,
+        found_dates=tuple(
+            store.DateToConfirm(
+                document.source,
+                document.sha256,
+                **asdict(found),
+                confirmed=(document.source, document.sha256) in looked_at,
+                applied=getattr(document.head, found.field),
+            )
+            for document in held
+            for found in document.found
+        ),
+        findings=findings,
+        warnings=tuple((warning.path, warning.reason) for warning in warnings),
+        seconds=round(time.perf_counter() - started, 2),
+    )
+    release = store.Release(
+        release_id,
+        datetime.now(UTC),
+        False,
+        embedder.name,
+        len(parts),
+        coverage=coverage.as_json(),
+        findings=findings.duplicate_count + findings.contradiction_count,
+    )
+    async with engine.begin() as connection:
+        await store.add_release(connection, release, keys.values(), report)
+        await store.activate(connection, release_id)
+    progress("write", 1, 1)
+    return release_id, report
+
+
+async def _report_of(engine: AsyncEngine, release_id: str) -> store.ReleaseReport | None:
+    async with engine.connect() as connection:
+        return await store.release_report(connection, release_id)
 
 
 async def activate(
@@ -164,7 +327,7 @@ async def activate(
 
     Raises KeyError, OtherEmbedder, VectorsMissing.
     """
-    async with _locked(engine, lock_file):
+    async with _locked(engine, lock_file, progress):
         async with engine.connect() as connection:
             known = {r.id: r for r in await store.list_releases(connection)}
             if release_id not in known:
@@ -178,10 +341,25 @@ async def activate(
             sources = await store.release_sources(connection, release_id)
             parts = as_released(await store.document_clauses(connection, [*sources.values()]))
         if not await asyncio.to_thread(vector_store.has, release_id, len(parts)):
-            vectors = await _embed(engine, embedder, parts, progress)
+            vectors, _ = await _embed(engine, embedder, parts, progress)
             await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
         async with engine.begin() as connection:
             await store.activate(connection, release_id)
+
+
+async def diff(engine: AsyncEngine, before: str, after: str) -> ReleaseChange:
+    """What differs between two releases, given by id, clauses as they are in force in each."""
+
+    async def held(release_id: str) -> dict[str, list[Clause]]:
+        async with engine.connect() as connection:
+            sources = await store.release_sources(connection, release_id)
+            parts = as_released(await store.document_clauses(connection, [*sources.values()]))
+        return {
+            source: list(group) for source, group in groupby(parts, key=lambda part: part.source)
+        }
+
+    old, new = await held(before), await held(after)
+    return await asyncio.to_thread(compare.releases, old, new)
 
 
 def _find_files(
@@ -211,8 +389,7 @@ def _find_files(
                 notes.clear()
             source = file.relative_to(root).as_posix()
             if file.suffix.lower() not in READERS:
-                known = " ".join(READERS)
-                skipped.append(Skipped(_shown(file), f"unknown format; readable are {known}"))
+                skipped.append(Skipped(_shown(file), f"unknown format: {unread(file.suffix)}"))
             elif not source.isprintable():
                 reason = "the file name holds characters that cannot be shown; rename the file"
                 skipped.append(Skipped(_shown(file), reason))
@@ -254,28 +431,45 @@ def _walk(path: Path) -> Iterator[Path]:
             yield file
 
 
-async def _store_file(engine: AsyncEngine, file: _File, warnings: list[Skipped]) -> str:
-    """Key of the document, read and stored now if its bytes, head or parser are new.
+async def _store_file(
+    engine: AsyncEngine,
+    file: _File,
+    confirmed: Mapping[tuple[str, str], store.Confirmation],
+    warnings: list[Skipped],
+) -> str:
+    """Key of the document, read and stored now if its bytes, head, parser or dates are new.
 
     Raises Unreadable.
     """
     sha256 = await asyncio.to_thread(_hash_file, file.path)
-    key = store.document_key(file.source, sha256, file.head, PARSER)
+    base = store.document_key(file.source, sha256, file.head, PARSER)
+    said = confirmed.get((file.source, sha256))
+    key = store.corrected_key(base, said)
     async with engine.connect() as connection:
-        if await store.known_documents(connection, [key]):
-            return key
-    document = await asyncio.to_thread(read, file.path, file.source, file.head)
-    parts = await asyncio.to_thread(chunk, document)
-    if not parts:
-        raise Unreadable(f"{file.source}: holds no text that could be quoted")
-    async with engine.begin() as connection:
-        await _add_if_new(connection, key, document, parts)
-    warnings.extend(Skipped(file.source, warning) for warning in document.warnings)
+        known = await store.known_documents(connection, [base, key])
+    if base not in known:
+        document = await asyncio.to_thread(read, file.path, file.source, file.head)
+        parts = await asyncio.to_thread(chunk, document)
+        if not parts:
+            raise Unreadable(f"{file.source}: holds no text that could be quoted")
+        async with engine.begin() as connection:
+            await _add_if_new(connection, base, document, parts)
+        warnings.extend(Skipped(file.source, warning) for warning in document.warnings)
+    if said and key not in known:
+        try:
+            async with engine.begin() as connection:
+                await store.add_corrected(connection, base, said)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
     return key
 
 
 async def _store_jsonl(
-    engine: AsyncEngine, path: Path, defaults: Head, skipped: list[Skipped]
+    engine: AsyncEngine,
+    path: Path,
+    defaults: Head,
+    confirmed: Mapping[tuple[str, str], store.Confirmation],
+    skipped: list[Skipped],
 ) -> tuple[str, str]:
     """Store ready-made clauses; lines that are no clause are skipped with their number.
 
@@ -293,6 +487,8 @@ async def _store_jsonl(
     async with engine.begin() as connection:
         if not await store.known_documents(connection, [key]):
             await _add_if_new(connection, key, Document(source, sha256, head, ()), parts)
+        if said := confirmed.get((source, sha256)):
+            key = await store.add_corrected(connection, key, said)
     return source, key
 
 
@@ -358,21 +554,44 @@ async def _add_if_new(
 
 async def _embed(
     engine: AsyncEngine, embedder: Embedder, parts: Sequence[Clause], progress: Progress
-) -> Vectors:
-    """Vectors of all clauses, in order; those of texts seen before come from the cache."""
-    texts = {store.embedding_hash(part): store.embedding_text(part) for part in parts}
-    async with engine.connect() as connection:
-        vectors = await store.cached_vectors(connection, texts, embedder.name)
-    missing = sorted(texts.keys() - vectors.keys(), key=lambda h: (len(texts[h]), h))
+) -> tuple[Vectors, int]:
+    """Vectors of all clauses, in order, and how many were not in the cache.
+
+    Held in one array from the start: of a hundred thousand clauses, a second copy would count.
+    """
+    hashes = [store.embedding_hash(part) for part in parts]
+    rows = {embed_hash: row for row, embed_hash in enumerate(dict.fromkeys(hashes))}
+    texts = dict(zip(hashes, parts, strict=True))
+    vectors = np.empty((0, 0), np.float32)
+    missing: list[str] = []
+
+    def keep(found: Iterable[tuple[str, Vectors]]) -> None:
+        nonlocal vectors
+        for embed_hash, vector in found:
+            if not vectors.size:
+                vectors = np.empty((len(rows), len(vector)), np.float32)
+            vectors[rows[embed_hash]] = vector
+
+    known = list(rows)
+    for start in range(0, len(known), CACHE_BATCH):
+        batch = known[start : start + CACHE_BATCH]
+        async with engine.connect() as connection:
+            cached = await store.cached_vectors(connection, batch, embedder.name)
+        keep(cached.items())
+        missing += [embed_hash for embed_hash in batch if embed_hash not in cached]
+    missing.sort(key=lambda h: (len(texts[h].text), h))
     for start in range(0, len(missing), EMBED_BATCH):
         progress("embed", start, len(missing))
         batch = missing[start : start + EMBED_BATCH]
-        rows = await asyncio.to_thread(embedder.passages, [texts[h] for h in batch])
+        made = await asyncio.to_thread(
+            embedder.passages, [store.embedding_text(texts[h]) for h in batch]
+        )
         async with engine.begin() as connection:
-            await store.cache_vectors(connection, batch, rows, embedder.name)
-        vectors.update(zip(batch, rows, strict=True))
+            await store.cache_vectors(connection, batch, made, embedder.name)
+        keep(zip(batch, made, strict=True))
     progress("embed", len(missing), len(missing))
-    return np.stack([vectors[store.embedding_hash(part)] for part in parts])
+    whole = len(rows) == len(parts)
+    return (vectors if whole else vectors[[rows[h] for h in hashes]]), len(missing)
 
 
 def _shared_ids(parts: Sequence[Clause]) -> list[Skipped]:
@@ -389,17 +608,29 @@ async def _prune(engine: AsyncEngine, vector_store: VectorStore) -> None:
     async with engine.connect() as connection:
         releases = await store.list_releases(connection)
     kept = {r.id for r in releases[:KEPT_RELEASES]} | {r.id for r in releases if r.active}
-    await asyncio.to_thread(vector_store.prune, kept)
+    await asyncio.to_thread(vector_store.prune, kept, {r.id for r in releases})
 
 
 @asynccontextmanager
-async def _locked(engine: AsyncEngine, lock_file: Path) -> AsyncIterator[None]:
-    """One ingestion at a time; others wait their turn."""
-    from filelock import AsyncFileLock
+async def _locked(engine: AsyncEngine, lock_file: Path, progress: Progress) -> AsyncIterator[None]:
+    """One ingestion at a time; others say that they wait, and wait their turn."""
+    from filelock import AsyncFileLock, Timeout
+
+    def waiting() -> None:
+        progress("wait", 0, 1)
 
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    async with AsyncFileLock(lock_file), store.writing(engine):
-        yield
+    lock = AsyncFileLock(lock_file)
+    try:
+        await lock.acquire(blocking=False)
+    except Timeout:
+        waiting()
+        await lock.acquire()
+    try:
+        async with store.writing(engine, waiting):
+            yield
+    finally:
+        await lock.release()
 
 
 def _hash_file(path: Path) -> str:

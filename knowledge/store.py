@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, date, datetime
+from pathlib import PurePosixPath
+from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import (
@@ -25,15 +27,19 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    delete,
     func,
     insert,
+    literal,
     select,
     update,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from .documents import KINDS, Clause, Document, Head, Kind
+from .documents import KINDS, Clause, DateField, Document, FoundDate, Head, Kind
 from .embed import Vectors
+from .findings import Finding, Findings, Side
 
 metadata = MetaData()
 
@@ -45,6 +51,8 @@ documents = Table(
     Column("sha256", String(64), nullable=False),
     Column("head", Text, nullable=False),
     Column("warnings", Text, nullable=False),
+    Column("found", Text),
+    Column("base", String(64)),
 )
 clauses = Table(
     "clauses",
@@ -70,6 +78,7 @@ releases = Table(
     Column("clauses", Integer, nullable=False),
     Column("coverage", Text),
     Column("report", Text),
+    Column("findings", Integer),
 )
 confirmations = Table(
     "confirmations",
@@ -100,8 +109,20 @@ _WRITER_LOCK = 0x5A58  # number of the advisory lock; any other would do as well
 _IN_CHUNK = 500  # SQLite and PostgreSQL bound the number of parameters of one statement
 
 
+REPORT_VERSION = 1
+"""Raised when a stored report can no longer be read as ReleaseReport."""
+
+
 class NoRelease(Exception):
     """Nothing has been ingested yet."""
+
+
+class UnknownRelease(Exception):
+    """No release, or more than one, goes by a name; the message says which there are."""
+
+
+class NotWritten(Exception):
+    """The database refused to take what was to be stored; the message says what to check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +133,92 @@ class Release:
     embeddings: str
     """Name of the embedder whose vectors the release holds."""
     clauses: int
+    coverage: str = ""
+    """JSON of what was fitted on the release to tell questions that nothing in it answers."""
+    findings: int | None = None
+    """Duplicates and contradictions among its clauses; None of a release that was not reviewed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A document of a release as it is stored, beside its clauses."""
+
+    key: str
+    base: str
+    """Key of the document as it was read; another one than `key` where a person corrected it."""
+    source: str
+    sha256: str
+    head: Head
+    found: tuple[FoundDate, ...]
+
+
+Answer = date | Literal["open"] | None
+"""What a person says of a date: a day, that there is none, or nothing against what was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What a person said of the dates of a file; one with other bytes has to be confirmed again."""
+
+    source: str
+    sha256: str
+    effective_from: Answer = None
+    effective_to: Answer = None
+    reviewed: Answer = None
+    by: str = ""
+
+    def corrects(self, head: Head) -> Head:
+        """`head` with the dates as the person said them."""
+        said: dict[str, Any] = {
+            name: None if answer == "open" else answer
+            for name in _DATES
+            if (answer := getattr(self, name)) is not None
+        }
+        return replace(head, **said)
+
+
+@dataclass(frozen=True, slots=True)
+class DateToConfirm:
+    """A date that was read from a document's text, and whether a person has looked at it."""
+
+    source: str
+    sha256: str
+    field: DateField
+    value: date
+    quote: str
+    """The words it was read from."""
+    locator: str
+    note: str = ""
+    """What makes it doubtful."""
+    confirmed: bool = False
+    applied: date | None = None
+    """What the release takes it to be: another day where a person corrected it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseReport:
+    """What was noticed when a release was built."""
+
+    embedded: int = 0
+    """Texts that were embedded; the others' vectors were there already."""
+    found_dates: tuple[DateToConfirm, ...] = ()
+    findings: Findings = field(default_factory=Findings)
+    warnings: tuple[tuple[str, str], ...] = ()
+    """Document and what was noticed and mended."""
+    seconds: float = 0.0
+    version: int = REPORT_VERSION
 
 
 def embedding_text(clause: Clause) -> str:
-    """What is embedded for a clause: document, place and text, so that short rows are findable."""
+    """What is embedded for a clause: document, place and text, so that short rows are findable.
+
+    A document titled by its file's name says nothing more of a clause that has a title itself.
+    """
     title = "" if clause.title in ("", clause.head.title) else clause.title
-    return "\n".join(part for part in (clause.head.title, title, clause.text) if part)
+    named = not title or clause.head.title != PurePosixPath(clause.source).stem
+    return "\n".join(
+        part for part in (clause.head.title if named else "", title, clause.text) if part
+    )
 
 
 def embedding_hash(clause: Clause) -> str:
@@ -150,6 +251,7 @@ async def add_document(
             sha256=document.sha256,
             head=_dump_head(document.head),
             warnings=json.dumps(document.warnings, ensure_ascii=False),
+            found=_dump_found(document.found),
         )
     )
     if parts:
@@ -171,6 +273,96 @@ async def add_document(
                 for ordinal, part in enumerate(parts)
             ],
         )
+
+
+def corrected_key(base: str, said: Confirmation | None) -> str:
+    """Identity of a document with the dates a person gave it; `base` where nothing is corrected."""
+    given = [getattr(said, name) for name in _DATES] if said else []
+    if not any(given):
+        return base
+    words = [answer and str(answer) for answer in given]
+    return hashlib.sha256(json.dumps([base, *words]).encode()).hexdigest()
+
+
+async def add_corrected(connection: AsyncConnection, base: str, said: Confirmation) -> str:
+    """Store a document again with the dates a person gave it; returns its key.
+
+    Raises ValueError where it would end before it begins.
+    """
+    key = corrected_key(base, said)
+    if key == base or await known_documents(connection, [key]):
+        return key
+    row = (await connection.execute(select(documents).where(documents.c.key == base))).one()
+    head = said.corrects(_load_head(row.head))
+    if head.effective_from and head.effective_to and head.effective_to < head.effective_from:
+        raise ValueError(
+            f"{row.source}: effective_to {head.effective_to} lies before effective_from "
+            f"{head.effective_from}"
+        )
+    await connection.execute(
+        insert(documents).values(
+            row._asdict() | {"key": key, "base": base, "head": _dump_head(head)}
+        )
+    )
+    copied = [column for column in clauses.c if column.name != "document_key"]
+    await connection.execute(
+        insert(clauses).from_select(
+            ["document_key", *(column.name for column in copied)],
+            select(literal(key), *copied).where(clauses.c.document_key == base),
+        )
+    )
+    return key
+
+
+async def stored_documents(connection: AsyncConnection, keys: Sequence[str]) -> list[Stored]:
+    """Documents by source name."""
+    found: list[Stored] = []
+    for chunk in _chunks(keys):
+        rows = await connection.execute(select(documents).where(documents.c.key.in_(chunk)))
+        found += [
+            Stored(
+                key=row.key,
+                base=row.base or row.key,
+                source=row.source,
+                sha256=row.sha256,
+                head=_load_head(row.head),
+                found=_load_found(row.found),
+            )
+            for row in rows
+        ]
+    return sorted(found, key=lambda stored: stored.source)
+
+
+async def confirmed(connection: AsyncConnection) -> dict[tuple[str, str], Confirmation]:
+    """All confirmations, by source and hash of the file."""
+    rows = await connection.execute(select(confirmations))
+    return {
+        (row.source, row.sha256): Confirmation(
+            row.source,
+            row.sha256,
+            **{name: _load_answer(getattr(row, name)) for name in _DATES},
+            by=row.confirmed_by,
+        )
+        for row in rows
+    }
+
+
+async def confirm(connection: AsyncConnection, said: Confirmation) -> None:
+    """Store what a person said of a file's dates, in the place of what was said before."""
+    await connection.execute(
+        delete(confirmations).where(
+            confirmations.c.source == said.source, confirmations.c.sha256 == said.sha256
+        )
+    )
+    await connection.execute(
+        insert(confirmations).values(
+            source=said.source,
+            sha256=said.sha256,
+            **{name: answer and str(answer) for name in _DATES for answer in [getattr(said, name)]},
+            confirmed_by=said.by,
+            confirmed_at=datetime.now(UTC),
+        )
+    )
 
 
 async def release_sources(connection: AsyncConnection, release_id: str) -> dict[str, str]:
@@ -241,10 +433,16 @@ async def cache_vectors(
 
 
 async def add_release(
-    connection: AsyncConnection, release: Release, document_keys: Iterable[str]
+    connection: AsyncConnection,
+    release: Release,
+    document_keys: Iterable[str],
+    report: ReleaseReport | None = None,
 ) -> None:
     await connection.execute(
-        insert(releases).values({f.name: getattr(release, f.name) for f in fields(release)})
+        insert(releases).values(
+            {f.name: getattr(release, f.name) for f in fields(release)}
+            | {"report": report and json.dumps(asdict(report), ensure_ascii=False, default=str)}
+        )
     )
     rows = [{"release_id": release.id, "document_key": key} for key in document_keys]
     if rows:
@@ -262,21 +460,79 @@ async def activate(connection: AsyncConnection, release_id: str) -> None:
 async def list_releases(connection: AsyncConnection) -> list[Release]:
     """Newest first."""
     rows = await connection.execute(select(releases).order_by(releases.c.created_at.desc()))
-    return [
-        Release(row.id, _utc(row.created_at), row.active, row.embeddings, row.clauses)
+    return [_release(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What is recorded of a document of a release beside its clauses."""
+
+    sha256: str
+    warnings: tuple[str, ...]
+    """What was noticed and mended when it was read."""
+    since: datetime
+    """When the first release with exactly this document was built."""
+
+
+async def held_documents(connection: AsyncConnection, release_id: str) -> dict[str, Held]:
+    """The documents of a release by source."""
+    wanted = select(release_documents.c.document_key).where(
+        release_documents.c.release_id == release_id
+    )
+    rows = await connection.execute(
+        select(
+            documents.c.source,
+            documents.c.sha256,
+            documents.c.warnings,
+            func.min(releases.c.created_at).label("since"),
+        )
+        .join(release_documents, release_documents.c.document_key == documents.c.key)
+        .join(releases, releases.c.id == release_documents.c.release_id)
+        .where(documents.c.key.in_(wanted))
+        .group_by(documents.c.key, documents.c.source, documents.c.sha256, documents.c.warnings)
+    )
+    return {
+        row.source: Held(row.sha256, tuple(json.loads(row.warnings)), _utc(row.since))
         for row in rows
-    ]
+    }
+
+
+async def document_counts(connection: AsyncConnection) -> dict[str, int]:
+    """Release id -> how many documents it has."""
+    rows = await connection.execute(
+        select(release_documents.c.release_id, func.count().label("held")).group_by(
+            release_documents.c.release_id
+        )
+    )
+    return {row.release_id: row.held for row in rows}
 
 
 @asynccontextmanager
-async def writing(engine: AsyncEngine) -> AsyncIterator[None]:
-    """One writer of releases at a time among all hosts that share a PostgreSQL database."""
+async def writing(engine: AsyncEngine, waiting: Callable[[], None]) -> AsyncIterator[None]:
+    """One writer of releases at a time among all hosts that share a PostgreSQL database.
+
+    waiting: called where another one writes. Raises NotWritten for what the database refuses.
+    """
+    try:
+        async with _advisory_lock(engine, waiting):
+            yield
+    except DBAPIError as error:
+        raise NotWritten(
+            f"the database cannot be written ({error.orig}): check that its disk has room and is "
+            "writable; what was live before is live still"
+        ) from error
+
+
+@asynccontextmanager
+async def _advisory_lock(engine: AsyncEngine, waiting: Callable[[], None]) -> AsyncIterator[None]:
     if engine.dialect.name != "postgresql":
         yield
         return
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")
-        await connection.execute(select(func.pg_advisory_lock(_WRITER_LOCK)))
+        if not await connection.scalar(select(func.pg_try_advisory_lock(_WRITER_LOCK))):
+            waiting()
+            await connection.execute(select(func.pg_advisory_lock(_WRITER_LOCK)))
         try:
             yield
         finally:
@@ -287,11 +543,104 @@ async def active_release(engine: AsyncEngine) -> Release | None:
     async with engine.connect() as connection:
         rows = await connection.execute(select(releases).where(releases.c.active))
         row = rows.first()
-    return (
-        None
-        if row is None
-        else Release(row.id, _utc(row.created_at), True, row.embeddings, row.clauses)
+    return None if row is None else _release(row)
+
+
+def _release(row: Any) -> Release:
+    return Release(
+        id=row.id,
+        created_at=_utc(row.created_at),
+        active=row.active,
+        embeddings=row.embeddings,
+        clauses=row.clauses,
+        coverage=row.coverage or "",
+        findings=row.findings,
     )
+
+
+async def release_report(connection: AsyncConnection, release_id: str) -> ReleaseReport | None:
+    """What was noticed when a release was built, with what was confirmed since.
+
+    None of a release that was built before there were reports, or has one of another version.
+    """
+    stored = await connection.scalar(select(releases.c.report).where(releases.c.id == release_id))
+    raw = json.loads(stored) if stored else {}
+    if raw.get("version") != REPORT_VERSION:
+        return None
+    known = (await confirmed(connection)).keys()
+    found = raw.pop("findings")
+    return ReleaseReport(
+        **raw
+        | {
+            "warnings": tuple((path, reason) for path, reason in raw["warnings"]),
+            "found_dates": tuple(
+                DateToConfirm(
+                    **row
+                    | {
+                        "value": date.fromisoformat(row["value"]),
+                        "applied": row["applied"] and date.fromisoformat(row["applied"]),
+                        "confirmed": (row["source"], row["sha256"]) in known,
+                    }
+                )
+                for row in raw["found_dates"]
+            ),
+            "findings": Findings(
+                **found
+                | {
+                    kind: tuple(_finding(row) for row in found[kind])
+                    for kind in ("duplicates", "contradictions")
+                }
+            ),
+        }
+    )
+
+
+async def find_release(connection: AsyncConnection, name: str) -> Release:
+    """The release of an id, of the beginning of one, the `live` one, or the one `previous` to it.
+
+    Raises UnknownRelease.
+    """
+    known = await list_releases(connection)
+    live = next((place for place, release in enumerate(known) if release.active), None)
+    if name == "live" and live is not None:
+        return known[live]
+    if name == "previous" and live is not None and live + 1 < len(known):
+        return known[live + 1]
+    by_id = [release for release in known if release.id == name]
+    found = by_id or [release for release in known if name and release.id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    what = f"{len(found)} releases begin with {name!r}" if found else f"no release {name!r}"
+    there = ", ".join(f"{r.id}{' (live)' if r.active else ''}" for r in (found or known)[:10])
+    raise UnknownRelease(f"{what}; there {'are' if known else 'is none yet'} {there}".rstrip())
+
+
+_DATES: tuple[DateField, ...] = ("effective_from", "effective_to", "reviewed")
+
+
+def _load_answer(text: str | None) -> Answer:
+    if text is None or text == "open":
+        return "open" if text else None
+    return date.fromisoformat(text)
+
+
+def _dump_found(found: Iterable[FoundDate]) -> str:
+    return json.dumps([asdict(f) for f in found], ensure_ascii=False, default=date.isoformat)
+
+
+def _load_found(text: str | None) -> tuple[FoundDate, ...]:
+    return tuple(_found_date(row) for row in json.loads(text or "[]"))
+
+
+def _found_date(row: dict[str, Any]) -> FoundDate:
+    return FoundDate(**row | {"value": date.fromisoformat(row["value"])})
+
+
+def _finding(row: dict[str, Any]) -> Finding:
+    sides = {
+        name: Side(**row[name] | {"figures": tuple(row[name]["figures"])}) for name in ("a", "b")
+    }
+    return Finding(**row | sides)
 
 
 def _dump_head(head: Head) -> str:
@@ -300,7 +649,7 @@ def _dump_head(head: Head) -> str:
 
 def _load_head(text: str) -> Head:
     raw = json.loads(text)
-    for name in ("effective_from", "effective_to", "reviewed"):
+    for name in _DATES:
         raw[name] = date.fromisoformat(raw[name]) if raw[name] else None
     return Head(**raw)
 

@@ -34,6 +34,7 @@ from knowledge.release import (
     Report,
     activate,
     build,
+    confirm,
 )
 from knowledge.retrieve import Scope, retrieve
 from knowledge.vectors import VectorsMissing
@@ -254,7 +255,7 @@ async def test_a_bad_file_never_stops_the_rest(home: Home) -> None:
     assert len(reasons) == 6
     for name, word in {
         "empty.md": "empty",
-        "photo.jpg": "unknown format",
+        "photo.jpg": "damaged",
         "broken.docx": "damaged",
         "huge.pdf": "50 mb",
         "locked.pdf": "password",
@@ -452,6 +453,27 @@ async def test_an_older_release_is_made_live_again_also_when_its_vectors_were_pr
     assert [(r.id, r.active) for r in releases] == [(second.release, True), (first.release, False)]
     with pytest.raises(KeyError):
         await home.activate("none")
+
+
+async def test_a_corrected_date_makes_a_release_and_is_kept_with_it(any_home: Home) -> None:
+    home = any_home
+    home.write("a.md", "可以提前还款。", "本规则自2026年7月1日起施行。")
+    first = await home.ingest()
+    assert [found.value for found in first.found_dates] == [date(2026, 7, 1)]
+    done = await confirm(
+        home.deps.engine,
+        home.deps.vector_store,
+        home.embedder,
+        "a.md",
+        lock_file=home.deps.settings.home / "ingest.lock",
+        by="someone",
+        effective_from=date(2026, 8, 1),
+    )
+    assert done.release == await home.live() != first.release
+    assert {c.head.effective_from for c in await home.clauses()} == {date(2026, 8, 1)}
+    again = await home.ingest()
+    assert (again.release, again.unchanged) == (done.release, 1)
+    assert [(f.applied, f.confirmed) for f in again.found_dates] == [(date(2026, 8, 1), True)]
 
 
 async def test_old_vectors_and_half_written_ones_are_deleted(home: Home) -> None:

@@ -32,11 +32,17 @@ def upgrade() -> None:
         sa.Column("roles", sa.JSON(), nullable=False),
         sa.Column("demo", sa.Boolean(), nullable=False),
         sa.Column("disabled", sa.Boolean(), nullable=False),
-        sa.Column("failed_sign_ins", sa.Integer(), nullable=False),
-        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.UniqueConstraint("login"),
+    )
+    op.create_table(
+        "sign_in_failures",
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("locked_until", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("subject"),
     )
     op.create_table(
         "staff_sessions",
@@ -62,7 +68,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("uploads", "staff_sessions", "staff", "confirmations"):
+    for table in ("uploads", "staff_sessions", "sign_in_failures", "staff", "confirmations"):
         op.drop_table(table)
     op.drop_column("releases", "report")
     op.drop_column("releases", "coverage")
