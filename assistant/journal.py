@@ -146,6 +146,23 @@ async def conversation_questions(
         return list(reversed(rows.scalars().all()))
 
 
+async def uncovered_questions(
+    engine: AsyncEngine, since: datetime, most: int
+) -> Sequence[tuple[str, datetime]]:
+    """Masked questions that no clause answered, with when each was asked, newest first."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            select(records.c.question, records.c.asked_at)
+            .where(records.c.status == "not_covered", records.c.asked_at >= since)
+            .order_by(records.c.asked_at.desc())
+            .limit(most)
+        )
+        return [
+            (question, asked_at if asked_at.tzinfo else asked_at.replace(tzinfo=UTC))
+            for question, asked_at in rows
+        ]
+
+
 def clause_as_json(clause: Clause) -> dict[str, Any]:
     """Where a clause stands and in which version."""
     head = clause.head

@@ -1,0 +1,706 @@
+"""The knowledge page and its API: documents, versions, releases, uploads, a query tried."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse, JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from assistant import journal, privacy, uploads
+from assistant.db import in_thread
+from assistant.deps import Deps
+from assistant.figures import stated
+from assistant.models import today
+from assistant.unanswered import group_questions
+from knowledge import compare, store
+from knowledge.documents import Clause
+from knowledge.findings import Finding, Side
+from knowledge.readers import READERS
+from knowledge.release import OtherEmbedder, UnknownDocument, WrongDates, activate, confirm, diff
+from knowledge.retrieve import Index, Scope, covers, retrieve
+from knowledge.shelf import Shelved, shelve, stale_since, state_on, versions
+from knowledge.store import NoRelease
+
+from .access import is_staff
+from .chat import FromDeps
+from .knowledge_schemas import (
+    ActivatedBody,
+    ChangedDocumentBody,
+    ClausesBody,
+    ConfirmationRequest,
+    DatesToConfirmBody,
+    DiffBody,
+    DocumentBody,
+    DocumentsBody,
+    FindingBody,
+    FindingsBody,
+    FindingSideBody,
+    FoundDateBody,
+    HeadChangeBody,
+    HitBody,
+    KnowledgeClauseBody,
+    PieceBody,
+    QuestionGroupBody,
+    QuestionsBody,
+    ReleaseBody,
+    ReleaseDiffBody,
+    ReleasesBody,
+    RowBody,
+    SearchBody,
+    SearchRequest,
+    SearchTimings,
+    SideBody,
+    StaleBody,
+    UploadBody,
+    UploadedFileBody,
+    UploadFields,
+    UploadsBody,
+    VersionsBody,
+)
+from .multipart import BadForm, TooManyFiles, receive_form
+from .problems import documented, problem
+
+UPLOADS_PATH = "/v1/knowledge/uploads"
+WEB = Path(__file__).parent.parent / "web"
+
+QUESTIONS_READ = 5000
+"""Questions without an answer that are grouped at most."""
+
+router = APIRouter(prefix="/v1", tags=["knowledge"])
+pages = APIRouter(include_in_schema=False)
+
+
+class Busy(Exception):
+    """Another ingestion is under way; nothing was changed."""
+
+
+@pages.get("/knowledge")
+async def knowledge_page() -> FileResponse:
+    return FileResponse(WEB / "knowledge.html")
+
+
+# Documents
+
+
+@router.get(
+    "/knowledge/documents", response_model=DocumentsBody, responses=documented(401, 403, 500, 503)
+)
+async def list_documents(deps: FromDeps) -> DocumentsBody:
+    """The documents of the live release, with what is stale and why."""
+    products = {key: names[0] for key, names in deps.lender.products.items() if names}
+    try:
+        bodies = await _documents(deps)
+    except NoRelease:
+        return DocumentsBody(release="", today=today(), products=products, documents=[])
+    index = await deps.index()
+    return DocumentsBody(
+        release=index.release.id,
+        today=today(),
+        products=products,
+        documents=list(bodies.values()),
+    )
+
+
+@router.get(
+    "/knowledge/documents/{source:path}/versions",
+    response_model=VersionsBody,
+    responses=documented(401, 403, 404, 422, 500, 503),
+)
+async def list_versions(source: str, deps: FromDeps) -> VersionsBody:
+    """All versions of one document, oldest first."""
+    bodies = await _documents(deps)
+    if source not in bodies:
+        raise HTTPException(404, "no such document")
+    index = await deps.index()
+    series = versions(_shelf(index))[source]
+    return VersionsBody(today=today(), versions=[bodies[one.source] for one in series])
+
+
+@router.get(
+    "/knowledge/documents/{source:path}/clauses",
+    response_model=ClausesBody,
+    responses=documented(401, 403, 404, 422, 500, 503),
+)
+async def list_clauses(
+    source: str,
+    deps: FromDeps,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    clause_id: Annotated[
+        str, Query(description="Begin with the page that holds this clause.", max_length=512)
+    ] = "",
+) -> ClausesBody:
+    """What a document was split into, in reading order."""
+    bodies = await _documents(deps)
+    if source not in bodies:
+        raise HTTPException(404, "no such document")
+    index = await deps.index()
+    parts = [clause for clause in index.clauses if clause.source == source]
+    if clause_id:
+        at = next((i for i, clause in enumerate(parts) if clause.id == clause_id), 0)
+        offset = at - at % limit
+    return ClausesBody(
+        document=bodies[source],
+        total=len(parts),
+        offset=offset,
+        clauses=[
+            KnowledgeClauseBody(
+                clause_id=clause.id,
+                number=number,
+                locator=clause.locator,
+                title=clause.title,
+                text=clause.text,
+                page=clause.page,
+                effective_from=clause.head.effective_from,
+                effective_to=clause.head.effective_to,
+            )
+            for number, clause in enumerate(parts[offset : offset + limit], start=offset + 1)
+        ],
+    )
+
+
+async def _documents(deps: Deps) -> dict[str, DocumentBody]:
+    """The documents of the live release by source. Raises NoRelease."""
+    index = await deps.index()
+    async with deps.engine.connect() as connection:
+        held = await store.held_documents(connection, index.release.id)
+    shelf = _shelf(index)
+    series = versions(shelf)
+    return {one.source: _document_body(one, series[one.source], held) for one in shelf}
+
+
+def _shelf(index: Index) -> list[Shelved]:
+    return shelve(index.clauses)
+
+
+def _document_body(
+    document: Shelved, series: Sequence[Shelved], held: dict[str, store.Held]
+) -> DocumentBody:
+    head, day = document.head, today()
+    known = held.get(document.source)
+    stale = stale_since(document, series, day, known.since.date() if known else day)
+    return DocumentBody(
+        source=document.source,
+        title=head.title,
+        kind=head.kind,
+        product=head.product,
+        audience=head.audience,
+        version=head.version,
+        series=head.series,
+        effective_from=head.effective_from,
+        effective_to=head.effective_to,
+        state=state_on(head, day),
+        reviewed=head.reviewed,
+        stale=StaleBody(reason=stale.reason, since=stale.since) if stale else None,
+        issuer=head.issuer,
+        document_no=head.document_no,
+        jurisdiction=head.jurisdiction,
+        digest=head.digest,
+        clauses=document.clauses,
+        pages=document.pages,
+        versions=len(series),
+        sha256=known.sha256 if known else "",
+        ingested_at=known.since if known else None,
+        warnings=list(known.warnings) if known else [],
+    )
+
+
+# Differences
+
+
+@router.get(
+    "/knowledge/diff",
+    response_model=DiffBody,
+    responses=documented(401, 403, 404, 422, 500, 503),
+)
+async def diff_documents(
+    before: Annotated[str, Query(description="Source of the older version.", max_length=1024)],
+    after: Annotated[str, Query(description="Source of the newer version.", max_length=1024)],
+    deps: FromDeps,
+    before_release: Annotated[
+        str, Query(description="Release of the older one; empty: the live one.", max_length=32)
+    ] = "",
+    after_release: Annotated[str, Query(max_length=32)] = "",
+) -> DiffBody:
+    """Two versions side by side, clause by clause; texts are cut where they differ."""
+    old = await _clauses_of(deps, before, before_release)
+    new = await _clauses_of(deps, after, after_release)
+    rows = await asyncio.to_thread(compare.documents, old, new)
+    return DiffBody(
+        before=_plain_body(old),
+        after=_plain_body(new),
+        head=_head_changes(compare.head_changes(old[0].head, new[0].head)),
+        counts=_counts(rows),
+        rows=[
+            RowBody(
+                change=row.change,
+                before=_side(row.before, row.before_spans) if row.before else None,
+                after=_side(row.after, row.after_spans) if row.after else None,
+            )
+            for row in rows
+        ],
+    )
+
+
+async def _clauses_of(deps: Deps, source: str, release_id: str) -> list[Clause]:
+    """The clauses of a document in a release; raises 404 for what is not there."""
+    if not release_id:
+        index = await deps.index()
+        parts = [clause for clause in index.clauses if clause.source == source]
+    else:
+        async with deps.engine.connect() as connection:
+            sources = await store.release_sources(connection, release_id)
+            keys = [sources[source]] if source in sources else []
+            parts = await store.document_clauses(connection, keys)
+    if not parts:
+        raise HTTPException(404, "no such document")
+    return parts
+
+
+def _plain_body(parts: Sequence[Clause]) -> DocumentBody:
+    document = shelve(parts)[0]
+    return _document_body(document, [document], {})
+
+
+def _side(clause: Clause, spans: compare.Spans) -> SideBody:
+    pieces: list[PieceBody] = []
+    at = 0
+    for start, end in spans:
+        pieces.append(PieceBody(text=clause.text[at:start], changed=False))
+        pieces.append(PieceBody(text=clause.text[start:end], changed=True))
+        at = end
+    pieces.append(PieceBody(text=clause.text[at:], changed=False))
+    return SideBody(
+        clause_id=clause.id,
+        locator=clause.locator,
+        page=clause.page,
+        pieces=[piece for piece in pieces if piece.text],
+    )
+
+
+def _counts(rows: Sequence[compare.ClauseChange]) -> dict[str, int]:
+    """How many rows there are of each change."""
+    counts: Counter[str] = Counter(row.change for row in rows)
+    return dict(counts)
+
+
+def _head_changes(changes: Sequence[compare.HeadChange]) -> list[HeadChangeBody]:
+    return [HeadChangeBody(**asdict(change)) for change in changes]
+
+
+# Releases
+
+
+@router.get("/knowledge/releases", response_model=ReleasesBody, responses=documented(401, 403, 500))
+async def list_releases(deps: FromDeps) -> ReleasesBody:
+    """All releases, newest first."""
+    embedder = await deps.embedder()
+    async with deps.engine.connect() as connection:
+        releases = await store.list_releases(connection)
+        counts = await store.document_counts(connection)
+    return ReleasesBody(
+        releases=[
+            ReleaseBody(
+                id=release.id,
+                created_at=release.created_at,
+                active=release.active,
+                documents=counts.get(release.id, 0),
+                clauses=release.clauses,
+                embeddings=release.embeddings,
+                usable=release.embeddings == embedder.name,
+            )
+            for release in releases
+        ]
+    )
+
+
+@router.get(
+    "/knowledge/releases/diff",
+    response_model=ReleaseDiffBody,
+    responses=documented(401, 403, 404, 422, 500),
+)
+async def diff_releases(
+    before: Annotated[str, Query(max_length=32)],
+    after: Annotated[str, Query(max_length=32)],
+    deps: FromDeps,
+) -> ReleaseDiffBody:
+    """Which documents of two releases differ, and by how much."""
+    async with deps.engine.connect() as connection:
+        known = {release.id for release in await store.list_releases(connection)}
+    if not {before, after} <= known:
+        raise HTTPException(404, "no such release")
+    change = await in_thread(deps.settings.database, lambda engine: diff(engine, before, after))
+    return ReleaseDiffBody(
+        before=before,
+        after=after,
+        added=list(change.added),
+        removed=list(change.removed),
+        changed=[
+            ChangedDocumentBody(
+                source=document.source,
+                title=document.title,
+                head=_head_changes(document.head),
+                counts=_counts(document.clauses),
+            )
+            for document in change.changed
+        ],
+    )
+
+
+@router.post(
+    "/knowledge/releases/{release_id}/activate",
+    response_model=ActivatedBody,
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
+)
+async def activate_release(release_id: str, deps: FromDeps) -> ActivatedBody | JSONResponse:
+    """Make a release live again: roll back, or forward."""
+    embedder = await deps.embedder()
+    try:
+        await in_thread(
+            deps.settings.database,
+            lambda engine: activate(
+                engine,
+                deps.vector_store,
+                embedder,
+                release_id,
+                lock_file=deps.settings.home / "ingest.lock",
+                progress=_unless_busy,
+            ),
+        )
+    except Busy:
+        return problem(409, "an ingestion is running; try again when it has ended", code="busy")
+    except KeyError:
+        raise HTTPException(404, "no such release") from None
+    except OtherEmbedder as error:
+        return problem(409, str(error), code="other_embedder")
+    deps.forget_release()
+    return ActivatedBody(release=release_id)
+
+
+def _unless_busy(stage: str, done: int, total: int) -> None:
+    if stage == "wait":
+        raise Busy
+
+
+# What a person should look at
+
+
+@router.get(
+    "/knowledge/findings", response_model=FindingsBody, responses=documented(401, 403, 500, 503)
+)
+async def list_findings(deps: FromDeps) -> FindingsBody:
+    """Dates of the live release that were read from the text and that nobody has confirmed, and
+    clauses that say the same or contradict each other."""
+    try:
+        index = await deps.index()
+    except NoRelease:
+        return FindingsBody(reviewed=False)
+    bodies = await _documents(deps)
+    async with deps.engine.connect() as connection:
+        report = await store.release_report(connection, index.release.id)
+    if report is None:
+        return FindingsBody(reviewed=False)
+    found: dict[str, list[FoundDateBody]] = {}
+    for one in report.found_dates:
+        if one.source in bodies and not one.confirmed:
+            found.setdefault(one.source, []).append(
+                FoundDateBody(
+                    field=one.field,
+                    value=one.value,
+                    quote=one.quote,
+                    locator=one.locator,
+                    note=one.note,
+                )
+            )
+
+    def side(one: Side) -> FindingSideBody:
+        title = bodies[one.source].title if one.source in bodies else ""
+        return FindingSideBody(title=title, **{**asdict(one), "figures": list(one.figures)})
+
+    def pairs(found: Sequence[Finding]) -> list[FindingBody]:
+        return [FindingBody(a=side(one.a), b=side(one.b), alike=one.alike) for one in found]
+
+    return FindingsBody(
+        reviewed=True,
+        dates=[
+            DatesToConfirmBody(document=bodies[source], found=dates)
+            for source, dates in sorted(found.items())
+        ],
+        contradictions=pairs(report.findings.contradictions),
+        contradiction_count=report.findings.contradiction_count,
+        duplicates=pairs(report.findings.duplicates),
+        duplicate_count=report.findings.duplicate_count,
+    )
+
+
+@router.post(
+    "/knowledge/confirmations",
+    response_model=ActivatedBody,
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
+)
+async def confirm_dates(
+    body: ConfirmationRequest, request: Request, deps: FromDeps
+) -> ActivatedBody | JSONResponse:
+    """Record that a person looked at the dates of a document, and correct those that are given;
+    where dates change, a new release is made and goes live."""
+    bodies = await _documents(deps)
+    if body.source not in bodies:
+        raise HTTPException(404, "no such document")
+    if bodies[body.source].sha256 != body.sha256:
+        return problem(409, "the document has changed meanwhile", code="changed_meanwhile")
+    embedder = await deps.embedder()
+    try:
+        done = await in_thread(
+            deps.settings.database,
+            lambda engine: confirm(
+                engine,
+                deps.vector_store,
+                embedder,
+                body.source,
+                lock_file=deps.settings.home / "ingest.lock",
+                by=_staff_id(request),
+                effective_from=body.effective_from,
+                effective_to=body.effective_to,
+                reviewed=body.reviewed,
+                figures=stated,
+                progress=_unless_busy,
+            ),
+        )
+    except Busy:
+        return problem(409, "an ingestion is running; try again when it has ended", code="busy")
+    except WrongDates as error:
+        return problem(422, str(error), code="bad_field")
+    except UnknownDocument:
+        raise HTTPException(404, "no such document") from None
+    deps.forget_release()
+    return ActivatedBody(release=done.release)
+
+
+# Uploads
+
+
+@router.post(
+    "/knowledge/uploads",
+    status_code=202,
+    response_model=UploadBody,
+    responses=documented(400, 401, 403, 413, 422, 500, 503),
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "multipart/form-data": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["files"],
+                        "properties": {
+                            "files": {
+                                "type": "array",
+                                "items": {"type": "string", "format": "binary"},
+                            },
+                            **UploadFields.model_json_schema()["properties"],
+                        },
+                    }
+                }
+            },
+        }
+    },
+)
+async def upload_documents(request: Request, deps: FromDeps) -> UploadBody | JSONResponse:
+    """Take files, which are then ingested one upload after the other; see the upload for how far.
+
+    A file replaces the one of the same name. Files that cannot be taken are named with the reason.
+    """
+    settings = deps.settings
+    upload_id = uploads.new_id()
+    folder = uploads.incoming(settings, upload_id)
+    declared = request.headers.get("content-length", "")
+    most = (uploads.MAX_FILES + 1) * settings.upload_mb * 2**20
+    if declared.isdigit() and int(declared) > most:
+        return problem(413, "the upload is too large", code="too_large")
+    try:
+        form = await receive_form(
+            request.stream(),
+            request.headers.get("content-type", ""),
+            folder,
+            settings.upload_mb * 2**20,
+        )
+    except TooManyFiles:
+        return problem(
+            413, f"at most {uploads.MAX_FILES} files in one upload", code="too_many_files"
+        )
+    except (BadForm, ClientDisconnect):
+        return problem(400, "the upload was cut off or is no form", code="cut_off")
+    try:
+        options = UploadFields.model_validate(form.fields).as_options()
+    except ValidationError as error:
+        await uploads.discard(settings, upload_id)
+        fields = [
+            {"field": ".".join(map(str, e["loc"])), "problem": e["msg"]} for e in error.errors()
+        ]
+        return problem(422, "a field of the form is wrong", code="bad_field", fields=fields)
+    if not form.files:
+        await uploads.discard(settings, upload_id)
+        return problem(422, "the form holds no file", code="no_file")
+    upload = uploads.new_upload(_staff_id(request), form.files, options, upload_id)
+    await uploads.add_upload(deps.engine, upload)
+    if upload.state == "failed":
+        await uploads.discard(settings, upload_id)
+    request.app.state.uploads.wake.set()
+    return _upload_body(upload, await uploads.waiting_uploads(deps.engine))
+
+
+@router.get("/knowledge/uploads", response_model=UploadsBody, responses=documented(401, 403, 500))
+async def list_uploads(deps: FromDeps) -> UploadsBody:
+    """The last uploads, newest first, and what an upload may be."""
+    waiting = await uploads.waiting_uploads(deps.engine)
+    return UploadsBody(
+        max_file_mb=deps.settings.upload_mb,
+        max_files=uploads.MAX_FILES,
+        formats=sorted(READERS),
+        uploads=[_upload_body(one, waiting) for one in await uploads.list_uploads(deps.engine)],
+    )
+
+
+@router.get(
+    "/knowledge/uploads/{upload_id}",
+    response_model=UploadBody,
+    responses=documented(401, 403, 404, 422, 500),
+)
+async def read_upload(upload_id: str, deps: FromDeps) -> UploadBody:
+    """How far an upload is, and what became of each file."""
+    upload = await uploads.read_upload(deps.engine, upload_id)
+    if upload is None:
+        raise HTTPException(404, "no such upload")
+    return _upload_body(upload, await uploads.waiting_uploads(deps.engine))
+
+
+@router.post(
+    "/knowledge/uploads/{upload_id}/cancel",
+    response_model=UploadBody,
+    responses=documented(401, 403, 404, 422, 500),
+)
+async def cancel_upload(upload_id: str, deps: FromDeps) -> UploadBody:
+    """End an upload before it changes anything; one that is over stays as it is."""
+    if await uploads.read_upload(deps.engine, upload_id) is None:
+        raise HTTPException(404, "no such upload")
+    await uploads.cancel_upload(deps.engine, deps.settings, upload_id)
+    return await read_upload(upload_id, deps)
+
+
+def _upload_body(upload: uploads.Upload, waiting: Sequence[uploads.Upload]) -> UploadBody:
+    ids = [one.id for one in waiting]
+    return UploadBody(
+        id=upload.id,
+        created_at=upload.created_at,
+        state=upload.state,
+        ahead=ids.index(upload.id) if upload.id in ids else 0,
+        stage=upload.stage,
+        done=upload.done,
+        total=upload.total,
+        release=upload.release,
+        error=upload.error,
+        seconds=upload.seconds,
+        files=[
+            UploadedFileBody(
+                name=file.name,
+                size=file.size,
+                result=file.result,
+                reason=file.reason,
+                warnings=list(file.warnings),
+            )
+            for file in upload.files
+        ],
+    )
+
+
+def _staff_id(request: Request) -> str:
+    return str(getattr(getattr(request.state, "staff", None), "staff_id", ""))
+
+
+# Questions, and a query tried
+
+
+@router.get(
+    "/knowledge/questions",
+    response_model=QuestionsBody,
+    responses=documented(401, 403, 422, 500),
+)
+async def unanswered_questions(
+    deps: FromDeps, days: Annotated[int, Query(ge=1, le=366)] = 30
+) -> QuestionsBody:
+    """Questions of the last days that no clause answered, alike ones together."""
+    since = datetime.now(UTC) - timedelta(days=days)
+    asked = await journal.uncovered_questions(deps.engine, since, QUESTIONS_READ)
+    groups = await asyncio.to_thread(group_questions, asked)
+    return QuestionsBody(
+        days=days,
+        total=len(asked),
+        groups=[
+            QuestionGroupBody(
+                example=group.example,
+                count=group.count,
+                last_asked=group.last_asked,
+                others=list(group.others),
+            )
+            for group in groups
+        ],
+    )
+
+
+@router.post(
+    "/search",
+    response_model=SearchBody,
+    tags=["search"],
+    responses=documented(401, 403, 413, 422, 429, 500, 503),
+)
+async def search(body: SearchRequest, request: Request, deps: FromDeps) -> SearchBody:
+    """Find the clauses in force that bear on a query, with why each was found."""
+    if body.audience == "agent" and not await is_staff(request):
+        raise HTTPException(401)
+    index, embedder = await deps.index(), await deps.embedder()
+    scope = Scope(
+        on=body.as_of or today(),
+        contract_date=body.contract_date,
+        kinds=frozenset({body.kind}) if body.kind else frozenset(),
+        audience=body.audience,
+        product=body.product,
+    )
+    # What goes to an endpoint goes without personal data.
+    query = privacy.mask(body.query).text if deps.reranker else body.query
+    found = await asyncio.to_thread(retrieve, index, embedder, query, scope, body.k, deps.reranker)
+    hits: list[HitBody] = []
+    for item in found.evidence:
+        place = journal.clause_as_json(item.clause)
+        hits.append(
+            HitBody(
+                **{name: place[name] for name in HitBody.model_fields if name in place},
+                text=item.clause.text,
+                score=round(item.score, 4),
+                dense=round(item.dense, 4),
+                lexical=round(item.lexical, 4),
+                why={name: round(part, 4) for name, part in item.why.items()},
+                matched=list(item.matched),
+            )
+        )
+    return SearchBody(
+        query=body.query,
+        release=index.release.id,
+        covered=covers(found) and scope.terms_known(index.clauses),
+        hits=hits,
+        timings=SearchTimings(
+            embed_ms=round(found.embed_ms, 2),
+            dense_ms=round(found.dense_ms, 2),
+            lexical_ms=round(found.lexical_ms, 2),
+            total_ms=round(found.total_ms, 2),
+        ),
+    )

@@ -1,0 +1,160 @@
+/* What a person should look at: dates found in the text, clauses that say the same, and clauses that
+   contradict each other. */
+
+import {
+  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, note, t,
+} from "./knowledge-kit.js";
+
+const SHOWN = 20;
+
+export async function showFindings(place, { signal, mayChange }) {
+  await fillWith(
+    place,
+    async () => {
+      const found = await call("/v1/knowledge/findings", { signal });
+      if (!found.reviewed) return empty(t("findings.unreviewed"));
+      return [
+        section("findings.dates", found.dates.length, t("findings.dates.about"), t("findings.dates.none"), [
+          ...found.dates.map((document) => dates(document, mayChange)),
+        ]),
+        pairs("contradictions", found.contradictions, found.contradiction_count),
+        pairs("duplicates", found.duplicates, found.duplicate_count),
+      ];
+    },
+    signal,
+  );
+}
+
+function section(key, count, about, none, items) {
+  return build(
+    "section",
+    {},
+    build("h2", {}, `${t(key)} `, badge("plain", String(count))),
+    build("p", { class: "small" }, about),
+    ...(items.length ? items : [empty(none)]),
+  );
+}
+
+// Dates
+
+function dates({ document, found }, mayChange) {
+  const from = build("input", { type: "date" });
+  const to = build("input", { type: "date" });
+  from.value = document.effective_from ?? "";
+  to.value = document.effective_to ?? "";
+  const list = build("ul", { class: "plain-list" });
+  for (const one of found) {
+    const item = build(
+      "li",
+      {},
+      build("strong", {}, `${t(`column.${one.field}`)} ${one.value}`),
+      build("span", { class: "small" }, ` ${one.locator}`),
+      build("p", { class: "quote" }, one.quote),
+    );
+    if (one.note) item.append(build("p", { class: "small" }, one.note));
+    list.append(item);
+  }
+  const told = build("div");
+  const node = build(
+    "article",
+    { class: "card" },
+    build(
+      "p",
+      {},
+      build("a", { href: linkTo("documents", document.source), class: "title" }, document.title),
+      build("span", { class: "small source" }, document.source),
+    ),
+    list,
+  );
+  const form = build(
+    "form",
+    { class: "filters" },
+    field(t("upload.from"), from),
+    field(t("upload.to"), to),
+  );
+  const confirm = build("button", { type: "submit", class: "strong" });
+  const word = () => {
+    const same = !said(from, document.effective_from) && !said(to, document.effective_to);
+    confirm.textContent = t(same ? "findings.confirm" : "findings.correct");
+  };
+  word();
+  from.addEventListener("input", word);
+  to.addEventListener("input", word);
+  if (mayChange) form.append(confirm);
+  else from.disabled = to.disabled = true;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    confirm.disabled = true;
+    try {
+      await call("/v1/knowledge/confirmations", {
+        method: "POST",
+        body: {
+          source: document.source,
+          sha256: document.sha256,
+          effective_from: said(from, document.effective_from),
+          effective_to: said(to, document.effective_to),
+        },
+      });
+      const done = t("findings.confirmed", { title: document.title });
+      node.replaceChildren(note(done, "good"));
+      announce(done);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      confirm.disabled = false;
+      told.replaceChildren(failure(error));
+    }
+  });
+  node.append(form, told);
+  return node;
+}
+
+/** What is said of a date: null where it stays as it is, `open` where it is taken away. */
+function said(input, before) {
+  if (input.value === (before ?? "")) return null;
+  return input.value || "open";
+}
+
+// Pairs
+
+function pairs(kind, found, count) {
+  const list = build("div", { class: "findings" });
+  let shown = 0;
+  const more = button("", { class: "plain" }, next);
+
+  function next() {
+    list.append(...found.slice(shown, shown + SHOWN).map(pair));
+    shown = Math.min(found.length, shown + SHOWN);
+    more.hidden = shown >= found.length;
+    more.textContent = t("more", { count: found.length - shown });
+  }
+
+  next();
+  const items = found.length ? [list, more] : [];
+  return section(`findings.${kind}`, count, t(`findings.${kind}.about`), t(`findings.${kind}.none`), items);
+}
+
+function pair(finding) {
+  return build("article", { class: "card pair" }, side(finding.a), side(finding.b));
+}
+
+/** A figure comes as its kind, its unit and its value. */
+function shown(figure) {
+  const [, unit, ...value] = figure.split(" ");
+  return unit === "-" ? value.join(" ") : `${value.join(" ")} ${unit}`;
+}
+
+function side(one) {
+  const link = `${linkTo("documents", one.source)}?clause=${encodeURIComponent(one.clause_id)}`;
+  const figures = build("p", { class: "row small" });
+  if (one.figures.length) {
+    figures.append(t("findings.figures"), ...one.figures.map((figure) => badge("changed", shown(figure))));
+  }
+  return build(
+    "div",
+    { class: "side" },
+    build("p", { class: "locator" }, build("a", { href: link }, `${one.title} › ${one.locator}`)),
+    build("p", { class: "small source" }, one.source),
+    build("p", { class: "text" }, one.text),
+    figures,
+  );
+}

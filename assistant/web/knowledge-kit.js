@@ -1,0 +1,280 @@
+/* What every view of the knowledge page uses: wording, requests, and small parts. */
+
+import { build } from "./widget-dom.js";
+import { chooseLocale, fill, longDate } from "./widget-strings.js";
+
+export { build };
+
+const LOCALE_KEY = "zhunxin:staff-locale";
+let words = {};
+let csrfToken = "";
+export let locale = "zh-Hans";
+
+// Wording
+
+export async function loadWords() {
+  locale = chooseLocale([localStorage.getItem(LOCALE_KEY), ...navigator.languages]);
+  const response = await fetch(new URL(`./knowledge.${locale}.json`, import.meta.url));
+  if (!response.ok) throw new Error(`wording for ${locale}: status ${response.status}`);
+  words = await response.json();
+  document.documentElement.lang = locale;
+}
+
+/** Keeps the choice and begins the page anew in that language. */
+export function changeLocale(chosen) {
+  localStorage.setItem(LOCALE_KEY, chosen);
+  location.reload();
+}
+
+export function says(key) {
+  return key in words;
+}
+
+/** The wording of a key, each {name} replaced by its value. */
+export function t(key, values) {
+  return fill(words[key] ?? key, values);
+}
+
+export function day(iso) {
+  return iso ? longDate(iso, locale) : "";
+}
+
+/** A day as figures: short, aligned, and the same in every language. */
+export function dayTime(instant) {
+  return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(
+    new Date(instant),
+  );
+}
+
+export function force({ effective_from: from, effective_to: to }) {
+  if (from && to) return t("force.between", { from, to });
+  if (from) return t("force.from", { from });
+  return to ? t("force.to", { to }) : t("force.open");
+}
+
+export function size(bytes) {
+  if (bytes >= 2 ** 20) return `${(bytes / 2 ** 20).toFixed(1)} MB`;
+  return bytes >= 1024 ? `${Math.round(bytes / 1024)} KB` : `${bytes} B`;
+}
+
+// Requests
+
+export class Failure extends Error {
+  constructor(status, problem = {}) {
+    super(problem.detail ?? "");
+    this.status = status;
+    this.code = problem.code ?? "";
+    this.trace = problem.trace_id ?? "";
+    this.fields = problem.fields ?? [];
+  }
+
+  get told() {
+    for (const key of [`failed.${this.code}`, `failed.${this.status}`]) {
+      if (key in words) return t(key);
+    }
+    return this.message || t("failed.other");
+  }
+}
+
+export function useToken(token) {
+  csrfToken = token;
+}
+
+/** Where to sign in, and to come back from. */
+export function toSignIn() {
+  const back = `${location.pathname}${location.search}${location.hash}`;
+  location.assign(`/sign-in?next=${encodeURIComponent(back)}`);
+}
+
+export function headers(more = {}) {
+  const all = { Accept: "application/json", "Accept-Language": locale, ...more };
+  if (csrfToken) all["X-CSRF-Token"] = csrfToken;
+  return all;
+}
+
+/** JSON of an address of ours; rejects with a Failure, or an AbortError. */
+export async function call(path, { method = "GET", body, signal } = {}) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method,
+      signal,
+      headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Failure(0, { code: "offline" });
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (response.status === 401) toSignIn();
+  if (!response.ok) throw new Failure(response.status, answer);
+  return answer;
+}
+
+export function query(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== "" && value != null);
+  return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+// Parts
+
+export function button(text, attributes = {}, onClick = null) {
+  const node = build("button", { type: "button", ...attributes }, text);
+  if (onClick) node.addEventListener("click", onClick);
+  return node;
+}
+
+export function badge(kind, text, attributes = {}) {
+  return build("span", { class: `badge ${kind}`, ...attributes }, text);
+}
+
+/** In force, ended or still to come: a sign and a word, never the colour alone. */
+export function stateBadge(state) {
+  return badge(state, t(`state.${state}`));
+}
+
+export function field(label, control, attributes = {}) {
+  const id = control.id || `f${(field.count = (field.count ?? 0) + 1)}`;
+  control.id = id;
+  return build(
+    "div",
+    { class: "field", ...attributes },
+    build("label", { for: id }, label),
+    control,
+  );
+}
+
+export function select(options, value = "", attributes = {}) {
+  const node = build("select", attributes);
+  for (const [key, text] of options) node.append(build("option", { value: key }, text));
+  node.value = value;
+  return node;
+}
+
+export function kinds(first) {
+  const all = ["regulation", "product", "policy", "faq", "campaign", "script"];
+  return [["", first], ...all.map((kind) => [kind, t(`kind.${kind}`)])];
+}
+
+export function audiences(first) {
+  return [["", first], ...["borrower", "agent"].map((who) => [who, t(`audience.${who}`)])];
+}
+
+/** A table whose cells carry their column's name, so that a phone can stack them. */
+export function table(caption, columns, rows) {
+  const head = build("tr");
+  for (const column of columns) head.append(build("th", { scope: "col" }, column));
+  const body = build("tbody");
+  for (const { cells, attributes = {} } of rows) {
+    const row = build("tr", attributes);
+    cells.forEach((cell, at) => {
+      const parts = Array.isArray(cell) ? cell : [cell];
+      const nothing = cell === "–" && "nothing";
+      row.append(build("td", { "data-column": columns[at], class: nothing }, ...parts));
+    });
+    body.append(row);
+  }
+  return build(
+    "table",
+    {},
+    build("caption", { class: "unseen" }, caption),
+    build("thead", {}, head),
+    body,
+  );
+}
+
+export function empty(text, ...more) {
+  return build("div", { class: "empty" }, build("p", {}, text), ...more);
+}
+
+export function note(text, kind = "") {
+  return build("p", { class: `note ${kind}` }, text);
+}
+
+/** What went wrong, in words, with a way to try again. */
+export function failure(error, retry = null) {
+  const box = build("div", { class: "failure", role: "alert" }, build("p", {}, error.told ?? t("failed.other")));
+  if (error.trace) box.append(build("p", { class: "small" }, t("failed.trace", { trace: error.trace })));
+  if (retry) box.append(button(t("retry"), { class: "plain" }, retry));
+  return box;
+}
+
+export function skeleton() {
+  const lines = Array.from({ length: 5 }, () => build("span", { class: "bone" }));
+  return build("div", { class: "skeleton", role: "status", "aria-label": t("loading") }, ...lines);
+}
+
+/** Fills `place` with what `load` makes; shows a skeleton meanwhile, and a failure if it fails. */
+export async function fillWith(place, load, signal) {
+  place.replaceChildren(skeleton());
+  place.setAttribute("aria-busy", "true");
+  try {
+    const made = await load();
+    if (!signal?.aborted) place.replaceChildren(...[made].flat());
+  } catch (error) {
+    if (error.name === "AbortError" || signal?.aborted) return;
+    if (!(error instanceof Failure)) throw error;
+    place.replaceChildren(failure(error, () => fillWith(place, load, signal)));
+  } finally {
+    place.removeAttribute("aria-busy");
+  }
+}
+
+let speaker = null;
+
+/** Tells users of a screen reader what has changed. */
+export function announce(text) {
+  speaker ??= document.body.appendChild(build("p", { class: "unseen", role: "status" }));
+  speaker.textContent = text;
+}
+
+/** Asks before something that others will notice; resolves to whether it shall be done. */
+export function confirmed(title, text, action) {
+  const yes = button(action, { class: "strong" });
+  const no = button(t("cancel"), { class: "plain" });
+  const dialog = build(
+    "dialog",
+    { class: "ask", "aria-labelledby": "ask-title", "aria-describedby": "ask-text" },
+    build("h2", { id: "ask-title" }, title),
+    build("p", { id: "ask-text" }, text),
+    build("div", { class: "row" }, no, yes),
+  );
+  document.body.append(dialog);
+  return new Promise((resolve) => {
+    yes.addEventListener("click", () => dialog.close("yes"));
+    no.addEventListener("click", () => dialog.close(""));
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
+    dialog.showModal();
+    no.focus();
+  });
+}
+
+export function linkTo(view, ...parts) {
+  return `#/${[view, ...parts.map(encodeURIComponent)].join("/")}`;
+}
+
+/** Copies an address; says so on the button that was pressed. */
+export async function copyLink(hash, pressed) {
+  const address = new URL(hash, location.href).href;
+  let worked = true;
+  try {
+    await navigator.clipboard.writeText(address);
+  } catch {
+    worked = false;
+  }
+  if (!worked) {
+    // Not allowed, or no secure origin: the address is put where it can be copied by hand.
+    const shown = build("input", { readonly: true, value: address, "aria-label": t("link.copy") });
+    pressed.after(shown);
+    shown.select();
+    return;
+  }
+  const before = pressed.textContent;
+  pressed.textContent = t("link.copied");
+  announce(t("link.copied"));
+  setTimeout(() => (pressed.textContent = before), 2000);
+}

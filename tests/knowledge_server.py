@@ -1,0 +1,53 @@
+"""A server of the staff side over a copy of the sample lender, which tests may change."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from anyio.from_thread import start_blocking_portal
+
+from assistant.api.app import create_app
+from assistant.deps import open_deps
+from tests.conftest import settings_for
+from tests.test_api import listening
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    home: Path
+
+    @contextmanager
+    def client(self, role: str = "") -> Iterator[httpx.Client]:
+        """A client signed in with the demo account of a role, or with none."""
+        with httpx.Client(base_url=self.url, timeout=60, trust_env=False) as client:
+            if role:
+                password = client.get("/v1/staff/demo").json()["password"]
+                account = {"login": f"demo-{role}", "password": password, "token": True}
+                answer = client.post("/v1/staff/session", json=account)
+                assert answer.status_code == 200, answer.text
+                client.headers["Authorization"] = f"Bearer {answer.json()['token']}"
+            yield client
+
+
+@contextmanager
+def serving(home: Path, **settings: str) -> Iterator[Server]:
+    """Serve a home folder, with demo accounts and the worker of uploads, in another thread."""
+    wanted = settings_for(home, ZHUNXIN_REQUESTS_PER_MINUTE="10000", **settings)
+    with ExitStack() as stack:
+        portal = stack.enter_context(start_blocking_portal())
+        deps = stack.enter_context(portal.wrap_async_context_manager(open_deps(wanted)))
+        app = create_app(wanted, deps, demo=True)
+        url = stack.enter_context(portal.wrap_async_context_manager(listening(app)))
+        yield Server(url, home)
+
+
+def copy_of(home: Path, folder: Path) -> Path:
+    """A home folder of its own with what another one holds."""
+    shutil.copytree(home, folder, ignore=shutil.ignore_patterns("uploads", "*.lock"))
+    return folder
