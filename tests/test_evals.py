@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
+import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from assistant.deps import Deps
+from assistant.deps import Deps, open_deps
 from assistant.llm import Message, ModelUnavailable, ScriptedChat
 from assistant.models import Citation, Reply, Sentence
-from evals.metrics import METRICS, Seen, says, wilson
-from evals.run import Outcome, UnknownSuite, evaluate, run_suites
+from evals.harness import Stopped
+from evals.metrics import METRICS, Seen, mean, ndcg, recall, says, wilson
+from evals.plain_recipe import open_plain, split, written_out
+from evals.results import Outcome
+from evals.run import UnknownSuite, evaluate, run_suites
 from evals.schema import BadCases, Case, load_cases
-from evals.suites import SUITES, Suite
+from evals.statutes import load_collection
+from evals.suites import SUITES, RankedSuite, Suite
+from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
+from knowledge.readers import MANIFEST, read, read_manifest
 
 from .conftest import CORPUS, settings_for
 
@@ -92,13 +101,53 @@ def test_a_missing_file_of_cases_is_named(tmp_path: Path) -> None:
         load_cases(tmp_path / "nowhere.jsonl")
 
 
-@pytest.mark.parametrize("suite", SUITES.values(), ids=SUITES)
+CASE_SUITES = {name: suite for name, suite in SUITES.items() if isinstance(suite, Suite)}
+
+
+@pytest.mark.parametrize("suite", CASE_SUITES.values(), ids=CASE_SUITES)
 def test_the_shipped_cases_name_documents_that_exist(suite: Suite) -> None:
     documents = {file.name for file in CORPUS.rglob("*")}
     cases = suite.cases()
     assert len(cases) >= 110
     assert {source for case in cases for source in case.expect.sources} <= documents
     assert suite.bars.keys() <= METRICS.keys()
+
+
+@cache
+def corpus_texts() -> Mapping[str, tuple[str, ...]]:
+    """Document -> the texts of its clauses, as the readers make them."""
+    texts: dict[str, tuple[str, ...]] = {}
+    for folder in (CORPUS / "lender", CORPUS / "regulations"):
+        heads = read_manifest(folder)
+        for file in sorted(folder.iterdir()):
+            if file.name != MANIFEST:
+                document = read(file, file.name, heads.get(file.name))
+                texts[file.name] = tuple(clause.text for clause in chunk(document))
+    return texts
+
+
+@pytest.mark.parametrize("file", sorted({suite.file for suite in CASE_SUITES.values()}), ids=str)
+def test_every_required_fact_stands_in_a_document_it_may_come_from(file: Path) -> None:
+    texts = corpus_texts()
+    lost = [
+        f"{case.id}: {fact}"
+        for case in load_cases(file)
+        for fact in case.expect.facts
+        if not any(
+            says(text, wording)
+            for source in case.expect.sources
+            for text in texts[source]
+            for wording in fact
+        )
+    ]
+    assert lost == []
+
+
+def test_the_fresh_questions_are_none_of_those_that_are_tuned_on() -> None:
+    tuned = {case.text for case in CASE_SUITES["answers"].cases()}
+    fresh = CASE_SUITES["answers-fresh"].cases()
+    assert len(fresh) == 160
+    assert not tuned & {case.text for case in fresh}
 
 
 # Checks ------------------------------------------------------------------------------------------
@@ -143,6 +192,45 @@ def test_intervals_are_those_published(passed: int, n: int, low: float, high: fl
 def test_a_share_of_no_cases_is_refused() -> None:
     with pytest.raises(ValueError, match="no case"):
         wilson(0, 0)
+    with pytest.raises(ValueError, match="no query"):
+        mean([])
+
+
+@pytest.mark.parametrize(
+    ("ranked", "grades", "k", "gain"),
+    [
+        # By hand: found at ranks 1 and 3 of two right ones, (1 + 1/2) / (1 + 1/log2 3).
+        (("a", "x", "b"), {"a": 1.0, "b": 1.0}, 10, 0.9197),
+        # Graded: (1/1 + 3/log2 3 + 2/2) / (3/1 + 2/log2 3 + 1/2).
+        (("one", "three", "two"), {"one": 1.0, "two": 2.0, "three": 3.0}, 3, 0.8175),
+        (("x", "y", "a"), {"a": 1.0}, 10, 0.5),
+        (("x", "y", "a"), {"a": 1.0}, 2, 0.0),
+        (("b", "a"), {"a": 1.0, "b": 1.0}, 10, 1.0),
+        # More right ones than places: the ideal fills the places.
+        (("a", "b"), {"a": 1.0, "b": 1.0, "c": 1.0}, 2, 1.0),
+        ((), {"a": 1.0}, 10, 0.0),
+    ],
+)
+def test_gain_is_that_worked_out_by_hand(
+    ranked: Sequence[str], grades: Mapping[str, float], k: int, gain: float
+) -> None:
+    assert ndcg(ranked, grades, k) == pytest.approx(gain, abs=5e-5)
+
+
+def test_recall_counts_the_right_ones_among_the_first() -> None:
+    grades = {"a": 1.0, "b": 1.0, "c": 1.0, "no": 0.0}
+    assert recall(("a", "x", "b"), grades, 3) == pytest.approx(2 / 3)
+    assert recall(("x", "no"), grades, 10) == 0.0
+
+
+def test_a_mean_has_the_interval_of_its_spread_and_the_same_one_each_time() -> None:
+    values = [0.0, 1.0] * 100
+    share = mean(values)
+    assert share == mean(values)
+    assert (share.value, share.n) == (0.5, 200)
+    # Of 200 values with a deviation of 0.5: 1.96 * 0.5 / sqrt(200).
+    assert share.high - share.low == pytest.approx(2 * 1.96 * 0.5 / math.sqrt(200), rel=0.1)
+    assert mean([0.25] * 8) == replace(mean([0.25]), n=8)
 
 
 def clause(source: str, text: str, *, start: date, end: date | None = None) -> Clause:
@@ -202,6 +290,9 @@ SIGNED_OLD = Case.model_validate(
 UNKNOWN = Case.model_validate(row(expect={"status": "not_covered"}))
 EITHER = Case.model_validate(
     row(expect={"status": ["answered", "not_covered"], "facts": [["免收"]], "forbidden": ["2%"]})
+)
+VERSIONED = Case.model_validate(
+    row(expect={"status": ["answered", "clarify"], "sources": ["terms-new.md"]})
 )
 
 
@@ -266,6 +357,8 @@ def test_a_quote_of_a_clause_that_is_not_in_the_release_is_not_verbatim() -> Non
         ("known", UNKNOWN, ("a.md",), False),
         ("known", FEE, (), False),
         ("known", EITHER, (), None),
+        ("first", VERSIONED, ("terms-old.md",), False),
+        ("known", VERSIONED, (), False),
     ],
 )
 def test_a_search_is_judged(
@@ -302,13 +395,16 @@ def suite_of(folder: Path, rows: Sequence[dict[str, Any]], like: str) -> Suite:
     return replace(SUITES[like], file=write(folder, *map(json.dumps, rows)))
 
 
-async def run(suite: Suite, deps: Deps, folder: Path, limit: int | None = None) -> Outcome:
+async def run(
+    suite: Suite | RankedSuite, deps: Deps, folder: Path, limit: int | None = None, **more: Any
+) -> Outcome:
     """`evaluate`, with the streams that inspect-ai leaves open collected here and now."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        outcome = await evaluate([suite], deps, limit=limit, folder=folder)
-        gc.collect()
-    return outcome
+        try:
+            return await evaluate([suite], deps, limit=limit, folder=folder, **more)
+        finally:
+            gc.collect()
 
 
 def pick(messages: Sequence[Message]) -> str:
@@ -349,6 +445,12 @@ async def test_a_wrong_reply_is_listed_with_what_was_wanted(deps: Deps, tmp_path
     assert failure.case == "early"
     assert failure.findings["status"].wanted == "answered"
     assert failure.findings["status"].got == "not_covered"
+    assert failure.said.startswith("[not_covered] ")
+    table = (tmp_path / "report" / "failures.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in table if line.startswith("| early |")]
+    assert len(rows) == 1
+    assert "answered<br>from anxin-terms-2026-01.md, early-settlement.md" in rows[0]
+    assert rows[0].count(" | ") == 5
     text = outcome.as_text()
     assert "FAILED" in text
     assert "early: 安心贷提前还款要违约金吗？" in text
@@ -384,6 +486,151 @@ def test_no_suite_at_all_is_not_a_success(tmp_path: Path) -> None:
 
 def test_an_unknown_suite_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
     settings = settings_for(tmp_path / "home")
-    with pytest.raises(UnknownSuite, match="there are retrieval, answers"):
+    with pytest.raises(UnknownSuite, match="there are retrieval, answers, retrieval-fresh"):
         run_suites(["nosuch"], settings, limit=None, folder=None)
     assert not settings.home.exists()
+
+
+async def test_a_run_that_was_stopped_goes_on_where_it_was(deps: Deps, tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    suite = suite_of(tmp_path, ASKED, "answers")
+    deps.use_model(ScriptedChat([pick] * 8))
+    asked: list[int] = []
+
+    def stop(stage: str, done: int, total: int) -> None:
+        if done == 2 and not task.done():
+            task.cancel()
+
+    task = asyncio.create_task(run(suite, deps, folder, progress=stop))
+    with pytest.raises((asyncio.CancelledError, Stopped)):
+        await task
+    assert not (folder / "results.json").exists()
+
+    outcome = await run(suite, deps, folder, progress=lambda stage, done, total: asked.append(done))
+    assert min(asked) >= 1
+    result = outcome.suites[0]
+    assert (result.n, result.scored, result.failures) == (4, 4, ())
+    assert result.metrics["right"] == wilson(4, 4)
+    assert result.models == ("scripted:test",)
+
+
+async def test_a_run_that_ended_is_run_anew_and_so_is_one_of_another_model(
+    deps: Deps, tmp_path: Path
+) -> None:
+    folder = tmp_path / "report"
+    suite = suite_of(tmp_path, ASKED[:1], "retrieval")
+    asked: list[int] = []
+    for _ in range(2):
+        asked.clear()
+        await run(suite, deps, folder, progress=lambda stage, done, total: asked.append(done))
+        assert asked == [0, 1]
+    (folder / "results.json").unlink()
+    deps.model_specs = ("openai:other",)
+    asked.clear()
+    await run(suite, deps, folder, progress=lambda stage, done, total: asked.append(done))
+    assert asked == [0, 1]
+
+
+# Beside the usual recipe -------------------------------------------------------------------------
+
+ARTICLES = [
+    (
+        "a1",
+        "公司法第十条",
+        "公司的法定代表人按照公司章程的规定，由代表公司执行公司事务的董事或者经理担任。",
+    ),
+    (
+        "a2",
+        "民法典第六百七十条",
+        "借款的利息不得预先在本金中扣除。利息预先在本金中扣除的，应当按照实际借款数额返还借款并计算利息。",
+    ),
+    (
+        "a3",
+        "民法典第一千零七十九条",
+        "夫妻一方要求离婚的，可以由有关组织进行调解或者直接向人民法院提起离婚诉讼。",
+    ),
+    (
+        "a4",
+        "道路交通安全法第三十八条",
+        "车辆、行人应当按照交通信号通行；遇有交通警察现场指挥时，应当按照交通警察的指挥通行。",
+    ),
+]
+QUERIES = [("q1", "放款时先把利息扣掉合法吗"), ("q2", "想离婚去哪里起诉"), ("q3", "无人评判的问题")]
+
+
+def collection(folder: Path, grades: str = "q1\ta2\t1\nq2\ta3\t1\n") -> Path:
+    articles = [{"_id": i, "title": title, "text": text} for i, title, text in ARTICLES]
+    queries = [{"_id": i, "text": text} for i, text in QUERIES]
+    folder.mkdir(exist_ok=True)
+    for name, rows in (("corpus", articles), ("queries", queries)):
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (folder / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    (folder / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{grades}", encoding="utf-8")
+    return folder
+
+
+async def test_a_collection_is_ranked_by_our_search_with_the_usual_recipe_beside_it(
+    tmp_path: Path,
+) -> None:
+    suite = SUITES["statutes"]
+    assert isinstance(suite, RankedSuite)
+    folder = collection(tmp_path / "statutes")
+    settings = settings_for(tmp_path / "home", ZHUNXIN_STATUTES=str(folder))
+    async with open_deps(settings) as deps:
+        outcome = await run(suite, deps, tmp_path / "report")
+    result = outcome.suites[0]
+    assert (result.n, result.scored, result.missed) == (2, 2, ())
+    assert result.metrics.keys() == result.plain.keys() == {"ndcg_10", "recall_10"}
+    assert result.metrics["ndcg_10"].value == result.plain["ndcg_10"].value == 1.0
+    assert "plain recipe" in outcome.as_text()
+
+
+async def test_a_suite_without_its_folder_is_not_run_and_fails_nothing(tmp_path: Path) -> None:
+    async with open_deps(settings_for(tmp_path / "home")) as deps:
+        outcome = await run(SUITES["statutes"], deps, tmp_path / "report")
+    assert outcome.passed
+    assert outcome.as_json()["suites"][0]["passed"] is None
+    assert "statutes: not run" in outcome.as_text()
+
+
+@pytest.mark.parametrize(
+    ("grades", "message"),
+    [
+        ("q1\ta9\t1\n", "qrels.tsv:2: no passage 'a9'"),
+        ("q1\ta2\n", "qrels.tsv:2: not query"),
+        ("q1\ta2\tmuch\n", "qrels.tsv:2: not query"),
+        ("q9\ta2\t1\n", "qrels.tsv: judges no query"),
+    ],
+)
+def test_judgements_that_fit_nothing_are_named(tmp_path: Path, grades: str, message: str) -> None:
+    with pytest.raises(BadCases) as raised:
+        load_collection(collection(tmp_path, grades))
+    assert str(raised.value).startswith(message)
+
+
+def test_a_collection_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCases, match=r"corpus\.jsonl: cannot be read"):
+        load_collection(tmp_path)
+
+
+async def test_the_usual_recipe_finds_chunks_by_their_vectors(deps: Deps) -> None:
+    texts = {name: f"{title}\n{text}" for name, title, text in ARTICLES}
+    embedder = await deps.embedder()
+    async with open_plain(texts, deps, embedder, lambda stage, done, total: None) as plain:
+        assert plain.nearest(embedder.query("想离婚去哪里起诉"), 10)[0] == "a3"
+        assert sorted(plain.nearest(embedder.query("交通信号"), 10)) == sorted(texts)
+
+
+def test_the_usual_recipe_cuts_long_texts_and_sees_nothing_of_agents() -> None:
+    head = Head(title="条款", kind="product")
+    internal = replace(head, audience="agent")
+    clauses = [
+        Clause("a#1", "a.md", head, "第一条", "利率", "年化利率为 9%。" * 60),
+        Clause("a#2", "a.md", head, "第一条", "利率", "以合同为准。"),
+        Clause("b#1", "b.md", internal, "第一条", "权限", "内部权限。"),
+    ]
+    texts = written_out(clauses)
+    assert texts == {"a.md": f"条款\n\n利率\n\n{clauses[0].text}\n\n{clauses[1].text}"}
+    chunks = split(texts)
+    assert len(chunks) > 1
+    assert all(name == "a.md" and len(text) <= 500 for name, text in chunks)

@@ -1,0 +1,198 @@
+"""Ranking over a published collection: our search, and the usual recipe beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assistant.config import Settings
+from assistant.deps import Deps, open_deps
+from knowledge.documents import Head
+from knowledge.embed import Embedder
+from knowledge.release import build
+from knowledge.retrieve import Index, Scope, open_index, retrieve
+
+from .metrics import Check, Share, mean, ndcg, recall
+from .plain_recipe import Progress, open_plain
+from .results import Failure, SuiteResult
+from .schema import BadCases
+from .suites import RankedSuite
+
+TOP = 10
+
+NOT_RUN = "no folder of the collection: give --statutes or ZHUNXIN_STATUTES"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    passages: Mapping[str, tuple[str, str]]
+    """Id -> title and text."""
+    queries: Mapping[str, str]
+    """Id -> text, of those with a right passage."""
+    grades: Mapping[str, Mapping[str, float]]
+    """Query id -> passage id -> gain, above 0."""
+
+
+def load_collection(folder: Path) -> Collection:
+    """The files corpus.jsonl, queries.jsonl and qrels.tsv of a folder. Raises BadCases."""
+    passages = {
+        name: (str(row.get("title") or ""), str(row["text"]))
+        for name, row in _rows(folder / "corpus.jsonl")
+    }
+    texts = {name: str(row["text"]) for name, row in _rows(folder / "queries.jsonl")}
+    grades: dict[str, dict[str, float]] = {}
+    for number, line in enumerate(_lines(folder / "qrels.tsv"), start=1):
+        cells = line.split("\t")
+        if number == 1 and cells[0] == "query-id":
+            continue
+        try:
+            query, passage, grade = cells
+            if float(grade) > 0:
+                grades.setdefault(query, {})[passage] = float(grade)
+        except ValueError:
+            raise BadCases(f"qrels.tsv:{number}: not query, passage and number") from None
+        if passage not in passages:
+            raise BadCases(f"qrels.tsv:{number}: no passage {passage!r} in corpus.jsonl")
+    queries = {name: text for name, text in texts.items() if name in grades}
+    if not queries:
+        raise BadCases("qrels.tsv: judges no query of queries.jsonl")
+    return Collection(passages, queries, grades)
+
+
+@asynccontextmanager
+async def ingested(
+    collection: Collection, settings: Settings, embedder: Embedder, progress: Progress
+) -> AsyncIterator[tuple[Deps, Index]]:
+    """The collection ingested as any knowledge, in a home of its own under that of the settings.
+
+    The home stays, so that its texts are embedded once. Raises BadCases, and what building and
+    opening a release raise.
+    """
+    home = settings.home / "evals" / "statutes"
+    own = settings.model_copy(update={"home": home, "database_url": "", "chroma_url": ""})
+    async with open_deps(own) as deps:
+        clauses = await asyncio.to_thread(_write_clauses, collection, home / "statutes.jsonl")
+        report = await build(
+            deps.engine,
+            deps.vector_store,
+            embedder,
+            [],
+            lock_file=home / "ingest.lock",
+            defaults=Head(kind="regulation"),
+            replace_all=True,
+            jsonl=clauses,
+            progress=progress,
+        )
+        if report.skipped:
+            raise BadCases(f"corpus.jsonl: {report.skipped[0].reason}")
+        yield deps, await open_index(deps.engine, deps.vector_store)
+
+
+async def rank_statutes(
+    suite: RankedSuite,
+    folder: Path,
+    settings: Settings,
+    embedder: Embedder,
+    *,
+    limit: int | None,
+    progress: Progress,
+) -> SuiteResult:
+    """Search the collection. Raises BadCases, and what building and opening a release raise."""
+    collection = await asyncio.to_thread(load_collection, folder)
+    asked = dict(list(collection.queries.items())[:limit])
+    async with ingested(collection, settings, embedder, progress) as (deps, index):
+        texts = {name: "\n".join(filter(None, both)) for name, both in collection.passages.items()}
+        async with open_plain(texts, deps, embedder, progress) as plain:
+            ours: dict[str, list[str]] = {}
+            theirs: dict[str, list[str]] = {}
+            for done, (name, text) in enumerate(asked.items()):
+                progress(suite.name, done, len(asked))
+                found = await asyncio.to_thread(
+                    retrieve, index, embedder, text, Scope(on=suite.today), TOP
+                )
+                ours[name] = [evidence.clause.id for evidence in found.evidence]
+                vector = await asyncio.to_thread(embedder.query, text)
+                # Some articles are split, so that their chunks take places twice.
+                near = await asyncio.to_thread(plain.nearest, vector, 3 * TOP)
+                theirs[name] = list(dict.fromkeys(near))[:TOP]
+            progress(suite.name, len(asked), len(asked))
+    metrics = _means(collection, ours)
+    return SuiteResult(
+        name=suite.name,
+        n=len(asked),
+        scored=len(ours),
+        metrics=metrics,
+        bars=suite.bars,
+        missed=tuple(name for name, bar in suite.bars.items() if metrics[name].value < bar),
+        failures=tuple(_failures(collection, ours)),
+        models=(),
+        plain=_means(collection, theirs),
+    )
+
+
+def _means(collection: Collection, ranked: Mapping[str, Sequence[str]]) -> dict[str, Share]:
+    judged = [(ids, collection.grades[name]) for name, ids in ranked.items()]
+    return {
+        f"ndcg_{TOP}": mean([ndcg(ids, grades, TOP) for ids, grades in judged]),
+        f"recall_{TOP}": mean([recall(ids, grades, TOP) for ids, grades in judged]),
+    }
+
+
+def _failures(collection: Collection, ranked: Mapping[str, Sequence[str]]) -> list[Failure]:
+    """The queries none of whose right passages was found."""
+
+    def titles(names: Sequence[str]) -> str:
+        return "; ".join(collection.passages[name][0] or name for name in names)
+
+    failures = []
+    for query, ids in ranked.items():
+        right = list(collection.grades[query])
+        if not set(right) & set(ids):
+            check = Check(False, titles(right), titles(ids[:3]) or "nothing")
+            failures.append(
+                Failure(
+                    case=query,
+                    text=collection.queries[query],
+                    findings={f"recall_{TOP}": check},
+                    expected=check.wanted,
+                    cited=tuple(titles([name]) for name in ids[:3]),
+                )
+            )
+    return failures
+
+
+def _write_clauses(collection: Collection, file: Path) -> Path:
+    """The passages as ready-made clauses; the same bytes each time, so that nothing is redone."""
+    lines = [
+        json.dumps({"id": name, "title": title, "text": text}, ensure_ascii=False)
+        for name, (title, text) in collection.passages.items()
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def _rows(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    rows: dict[str, dict[str, Any]] = {}
+    for number, line in enumerate(_lines(file), start=1):
+        try:
+            row = json.loads(line)
+            name, text = row["_id"], row["text"]
+        except (ValueError, TypeError, KeyError):
+            raise BadCases(f"{file.name}:{number}: not an object with _id and text") from None
+        if not isinstance(name, str) or not isinstance(text, str) or name in rows:
+            raise BadCases(f"{file.name}:{number}: _id must be a string used once, text a string")
+        rows[name] = row
+    return list(rows.items())
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
+    return [line for line in text.split("\n") if line.strip()]
