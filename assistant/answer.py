@@ -234,7 +234,7 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
     )
     embedder = await deps.embedder()
     work.found = await asyncio.to_thread(
-        retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND
+        retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND, deps.reranker
     )
     work.retrieve_ms = work.elapsed_ms()
     if covers(work.found) and work.scope.terms_known(work.index.clauses):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date, datetime
@@ -18,7 +18,11 @@ import typer
 from . import __version__
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
+    from knowledge.compare import ClauseChange, ReleaseChange, Spans
     from knowledge.release import Progress
+    from knowledge.store import Answer, DateToConfirm
 
     from .config import Settings
     from .deps import Deps
@@ -34,9 +38,13 @@ app = typer.Typer(
     # Frames around the help take longer to import than the rest of the command to start.
     rich_markup_mode=None,
 )
-release_app = typer.Typer(help="Knowledge releases: list them, make one live.")
+release_app = typer.Typer(
+    help="Knowledge releases: list, show and compare them, confirm dates, make one live."
+)
 eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
 audit_app = typer.Typer(help="The journal of replies.")
+staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
+app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
 app.add_typer(eval_app, name="eval")
 app.add_typer(audit_app, name="audit")
@@ -47,6 +55,11 @@ INTERRUPTED = 130
 Result = TypeVar("Result")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD")]
+DayOrOpen = Annotated[str, typer.Option(metavar="YYYY-MM-DD|open", help="`open`: there is none.")]
+PasswordStdin = Annotated[
+    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+]
+ROLES_HELP = "agent, supervisor, marketer, compliance, admin or auditor; may be given repeatedly."
 
 
 def main() -> None:
@@ -94,6 +107,8 @@ def ingest(
     from knowledge.release import build
     from knowledge.store import parse_kind
 
+    from .figures import stated
+
     if not (paths or sample or jsonl):
         _fail("name at least one PATH, or --sample, or --jsonl FILE", 2)
     known_kind, is_known = parse_kind(kind or "policy")
@@ -115,6 +130,7 @@ def ingest(
                 defaults=Head(kind=known_kind, effective_from=start, effective_to=end),
                 replace_all=replace,
                 jsonl=jsonl,
+                figures=stated,
                 progress=progress,
             )
         for skipped in report.skipped:
@@ -127,9 +143,10 @@ def ingest(
         typer.echo(
             f"release {report.release}: {report.documents} documents, {report.clauses} clauses "
             f"({report.added} added, {report.changed} changed, {report.removed} removed, "
-            f"{report.unchanged} unchanged, {len(report.skipped)} skipped) "
-            f"in {report.seconds:.1f} s"
+            f"{report.unchanged} unchanged, {len(report.skipped)} skipped, "
+            f"{report.embedded} embedded) in {report.seconds:.1f} s"
         )
+        _show_noticed(report.release, report.found_dates, report.duplicates, report.contradictions)
 
     _with_deps(run)
 
@@ -144,28 +161,42 @@ def search(
     as_of: Day = "",
     contract_date: Day = "",
     kind: Annotated[str, typer.Option(help="Only this kind.")] = "",
+    audience: Annotated[
+        str, typer.Option(help="borrower, or agent for what is for agents only too.")
+    ] = "borrower",
     as_json: AsJson = False,
 ) -> None:
     """Find the clauses in force that bear on a query."""
-    from knowledge.documents import KINDS
+    from typing import get_args
+
+    from knowledge.documents import KINDS, Audience
     from knowledge.retrieve import Scope, retrieve
     from knowledge.store import parse_kind
+
+    from . import privacy
 
     if bool(query.strip()) == bool(queries):
         _fail("give a QUERY, or --queries FILE", 2)
     if kind and kind not in KINDS:
         _fail(f"--kind must be one of {', '.join(KINDS)}", 2)
+    reader: Audience | None = next((a for a in get_args(Audience) if a == audience), None)
+    if reader is None:
+        _fail(f"--audience must be one of {', '.join(get_args(Audience))}", 2)
     scope = Scope(
         on=_day(as_of) or _today(),
         contract_date=_day(contract_date),
         kinds=frozenset({parse_kind(kind)[0]}) if kind else frozenset(),
+        audience=reader,
     )
     rows = _read_rows(queries) if queries else [{"id": "", "text": query}]
 
     async def run(deps: Deps) -> None:
         index, embedder = await deps.index(), await deps.embedder()
         for row in rows:
-            found = await asyncio.to_thread(retrieve, index, embedder, row["text"], scope, k)
+            text = privacy.mask(row["text"]).text if deps.reranker else row["text"]
+            found = await asyncio.to_thread(
+                retrieve, index, embedder, text, scope, k, deps.reranker
+            )
             hits = [_hit_json(item) for item in found.evidence]
             if queries:
                 typer.echo(json.dumps({"id": row["id"], "hits": hits}, ensure_ascii=False))
@@ -293,26 +324,39 @@ def mask(
 def serve(
     host: Annotated[str, typer.Option(help="Loopback unless told otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="With demo accounts for staff; on loopback only.")
+    ] = False,
 ) -> None:
-    """Serve the widget, the HTTP API and the OpenAI-compatible API."""
-    from .api.server import PortTaken, run_server
+    """Serve the widget, the staff pages, the HTTP API and the OpenAI-compatible API."""
+    from .api.server import NotOnLoopback, PortTaken, run_server
     from .logs import log_to_stderr
 
     log_to_stderr()
     try:
-        _guard(lambda: run_server(_settings(), host, port))
+        _guard(lambda: run_server(_settings(), host, port, demo=demo))
     except PortTaken as error:
         _fail(str(error), 1)
+    except NotOnLoopback as error:
+        _fail(str(error), 2)
 
 
-@app.command()
-def demo(
-    host: Annotated[str, typer.Option(help="Loopback unless told otherwise.")] = "127.0.0.1",
+@app.command("demo")
+def demo_command(
+    host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
-    """Ingest the sample lender if nothing is live yet, then serve it."""
+    """Ingest the sample lender if nothing is live yet, then serve it with demo accounts."""
     from knowledge.release import build
     from knowledge.store import active_release
+
+    from .api.server import NotOnLoopback, hold_to_loopback
+    from .figures import stated
+
+    try:
+        hold_to_loopback(host)
+    except NotOnLoopback as error:
+        _fail(str(error), 2)
 
     async def prepare(deps: Deps) -> None:
         if await active_release(deps.engine):
@@ -325,27 +369,132 @@ def demo(
                 await deps.embedder(),
                 _sample_paths(),
                 lock_file=deps.settings.home / "ingest.lock",
+                figures=stated,
                 progress=progress,
             )
 
     _with_deps(prepare)
-    serve(host, port)
+    serve(host, port, demo=True)
+
+
+@staff_app.command("add")
+def staff_add(
+    login: Annotated[str, typer.Argument(metavar="LOGIN")],
+    role: Annotated[list[str], typer.Option(help=ROLES_HELP)],
+    name: Annotated[
+        str, typer.Option(help="As colleagues are shown it; the login by default.")
+    ] = "",
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Make an account; the password is asked for twice."""
+    from . import staff
+
+    async def run(deps: Deps) -> None:
+        password = _new_password(password_stdin)
+        with _told_why():
+            account = await staff.create_account(
+                deps.engine, login, name or login, _roles(role), password, by="cli"
+            )
+        typer.echo(f"account {account.login}: {', '.join(account.roles)}")
+
+    _with_deps(run)
+
+
+@staff_app.command("list")
+def staff_list(as_json: AsJson = False) -> None:
+    """All accounts."""
+    from . import staff
+
+    async def run(deps: Deps) -> None:
+        accounts = await staff.list_accounts(deps.engine)
+        if as_json:
+            _print_json([asdict(account) for account in accounts])
+            return
+        for account in accounts:
+            marks = [mark for mark in ("disabled", "demo") if getattr(account, mark)]
+            said = f"  ({', '.join(marks)})" if marks else ""
+            typer.echo(f"{account.login:<24} {account.name}  {', '.join(account.roles)}{said}")
+        if not accounts:
+            typer.echo("no account yet: run `zhunxin staff add LOGIN --role ROLE`", err=True)
+
+    _with_deps(run)
+
+
+@staff_app.command("disable")
+def staff_disable(
+    login: Annotated[str, typer.Argument(metavar="LOGIN")],
+    undo: Annotated[bool, typer.Option("--undo", help="Open the account again.")] = False,
+) -> None:
+    """Close an account; whoever is signed in with it is signed out."""
+    from . import staff
+
+    async def run(deps: Deps) -> None:
+        with _told_why():
+            account = await staff.find_account(deps.engine, login)
+            await staff.set_disabled(deps.engine, account.id, not undo, by="cli")
+        typer.echo(f"account {account.login} is {'open' if undo else 'disabled'}")
+
+    _with_deps(run)
+
+
+@staff_app.command("roles")
+def staff_roles(
+    login: Annotated[str, typer.Argument(metavar="LOGIN")],
+    role: Annotated[list[str], typer.Option(help=ROLES_HELP)],
+) -> None:
+    """Give an account these roles and no others; it has to sign in again."""
+    from . import staff
+
+    async def run(deps: Deps) -> None:
+        with _told_why():
+            account = await staff.find_account(deps.engine, login)
+            await staff.set_roles(deps.engine, account.id, _roles(role), by="cli")
+            account = await staff.find_account(deps.engine, login)
+        typer.echo(f"account {account.login}: {', '.join(account.roles)}")
+
+    _with_deps(run)
+
+
+@staff_app.command("password")
+def staff_password(
+    login: Annotated[str, typer.Argument(metavar="LOGIN")], password_stdin: PasswordStdin = False
+) -> None:
+    """Give an account a new password; it has to sign in again, and a pause after failures ends."""
+    from . import staff
+
+    async def run(deps: Deps) -> None:
+        with _told_why():
+            account = await staff.find_account(deps.engine, login)
+            password = _new_password(password_stdin)
+            await staff.reset_password(deps.engine, account.id, password, by="cli")
+        typer.echo(f"account {account.login} has a new password")
+
+    _with_deps(run)
+
+
+ReleaseName = Annotated[
+    str, typer.Argument(help="An id, the beginning of one, `live` or `previous`.")
+]
 
 
 @release_app.command("list")
 def release_list(as_json: AsJson = False) -> None:
     """All releases, newest first."""
-    from knowledge.store import list_releases
+    from knowledge.store import document_counts, list_releases
 
     async def run(deps: Deps) -> None:
         async with deps.engine.connect() as connection:
             releases = await list_releases(connection)
+            documents = await document_counts(connection)
         rows = [
             {
                 "id": r.id,
                 "created_at": r.created_at.isoformat(timespec="seconds"),
                 "active": r.active,
+                "state": "live" if r.active else _kept(deps, r.id),
+                "documents": documents.get(r.id, 0),
                 "clauses": r.clauses,
+                "findings": r.findings,
                 "embeddings": r.embeddings,
             }
             for r in releases
@@ -354,33 +503,166 @@ def release_list(as_json: AsJson = False) -> None:
             _print_json(rows)
             return
         for row in rows:
-            mark = "*" if row["active"] else " "
-            typer.echo(f"{mark} {row['id']}  {row['created_at']}  {row['clauses']} clauses")
+            found = "-" if row["findings"] is None else row["findings"]
+            typer.echo(
+                f"{'*' if row['active'] else ' '} {row['id']}  {row['created_at']}  "
+                f"{row['state']:<6}  {row['documents']} documents  {row['clauses']} clauses  "
+                f"{found} findings"
+            )
         if not rows:
             typer.echo("no release yet: run `zhunxin ingest PATH`", err=True)
 
     _with_deps(run)
 
 
-@release_app.command("activate")
-def release_activate(release_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Make a release live again, for example to roll back."""
-    from knowledge.release import activate
+def _kept(deps: Deps, release_id: str) -> str:
+    return "kept" if deps.vector_store.kept(release_id) else "pruned"
+
+
+@release_app.command("show")
+def release_show(name: ReleaseName = "live", as_json: AsJson = False) -> None:
+    """What was noticed when a release was built: dates to confirm, duplicates, contradictions."""
+    from knowledge.store import document_counts, find_release, release_report
+
+    async def run(deps: Deps) -> None:
+        async with deps.engine.connect() as connection:
+            release = await find_release(connection, name)
+            report = await release_report(connection, release.id)
+            documents = await document_counts(connection)
+        head = {
+            "release": release.id,
+            "created_at": release.created_at.isoformat(timespec="seconds"),
+            "active": release.active,
+            "documents": documents.get(release.id, 0),
+            "clauses": release.clauses,
+        }
+        if as_json:
+            _print_json({**head, "report": report and asdict(report)})
+            return
+        typer.echo(
+            f"release {release.id}{' (live)' if release.active else ''}: "
+            f"{head['documents']} documents, {release.clauses} clauses"
+        )
+        if report is None:
+            typer.echo("it was built before releases were reviewed: ingest its documents again")
+            return
+        _show_found_dates(report.found_dates, limit=None)
+        for kind in ("contradictions", "duplicates"):
+            listed = getattr(report.findings, kind)
+            count = getattr(report.findings, f"{kind.removesuffix('s')}_count")
+            typer.echo(f"{count} {kind}" + (":" if listed else ""))
+            for finding in listed:
+                for mark, side in (("-", finding.a), ("+", finding.b)):
+                    typer.echo(f"  {mark} {side.source}  {side.locator}")
+                    typer.echo(f"      {side.text}".replace("\n", " "))
+            if count > len(listed):
+                typer.echo(f"  ... and {count - len(listed)} more")
+
+    _with_deps(run)
+
+
+@release_app.command("diff")
+def release_diff(a: ReleaseName, b: ReleaseName, as_json: AsJson = False) -> None:
+    """What differs between two releases, document by document and clause by clause."""
+    from knowledge.release import diff
+    from knowledge.store import find_release
+
+    async def run(deps: Deps) -> None:
+        async with deps.engine.connect() as connection:
+            before, after = await find_release(connection, a), await find_release(connection, b)
+        change = await diff(deps.engine, before.id, after.id)
+        if as_json:
+            _print_json(
+                {
+                    "a": before.id,
+                    "b": after.id,
+                    "documents": {
+                        "added": change.added,
+                        "removed": change.removed,
+                        "changed": [
+                            {
+                                "source": document.source,
+                                "title": document.title,
+                                "head": [asdict(field) for field in document.head],
+                                "clauses": len(document.clauses),
+                            }
+                            for document in change.changed
+                        ],
+                    },
+                    "clauses": [_clause_change(row) for row in change.clauses],
+                }
+            )
+        else:
+            _show_diff(before.id, after.id, change)
+
+    _with_deps(run)
+
+
+@release_app.command("confirm")
+def release_confirm(
+    source: Annotated[str, typer.Argument(help="A document of the live release.")],
+    effective_from: DayOrOpen = "",
+    effective_to: DayOrOpen = "",
+    reviewed: DayOrOpen = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say that the dates found in a document are right, or give the right ones.
+
+    Dates that are given make a new release; they hold until the file changes.
+    """
+    from knowledge.release import confirm
+
+    from .figures import stated
+
+    said = {
+        "effective_from": _answer(effective_from),
+        "effective_to": _answer(effective_to),
+        "reviewed": _answer(reviewed),
+    }
 
     async def run(deps: Deps) -> None:
         with _progress() as progress:
-            try:
-                await activate(
-                    deps.engine,
-                    deps.vector_store,
-                    await deps.embedder(),
-                    release_id,
-                    lock_file=deps.settings.home / "ingest.lock",
-                    progress=progress,
-                )
-            except KeyError:
-                _fail(f"no release {release_id!r}; `zhunxin release list` shows them", 2)
-        typer.echo(f"release {release_id} is live")
+            done = await confirm(
+                deps.engine,
+                deps.vector_store,
+                await deps.embedder(),
+                source,
+                lock_file=deps.settings.home / "ingest.lock",
+                by="command line",
+                figures=stated,
+                progress=progress,
+                **said,
+            )
+        if as_json:
+            _print_json(asdict(done))
+        else:
+            typer.echo(f"{done.source} is confirmed; release {done.release} is live")
+
+    _with_deps(run)
+
+
+@release_app.command("activate")
+def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
+    """Make a release live again: `zhunxin release activate previous` rolls back."""
+    from knowledge.release import activate
+    from knowledge.store import find_release
+
+    async def run(deps: Deps) -> None:
+        async with deps.engine.connect() as connection:
+            release_id = (await find_release(connection, name)).id
+        with _progress() as progress:
+            await activate(
+                deps.engine,
+                deps.vector_store,
+                await deps.embedder(),
+                release_id,
+                lock_file=deps.settings.home / "ingest.lock",
+                progress=progress,
+            )
+        if as_json:
+            _print_json({"release": release_id})
+        else:
+            typer.echo(f"release {release_id} is live")
 
     _with_deps(run)
 
@@ -402,32 +684,49 @@ def audit_show(record_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
 @eval_app.command("list")
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
+    from evals.run import sizes
     from evals.suites import SUITES, BadCases
 
     try:
-        counts = {name: len(suite.cases()) for name, suite in SUITES.items()}
+        counts = sizes(_settings().statutes)
     except BadCases as error:
         _fail(str(error), 1)
     if as_json:
         _print_json([{"name": name, "n": n} for name, n in counts.items()])
         return
     for name, n in counts.items():
-        typer.echo(f"{name:<16} {n:>4} cases  {SUITES[name].about}")
+        size = "?" if n is None else n
+        typer.echo(f"{name:<16} {size:>4} cases  {SUITES[name].about}")
 
 
 @eval_app.command("run")
 def eval_run(
     suites: Annotated[list[str] | None, typer.Argument(help="Suites; all by default.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="First n cases only.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Folder for logs and results.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Folder for logs and results; a run that was stopped there goes on."),
+    ] = None,
+    statutes: Annotated[
+        Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
-    from evals.run import BadCases, EvalUnavailable, UnknownSuite, run_suites
+    from evals.run import BadCases, EvalUnavailable, UnknownSuite, new_folder, run_suites
 
     settings = _settings()
+    if statutes is not None:
+        settings = settings.model_copy(update={"statutes": statutes})
+    folder = report or new_folder(settings)
+    typer.echo(f"if it is stopped, it goes on with --report {folder}", err=True)
     try:
-        outcome = _guard(lambda: run_suites(suites or [], settings, limit=limit, folder=report))
+        with _progress() as progress:
+            outcome = _guard(
+                lambda: run_suites(
+                    suites or [], settings, limit=limit, folder=folder, progress=progress
+                )
+            )
     except (UnknownSuite, EvalUnavailable) as error:
         _fail(str(error), 2)
     except BadCases as error:
@@ -458,8 +757,8 @@ def _guard(work: Callable[[], Result]) -> Result:
     """Expected faults become a line on stderr: exit 2 for a wrong call, 1 for failed work."""
     from knowledge.embed import EmbeddingUnavailable
     from knowledge.lender import LenderFileError
-    from knowledge.release import NothingReadable, OtherEmbedder
-    from knowledge.store import NoRelease
+    from knowledge.release import NothingReadable, OtherEmbedder, UnknownDocument, WrongDates
+    from knowledge.store import NoRelease, NotWritten, UnknownRelease
     from knowledge.vectors import VectorsMissing
 
     from .config import ConfigError
@@ -474,10 +773,11 @@ def _guard(work: Callable[[], Result]) -> Result:
         _fail(f"{error}; what was live before is live still", 1)
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
-    except (ConfigError, LenderFileError) as error:
+    except (ConfigError, LenderFileError, UnknownRelease, UnknownDocument, WrongDates) as error:
         _fail(str(error), 2)
     except (
         NoRelease,
+        NotWritten,
         VectorsMissing,
         EmbeddingUnavailable,
         DatabaseUnavailable,
@@ -487,6 +787,31 @@ def _guard(work: Callable[[], Result]) -> Result:
         _fail(str(error), 1)
     except OSError as error:
         _fail(f"{error.filename or 'a file'}: {error.strerror or error}", 1)
+
+
+@contextmanager
+def _told_why() -> Iterator[None]:
+    """An account that cannot be made or changed so ends the command with the reason."""
+    from .staff import BadAccount
+
+    try:
+        yield
+    except BadAccount as error:
+        _fail(_notice(error.code, "en", error.values), 2)
+
+
+def _roles(given: list[str]) -> list[str]:
+    """Also as one word with commas."""
+    return [role.strip() for text in given for role in text.split(",") if role.strip()]
+
+
+def _new_password(from_stdin: bool) -> str:
+    """Asked for twice on a terminal, or the first line of standard input."""
+    if from_stdin:
+        return _read_text("-").split("\n")[0].rstrip("\r")
+    if not sys.stdin.isatty():
+        _fail("no terminal to ask for a password on: use --password-stdin", 2)
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _fail(message: str, code: int) -> NoReturn:
@@ -512,6 +837,10 @@ def _day(text: str) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         _fail(f"{text!r} is not a date such as 2026-01-31", 2)
+
+
+def _answer(text: str) -> Answer:
+    return "open" if text == "open" else _day(text)
 
 
 def _sample_paths() -> list[Path]:
@@ -563,7 +892,7 @@ def _print_row(value: object) -> None:
 def _hit_json(item: Any) -> dict[str, Any]:
     from .journal import clause_as_json
 
-    place = clause_as_json(item.clause)
+    place, head = clause_as_json(item.clause), item.clause.head
     wanted = (
         "clause_id",
         "document",
@@ -577,6 +906,13 @@ def _hit_json(item: Any) -> dict[str, Any]:
         **{name: place[name] for name in wanted},
         "text": item.clause.text,
         "score": round(item.score, 4),
+        "kind": head.kind,
+        "product": head.product,
+        "audience": head.audience,
+        "version": head.version,
+        "jurisdiction": head.jurisdiction,
+        "document_no": head.document_no,
+        "page": item.clause.page,
     }
 
 
@@ -589,10 +925,108 @@ def _show_hits(hits: Iterable[dict[str, Any]]) -> None:
     for number, hit in enumerate(hits, start=1):
         dates = f"{hit['effective_from'] or '…'} – {hit['effective_to'] or '…'}"
         console.print(Text(f"{number}. {hit['document']}  {hit['locator']}", style="bold"))
-        console.print(Text(f"   {hit['score']:.3f}  {hit['source']}  {dates}", style="dim"))
+        number_of = f"  {hit['document_no']}" if hit["document_no"] else ""
+        console.print(
+            Text(f"   {hit['score']:.3f}  {hit['source']}{number_of}  {dates}", style="dim")
+        )
         console.print(Text(f"   {hit['text']}"))
     if not number:
         typer.echo("no clause in force was found", err=True)
+
+
+LISTED_DATES = 20
+"""Found dates that an ingestion prints; `release show` prints all."""
+
+
+def _show_noticed(
+    release_id: str, dates: Sequence[DateToConfirm], duplicates: int, contradictions: int
+) -> None:
+    """What an ingestion noticed, in short."""
+    _show_found_dates(dates, limit=LISTED_DATES)
+    if duplicates or contradictions:
+        typer.echo(
+            f"{contradictions} contradictions and {duplicates} duplicates among clauses: "
+            f"see `zhunxin release show {release_id}`"
+        )
+
+
+def _show_found_dates(dates: Sequence[DateToConfirm], limit: int | None) -> None:
+    """The dates that nobody has confirmed yet, each with the words it was read from."""
+    waiting = [found for found in dates if not found.confirmed]
+    if not waiting:
+        return
+    typer.echo(
+        f"{len(waiting)} dates were read from the text and are not confirmed "
+        "(`zhunxin release confirm SOURCE`, with the right date where one is wrong):"
+    )
+    for found in waiting[:limit]:
+        place = f"  {found.locator}" if found.locator else ""
+        typer.echo(f"  {found.source}  {found.field} {found.value}  “{found.quote}”{place}")
+        if found.note:
+            typer.echo(f"      {found.note}")
+    if limit is not None and len(waiting) > limit:
+        typer.echo(f"  ... and {len(waiting) - limit} more: `zhunxin release show`")
+
+
+def _clause_change(row: ClauseChange) -> dict[str, Any]:
+    there = row.after or row.before
+    assert there is not None
+    return {
+        "source": there.source,
+        "locator": there.locator,
+        "change": row.change,
+        "before": row.before and row.before.text,
+        "after": row.after and row.after.text,
+        "before_locator": row.before and row.before.locator,
+        "before_spans": row.before_spans,
+        "after_spans": row.after_spans,
+    }
+
+
+def _show_diff(before: str, after: str, change: ReleaseChange) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(soft_wrap=True)
+    console.print(Text(f"{before} -> {after}", style="bold"))
+    for mark, names in (("-", change.removed), ("+", change.added)):
+        for name in names:
+            console.print(Text(f"{mark} {name}", style="red" if mark == "-" else "green"))
+    for document in change.changed:
+        console.print(Text(f"~ {document.source}  {document.title}", style="bold"))
+        for field in document.head:
+            console.print(f"    {field.name}: {field.before or '-'} -> {field.after or '-'}")
+        for row in document.clauses:
+            sides = [(row.before, row.before_spans, "-"), (row.after, row.after_spans, "+")]
+            places = dict.fromkeys(part.locator for part, _, _ in sides if part)
+            console.print(Text(f"  {row.change}  {' -> '.join(places)}", style="dim"))
+            if row.change == "moved":
+                continue
+            for part, spans, mark in sides:
+                if part:
+                    whole = spans or (((0, len(part.text)),) if row.change != "changed" else ())
+                    console.print(_marked(part.text, whole, mark, plain=not console.is_terminal))
+    if not (change.added or change.removed or change.changed):
+        console.print("no difference")
+
+
+def _marked(text: str, spans: Spans, mark: str, *, plain: bool) -> Text:
+    """A text with what differs in colour; between brackets where nobody would see the colour."""
+    from rich.text import Text
+
+    opening, closing = ("[-", "-]") if mark == "-" else ("{+", "+}")
+    shown = Text(f"    {mark} ")
+    at = 0
+    for start, end in spans:
+        shown.append(text[at:start])
+        differing = text[start:end]
+        shown.append(
+            f"{opening}{differing}{closing}" if plain else differing,
+            style="red strike" if mark == "-" else "green underline",
+        )
+        at = end
+    shown.append(text[at:])
+    return shown
 
 
 def _show_answer(answer: dict[str, Any]) -> None:
@@ -629,7 +1063,12 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    labels = {"read": "reading documents", "embed": "embedding clauses", "write": "writing vectors"}
+    labels = {
+        "read": "reading documents",
+        "embed": "embedding clauses",
+        "review": "comparing clauses",
+        "write": "writing vectors",
+    }
     console = Console(stderr=True)
     with Bars(
         TextColumn("{task.description:<18}"),
@@ -643,12 +1082,15 @@ def _progress() -> Iterator[Progress]:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
+            if stage == "wait":
+                typer.echo("waiting for another ingestion", err=True)
+                return
             if stage not in tasks:
                 if not total:
                     return
-                tasks[stage] = bars.add_task(labels[stage], total=total, rate="")
+                tasks[stage] = bars.add_task(labels.get(stage, stage), total=total, rate="")
                 if not console.is_terminal:
-                    typer.echo(f"{labels[stage]}: {total}", err=True)
+                    typer.echo(f"{labels.get(stage, stage)}: {total}", err=True)
             speed = bars.tasks[tasks[stage]].speed if tasks[stage] < len(bars.tasks) else None
             bars.update(
                 tasks[stage], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else ""

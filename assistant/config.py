@@ -57,6 +57,21 @@ class Settings(BaseModel):
         default="", description="Address of an OpenAI-compatible embeddings endpoint."
     )
     embeddings_api_key: SecretStr = Field(default=SecretStr(""), description="Its key.")
+    rerank: str = Field(
+        default="",
+        description="Model that puts what was found in order, at an endpoint with /rerank "
+        "(Jina, Cohere, vLLM). Empty: none.",
+    )
+    rerank_base_url: str = Field(
+        default="", description="Address of that endpoint, without /rerank."
+    )
+    rerank_api_key: SecretStr = Field(default=SecretStr(""), description="Its key.")
+    rerank_timeout_s: float = Field(
+        default=2,
+        gt=0,
+        le=60,
+        description="Longest wait for it; past that, the order is the one found.",
+    )
     database_url: str = Field(
         default="", description="SQLAlchemy async address; empty: SQLite in the home folder."
     )
@@ -68,6 +83,11 @@ class Settings(BaseModel):
         description="TOML file with the lender's name, contact and product names; empty: "
         "that of the sample lender.",
     )
+    statutes: Path | None = Field(
+        default=None,
+        description="Folder of the collection that the evaluation suite `statutes` ranks: "
+        "corpus.jsonl, queries.jsonl, qrels.tsv.",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."
     )
@@ -77,7 +97,21 @@ class Settings(BaseModel):
         "the same origin only.",
     )
     requests_per_minute: int = Field(
-        default=60, ge=1, description="Chat messages a minute from one address."
+        default=60, ge=1, description="Chat messages, and sign-ins, a minute from one address."
+    )
+    allowed_hosts: str = Field(
+        default="",
+        description="Comma list of host names that requests may be addressed to, besides "
+        "localhost and the address served on; `*`: any.",
+    )
+    staff_idle_minutes: int = Field(
+        default=30, ge=1, le=1440, description="A staff session ends after so long without use."
+    )
+    staff_session_hours: int = Field(
+        default=12, ge=1, le=168, description="A staff session ends after so long in any case."
+    )
+    upload_mb: int = Field(
+        default=50, ge=1, le=1024, description="Largest file of an upload, in MB."
     )
 
     @property
@@ -121,7 +155,8 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
-    paths = {name: getattr(settings, name) for name in ("home", "cache", "local_model", "lender")}
+    given_paths = ("home", "cache", "local_model", "lender", "statutes")
+    paths = {name: getattr(settings, name) for name in given_paths}
     return settings.model_copy(
         update={name: given and given.expanduser() for name, given in paths.items()}
     )

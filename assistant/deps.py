@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from knowledge import ocr
 from knowledge.embed import Embedder, open_embedder
 from knowledge.lender import Lender, load_lender
+from knowledge.rerank import Reranker
 from knowledge.retrieve import Index, open_index
-from knowledge.store import active_release
-from knowledge.vectors import VectorStore
+from knowledge.store import NoRelease, active_release
+from knowledge.vectors import VectorsMissing, VectorStore
 
 from .config import ConfigError, Settings
 from .db import migrate, open_engine
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 
 RELEASE_CHECK_S = 1.0
 """How old the knowledge of which release is live may be."""
+
+SWITCH_WAIT_S = 0.5
+"""How long the question that finds another release live waits for it."""
+
+SWITCH_RETRY_S = 30.0
+"""When a release that could not be opened is tried again."""
 
 log = structlog.get_logger()
 
@@ -48,6 +56,8 @@ class Deps:
     _embedder: Embedder | None = None
     _index: Index | None = None
     _index_checked: float = 0.0
+    _switch_started: float = 0.0
+    _switching: asyncio.Task[None] | None = None
     _model: ChatModel | None = None
     _local: Any = None
     _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -75,26 +85,61 @@ class Deps:
             )
         return self._embedder
 
-    async def index(self) -> Index:
-        """The live release, opened again after another one was activated.
+    @property
+    def reranker(self) -> Reranker | None:
+        """None where no model is set."""
+        settings = self.settings
+        if not settings.rerank:
+            return None
+        return Reranker(
+            settings.rerank,
+            settings.rerank_base_url,
+            settings.rerank_api_key.get_secret_value(),
+            settings.rerank_timeout_s,
+        )
 
-        Raises NoRelease, VectorsMissing, ReleaseMismatch.
+    async def index(self) -> Index:
+        """The live release; for a moment after another one was activated, the one before.
+
+        Raises, where none is open yet, NoRelease, VectorsMissing, ReleaseMismatch.
         """
-        if self._index and time.monotonic() - self._index_checked < RELEASE_CHECK_S:
-            return self._index
-        async with self._index_lock:
+        if self._index is None:
+            async with self._index_lock:
+                if self._index is None:
+                    self._index = await self._open_index()
+                    self._index_checked = time.monotonic()
+                return self._index
+        if self._switching is None and time.monotonic() - self._index_checked >= RELEASE_CHECK_S:
+            self._index_checked = self._switch_started = time.monotonic()
+            self._switching = asyncio.create_task(self._switch(self._index.release.id))
+        if switching := self._switching:
+            # A small release is there at once; a large one does not keep a question waiting.
+            left = self._switch_started + SWITCH_WAIT_S - time.monotonic()
+            await asyncio.wait({switching}, timeout=max(0.0, left))
+            if switching.done():
+                switching.result()
+        return self._index
+
+    async def _switch(self, opened: str) -> None:
+        """Open the live release, if it is another one, while the one before still answers."""
+        try:
             live = await active_release(self.engine)
-            if self._index is None or live is None or live.id != self._index.release.id:
-                # The replaced index is not closed: questions under way may still search it.
+            if live and live.id != opened:
                 self._index = await self._open_index()
-            self._index_checked = time.monotonic()
-            return self._index
+        except (NoRelease, VectorsMissing, ReleaseMismatch) as error:
+            log.error("the live release cannot be opened; the one before answers", error=str(error))
+            self._index_checked = time.monotonic() + SWITCH_RETRY_S
+        finally:
+            self._switching = None
+
+    def forget_release(self) -> None:
+        """Look at once which release is live when next asked, since another was activated."""
+        self._index_checked = 0.0
 
     async def _open_index(self) -> Index:
         index = await open_index(self.engine, self.vector_store)
         embedder = await self.embedder()
         if index.release.embeddings != embedder.name:
-            index.close()
             raise ReleaseMismatch(
                 f"the live release was embedded with {index.release.embeddings!r}, but "
                 f"ZHUNXIN_EMBEDDINGS now names {embedder.name!r}: set it back, or run "
@@ -154,12 +199,14 @@ class Deps:
         )
 
     async def close(self) -> None:
+        if self._switching is not None:
+            await asyncio.wait({self._switching})
         if self._model is not None:
             await self._model.close()
         if self._local is not None:
             await asyncio.to_thread(self._local.close)
-        if self._index is not None:
-            self._index.close()
+        # A file that is still being read in a thread would hold up the end of the program.
+        ocr.stop()
         await self.engine.dispose()
 
 
@@ -170,6 +217,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     Raises ConfigError, db.DatabaseUnavailable, knowledge.lender.LenderFileError.
     """
     specs = model_specs(settings)
+    if settings.rerank and not settings.rerank_base_url:
+        raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     lender = load_lender(settings.lender)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)

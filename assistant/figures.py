@@ -258,6 +258,22 @@ def find(text: str) -> list[Figure]:
     return [_figure(found, text) for found in _scan(text) if not found.article]
 
 
+def stated(text: str) -> frozenset[str]:
+    """The figures of `text` as words, kind and unit first, by which clauses are compared.
+
+    Bounds are left out, since one clause says `within` where another names the day; so are numbers
+    of articles, and dates other than a day of the month, which place a statement in time.
+    """
+    return frozenset(
+        f"{figure.kind} {figure.unit or '-'} {value}"
+        for figure in find(text)
+        if figure.kind != "ordinal"
+        and (figure.kind != "date" or str(figure.value).startswith("---"))
+        for value in (figure.value, figure.upper)
+        if value is not None
+    )
+
+
 def unsupported(claim: str, sources: Iterable[str]) -> list[Figure]:
     """Figures of `claim` that no source states."""
     claimed = [f for f in find(claim) if f.kind != "ordinal"]

@@ -103,7 +103,7 @@ def licence_of(name: str) -> str:
 def table() -> str:
     rows = (
         f"| {name} | {version} | {licence_of(name)} |"
-        for name, version in sorted(installed_with(["local"]).items())
+        for name, version in sorted(installed_with(["local", "ocr"]).items())
     )
     return HEAD + "\n".join(rows) + "\n"
 

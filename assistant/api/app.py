@@ -6,19 +6,19 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 
 from assistant import __version__, metrics
@@ -27,19 +27,27 @@ from assistant.config import Settings
 from assistant.deps import Deps, ReleaseMismatch, open_deps
 from assistant.llm import ModelError
 from assistant.models import today
+from assistant.staff import open_demo_accounts
+from assistant.uploads import Worker
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.retrieve import Scope, retrieve
 from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
-from . import chat, openai, problems
+from . import access, chat, knowledge, openai, problems, staff
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
 
 WEB = Path(__file__).parent.parent / "web"
 MAX_BODY_BYTES = 256 * 1024
-LIMITED = ("/v1/chat", "/v1/chat/completions")
+LIMITED = {
+    "/v1/chat": "chat",
+    "/v1/chat/completions": "chat",
+    "/v1/search": "search",
+    "/v1/staff/session": "sign-in",
+}
+"""Path -> which count of requests a minute it goes into."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
@@ -52,26 +60,42 @@ log = structlog.get_logger()
 
 
 def create_app(
-    settings: Settings, deps: Deps | None = None, *, keep_alive_s: float = KEEP_ALIVE_S
+    settings: Settings,
+    deps: Deps | None = None,
+    *,
+    host: str = "127.0.0.1",
+    demo: bool = False,
+    keep_alive_s: float = KEEP_ALIVE_S,
 ) -> FastAPI:
     """The application.
 
     deps: used instead of opening what the settings ask for.
+    host: the address served on; requests for another one are turned away.
+    demo: whether the demo accounts can sign in; `host` is then on loopback.
     keep_alive_s: longest silence on a stream.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        if deps is not None:
-            app.state.deps = deps
-            yield
-            return
-        async with open_deps(settings) as opened:
-            app.state.deps = opened
+        async with AsyncExitStack() as stack:
+            held = await stack.enter_async_context(open_deps(settings)) if deps is None else deps
+            app.state.deps = held
+            app.state.uploads = Worker(
+                held.settings,
+                held.engine,
+                held.vector_store,
+                held.embedder,
+                held.forget_release,
+            )
+            if demo:
+                app.state.demo = await open_demo_accounts(held.engine)
             async with asyncio.TaskGroup() as tasks:
-                warming = tasks.create_task(_warm(opened))
+                background = [tasks.create_task(app.state.uploads.run())]
+                if deps is None:
+                    background.append(tasks.create_task(_warm(held)))
                 yield
-                warming.cancel()
+                for task in background:
+                    task.cancel()
 
     app = FastAPI(
         title="Zhunxin",
@@ -80,40 +104,33 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        dependencies=[Depends(access.held_to_the_table)],
     )
     app.state.keep_alive_s = keep_alive_s
+    app.state.demo = None
     problems.install(app)
     app.include_router(openai.router)
     app.include_router(chat.router)
+    app.include_router(staff.router)
+    app.include_router(knowledge.router)
+    app.include_router(knowledge.pages)
     limiter = MovingWindowRateLimiter(MemoryStorage())
     allowance = RateLimitItemPerMinute(settings.requests_per_minute)
 
     @app.middleware("http")
-    async def limit_and_harden(
+    async def limit(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
         address = request.client.host if request.client else "unknown"
-        limited = request.method == "POST" and request.url.path in LIMITED
-        if limited and not await limiter.hit(allowance, address):
+        counted = LIMITED.get(request.url.path) if request.method == "POST" else None
+        if counted and not await limiter.hit(allowance, counted, address):
             response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
-            window = await limiter.get_window_stats(allowance, address)
+            window = await limiter.get_window_stats(allowance, counted, address)
             wait_s = math.ceil(window.reset_time - time.time())
             response.headers["Retry-After"] = str(max(1, wait_s))
         else:
             response = await call_next(request)
-        for name, value in PAGE_HEADERS.items():
-            response.headers.setdefault(name, value)
         return response
-
-    app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
-    origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Accept"],
-        )
 
     @app.get("/healthz", tags=["operations"])
     async def healthz() -> dict[str, str]:
@@ -156,7 +173,26 @@ def create_app(
     async def widget() -> FileResponse:
         return FileResponse(WEB / "widget.js", media_type="text/javascript")
 
+    @app.get("/sign-in", include_in_schema=False)
+    async def sign_in_page() -> FileResponse:
+        return FileResponse(WEB / "sign-in.html")
+
     app.mount("/web", StaticFiles(directory=WEB), name="web")
+
+    # The last one added is met first: headers, other origins, who may call, how much is sent.
+    app.add_middleware(LimitBody, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(
+        access.Guard, rules=access.rules_of(app), settings=settings, bound_to=host, demo=demo
+    )
+    origins = [origin.strip() for origin in settings.allowed_origins.split(",") if origin.strip()]
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Accept"],
+        )
+    app.add_middleware(Harden)
     return app
 
 
@@ -177,6 +213,23 @@ async def _warm(deps: Deps) -> None:
             log.error("no language model; clauses will be quoted", error=str(error))
 
 
+class Harden:
+    """Puts PAGE_HEADERS on every answer."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async def send_hardened(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in PAGE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_hardened if scope["type"] == "http" else send)
+
+
 class LimitBody:
     """Refuses a request whose body is larger than `max_bytes`, declared or sent."""
 
@@ -189,6 +242,10 @@ class LimitBody:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        form = headers.get("content-type", "").startswith("multipart/form-data")
+        if form and scope["method"] == "POST" and scope["path"] == knowledge.UPLOADS_PATH:
+            await self._app(scope, receive, send)  # written to disk as it comes, within bounds
+            return
         declared = headers.get("content-length", "0")
         if not declared.isdigit() or int(declared) > self._max_bytes:
             await _too_large(headers)(scope, receive, send)

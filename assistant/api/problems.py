@@ -27,15 +27,25 @@ log = structlog.get_logger()
 
 TITLES = {
     400: "Bad request",
+    401: "Not signed in",
+    403: "Not allowed",
     404: "Not found",
     405: "Method not allowed",
+    409: "Not now",
     413: "Too large",
+    421: "Wrong host",
     422: "Invalid request",
     429: "Too many requests",
     500: "Internal error",
     503: "Not ready",
 }
-HTTP_NOTICES = {404: "not_found", 405: "wrong_method", 413: "too_large"}
+HTTP_NOTICES = {
+    401: "not_signed_in",
+    403: "role_missing",
+    404: "not_found",
+    405: "wrong_method",
+    413: "too_large",
+}
 FIELDS_NAMED = 20
 """How many wrong fields of a request are named at most."""
 
@@ -118,8 +128,9 @@ def install(app: FastAPI) -> None:
 async def locale_of(request: Request) -> Locale:
     """The language to tell a fault in: that of the message where it can be read and names one,
     else the first that the browser asks for and we have."""
+    form = request.headers.get("content-type", "").startswith("multipart/")
     try:
-        body = await request.json()
+        body = None if form else await request.json()  # a form may be far larger than the memory
     except (ValueError, RuntimeError):
         body = None
     wanted = body.get("locale") if isinstance(body, dict) else None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from assistant.staff import Role
 
 LocaleName = Literal["zh-Hans", "zh-Hant", "en"]
 
@@ -112,3 +114,70 @@ class CompletionRequest(BaseModel):
     model: str = "zhunxin"
     messages: Annotated[list[CompletionMessage], Field(min_length=1, max_length=500)]
     stream: bool = False
+
+
+class SignInRequest(BaseModel):
+    """A member of staff signs in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    login: str = Field(max_length=256)
+    password: SecretStr = Field(max_length=256)
+    token: bool = Field(
+        default=False, description="Reply with the session token instead of setting a cookie."
+    )
+
+
+class MeBody(BaseModel):
+    """Who is signed in."""
+
+    id: str
+    login: str
+    name: str
+    roles: list[Role]
+    pages: list[str]
+    csrf_token: str
+    expires_at: datetime
+
+
+class SessionBody(MeBody):
+    token: str | None
+
+
+class AccountBody(BaseModel):
+    id: str
+    login: str
+    name: str
+    roles: list[Role]
+    demo: bool
+    disabled: bool
+    created_at: datetime
+
+
+class AccountsBody(BaseModel):
+    accounts: list[AccountBody]
+
+
+class DemoBody(AccountsBody):
+    """The accounts of the demo, and the password of all of them."""
+
+    password: str
+
+
+class NewAccount(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    login: str = Field(max_length=256)
+    name: str = Field(max_length=256)
+    roles: list[Role] = Field(max_length=6)
+    password: SecretStr = Field(max_length=256)
+
+
+class AccountChanges(BaseModel):
+    """What is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    roles: list[Role] | None = Field(default=None, max_length=6)
+    password: SecretStr | None = Field(default=None, max_length=256)
+    disabled: bool | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import sys
 
@@ -17,14 +18,38 @@ class PortTaken(Exception):
     """The address cannot be bound; the message says what to do."""
 
 
-def run_server(settings: Settings, host: str, port: int) -> None:
-    """Serve until interrupted. Raises PortTaken."""
+class NotOnLoopback(Exception):
+    """The demo accounts, whose password everybody knows, would be open to other machines."""
+
+
+def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) -> None:
+    """Serve until interrupted. Raises PortTaken, NotOnLoopback."""
+    if demo:
+        hold_to_loopback(host)
     listening = _bind(host, port)
-    bound = listening.getsockname()[1]
+    address, bound = listening.getsockname()[:2]
+    if demo:
+        hold_to_loopback(address)
     config = uvicorn.Config(
-        create_app(settings), log_level="warning", access_log=False, timeout_graceful_shutdown=10
+        create_app(settings, host=host, demo=demo),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=10,
     )
     _Server(config, f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}").run([listening])
+
+
+def hold_to_loopback(host: str) -> None:
+    """Raises NotOnLoopback where another machine could reach a server on this host."""
+    try:
+        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        local = False
+    if not local:
+        raise NotOnLoopback(
+            f"the demo accounts are for this machine only, and {host} is not a loopback address: "
+            "serve on 127.0.0.1, or without --demo and with accounts from `zhunxin staff add`"
+        )
 
 
 class _Server(uvicorn.Server):
@@ -38,6 +63,7 @@ class _Server(uvicorn.Server):
             typer.echo(f"Zhunxin serves on {self._address}  (Ctrl-C ends it)")
             for name, path in (
                 ("chat", "/"),
+                ("staff", "/sign-in"),
                 ("HTTP API", "/openapi.json"),
                 ("OpenAI-compatible API", "/v1"),
                 ("ready", "/readyz"),
