@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
-from typing import Literal
+from typing import Literal, get_args
 
 Kind = Literal["regulation", "product", "policy", "faq", "campaign", "script"]
 KINDS: tuple[Kind, ...] = ("regulation", "product", "policy", "faq", "campaign", "script")
@@ -44,8 +44,20 @@ class Head:
     """True for a summary in our own words, which is never shown as the law's wording."""
     reviewed: date | None = None
 
+    def or_else(self, other: Head) -> Head:
+        """This head, with the fields that it leaves at their default taken from another."""
+        said = {f.name: (getattr(self, f.name), f.default) for f in fields(self)}
+        given = {name: value for name, (value, unsaid) in said.items() if value != unsaid}
+        return replace(other, **given)
+
+    def ends_too_early(self) -> bool:
+        """Whether it gives an end that lies before the beginning."""
+        start, end = self.effective_from, self.effective_to
+        return start is not None and end is not None and end < start
+
 
 DateField = Literal["effective_from", "effective_to", "reviewed"]
+DATE_FIELDS: tuple[DateField, ...] = get_args(DateField)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +143,9 @@ class Evidence:
     """Cosine similarity of question and clause."""
     lexical: float = 0.0
     """BM25 score of the clause divided by the best one of this search, 0 to 1."""
+    sentences: tuple[float, ...] = ()
+    """How near each sentence, as it is quoted, lies to the question, in standard deviations of the
+    clauses in scope; empty where nothing is known of them."""
     versions: tuple[Clause, ...] = ()
     """The same place in other versions of the document, where the text differs, newest first."""
     why: Mapping[str, float] = field(default_factory=dict, hash=False)

@@ -246,6 +246,25 @@ def _trim(
     return band[:first], band[first : last + 1], band[last + 1 :]
 
 
+def edges_of(cells: Sequence[Box], least: float) -> tuple[list[float], list[float]]:
+    """Where the columns and the rows of drawn cells begin and end.
+
+    least: points between two edges; what lies closer is one rule drawn twice.
+    """
+
+    def apart(edges: set[float]) -> list[float]:
+        kept: list[float] = []
+        for edge in sorted(edges):
+            if not kept or edge - kept[-1] > least:
+                kept.append(edge)
+        return kept
+
+    return (
+        apart({x for x0, _, x1, _ in cells for x in (x0, x1)}),
+        apart({y for _, top, _, bottom in cells for y in (top, bottom)}),
+    )
+
+
 def measure(lines: Sequence[Line]) -> None:
     """Give the lines of one column its edges and its usual distance of lines."""
     if not lines:

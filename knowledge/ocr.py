@@ -24,6 +24,7 @@ from .parsed import Unreadable
 PAGES_PER_PROCESS = 40
 """Pages after which the process is replaced, and most pages of one request."""
 MAX_THREADS = 2
+"""A server answers questions meanwhile."""
 MAX_PAGES = 300
 """Most pages of one file that are read by OCR; a page takes some seconds."""
 INSTALL = "install text recognition with: pip install 'zhunxin[ocr]'"

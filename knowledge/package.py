@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from io import BytesIO, RawIOBase
 from typing import IO, Any
 
-from .parsed import MAX_BYTES, MAX_UNPACKED_BYTES, Unreadable
+from .parsed import MAX_BYTES, MAX_MARKS, Unreadable
 
+MAX_UNPACKED_BYTES = 200 * 1024 * 1024
+"""Largest package once unpacked; a small file that unpacks to more is an attack or a mistake."""
 MAX_ENTRIES = 10_000
 """Most parts of one package."""
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -61,6 +63,11 @@ class Package:
         data = self.part(name)
         if not data or not data.strip():
             return None
+        if data.count(b"<") + data.count(b"=") > MAX_MARKS:
+            raise Unreadable(
+                f"one part of the file has more than {MAX_MARKS:,} tags and attributes; "
+                "split the file"
+            )
         if _STRICT in data:
             for strict, usual in _USUAL.items():
                 data = data.replace(strict, usual)

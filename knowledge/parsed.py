@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .chunk import QUANTITY
@@ -12,8 +12,10 @@ from .documents import Block, FoundDate, Head
 
 MAX_BYTES = 50 * 1024 * 1024
 """Largest file that is read."""
-MAX_UNPACKED_BYTES = 200 * 1024 * 1024
-"""Largest DOCX once unpacked; a small file that unpacks to more is an attack or a mistake."""
+MAX_LINES = 1_000_000
+"""Most lines of a text file; a file full of empty ones would fill the memory with their blocks."""
+MAX_MARKS = 4_000_000
+"""Most tags and attributes of what is held as a tree: each takes some hundred bytes."""
 MAX_SPAN = 100
 """Most rows or columns that one merged cell is repeated over."""
 MAX_CELLS = 500_000
@@ -38,6 +40,17 @@ class Parsed:
     """Whether its author described it (a TOML head): nothing but its title is inferred then."""
     found: tuple[FoundDate, ...] = ()
     """Dates read from what stands above the text and is no part of it."""
+
+
+def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """First and last of each run of numbers without a gap, in order."""
+    runs: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], number)
+        else:
+            runs.append((number, number))
+    return runs
 
 
 # Text
@@ -73,9 +86,12 @@ def decode(data: bytes, warnings: list[str]) -> str:
         )
     if sum(map(len, _CONTROLS.findall(text))) > max(16, len(text) // 20):
         raise Unreadable("the file holds binary data, not text; check its type")
-    if not clean(text).strip():
+    text = clean(text)
+    if not text.strip():
         raise Unreadable("the file holds nothing but blank space")
-    return clean(text)
+    if text.count("\n") > MAX_LINES:
+        raise Unreadable(f"the file has more than {MAX_LINES:,} lines; split it")
+    return text
 
 
 def _strictly(data: bytes, encoding: str) -> str | None:

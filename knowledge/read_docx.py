@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,8 @@ _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallba
 _MAX_CHAIN = 50
 """Longest chain of styles, each based on the next, that is followed."""
 _LONGEST_HEADING, _LONGEST_TITLE = 60, 40
+"""Characters up to which a bold line may stand for a heading, and a centred first one for the
+title."""
 
 
 def read_docx(data: bytes) -> Parsed:
@@ -158,8 +159,7 @@ class _Word:
         if len(grid) * width > MAX_AREA:
             raise Unreadable(f"a table has more than {MAX_AREA:,} cells; split the file")
         grid = [line + [""] * (width - len(line)) for line in grid]
-        titled = itertools.dropwhile(lambda line: len(set(line)) == 1, filter(any, grid))
-        unnamed = not head_rows and begins_with_values(list(itertools.islice(titled, 2)))
+        unnamed = not head_rows and begins_with_values(grid)
         return table_blocks(grid, head_rows or 1, named_rows=unnamed)
 
     def _cell_text(self, cell: Any) -> str:

@@ -14,16 +14,7 @@ from typing import Any
 
 from .chunk import SITE_LINE, opens_structure
 from .documents import Block
-from .parsed import (
-    CJK,
-    END,
-    MAX_SPAN,
-    Parsed,
-    Unreadable,
-    clean,
-    decode,
-    table_blocks,
-)
+from .parsed import CJK, END, MAX_MARKS, MAX_SPAN, Parsed, Unreadable, clean, decode, table_blocks
 from .sheet_tables import MAX_AREA, Budget, begins_with_values
 
 MAX_DEPTH = 2048
@@ -64,6 +55,7 @@ _MAYBE_BESIDE = _names(
 _MOST_BESIDE = 1000
 """Characters beyond which a class or id does not decide that an element is no text."""
 _LARGE_SHARE = 0.4
+"""Share of a page's text from which an element is the text, whatever its class or id says."""
 _LINK_DENSITY = 0.8
 """Share of linked characters from which an element is a list of links."""
 _LEAST_LINKS = 3
@@ -82,12 +74,15 @@ _MOST_LEVELS = 6
 """Elements around a link that it may be a list with others in."""
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 _LONGEST_SITE_LINE = 120
+"""Characters beyond which a line is of the text, however it begins."""
 _COLON = "："
 _LONG_EXPLANATION = 60
+"""Characters beyond which what is said of a term is a section under it."""
 _WARN_HIDDEN = 200
 """Hidden characters from which the person who ingests is told of them."""
 _BOLD = re.compile(r"font-weight\s*:\s*(?:bold|[6-9]00)", re.I)
 _LONGEST_HEADING = 80
+"""Characters up to which a bold line may stand for a heading."""
 
 
 def read_html(data: bytes) -> Parsed:
@@ -163,6 +158,8 @@ _OVERLOADED = re.compile(
 def _tree(text: str) -> Any:
     from lxml import etree
 
+    if text.count("<") + text.count("=") > MAX_MARKS:
+        raise Unreadable(f"the page has more than {MAX_MARKS:,} tags and attributes; split it")
     if _OVERLOADED.search(text):
         raise Unreadable(
             f"an element of the page has more than {MAX_ATTRIBUTES} attributes; it was made to "
@@ -497,8 +494,7 @@ def _html_table(table: Any, budget: Budget) -> list[Block]:
     head_rows = next((y for y, inside in enumerate(in_head) if not inside), len(rows))
     named_rows = bool(headers) and not head_rows and all(headers.get(y) for y in range(len(rows)))
     if not headers and not head_rows:
-        titled = itertools.dropwhile(lambda row: len(set(row)) == 1, filter(any, grid))
-        named_rows = begins_with_values(list(itertools.islice(titled, 2)))
+        named_rows = begins_with_values(grid)
     return blocks + table_blocks(grid, head_rows, named_rows=named_rows)
 
 

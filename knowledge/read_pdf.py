@@ -4,17 +4,36 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import pickle
 import re
+import resource
+import signal
+import subprocess
+import sys
 import time
 import unicodedata
 import zlib
 from bisect import bisect
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
-from .layout import Box, Grid, Gutters, Line, Stream, blocks_of, measure, regions, rows_of
+from .layout import (
+    Box,
+    Grid,
+    Gutters,
+    Line,
+    Stream,
+    blocks_of,
+    edges_of,
+    measure,
+    regions,
+    rows_of,
+)
 from .ocr import INSTALL, is_installed, recognise_pdf
 from .parsed import Parsed, Unreadable, join
 from .read_picture import doubts, numbered, page_stream
@@ -23,13 +42,91 @@ MAX_PAGES = 2000
 """Longest PDF that is read."""
 MAX_SECONDS = 900
 """Longest time that is spent on the text of one PDF."""
+PAGE_SECONDS = 180
+MAX_MEMORY = 2 * 2**30
+"""Most bytes that reading a PDF may take."""
 MAX_RULES = 5000
 """Drawn lines on a PDF page beyond which it is a drawing and tables are not looked for."""
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 """Largest part of a PDF once unpacked, pictures aside; a page of text has some thousand bytes."""
 
 
-def read_pdf(data: bytes) -> Parsed:
+def read_pdf(data: bytes, page_s: int = PAGE_SECONDS) -> Parsed:
+    """page_s: longest time that is spent on one page, and on what stands before the first."""
+    streams, warnings, scanned, known = _read_apart(data, page_s)
+    if scanned and (is_installed() or not any(streams.values())):
+        pages = list(recognise_pdf(data, scanned))
+        streams |= {page.number: page_stream(page, known) for page in pages}
+        warnings += doubts(pages)
+    elif scanned:
+        warnings.append(f"{numbered(scanned)}: scanned, and not read; {INSTALL}")
+    stream = [item for number in sorted(streams) for item in streams[number]]
+    if not stream:
+        raise Unreadable("the file holds no text")
+    return Parsed(blocks_of(stream), warnings)
+
+
+# A process of its own
+
+
+_Read = tuple[dict[int, Stream], list[str], list[int], list[Gutters]]
+"""What stands on the pages that hold text, warnings, the pages that are pictures, and gutters."""
+
+
+def _read_apart(data: bytes, page_s: int) -> _Read:
+    """What a process of its own reads: a few bytes can keep the library busy for ever, or fill the
+    memory, in more ways than can be looked for. Raises Unreadable."""
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[1])!r}); "
+        f"from knowledge.read_pdf import serve; serve({page_s})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        input=data,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    if done.returncode == -signal.SIGALRM:
+        raise Unreadable(
+            f"a page of the file takes more than {page_s} seconds to read; take it out"
+        )
+    if done.returncode < 0:
+        raise Unreadable("reading the file was interrupted; try again")
+    if done.returncode:
+        raise Unreadable("the file is damaged or is not a PDF; save it anew and try again")
+    found: _Read | Unreadable = pickle.loads(done.stdout)
+    if isinstance(found, Unreadable):
+        raise found
+    return found
+
+
+def serve(page_s: int) -> None:
+    """Read the file on stdin, within bounds, and answer on stdout."""
+    from pdfplumber.utils.exceptions import PdfminerException
+
+    # What libraries print must not be taken for an answer.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with suppress(ValueError, OSError):  # not every system bounds it
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    signal.alarm(page_s)
+    found: _Read | Unreadable
+    try:
+        found = _read_pages(sys.stdin.buffer.read(), page_s)
+    except Unreadable as reason:
+        found = reason
+    except (MemoryError, PdfminerException) as fault:
+        if not {MemoryError} & {type(fault), *map(type, fault.args)}:
+            raise
+        found = Unreadable(
+            f"the file takes more than {MAX_MEMORY // 2**30} GB of memory to read; split it"
+        )
+    with answers:
+        pickle.dump(found, answers)
+
+
+def _read_pages(data: bytes, page_s: int) -> _Read:
     import pdfplumber
     from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
     from pdfplumber.utils.exceptions import PdfminerException
@@ -62,21 +159,14 @@ def read_pdf(data: bytes) -> Parsed:
                     f"reading {number - 1} of its {len(pdf.pages)} pages took more than "
                     f"{MAX_SECONDS // 60} minutes; split it"
                 )
+            signal.alarm(page_s)
             if _is_scanned(page):
                 scanned.append(number)
             else:
                 streams[number] = _page(pdf, page, number, warnings, known)
             page.close()
-    if scanned and (is_installed() or not any(streams.values())):
-        pages = list(recognise_pdf(data, scanned))
-        streams |= {page.number: page_stream(page, known) for page in pages}
-        warnings += doubts(pages)
-    elif scanned:
-        warnings.append(f"{numbered(scanned)}: scanned, and not read; {INSTALL}")
-    stream = [item for number in sorted(streams) for item in streams[number]]
-    if not stream:
-        raise Unreadable("the file holds no text")
-    return Parsed(blocks_of(stream), warnings)
+    signal.alarm(0)
+    return streams, warnings, scanned, known
 
 
 # Limits
@@ -274,8 +364,7 @@ _Cell = list[list[dict[str, Any]]]
 
 def _ruled_table(table: Any, chars: list[dict[str, Any]], number: int) -> list[Line | Grid]:
     """A ruled table with merged cells repeated; nothing where the rules do not hold its text."""
-    edges_x = _apart(sorted({x for cell in table.cells for x in (cell[0], cell[2])}))
-    edges_y = _apart(sorted({y for cell in table.cells for y in (cell[1], cell[3])}))
+    edges_x, edges_y = edges_of(table.cells, least=2)
     if len(edges_x) < 3 or len(edges_y) < 2 or len(edges_x) * len(edges_y) > 20_000:
         return []
     columns = [(left + right) / 2 for left, right in itertools.pairwise(edges_x)]
@@ -310,15 +399,6 @@ def _ruled_table(table: Any, chars: list[dict[str, Any]], number: int) -> list[L
         if note := rows.pop()[0]:
             grid.notes.insert(0, note)
     return [grid] if any(map(any, rows)) else []
-
-
-def _apart(edges: list[float]) -> list[float]:
-    """Edges without those that are the same rule drawn twice."""
-    kept: list[float] = []
-    for edge in edges:
-        if not kept or edge - kept[-1] > 2:
-            kept.append(edge)
-    return kept
 
 
 def _filled(

@@ -8,15 +8,28 @@ from bisect import bisect
 from collections.abc import Iterable, Sequence
 from statistics import median
 
-from .layout import Box, Grid, Gutters, Line, Stream, blocks_of, measure, regions, rows_of
+from .layout import (
+    Box,
+    Grid,
+    Gutters,
+    Line,
+    Stream,
+    blocks_of,
+    edges_of,
+    measure,
+    regions,
+    rows_of,
+)
 from .ocr import PageText, TextLine, recognise_picture
-from .parsed import Parsed, Unreadable, join
+from .parsed import Parsed, Unreadable, join, runs_of
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 PAGE_WIDTH = 595.0
 """Width in points that a picture's page is taken to have, which is that of A4."""
 DOUBTFUL = 0.9
 """Mean confidence below which a page is named for checking."""
+_NAMED = 10
+"""Most runs of pages that one warning names."""
 
 
 _SIGNATURE = re.compile(
@@ -58,14 +71,9 @@ def doubts(pages: Sequence[PageText]) -> list[str]:
 
 def numbered(numbers: Sequence[int]) -> str:
     """Page numbers as people write them: `pages 1-3, 7`."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    shown = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs[:10]]
-    more = ", ..." if len(runs) > 10 else ""
+    runs = runs_of(numbers)
+    shown = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:_NAMED]]
+    more = ", ..." if len(runs) > _NAMED else ""
     return f"page{'s' if len(numbers) > 1 else ''} {', '.join(shown)}{more}"
 
 
@@ -182,8 +190,7 @@ def _ruled(
 
 
 def _drawn_table(cells: Sequence[Box], lines: Sequence[TextLine], number: int) -> _Found | None:
-    edges_x = _apart(sorted({x for cell in cells for x in (cell[0], cell[2])}))
-    edges_y = _apart(sorted({y for cell in cells for y in (cell[1], cell[3])}))
+    edges_x, edges_y = edges_of(cells, least=4)
     if len(edges_x) < 3 or len(edges_y) < 3:
         return None
     columns = [(a + b) / 2 for a, b in itertools.pairwise(edges_x)]
@@ -208,14 +215,6 @@ def _drawn_table(cells: Sequence[Box], lines: Sequence[TextLine], number: int) -
         return None
     box = (edges_x[0], edges_y[0], edges_x[-1], edges_y[-1])
     return box, Grid(rows, number, tuple(edges_x)), held
-
-
-def _apart(edges: list[float]) -> list[float]:
-    kept: list[float] = []
-    for edge in edges:
-        if not kept or edge - kept[-1] > 4:
-            kept.append(edge)
-    return kept
 
 
 _LEAST_ROWS = 3

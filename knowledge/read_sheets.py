@@ -6,19 +6,21 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import IO, Any
 
 from .cell_format import BUILT_IN, GENERAL, is_date_format, shown, shown_text
 from .documents import Block
 from .package import Package, open_package, refuse_entities, refuse_old
-from .parsed import MAX_CELLS, Parsed, Unreadable, decode
+from .parsed import MAX_CELLS, MAX_MARKS, Parsed, Unreadable, decode, runs_of
 from .sheet_tables import MAX_AREA, Budget, Cell, Hidden, guessed_cell, sheet_blocks
 
 MAX_SHEETS = 200
 _LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
+_SWEPT_MARKS = 100_000
+"""Tags and attributes after which what was passed over is taken out of a tree."""
 _NAMED = 5
 """Most places that one warning names."""
 _REFERENCE = re.compile(r"\$?([A-Z]{1,3})\$?([1-9]\d{0,6})")
@@ -118,8 +120,9 @@ def _walk(package: Package, part: str, tags: Sequence[str]) -> Iterator[tuple[st
 
     checked = False
     with package.stream(part) as stream:
+        counted = _Counted(stream)
         for event, element in etree.iterparse(
-            stream,
+            counted,
             events=("start", "end"),
             tag=[f"{{*}}{tag}" for tag in tags],
             resolve_entities=False,
@@ -136,13 +139,42 @@ def _walk(package: Package, part: str, tags: Sequence[str]) -> Iterator[tuple[st
                 element.clear()
                 while parent is not None and element.getprevious() is not None:
                     del parent[0]
+                if counted.held > _SWEPT_MARKS:
+                    for outer in element.iterancestors():
+                        while (before := outer.getprevious()) is not None:
+                            outer.getparent().remove(before)
+                    counted.held = 0
+
+
+class _Counted:
+    """A part as it is parsed; counts what its tree may hold of elements that nobody asked for."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.held = 0
+        """Tags and attributes since the tree was last swept."""
+
+    def read(self, size: int) -> bytes:
+        piece = self._stream.read(size)
+        self.held += piece.count(b"<") + piece.count(b"=")
+        if self.held > MAX_MARKS:
+            raise Unreadable(
+                f"one part of the file has more than {MAX_MARKS:,} tags and attributes that are no "
+                "cells; save it anew"
+            )
+        return piece
 
 
 def _shared_strings(package: Package, part: str) -> list[Cell]:
     if part not in package.entries:
         return []
-    walk = _walk(package, part, ["si"])
-    return [Cell(_words(element)) for event, _, element in walk if event == "end"]
+    budget = Budget()
+    strings: list[Cell] = []
+    for event, _, element in _walk(package, part, ["si"]):
+        if event == "end":
+            strings.append(Cell(_words(element)))
+            budget.take(strings[-1].text)
+    return strings
 
 
 def _words(element: Any) -> str:
@@ -204,14 +236,9 @@ class _Sheet:
         return found
 
 
-def _ranges(numbers: Iterable[int], label: Any) -> list[str]:
-    ranges: list[list[int]] = []
-    for number in sorted(numbers):
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
-        else:
-            ranges.append([number, number])
-    return [label(a) if a == b else f"{label(a)}-{label(b)}" for a, b in ranges]
+def _ranges(numbers: Iterable[int], label: Callable[[int], str]) -> list[str]:
+    runs = runs_of(numbers)
+    return [label(a) if a == b else f"{label(a)}-{label(b)}" for a, b in runs]
 
 
 def _letters(column: int) -> str:

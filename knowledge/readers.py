@@ -6,28 +6,33 @@ import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, fields, replace
+from dataclasses import fields, replace
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
-from .chunk import (
-    ENUMERATOR,
-    count_articles,
-    is_law_title,
-    is_official,
-)
+from .chunk import ENUMERATOR, count_articles, is_law_title, is_official
 from .dating import fill, find, official
-from .documents import KINDS, Audience, Block, Document, Head
+from .documents import DATE_FIELDS, KINDS, Audience, Block, Document, Head
 from .parsed import END, MAX_BYTES, Parsed, Unreadable, clean, decode, join
 from .read_docx import read_docx
 from .read_html import html_blocks, read_html
 from .read_pdf import read_pdf
 from .read_picture import PICTURES, read_picture
 from .read_sheets import read_csv, read_xlsx
+from .sheet_tables import MAX_AREA
 
-__all__ = ["MANIFEST", "MAX_BYTES", "READERS", "Unreadable", "read", "read_manifest", "unread"]
+__all__ = [
+    "MANIFEST",
+    "MAX_BYTES",
+    "READERS",
+    "Unreadable",
+    "own_head",
+    "read",
+    "read_manifest",
+    "unread",
+]
 
 LEAST_ARTICLES = 5
 """Articles from which a document with a law's title is taken as a regulation."""
@@ -61,7 +66,7 @@ def read(path: Path, source: str, head: Head | None = None) -> Document:
             raise Unreadable("the file holds no text")
         warnings = list(parsed.warnings)
         given = head or Head()
-        full = _fill(given, parsed.head)
+        full = given.or_else(parsed.head)
         titles = (block.text for block in blocks if block.kind == "heading" and block.level <= 1)
         title = " ".join(next(titles, path.stem).split())
         full = replace(full, title=full.title or title)
@@ -124,19 +129,29 @@ def read_manifest(folder: Path, warnings: list[str] | None = None) -> dict[str, 
 # Heads
 
 
-_DATES = ("effective_from", "effective_to", "reviewed")
-_DEFAULTS = {f.name: f.default for f in fields(Head) if f.default is not MISSING}
+def own_head(path: Path) -> frozenset[str] | None:
+    """Names of the fields that a file's own head gives; None for a file without a head.
+
+    Raises Unreadable.
+    """
+    if READERS.get(path.suffix.lower()) is not _markdown:
+        return None
+    text = decode(path.read_bytes(), [])
+    return frozenset(_toml_head(text.lstrip())[0]) if _begins_with_head(text) else None
+
+
+_KEYS = frozenset(f.name for f in fields(Head))
 
 
 def _head_of(entry: Mapping[str, Any], warnings: list[str]) -> Head:
     """A head from the keys of a manifest line or a TOML head."""
     values: dict[str, Any] = {}
     for key, value in entry.items():
-        if key not in _DEFAULTS:
+        if key not in _KEYS:
             warnings.append(f"the key {key!r} is not known and is left out")
         elif value is None or value == "":
             continue
-        elif key in _DATES:
+        elif key in DATE_FIELDS:
             values[key] = _day(key, value)
         elif key == "digest":
             if not isinstance(value, bool):
@@ -165,19 +180,10 @@ def _day(key: str, value: object) -> date:
 
 
 def _check_dates(head: Head) -> None:
-    start, end = head.effective_from, head.effective_to
-    if start and end and end < start:
-        raise Unreadable(f"effective_to {end} lies before effective_from {start}")
-
-
-def _fill(head: Head, other: Head) -> Head:
-    """`head` with the fields it leaves at their default taken from `other`."""
-    empty = {
-        name: getattr(other, name)
-        for name, default in _DEFAULTS.items()
-        if getattr(head, name) == default
-    }
-    return replace(head, **empty)
+    if head.ends_too_early():
+        raise Unreadable(
+            f"effective_to {head.effective_to} lies before effective_from {head.effective_from}"
+        )
 
 
 def _is_unnamed_law(given: Head, full: Head, blocks: Sequence[Block]) -> bool:
@@ -198,6 +204,8 @@ def _clean_block(block: Block) -> Block | None:
     if block.kind == "table":
         rows = [tuple(clean(cell).strip() for cell in row) for row in block.rows]
         width = max(map(len, rows), default=0)
+        if len(rows) * width > MAX_AREA:
+            raise Unreadable(f"a table has more than {MAX_AREA:,} cells; split the file")
         rows = [row + ("",) * (width - len(row)) for row in rows]
         return replace(block, rows=tuple(rows)) if any(map(any, rows)) else None
     text = clean(block.text).strip()
@@ -245,15 +253,21 @@ def _text(data: bytes) -> Parsed:
 def _markdown(data: bytes) -> Parsed:
     warnings: list[str] = []
     text = decode(data, warnings)
-    described = text.lstrip().startswith("+++\n")
+    described = _begins_with_head(text)
     own = Head()
     if described:
-        own, text = _toml_head(text.lstrip(), warnings)
+        entry, text = _toml_head(text.lstrip())
+        own = _head_of(entry, warnings)
     head, found, text = official(text)
-    return Parsed(_text_blocks(text, markup=True), warnings, _fill(own, head), described, found)
+    return Parsed(_text_blocks(text, markup=True), warnings, own.or_else(head), described, found)
 
 
-def _toml_head(text: str, warnings: list[str]) -> tuple[Head, str]:
+def _begins_with_head(text: str) -> bool:
+    return text.lstrip().startswith("+++\n")
+
+
+def _toml_head(text: str) -> tuple[dict[str, Any], str]:
+    """The entries of the head that a text begins with, and what follows it."""
     end = re.compile(r"^\+\+\+[ \t]*$", re.MULTILINE).search(text, 4)
     if not end:
         raise Unreadable("the TOML head opened by +++ in line 1 is not closed by another +++")
@@ -264,7 +278,7 @@ def _toml_head(text: str, warnings: list[str]) -> tuple[Head, str]:
         at = f" in line {int(line[1]) + 1}" if line else ""
         what = str(fault).partition(" (at ")[0]
         raise Unreadable(f"the TOML head is broken{at}: {what}") from fault
-    return _head_of(entry, warnings), text[end.end() :]
+    return entry, text[end.end() :]
 
 
 _HEADING = re.compile(r" {0,3}(#{1,6})(?:[ \t](.*))?")

@@ -78,14 +78,16 @@ def guessed_cell(words: str) -> Cell:
 
 
 def begins_with_values(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row of a table holds values like the second, and so names no columns."""
-    if len(rows) < 2:
-        return False
+    """Whether the first row of a table holds values like the second, and so names no columns.
+
+    Blank rows, and titles merged over the whole width, are no rows of it.
+    """
+    titled = itertools.dropwhile(lambda row: len(set(row)) == 1, filter(any, rows))
     lines = [
         (at, tuple(guessed_cell(text.strip()) if text.strip() else None for text in row))
-        for at, row in enumerate(rows[:2])
+        for at, row in enumerate(itertools.islice(titled, 2))
     ]
-    return _is_row(lines)
+    return len(lines) == 2 and _is_row(lines)
 
 
 Grid = Mapping[int, Mapping[int, Cell]]

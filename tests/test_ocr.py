@@ -262,7 +262,7 @@ def test_a_process_that_dies_at_work_is_a_reason(
 
     thread = threading.Thread(target=read)
     thread.start()
-    while ocr._state.process is None:
+    while ocr._state.process is None and thread.is_alive():
         time.sleep(0.01)
     end(ocr._state.process)
     thread.join(10)

@@ -12,6 +12,7 @@ from docx.oxml import parse_xml
 from docx.oxml.ns import nsdecls
 
 from knowledge.chunk import chunk
+from knowledge.parsed import MAX_MARKS
 
 from .files import load, refuse, tables, texts, word
 
@@ -290,3 +291,7 @@ def test_a_document_part_under_another_name_is_found(tmp_path: Path) -> None:
             'Target="word/document2.xm"/></Relationships>',
         )
     assert texts(load(tmp_path, "a.docx", buffer.getvalue())) == ["甲"]
+
+
+def test_a_document_of_too_many_parts_is_refused(tmp_path: Path) -> None:
+    assert "4,000,000 tags" in refuse(tmp_path, "a.docx", body("<w:p/>" * (MAX_MARKS + 1)))

@@ -27,7 +27,8 @@ from reportlab.platypus import (
 )
 
 from knowledge.chunk import chunk
-from knowledge.read_pdf import MAX_PAGES, MAX_STREAM_BYTES
+from knowledge.parsed import Unreadable
+from knowledge.read_pdf import MAX_PAGES, MAX_STREAM_BYTES, read_pdf
 
 from .files import drawn, load, refuse, tables, texts
 
@@ -361,3 +362,37 @@ def test_a_pdf_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     assert "unpacks to more than" in refuse(tmp_path, "a.pdf", packed(bomb, "/FlateDecode"))
     twice = packed(zlib.compress(bomb), "[/FlateDecode/FlateDecode]")
     assert "packed twice" in refuse(tmp_path, "b.pdf", twice)
+
+
+def built(*objects: bytes) -> bytes:
+    """A PDF of these objects, numbered from 1, which is its catalogue."""
+    numbered = (b"%d 0 obj%bendobj\n" % (n, content) for n, content in enumerate(objects, 1))
+    return b"%PDF-1.4\n" + b"".join(numbered) + b"trailer<</Root 1 0 R>>\n%%EOF"
+
+
+def stream(content: bytes, head: bytes = b"") -> bytes:
+    return b"<</Length %d%b>>stream\n%b\nendstream " % (len(content), head, content)
+
+
+CATALOGUE = (b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Kids[3 0 R]/Count 1>>")
+PAGE = b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<<%b>>>>"
+
+
+def test_a_page_that_never_ends_is_given_up() -> None:
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 9 9]/Resources<</XObject<</F %d 0 R>>>>"
+    forms = [stream(b"/F Do " * 20, form % (at + 1)) for at in range(5, 17)]
+    page = PAGE % b"/XObject<</F 5 0 R>>"
+    content = built(*CATALOGUE, page, stream(b"/F Do"), *forms, stream(b"0 0 m 1 1 l S"))
+    with pytest.raises(Unreadable, match="takes more than 2 seconds"):
+        read_pdf(content, page_s=2)
+
+
+def test_a_font_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
+    font = (
+        b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 6 0 R"
+        b"/DescendantFonts[<</Type/Font/Subtype/CIDFontType2/BaseFont/X>>]>>"
+    )
+    codes = b"begincmap 1 begincidrange <00000000> <7fffffff> 1 endcidrange endcmap"
+    words = stream(b"BT /A 12 Tf 50 700 Td <0041> Tj ET")
+    content = built(*CATALOGUE, PAGE % b"/Font<</A 5 0 R>>", words, font, stream(codes))
+    assert "2 GB of memory" in refuse(tmp_path, "a.pdf", content)

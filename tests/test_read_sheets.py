@@ -18,7 +18,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 
 from knowledge.cell_format import BUILT_IN, GENERAL, shown, shown_text
 from knowledge.chunk import chunk
-from knowledge.parsed import MAX_CELLS
+from knowledge.parsed import MAX_CELLS, MAX_MARKS
 from knowledge.readers import Unreadable
 
 from .files import load, refuse, tables, texts
@@ -496,6 +496,30 @@ def test_a_long_text_named_many_times_is_refused(tmp_path: Path) -> None:
     data = workbook(build)
     assert len(data) < 2**20
     assert f"more than {MAX_CELLS:,} cells or" in refuse(tmp_path, "a.xlsx", data)
+
+
+FILLER = "<x/>" * (MAX_MARKS + 1)
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "reason"),
+    [
+        (SHEET, lambda xml: xml.replace("<sheetData>", f"{FILLER}<sheetData>"), "tags"),
+        (SHEET, lambda xml: xml.replace("</row>", f"{FILLER}</row>", 1), "tags"),
+        (STRINGS, lambda xml: xml.replace("</sst>", "<si/>" * MAX_CELLS + "</sst>"), "500,000"),
+    ],
+)
+def test_what_is_no_cell_does_not_fill_the_memory(
+    tmp_path: Path, part: str, change: Callable[[str], str], reason: str
+) -> None:
+    assert reason in refuse(tmp_path, "a.xlsx", edited(bare(), part, change))
+
+
+def test_elements_between_cells_are_passed_over(tmp_path: Path) -> None:
+    between = "<x/>" * 100_000
+    wide = workbook(filled(*(("项目", "标准", "期限") for _ in range(20))))
+    data = edited(wide, SHEET, lambda xml: xml.replace("</c><c", f"</c>{between}<c"))
+    assert tables(load(tmp_path, "a.xlsx", data)) == tables(load(tmp_path, "b.xlsx", wide))
 
 
 def test_scattered_cells_do_not_make_a_huge_table(tmp_path: Path) -> None:

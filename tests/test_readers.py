@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from knowledge.chunk import chunk
 from knowledge.documents import Document, Head
+from knowledge.parsed import MAX_LINES, MAX_MARKS
 from knowledge.readers import MAX_BYTES, READERS, Unreadable, read, read_manifest
 
 from .files import drawn, load, refuse, tables, texts, word
@@ -368,3 +369,10 @@ def test_a_damaged_file_gives_text_or_a_reason(
 )
 def test_any_text_gives_text_or_a_reason(tmp_path: Path, suffix: str, content: str) -> None:
     hold(attempt(tmp_path, f"a{suffix}", content.encode()), f"a{suffix}")
+
+
+def test_text_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    assert "1,000,000 lines" in refuse(tmp_path, "a.md", "a\n\n" * (MAX_LINES // 2 + 1))
+    wide = "|" * 100_000 + "\n|-|-|\n" + "|x\n" * 30
+    assert "2,000,000 cells" in refuse(tmp_path, "a.md", wide)
+    assert "4,000,000 tags" in refuse(tmp_path, "a.html", "<p>" * (MAX_MARKS + 1))
