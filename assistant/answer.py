@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,7 +21,7 @@ import structlog
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
-from knowledge.lender import named_product, stated_contact
+from knowledge.lender import Lender, named_product, stated_contact
 from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, render
@@ -32,7 +33,7 @@ from .llm import ChatModel, Message, ModelError, ModelGarbled
 from .models import Citation, Contact, Event, Question, Reply, Sentence, Status, Timings, Withheld
 
 MAX_QUESTION_CHARS = 2000
-CLAUSES_FOUND = 8
+CLAUSES_FOUND = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,19 @@ class Budget:
 
 SELECT = Budget(sentences=8, characters=330, answer=3, tokens=32)
 DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
-EXTRACT = Budget(sentences=3, characters=300, answer=3, tokens=0)
-BEST = Budget(sentences=1, characters=300, answer=1, tokens=0)
+EXTRACT = Budget(sentences=5, characters=500, answer=5, tokens=0)
+BEST = Budget(sentences=3, characters=300, answer=3, tokens=0)
+BUDGETS = (BEST, EXTRACT, SELECT, DRAFT)
+
+SIGNS: Mapping[str, float] = {
+    "clause": 4.9,
+    "near": 1.5,
+    "said": 7.8,
+    "titled": 7.5,
+    "dated": 2.8,
+    "length": 1.9,
+}
+"""What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
 
 SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
@@ -84,6 +96,8 @@ class _Work:
     trace_id: str
     started: float
     scope: Scope | None = None
+    signed: tuple[date, date] | None = None
+    """First and last day on which the contract may have been signed."""
     found: Found | None = None
     status: Status = "answered"
     sentences: list[Sentence] = field(default_factory=list)
@@ -226,12 +240,7 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             yield event
         return
     yield Event("status", {"stage": "retrieving"})
-    said = figures.said_contract_date(text, question.today)
-    work.scope = Scope(
-        on=question.on,
-        contract_date=question.contract_date or said,
-        product=named_product(deps.lender, text),
-    )
+    work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
     embedder = await deps.embedder()
     work.found = await asyncio.to_thread(
         retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND, deps.reranker
@@ -254,6 +263,23 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
         work.sentences.clear()
         for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
+
+
+def question_scope(
+    question: Question, text: str, lender: Lender, index: Index
+) -> tuple[Scope, tuple[date, date] | None]:
+    """What may answer a question, and the first and last day on which the contract was signed.
+
+    Of a contract said to be of some year or season, the day is known well enough where the same
+    terms were in force all the time.
+    """
+    product = named_product(lender, text)
+    given = question.contract_date
+    signed = (given, given) if given else figures.said_contract_period(text, question.today)
+    if signed and not index.same_terms(product, *signed):
+        signed = None
+    scope = Scope(question.on, contract_date=signed[0] if signed else None, product=product)
+    return scope, signed
 
 
 async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
@@ -469,33 +495,72 @@ def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
 def evidence_sentences(found: Found, budget: Budget, signed: date | None = None) -> list[Citation]:
     """The sentences of the clauses found that bear most on the question, grouped by clause.
 
-    A sentence counts for its clause's score and for how much of the question it and its heading
-    hold. One that is not true of a contract signed on `signed` is left out.
+    signed: day of the contract; a sentence that is not true of a contract of that day is left out.
     """
-    ranked: list[tuple[float, int, int, Citation]] = []
-    for rank, item in enumerate(found.evidence):
-        for place, quote in enumerate(quotable(item.clause)):
-            days = signed_between(quote)
-            if not bigrams(quote) or (
-                signed and not _speaks_of(signed, days, quote, item, found.evidence)
-            ):
-                continue
-            held = share(found.asked, f"{item.clause.title}\n{quote}")
-            # A known contract is spoken of by its own terms before what is said of all.
-            dated = bool(signed) and (item.clause.head.kind in CONTRACT_DATED or days is not None)
-            score = item.score + held + 0.3 * dated
-            ranked.append((score, rank, place, Citation(item.clause, quote)))
-    ranked.sort(key=lambda row: (-row[0], row[1], row[2]))
-    chosen: list[tuple[int, int, Citation]] = []
+    rows = sorted(signs(found, signed), key=lambda row: -row.score())
+    chosen = set(fill([row.citation for row in rows], budget))
+    order = {row.citation: (row.rank, row.place) for row in rows if row.citation in chosen}
+    return sorted(order, key=lambda citation: order[citation])
+
+
+def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:
+    """As many of the best sentences as a budget has room for; one that is too long is passed by."""
+    chosen: list[Citation] = []
     room = budget.characters
-    for _, rank, place, citation in ranked[: budget.sentences * 2]:
+    for citation in best[: budget.sentences * 2]:
         if len(chosen) == budget.sentences:
             break
         if chosen and len(citation.quote) > room:
             continue
         room -= len(citation.quote)
-        chosen.append((rank, place, citation))
-    return [citation for _, _, citation in sorted(chosen, key=lambda row: row[:2])]
+        chosen.append(citation)
+    return chosen
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A sentence of a clause found, and what speaks for it; see SIGNS."""
+
+    citation: Citation
+    rank: int
+    """Of its clause among those found."""
+    place: int
+    """In the clause."""
+    values: Mapping[str, float]
+
+    def score(self) -> float:
+        return sum(SIGNS[name] * value for name, value in self.values.items())
+
+
+def signs(found: Found, signed: date | None) -> list[Sign]:
+    """Every sentence of the clauses found that is true of a contract signed on that day.
+
+    clause: its clause's score. near: how near it lies to the question. said, titled: how much of
+    the question it holds, alone and under its heading. dated: a known contract is spoken of by its
+    own terms before what is said of all. length: logarithm of its characters.
+    """
+    rows: list[Sign] = []
+    for rank, item in enumerate(found.evidence):
+        clause = item.clause
+        for place, quote in enumerate(quotable(clause)):
+            days = signed_between(quote)
+            if not bigrams(quote) or (
+                signed and not _speaks_of(signed, days, quote, item, found.evidence)
+            ):
+                continue
+            near = item.sentences[place] if place < len(item.sentences) else min(item.sentences)
+            values = {
+                "clause": item.score,
+                "near": near,
+                "said": share(found.asked, quote),
+                "titled": share(found.asked, f"{clause.title}\n{quote}"),
+                "dated": float(
+                    bool(signed) and (clause.head.kind in CONTRACT_DATED or days is not None)
+                ),
+                "length": math.log(len(quote)),
+            }
+            rows.append(Sign(Citation(clause, quote), rank, place, values))
+    return rows
 
 
 def _speaks_of(
@@ -546,8 +611,12 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
     question, scope = work.question, work.scope
     cited = list(work.citations)
     by_contract = any(c.clause.head.kind in CONTRACT_DATED for c in cited)
-    if scope.contract_date and by_contract:
-        yield work.notice("contract_version", date=_day(scope.contract_date))
+    if work.signed and by_contract:
+        first, last = map(_day, work.signed)
+        if first == last:
+            yield work.notice("contract_version", date=first)
+        else:
+            yield work.notice("contract_version_period", first=first, last=last)
     if question.as_of and question.as_of != question.today:
         yield work.notice("in_force_on", date=_day(question.as_of))
     if scope.contract_date:

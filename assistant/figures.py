@@ -966,6 +966,53 @@ def said_contract_date(text: str, today: date) -> date | None:
     return said.pop() if len(said) == 1 and max(said) <= today else None
 
 
+_SAID_PERIOD = (
+    r"(?<![0-9])(?P<year>大前年|去年|前年|上年|(?:19|20)[0-9]{2} ?年)的?"
+    r"(?P<part>上半年|下半年|年?初|年?[底末]|[春夏秋冬][天季]?|暑假)?(?:的时候|那会儿?|那时候?)?"
+)
+_PARTS = {
+    "上半年": (1, 6),
+    "下半年": (7, 12),
+    "初": (1, 3),
+    "底": (10, 12),
+    "末": (10, 12),
+    "春": (2, 5),
+    "夏": (5, 8),
+    "暑": (6, 9),
+    "秋": (8, 11),
+}
+"""Months that may be meant; a winter belongs to two years, so that the year is all that is said."""
+
+
+def said_contract_period(text: str, today: date) -> tuple[date, date] | None:
+    """First and last day on which the borrower says they may have borrowed, in a year or season.
+
+    None where said_contract_date is None and no single period is said, or it begins after `today`.
+    """
+    if day := said_contract_date(text, today):
+        return day, day
+    folded = _fold(text)
+    said = {
+        _said_period(match, today)
+        for match in _re(_SAID_PERIOD).finditer(folded)
+        if _about_borrowing(folded, match)
+    }
+    if len(said) != 1:
+        return None
+    first, last = said.pop()
+    return (first, min(last, today)) if first <= today else None
+
+
+def _said_period(match: re.Match[str], today: date) -> tuple[date, date]:
+    written = match["year"].strip()
+    back = _YEARS_BACK.get(written)
+    year = int(written.removesuffix("年")) if back is None else today.year - back
+    part = match["part"] or ""
+    first, last = next((_PARTS[name] for name in _PARTS if name in part), (1, 12))
+    after = date(year + last // 12, last % 12 + 1, 1)
+    return date(year, first, 1), after - timedelta(days=1)
+
+
 def _about_borrowing(folded: str, match: re.Match[str]) -> bool:
     before = folded[max(0, match.start() - 24) : match.start()]
     if _re(_INTENT).search(before):

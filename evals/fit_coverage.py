@@ -85,7 +85,11 @@ async def measured(deps: Deps) -> tuple[list[tuple[Signals, bool]], tuple[float,
     suite = SUITES["retrieval"]
     assert isinstance(suite, Suite)
     asked = [
-        (case.text, case_scope(case, suite, deps), case.expect.status == ("answered",))
+        (
+            case.text,
+            case_scope(case, suite, deps.lender, index),
+            case.expect.status == ("answered",),
+        )
         for case in suite.cases()
         if case.expect.status in (("answered",), ("not_covered",))
     ]

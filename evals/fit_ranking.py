@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from assistant.answer import question_scope
 from assistant.config import load_settings
 from assistant.deps import Deps, open_deps
-from assistant.figures import said_contract_date
+from assistant.models import Question
 from knowledge.embed import Embedder
-from knowledge.lender import named_product
+from knowledge.lender import Lender
 from knowledge.ranking import FITTED, WEIGHTS, Fit, near, rank
 from knowledge.retrieve import Index, Scope, mend, question_vector
 from knowledge.text import bigrams, expand
@@ -140,18 +141,15 @@ async def judged_lender(deps: Deps, index: Index, fit: Fit, embedder: Embedder) 
     for case in suite.cases():
         if case.expect.status == ("answered",) and case.expect.sources:
             right = dict.fromkeys(case.expect.sources, 1.0)
-            scope = case_scope(case, suite, deps)
+            scope = case_scope(case, suite, deps.lender, index)
             found.append(judge(index, fit, embedder, case.text, scope, right))
     return found
 
 
-def case_scope(case: Case, suite: Suite, deps: Deps) -> Scope:
+def case_scope(case: Case, suite: Suite, lender: Lender, index: Index) -> Scope:
     """The scope in which the assistant would search for a case."""
-    return Scope(
-        on=case.as_of or suite.today,
-        contract_date=case.contract_date or said_contract_date(case.text, suite.today),
-        product=named_product(deps.lender, case.text),
-    )
+    question = Question(case.text, suite.today, as_of=case.as_of, contract_date=case.contract_date)
+    return question_scope(question, case.text, lender, index)[0]
 
 
 async def fit_all(folder: Path) -> None:

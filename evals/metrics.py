@@ -259,8 +259,8 @@ def _named(clause: Clause) -> Iterable[str]:
 
 
 def _dates(case: Case, seen: Seen) -> Iterable[date]:
-    said = figures.said_contract_date(case.text, seen.today)
-    return [day for day in (case.as_of, case.contract_date, said) if day is not None]
+    said = figures.said_contract_period(case.text, seen.today) or ()
+    return [day for day in (case.as_of, case.contract_date, *said) if day is not None]
 
 
 def _short(text: str) -> str:

@@ -99,7 +99,7 @@ async def open_plain(
 async def _embed(
     texts: Sequence[str], deps: Deps, embedder: Embedder, progress: Progress
 ) -> Vectors:
-    hashed = {hashlib.sha256(text.encode()).hexdigest(): text for text in texts}
+    hashed = {_key(text): text for text in texts}
     async with deps.engine.connect() as connection:
         vectors = await store.cached_vectors(connection, hashed, embedder.name)
     missing = sorted(hashed.keys() - vectors.keys(), key=lambda h: (len(hashed[h]), h))
@@ -108,7 +108,13 @@ async def _embed(
         batch = missing[start : start + BATCH]
         rows = await asyncio.to_thread(embedder.passages, [hashed[h] for h in batch])
         async with deps.engine.begin() as connection:
-            await store.cache_vectors(connection, batch, rows, embedder.name)
+            await store.cache_vectors(connection, batch, rows, [b""] * len(batch), embedder.name)
         vectors.update(zip(batch, rows, strict=True))
     progress("plain", len(missing), len(missing))
-    return np.stack([vectors[hashlib.sha256(text.encode()).hexdigest()] for text in texts])
+    return np.stack([vectors[_key(text)] for text in texts])
+
+
+def _key(text: str) -> str:
+    """Where a chunk's vector is cached: apart from a clause of the same text, whose sentences have
+    vectors too."""
+    return hashlib.sha256(f"plain\n{text}".encode()).hexdigest()

@@ -6,10 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from typing import get_args
 
 from .chunk import number_of
-from .documents import Block, Clause, DateField, FoundDate, Head
+from .documents import DATE_FIELDS, Block, Clause, DateField, FoundDate, Head
 
 OPENING = 15
 """Blocks at the beginning of a document in which a labelled date is about the document."""
@@ -251,7 +250,7 @@ def _quoted(text: str, match: re.Match[str]) -> str:
 
 def _best(hits: Iterable[_Hit]) -> Iterator[FoundDate]:
     """Of each field the one that counts: what is said outright, and of several the last."""
-    for field in get_args(DateField):
+    for field in DATE_FIELDS:
         ranked = sorted((h for h in hits if h.found.field == field), key=lambda h: h.rank)
         if not ranked:
             continue
@@ -275,13 +274,8 @@ def fill(head: Head, found: Iterable[FoundDate]) -> tuple[Head, tuple[FoundDate,
             taken.setdefault(date_found.field, date_found)
     dates = {field: date_found.value for field, date_found in taken.items()}
     filled = replace(head, **dates)  # type: ignore[arg-type]
-    start, end = filled.effective_from, filled.effective_to
-    if (
-        start
-        and end
-        and end < start
-        and (wrong := taken.keys() & {"effective_from", "effective_to"})
-    ):
+    wrong = taken.keys() & {"effective_from", "effective_to"}
+    if wrong and filled.ends_too_early():
         del taken[max(wrong)]
         return fill(head, taken.values())
     return filled, tuple(taken.values())

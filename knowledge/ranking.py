@@ -27,6 +27,9 @@ WEIGHTS: Mapping[str, float] = {"dense": 2.5, "words": 0.5, "length": 0.4, "dige
 summary of the law: what the lender itself says, or the official text, comes first where both bear
 on the question equally. `length` mends that short texts lie nearer to every question."""
 
+SENTENCE = 2.0
+"""What one such deviation of a clause's nearest sentence counts for, among the best."""
+
 FITTED = Path(__file__).parent / "ranking.json"
 
 _OPEN_FROM, _OPEN_TO = 0, 99991231
@@ -104,6 +107,10 @@ class Ranked:
     """The parts added up; the average clause has 0 in each of dense, words and length."""
     parts: Mapping[str, Scores]
     bm25: Scores
+    mean: float
+    """Of the nearness of the clauses in scope."""
+    spread: float
+    """Its standard deviation; 1 where all are alike."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +163,9 @@ def rank(
         return np.concatenate([value[mask] for value, mask in zip(values, masks, strict=True)])
 
     matched = in_scope(bm25(part.lexical, terms) for part in sections)
+    nearest = in_scope(nearness)
     parts = {
-        "dense": WEIGHTS["dense"] * standardised(in_scope(nearness)),
+        "dense": WEIGHTS["dense"] * standardised(nearest),
         "words": WEIGHTS["words"] * standardised(matched),
         "length": WEIGHTS["length"] * standardised(in_scope(part.length for part in sections)),
         "digest": WEIGHTS["digest"] * in_scope(part.digest for part in sections),
@@ -167,6 +175,8 @@ def rank(
         score=sum(parts.values(), np.zeros(len(matched), np.float32)),
         parts=parts,
         bm25=matched,
+        mean=float(nearest.mean()) if len(nearest) else 0.0,
+        spread=(float(nearest.std()) if len(nearest) else 0.0) or 1.0,
     )
 
 

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from itertools import groupby
 from pathlib import Path
@@ -26,6 +26,7 @@ from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
 from .findings import Figures, plain_figures, review
 from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest, unread
+from .sentences import pack, sentence_texts
 from .vectors import VectorStore
 
 PARSER = "2"
@@ -134,37 +135,19 @@ async def build(
     """
     started = time.perf_counter()
     async with _locked(engine, lock_file, progress):
-        files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults or Head())
-        async with engine.connect() as connection:
-            said = await store.confirmed(connection)
-        keys: dict[str, str] = {}
-        if jsonl is not None:
-            try:
-                source, key = await _store_jsonl(engine, jsonl, defaults or Head(), said, skipped)
-                keys[source] = key
-            except Unreadable as error:
-                skipped.append(Skipped(_shown(jsonl), str(error)))
-        for done, file in enumerate(files):
-            progress("read", done, len(files))
-            try:
-                keys[file.source] = await _store_file(engine, file, said, warnings)
-            except Unreadable as error:
-                skipped.append(Skipped(_shown(file.path), str(error)))
-        progress("read", len(files), len(files))
-        if not keys:
-            raise NothingReadable(skipped)
-
+        keys, skipped, warnings = await _read_all(
+            engine, paths, jsonl, defaults or Head(), progress
+        )
         live = await store.active_release(engine)
-        async with engine.connect() as connection:
-            before = await store.release_sources(connection, live.id) if live else {}
-            after = keys if replace_all else before | keys
-            parts = as_released(await store.document_clauses(connection, [*after.values()]))
+        before = await _sources_of(engine, live.id) if live else {}
+        after = keys if replace_all else before | keys
+        parts = await _parts_of(engine, after)
         warnings += _shared_ids(parts)
         warnings += [Skipped(*wrong) for wrong in unknown_supersedes(parts)]
-        same = live is not None and after == before and live.embeddings == embedder.name
         if (
             live
-            and same
+            and after == before
+            and live.embeddings == embedder.name
             and await asyncio.to_thread(vector_store.has, live.id, len(parts))
             and (kept := await _report_of(engine, live.id))
         ):
@@ -190,6 +173,39 @@ async def build(
         duplicates=noticed.findings.duplicate_count,
         contradictions=noticed.findings.contradiction_count,
     )
+
+
+async def _read_all(
+    engine: AsyncEngine,
+    paths: Sequence[Path],
+    jsonl: Path | None,
+    defaults: Head,
+    progress: Progress,
+) -> tuple[dict[str, str], list[Skipped], list[Skipped]]:
+    """Source -> key of each document, which is stored then; those left out; what was noticed.
+
+    Raises NothingReadable, FileNotFoundError.
+    """
+    files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults)
+    async with engine.connect() as connection:
+        said = await store.confirmed(connection)
+    keys: dict[str, str] = {}
+    if jsonl is not None:
+        try:
+            source, key = await _store_jsonl(engine, jsonl, defaults, said, skipped)
+            keys[source] = key
+        except Unreadable as error:
+            skipped.append(Skipped(_shown(jsonl), str(error)))
+    for done, file in enumerate(files):
+        progress("read", done, len(files))
+        try:
+            keys[file.source] = await _store_file(engine, file, said, warnings)
+        except Unreadable as error:
+            skipped.append(Skipped(_shown(file.path), str(error)))
+    progress("read", len(files), len(files))
+    if not keys:
+        raise NothingReadable(skipped)
+    return keys, skipped, warnings
 
 
 async def confirm(
@@ -230,8 +246,7 @@ async def confirm(
         if key == held.key:
             return Confirmed(name, live.id, corrected=False)
         after = before | {name: key}
-        async with engine.connect() as connection:
-            parts = as_released(await store.document_clauses(connection, [*after.values()]))
+        parts = await _parts_of(engine, after)
         release_id, _ = await _make_live(
             engine, vector_store, embedder, after, parts, figures, [], progress
         )
@@ -269,13 +284,15 @@ async def _make_live(
         held = await store.stored_documents(connection, [*keys.values()])
         looked_at = await store.confirmed(connection)
     release_id = _new_id()
-    progress("write", 0, 1)
+    progress("write", 0, 2)
     await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
     coverage = await asyncio.to_thread(calibrate, embedder, vectors)
     del vectors
     progress("review", 0, 1)
     findings = await asyncio.to_thread(review, parts, figures)
     progress("review", 1, 1)
+    # Said before the switch, since what is past it cannot be cancelled.
+    progress("write", 1, 2)
     report = store.ReleaseReport(
         embedded=embedded,
         found_dates=tuple(
@@ -305,8 +322,20 @@ async def _make_live(
     async with engine.begin() as connection:
         await store.add_release(connection, release, keys.values(), report)
         await store.activate(connection, release_id)
-    progress("write", 1, 1)
+    progress("write", 2, 2)
     return release_id, report
+
+
+async def _sources_of(engine: AsyncEngine, release_id: str) -> dict[str, str]:
+    """Source name -> document key of a release."""
+    async with engine.connect() as connection:
+        return await store.release_sources(connection, release_id)
+
+
+async def _parts_of(engine: AsyncEngine, keys: Mapping[str, str]) -> list[Clause]:
+    """The clauses of these documents, by source name and key, as a release of them holds them."""
+    async with engine.connect() as connection:
+        return as_released(await store.document_clauses(connection, [*keys.values()]))
 
 
 async def _report_of(engine: AsyncEngine, release_id: str) -> store.ReleaseReport | None:
@@ -330,16 +359,15 @@ async def activate(
     async with _locked(engine, lock_file, progress):
         async with engine.connect() as connection:
             known = {r.id: r for r in await store.list_releases(connection)}
-            if release_id not in known:
-                raise KeyError(release_id)
-            if known[release_id].embeddings != embedder.name:
-                raise OtherEmbedder(
-                    f"release {release_id} was embedded with {known[release_id].embeddings!r}, but "
-                    f"ZHUNXIN_EMBEDDINGS now names {embedder.name!r}: set it back, or run "
-                    "`zhunxin ingest` on the documents of that release"
-                )
-            sources = await store.release_sources(connection, release_id)
-            parts = as_released(await store.document_clauses(connection, [*sources.values()]))
+        if release_id not in known:
+            raise KeyError(release_id)
+        if known[release_id].embeddings != embedder.name:
+            raise OtherEmbedder(
+                f"release {release_id} was embedded with {known[release_id].embeddings!r}, but "
+                f"ZHUNXIN_EMBEDDINGS now names {embedder.name!r}: set it back, or run "
+                "`zhunxin ingest` on the documents of that release"
+            )
+        parts = await _parts_of(engine, await _sources_of(engine, release_id))
         if not await asyncio.to_thread(vector_store.has, release_id, len(parts)):
             vectors, _ = await _embed(engine, embedder, parts, progress)
             await asyncio.to_thread(vector_store.write, release_id, parts, vectors)
@@ -351,9 +379,7 @@ async def diff(engine: AsyncEngine, before: str, after: str) -> ReleaseChange:
     """What differs between two releases, given by id, clauses as they are in force in each."""
 
     async def held(release_id: str) -> dict[str, list[Clause]]:
-        async with engine.connect() as connection:
-            sources = await store.release_sources(connection, release_id)
-            parts = as_released(await store.document_clauses(connection, [*sources.values()]))
+        parts = await _parts_of(engine, await _sources_of(engine, release_id))
         return {
             source: list(group) for source, group in groupby(parts, key=lambda part: part.source)
         }
@@ -374,37 +400,38 @@ def _find_files(
         if not path.exists():
             raise FileNotFoundError(path)
         root = path if path.is_dir() else path.parent
+        walked = list(_walk(path))
         listed: dict[Path, Head] = {}
-        folders: set[Path] = set()
-        for file in _walk(path):
-            if file.parent not in folders:
-                folders.add(file.parent)
-                try:
-                    heads = read_manifest(file.parent, notes)
-                except Unreadable as error:
-                    skipped.append(Skipped(_shown(file.parent / MANIFEST), str(error)))
-                else:
-                    listed.update((file.parent / name, head) for name, head in heads.items())
-                warnings += [Skipped(_shown(file.parent), note) for note in notes]
-                notes.clear()
+        broken: set[Path] = set()
+        # A manifest may name files further down, so all are read before the first file.
+        around = {folder for file in walked for folder in file.parents}
+        for folder in sorted(folder for folder in around if folder.is_relative_to(root)):
+            try:
+                heads = read_manifest(folder, notes)
+            except Unreadable as error:
+                broken.add(folder)
+                skipped.append(Skipped(_shown(folder / MANIFEST), str(error)))
+            else:
+                listed.update((folder / name, head) for name, head in heads.items())
+            warnings += [Skipped(_shown(folder), note) for note in notes]
+            notes.clear()
+        for file in walked:
             source = file.relative_to(root).as_posix()
             if file.suffix.lower() not in READERS:
                 skipped.append(Skipped(_shown(file), f"unknown format: {unread(file.suffix)}"))
             elif not source.isprintable():
                 reason = "the file name holds characters that cannot be shown; rename the file"
                 skipped.append(Skipped(_shown(file), reason))
+            elif not broken.isdisjoint(file.parents):
+                # Taken without it, material for agents would become readable to borrowers.
+                reason = f"the {MANIFEST} that may describe it is broken; mend that first"
+                skipped.append(Skipped(_shown(file), reason))
             elif source in files and not file.samefile(files[source].path):
                 reason = f"another file of this name was given too: {files[source].path}"
                 skipped.append(Skipped(_shown(file), reason))
             else:
-                files[source] = _File(file, source, _over(listed.get(file, Head()), defaults))
+                files[source] = _File(file, source, listed.get(file, Head()).or_else(defaults))
     return list(files.values()), skipped, warnings
-
-
-def _over(head: Head, defaults: Head) -> Head:
-    """`head`, with `defaults` in the fields that it does not set."""
-    said = {f.name: getattr(head, f.name) for f in fields(Head)}
-    return replace(defaults, **{k: v for k, v in said.items() if v != getattr(Head(), k)})
 
 
 def _shown(path: Path) -> str:
@@ -528,7 +555,7 @@ def _jsonl_clause(row: object, source: str, head: Head) -> Clause:
         effective_from=date.fromisoformat(start) if start else head.effective_from,
         effective_to=date.fromisoformat(end) if end else head.effective_to,
     )
-    if own.effective_from and own.effective_to and own.effective_to < own.effective_from:
+    if own.ends_too_early():
         raise ValueError("effective_to is before effective_from")
     title = row.get("title") or ""
     meta = row.get("meta") or {}
@@ -583,15 +610,23 @@ async def _embed(
     for start in range(0, len(missing), EMBED_BATCH):
         progress("embed", start, len(missing))
         batch = missing[start : start + EMBED_BATCH]
-        made = await asyncio.to_thread(
-            embedder.passages, [store.embedding_text(texts[h]) for h in batch]
-        )
+        made, packed = await asyncio.to_thread(_made, embedder, [texts[h] for h in batch])
         async with engine.begin() as connection:
-            await store.cache_vectors(connection, batch, made, embedder.name)
+            await store.cache_vectors(connection, batch, made, packed, embedder.name)
         keep(zip(batch, made, strict=True))
     progress("embed", len(missing), len(missing))
     whole = len(rows) == len(parts)
     return (vectors if whole else vectors[[rows[h] for h in hashes]]), len(missing)
+
+
+def _made(embedder: Embedder, parts: Sequence[Clause]) -> tuple[Vectors, list[bytes]]:
+    """Vectors of clauses, and of the sentences of each, packed."""
+    said = [sentence_texts(part) for part in parts]
+    flat = [text for texts in said for text in texts]
+    vectors = embedder.passages([store.embedding_text(part) for part in parts])
+    of_sentences = embedder.passages(flat) if flat else vectors[:0]
+    ends = np.cumsum([len(texts) for texts in said])[:-1]
+    return vectors, [pack(rows) for rows in np.split(of_sentences, ends)]
 
 
 def _shared_ids(parts: Sequence[Clause]) -> list[Skipped]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,9 @@ from .documents import Evidence
 
 CHARACTERS = 2000
 """Only so much of a clause is sent."""
+
+MAX_ANSWER_BYTES = 1024 * 1024
+"""Longest answer that is read; the relevance of a hundred clauses has some thousand bytes."""
 
 log = structlog.get_logger()
 
@@ -38,8 +42,13 @@ class Reranker:
             return tuple(evidence)
         try:
             relevance = self._ask(text, evidence)
-        except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-            log.warning("not reranked", model=self.model, error=f"{type(error).__name__}: {error}")
+        except (
+            *(httpx.HTTPError, httpx.InvalidURL),
+            *(ValueError, KeyError, TypeError, OverflowError, RecursionError),
+        ) as error:
+            # Not in its own words: they may hold the key, or the password in the address.
+            status = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else 0
+            log.warning("not reranked", model=self.model, error=type(error).__name__, status=status)
             return tuple(evidence)
         order = sorted(range(len(evidence)), key=lambda place: (-relevance[place], place))
         return tuple(
@@ -54,7 +63,10 @@ class Reranker:
     def _ask(self, text: str, evidence: Sequence[Evidence]) -> list[float]:
         """The relevance of each clause. Raises httpx.HTTPError, and others for a bad answer."""
         documents = [store.embedding_text(item.clause)[:CHARACTERS] for item in evidence]
-        answer = httpx.post(
+        deadline = time.monotonic() + self.timeout_s
+        answered = bytearray()
+        with httpx.stream(
+            "POST",
             f"{self.base_url.rstrip('/')}/rerank",
             json={
                 "model": self.model,
@@ -64,11 +76,18 @@ class Reranker:
             },
             headers={"Authorization": f"Bearer {self.api_key}"} if self.api_key else {},
             timeout=self.timeout_s,
-        )
-        answer.raise_for_status()
+        ) as answer:
+            answer.raise_for_status()
+            for piece in answer.iter_bytes():
+                answered += piece
+                # The time-out of the client is one for each piece.
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the answer comes too slowly")
+                if len(answered) > MAX_ANSWER_BYTES:
+                    raise ValueError("the answer is too long")
         relevance = {
             int(row["index"]): float(row["relevance_score"])
-            for row in json.loads(answer.text)["results"]
+            for row in json.loads(answered)["results"]
         }
         if not relevance or not relevance.keys() <= set(range(len(documents))):
             raise ValueError("not a relevance of the documents")

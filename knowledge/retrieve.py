@@ -19,7 +19,8 @@ from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
 from .dating import as_released, series
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence
 from .embed import Embedder, Vectors
-from .ranking import Fit, Ranked, Scope, Section, fit_for, near, rank, section
+from .ranking import SENTENCE, Fit, Ranked, Scope, Section, fit_for, near, rank, section
+from .sentences import unpack
 from .text import bigrams, content_words, corrected, elsewhere, expand, meanings, normalise
 from .vectors import VectorStore, by_audience
 
@@ -88,6 +89,8 @@ class Index:
     sections: Mapping[Audience, Section] = field(repr=False)
     fit: Fit = field(repr=False)
     coverage: Coverage
+    sentences: Mapping[int, bytes] = field(repr=False)
+    """Ordinal -> packed vectors of the clause's sentences."""
     by_id: Mapping[str, Clause] = field(repr=False)
     versions: Mapping[str, Sequence[Clause]] = field(repr=False)
     """Clause id -> the clauses at the same place in all versions of its document."""
@@ -100,6 +103,15 @@ class Index:
         """Inverse document frequency; that of a term of no clause is as rare as can be."""
         count = sum(self.sections[a].lexical.count for a in scope.audiences())
         return math.log1p(count / max(self.holding(term, scope), 1))
+
+    def same_terms(self, product: str, first: date, last: date) -> bool:
+        """Whether the same terms, of a product if one is named, are in force on two days."""
+        return first == last or all(
+            clause.in_force(first) == clause.in_force(last)
+            for clause in self.clauses
+            if clause.head.kind in CONTRACT_DATED
+            and (not product or clause.head.product in ("", product))
+        )
 
     def vector(self, ordinal: int) -> Vectors:
         """The vector of a clause."""
@@ -124,10 +136,16 @@ async def open_index(
             )
         sources = await store.release_sources(connection, wanted[0].id)
         parts = await store.document_clauses(connection, list(sources.values()))
-    return await asyncio.to_thread(_load, wanted[0], as_released(parts), vector_store)
+        packed = await store.sentence_vectors(connection, wanted[0].id, wanted[0].embeddings)
+    return await asyncio.to_thread(_load, wanted[0], as_released(parts), packed, vector_store)
 
 
-def _load(release: store.Release, parts: Sequence[Clause], vector_store: VectorStore) -> Index:
+def _load(
+    release: store.Release,
+    parts: Sequence[Clause],
+    packed: Mapping[str, bytes],
+    vector_store: VectorStore,
+) -> Index:
     vectors = vector_store.read(release.id, parts)
     width = max(rows.shape[1] for rows in vectors.values())
     sections = {
@@ -143,6 +161,11 @@ def _load(release: store.Release, parts: Sequence[Clause], vector_store: VectorS
         sections=sections,
         fit=fit_for(release.embeddings, width),
         coverage=load_coverage(release.coverage, release.embeddings),
+        sentences={
+            ordinal: packed[embed_hash]
+            for ordinal, part in enumerate(parts)
+            if (embed_hash := store.embedding_hash(part)) in packed
+        },
         by_id={part.id: part for part in parts},
         versions=_versions(parts),
     )
@@ -176,11 +199,12 @@ def retrieve(
     asked = time.perf_counter()
     vector = question_vector(embedder, query)
     embedded = time.perf_counter()
-    nearness = near(sections, index.fit.aimed(vector))
+    aimed = index.fit.aimed(vector)
+    nearness = near(sections, aimed)
     searched = time.perf_counter()
     terms = list(dict.fromkeys(bigrams(query)))
     ranked = rank(sections, nearness, terms, scope)
-    best = _best(index, ranked, max(k, RERANKED if reranker else JUDGED))
+    best = _best(index, ranked, aimed, max(k, RERANKED if reranker else JUDGED))
     done = time.perf_counter()
     read = _read(index, mended, scope)
     evidence = tuple(_evidence(index, ranked, one, vector, read) for one in best)
@@ -240,27 +264,53 @@ class _Placed:
     place: int
     """In the arrays of the ranking."""
     score: float
-    crowding: float
+    added: Mapping[str, float]
+    """Parts of the score that only the best are given."""
+    sentences: tuple[float, ...]
     share: float
     """What turns the ranking's score into one of 0 to 1."""
 
 
-def _best(index: Index, ranked: Ranked, k: int) -> list[_Placed]:
-    """The k best clauses, best first, each further one of a document put back a little."""
+def _best(index: Index, ranked: Ranked, aimed: Vectors, k: int) -> list[_Placed]:
+    """The k best clauses, best first.
+
+    Of those that rank best as wholes, one counts for its nearest sentence too, and each further
+    one of a document is put back a little.
+    """
     if not len(ranked.score):
         return []
     among = min(max(CANDIDATES, 2 * k), len(ranked.score))
     left = np.argpartition(-ranked.score, among - 1)[:among]
-    left = left[np.lexsort((ranked.ordinals[left], -ranked.score[left]))]
-    share = 1 / max(float(ranked.score[left[0]]), 1e-6)
+    said = _sentences(index, ranked, aimed, left.tolist())
+    nearest = {place: SENTENCE * max(near) for place, near in said.items()}
+    total = {place: float(ranked.score[place]) + nearest[place] for place in said}
+    order = sorted(total, key=lambda place: (-total[place], ranked.ordinals[place]))
+    share = 1 / max(total[order[0]], 1e-6)
     before: Counter[str] = Counter()
     placed: list[_Placed] = []
-    for place in left.tolist():
+    for place in order:
         source = index.clauses[ranked.ordinals[place]].source
         crowding = -CROWDING * before[source]
         before[source] += 1
-        placed.append(_Placed(place, float(ranked.score[place]) + crowding, crowding, share))
+        added = {"sentence": nearest[place], "crowding": crowding}
+        placed.append(_Placed(place, total[place] + crowding, added, said[place], share))
     return sorted(placed, key=lambda one: -one.score)[:k]
+
+
+def _sentences(
+    index: Index, ranked: Ranked, aimed: Vectors, places: Sequence[int]
+) -> dict[int, tuple[float, ...]]:
+    """How near the sentences of some clauses lie, or the clause itself where it has none."""
+    ordinals = [int(ranked.ordinals[place]) for place in places]
+    packed = [index.sentences.get(ordinal, b"") for ordinal in ordinals]
+    rows = unpack(packed, len(aimed))
+    ends = np.cumsum([len(one) // len(aimed) for one in packed])[:-1]
+    said = np.split((rows @ aimed - ranked.mean) / ranked.spread, ends)
+    return {
+        place: tuple(near.tolist())
+        or (float(index.vector(ordinal) @ aimed - ranked.mean) / ranked.spread,)
+        for place, ordinal, near in zip(places, ordinals, said, strict=True)
+    }
 
 
 def _evidence(index: Index, ranked: Ranked, one: _Placed, vector: Vectors, read: _Read) -> Evidence:
@@ -274,11 +324,8 @@ def _evidence(index: Index, ranked: Ranked, one: _Placed, vector: Vectors, read:
         dense=float(index.vector(ranked.ordinals[one.place]) @ vector),
         lexical=float(ranked.bm25[one.place]) / (float(ranked.bm25.max()) or 1.0),
         versions=_other_versions(index, clause),
-        why={
-            name: part * one.share
-            for name, part in (why | {"crowding": one.crowding}).items()
-            if part
-        },
+        why={name: part * one.share for name, part in {**why, **one.added}.items() if part},
+        sentences=one.sentences,
         matched=tuple(word for word in dict.fromkeys(known) if word in text),
     )
 

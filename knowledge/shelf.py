@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from .dating import series as series_of
 from .documents import Clause, Head
 
 State = Literal["past", "current", "future"]
@@ -98,7 +99,7 @@ def _head_of(clauses: Sequence[Clause]) -> Head:
 
 def _series(document: Shelved) -> tuple[str, str]:
     head = document.head
-    return head.series or head.title or document.source, head.product
+    return series_of(head) or document.source, head.product
 
 
 def _year_before(day: date) -> date:

@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from .documents import KINDS, Clause, DateField, Document, FoundDate, Head, Kind
+from .documents import DATE_FIELDS, Clause, DateField, Document, FoundDate, Head
 from .embed import Vectors
 from .findings import Finding, Findings, Side
 
@@ -103,6 +103,7 @@ embeddings = Table(
     Column("embed_hash", String(64), primary_key=True),
     Column("model", String(128), primary_key=True),
     Column("vector", LargeBinary, nullable=False),
+    Column("sentences", LargeBinary, nullable=False),
 )
 
 _WRITER_LOCK = 0x5A58  # number of the advisory lock; any other would do as well
@@ -167,11 +168,16 @@ class Confirmation:
     reviewed: Answer = None
     by: str = ""
 
+    def answers(self) -> dict[str, str | None]:
+        """What is said of each date, as it is stored."""
+        said = {name: getattr(self, name) for name in DATE_FIELDS}
+        return {name: answer and str(answer) for name, answer in said.items()}
+
     def corrects(self, head: Head) -> Head:
         """`head` with the dates as the person said them."""
         said: dict[str, Any] = {
             name: None if answer == "open" else answer
-            for name in _DATES
+            for name in DATE_FIELDS
             if (answer := getattr(self, name)) is not None
         }
         return replace(head, **said)
@@ -277,11 +283,10 @@ async def add_document(
 
 def corrected_key(base: str, said: Confirmation | None) -> str:
     """Identity of a document with the dates a person gave it; `base` where nothing is corrected."""
-    given = [getattr(said, name) for name in _DATES] if said else []
-    if not any(given):
+    answers = [*said.answers().values()] if said else []
+    if not any(answers):
         return base
-    words = [answer and str(answer) for answer in given]
-    return hashlib.sha256(json.dumps([base, *words]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([base, *answers]).encode()).hexdigest()
 
 
 async def add_corrected(connection: AsyncConnection, base: str, said: Confirmation) -> str:
@@ -294,7 +299,7 @@ async def add_corrected(connection: AsyncConnection, base: str, said: Confirmati
         return key
     row = (await connection.execute(select(documents).where(documents.c.key == base))).one()
     head = said.corrects(_load_head(row.head))
-    if head.effective_from and head.effective_to and head.effective_to < head.effective_from:
+    if head.ends_too_early():
         raise ValueError(
             f"{row.source}: effective_to {head.effective_to} lies before effective_from "
             f"{head.effective_from}"
@@ -340,7 +345,7 @@ async def confirmed(connection: AsyncConnection) -> dict[tuple[str, str], Confir
         (row.source, row.sha256): Confirmation(
             row.source,
             row.sha256,
-            **{name: _load_answer(getattr(row, name)) for name in _DATES},
+            **{name: _load_answer(getattr(row, name)) for name in DATE_FIELDS},
             by=row.confirmed_by,
         )
         for row in rows
@@ -358,7 +363,7 @@ async def confirm(connection: AsyncConnection, said: Confirmation) -> None:
         insert(confirmations).values(
             source=said.source,
             sha256=said.sha256,
-            **{name: answer and str(answer) for name in _DATES for answer in [getattr(said, name)]},
+            **said.answers(),
             confirmed_by=said.by,
             confirmed_at=datetime.now(UTC),
         )
@@ -421,15 +426,38 @@ async def cached_vectors(
 
 
 async def cache_vectors(
-    connection: AsyncConnection, hashes: Sequence[str], vectors: Vectors, model: str
+    connection: AsyncConnection,
+    hashes: Sequence[str],
+    vectors: Vectors,
+    sentences: Sequence[bytes],
+    model: str,
 ) -> None:
+    """sentences: of each clause, packed."""
     await connection.execute(
         insert(embeddings),
         [
-            {"embed_hash": h, "model": model, "vector": v.astype(np.float32).tobytes()}
-            for h, v in zip(hashes, vectors, strict=True)
+            {
+                "embed_hash": embed_hash,
+                "model": model,
+                "vector": vector.astype(np.float32).tobytes(),
+                "sentences": packed,
+            }
+            for embed_hash, vector, packed in zip(hashes, vectors, sentences, strict=True)
         ],
     )
+
+
+async def sentence_vectors(
+    connection: AsyncConnection, release_id: str, model: str
+) -> dict[str, bytes]:
+    """Packed vectors of the sentences of a release's clauses, by embedding hash."""
+    rows = await connection.execute(
+        select(embeddings.c.embed_hash, embeddings.c.sentences)
+        .join(clauses, clauses.c.embed_hash == embeddings.c.embed_hash)
+        .join(release_documents, release_documents.c.document_key == clauses.c.document_key)
+        .where(release_documents.c.release_id == release_id, embeddings.c.model == model)
+    )
+    return {row.embed_hash: row.sentences for row in rows if row.sentences}
 
 
 async def add_release(
@@ -615,9 +643,6 @@ async def find_release(connection: AsyncConnection, name: str) -> Release:
     raise UnknownRelease(f"{what}; there {'are' if known else 'is none yet'} {there}".rstrip())
 
 
-_DATES: tuple[DateField, ...] = ("effective_from", "effective_to", "reviewed")
-
-
 def _load_answer(text: str | None) -> Answer:
     if text is None or text == "open":
         return "open" if text else None
@@ -649,17 +674,9 @@ def _dump_head(head: Head) -> str:
 
 def _load_head(text: str) -> Head:
     raw = json.loads(text)
-    for name in _DATES:
+    for name in DATE_FIELDS:
         raw[name] = date.fromisoformat(raw[name]) if raw[name] else None
     return Head(**raw)
-
-
-def parse_kind(word: str) -> tuple[Kind, bool]:
-    """The kind a word names, and whether it was known; unknown words are `policy`."""
-    for kind in KINDS:
-        if word == kind:
-            return kind, True
-    return "policy", False
 
 
 def _utc(instant: datetime) -> datetime:

@@ -34,11 +34,11 @@ _CONTENT = "nvatljiez"
 """First letters of the tags of nouns, verbs, adjectives, times, idioms and foreign words."""
 
 
-@lru_cache(maxsize=2)
-def _converter(name: str) -> Any:
+@lru_cache(maxsize=1)
+def _converter() -> Any:
     import opencc
 
-    return opencc.OpenCC(name)
+    return opencc.OpenCC("t2s")
 
 
 def to_simplified(text: str) -> str:
@@ -46,12 +46,7 @@ def to_simplified(text: str) -> str:
 
     Half of a character pair, as bytes of another encoding leave behind, becomes a question mark.
     """
-    return str(_converter("t2s").convert(text.encode(errors="replace").decode()))
-
-
-def to_traditional(text: str) -> str:
-    """Simplified characters as Traditional ones."""
-    return str(_converter("s2t").convert(text))
+    return str(_converter().convert(text.encode(errors="replace").decode()))
 
 
 def fold(text: str) -> str:

@@ -129,6 +129,25 @@ async def test_a_given_contract_date_says_which_version_answered(deps: Deps) -> 
     assert any(s.kind == "notice" and "2024-05-01" in s.text for s in reply.sentences)
 
 
+async def test_a_contract_of_some_year_is_answered_from_the_terms_of_that_year(deps: Deps) -> None:
+    question = asked("我的安心贷合同是2024年那版，单笔最多借多少")
+    reply = await collect(answer_question(question, deps))
+    assert {c.clause.source for c in reply.citations if c.clause.head.kind == "product"} == {
+        "anxin-terms-2024-01.md"
+    }
+    assert "2024-01-01" in reply.sentences[-1].text
+    assert "2024-12-31" in reply.sentences[-1].text
+
+
+async def test_a_year_in_which_the_terms_changed_does_not_tell_which_of_them_hold(
+    deps: Deps,
+) -> None:
+    reply = await collect(answer_question(asked("2026年办的随心借，每次提款最少多少"), deps))
+    versions = {c.clause.source for c in reply.citations if c.clause.head.kind == "product"}
+    assert versions != {"suixin-terms-2024-03.md"}
+    assert not any("2026-01-01" in s.text for s in reply.sentences if s.kind == "notice")
+
+
 async def test_a_contract_older_than_all_known_terms_is_not_answered_from_newer_ones(
     deps: Deps,
 ) -> None:

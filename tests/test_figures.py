@@ -12,7 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.figures import Figure, find, said_contract_date, unsupported
+from assistant.figures import (
+    Figure,
+    find,
+    said_contract_date,
+    said_contract_period,
+    unsupported,
+)
 
 TODAY = date(2026, 11, 23)
 LENDER = Path(__file__).parent.parent / "knowledge" / "corpus" / "lender"
@@ -347,6 +353,32 @@ SAID: list[tuple[str, date | None]] = [
 @pytest.mark.parametrize(("text", "expected"), SAID, ids=[t or "empty" for t, _ in SAID])
 def test_the_date_the_borrower_says_they_borrowed(text: str, expected: date | None) -> None:
     assert said_contract_date(text, TODAY) == expected
+
+
+PERIODS = [
+    ("我的合同是2024年那版，提前还要违约金吗", ("2024-01-01", "2024-12-31")),
+    ("前年夏天办的随心借，每月几号还", ("2024-05-01", "2024-08-31")),
+    ("去年年底借的安心贷", ("2025-10-01", "2025-12-31")),
+    ("去年下半年签的合同", ("2025-07-01", "2025-12-31")),
+    ("去年借的", ("2025-01-01", "2025-12-31")),
+    ("我2026年申请的", ("2026-01-01", "2026-11-23")),
+    ("去年9月借的", ("2025-09-01", "2025-09-01")),
+    ("2027年借的", None),
+    ("去年逾期了", None),
+    ("去年办了提前结清", None),
+    ("2024年借的和2025年借的有什么不同", None),
+    ("去年想借没借到", None),
+    ("去年冬天借的", ("2025-01-01", "2025-12-31")),
+    ("借两年利息多少", None),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), PERIODS, ids=[t for t, _ in PERIODS])
+def test_the_year_or_season_the_borrower_says_they_borrowed_in(
+    text: str, expected: tuple[str, str] | None
+) -> None:
+    days = expected and tuple(map(date.fromisoformat, expected))
+    assert said_contract_period(text, TODAY) == days
 
 
 def _clause_sentences() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
 import re
@@ -370,6 +371,15 @@ async def run(home: Home, *args: object) -> tuple[int, str, str]:
     return process.returncode, out, errors
 
 
+async def test_a_title_that_looks_like_markup_is_shown_as_it_is(home: Home) -> None:
+    for title in ("费用[/旧]", "费用[/新]"):
+        text = f'+++\ntitle = "{title}"\n+++\n\n可以提前还款。'
+        (home.docs / "fees.md").write_text(text, encoding="utf-8")
+        assert (await run(home, "ingest", home.docs))[0] == 0
+    code, out, _ = await run(home, "release", "diff", "previous", "live")
+    assert (code, "费用[/旧] -> 费用[/新]" in out) == (0, True)
+
+
 async def test_the_commands_list_show_compare_confirm_and_roll_back(home: Home) -> None:
     (home.docs / "law.md").write_text(LAW, encoding="utf-8")
     code, out, _ = await run(home, "ingest", home.docs)
@@ -464,6 +474,14 @@ async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home)
     names = {path.name for path in vectors.iterdir()}
     assert names == {first.release, second.release}
     assert len(await home.clauses()) == 46
+
+
+async def test_the_switch_is_told_as_writing_which_nobody_may_cancel(home: Home) -> None:
+    home.write("a.md", "可以提前还款。")
+    told: list[str] = []
+    await home.ingest(progress=lambda stage, done, total: told.append(stage))
+    stages = [stage for stage, _ in itertools.groupby(told)]
+    assert stages == ["read", "embed", "write", "review", "write"]
 
 
 async def test_a_rerun_clears_what_a_kill_after_the_switch_left(home: Home) -> None:

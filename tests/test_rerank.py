@@ -16,7 +16,7 @@ from assistant.config import ConfigError
 from assistant.deps import Deps, open_deps
 from assistant.models import Question, Reply
 from knowledge.documents import Clause, Evidence, Head
-from knowledge.rerank import Reranker
+from knowledge.rerank import MAX_ANSWER_BYTES, Reranker
 
 from .conftest import settings_for
 from .openai_stub import Behaviour, Stub, fails, hangs, openai_stub, sends
@@ -81,6 +81,10 @@ async def test_what_the_endpoint_leaves_out_comes_last_in_our_order() -> None:
         sends(b'{"results": [{"index": 0, "relevance_score": NaN}]}'),
         sends(b'{"results": [{"index": 9, "relevance_score": 1}]}'),
         sends(b'{"results": []}'),
+        sends(b'{"results": [{"index": 1e999, "relevance_score": 1}]}'),
+        sends(b'{"results": [{"index": 0, "relevance_score": 1%b}]}' % (b"0" * 400)),
+        sends(b"[" * 100_000),
+        sends(b" " * (MAX_ANSWER_BYTES + 1)),
     ],
 )
 async def test_an_endpoint_without_a_usable_answer_leaves_our_order_and_a_warning(
@@ -98,6 +102,38 @@ async def test_an_endpoint_that_hangs_is_waited_for_no_longer_than_set() -> None
     assert found == FOUND
     assert len(logs) == 1
     assert time.perf_counter() - started < 2
+
+
+async def test_an_endpoint_that_answers_drop_by_drop_is_not_waited_for() -> None:
+    async def drips(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.1)
+
+    started = time.perf_counter()
+    found, _, logs = await rerank(drips, timeout_s=0.5)
+    assert (found, len(logs)) == (FOUND, 1)
+    assert time.perf_counter() - started < 3
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("{}", "word\n"),
+        ("{}", "w\u00f6rd"),
+        ("http://word:word@127.0.0.1:9", ""),
+        ("http://\0word", ""),
+    ],
+)
+async def test_no_key_or_password_is_logged(address: str, key: str) -> None:
+    async with openai_stub(fails(500)) as stub:
+        reranker = Reranker("ranker", address.format(stub.base_url), key, 2)
+        with capture_logs() as logs:
+            assert await asyncio.to_thread(reranker.rerank, "\u95ee\u9898", FOUND) == FOUND
+    assert len(logs) == 1
+    assert "word" not in str(logs)
 
 
 async def test_an_endpoint_that_is_not_there_leaves_our_order() -> None:

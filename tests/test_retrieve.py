@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import opencc
 import pytest
 
 from assistant.deps import open_deps
@@ -19,7 +20,7 @@ from knowledge.lender import load_lender, named_product
 from knowledge.release import build
 from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
 from knowledge.store import embedding_text
-from knowledge.text import normalise, to_traditional
+from knowledge.text import normalise
 
 from .conftest import settings_for
 
@@ -27,6 +28,7 @@ TODAY = date(2026, 11, 23)
 CASES = Path(__file__).parent.parent / "evals" / "cases" / "coverage_dev.jsonl"
 
 Search = Callable[..., Found]
+to_traditional = opencc.OpenCC("s2t").convert
 
 
 @pytest.fixture(scope="module")

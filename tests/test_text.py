@@ -17,7 +17,6 @@ from knowledge.text import (
     fold,
     normalise,
     signed_between,
-    to_traditional,
 )
 
 
@@ -56,7 +55,7 @@ def test_a_numeral_inside_a_word_stays(text: str) -> None:
 
 def test_scripts_widths_and_cases_fold_into_one() -> None:
     assert fold("貸款ＡＢＣ") == fold("贷款abc") == "贷款abc"
-    assert fold(to_traditional("提前还款违约金")) == "提前还款违约金"
+    assert fold("提前還款違約金") == "提前还款违约金"
 
 
 def test_an_article_number_is_one_word() -> None:

@@ -1,4 +1,4 @@
-"""Staff accounts and sessions, uploads; what was found in a release, and dates confirmed."""
+"""Staff accounts and sessions, uploads; what was found in documents and releases, and confirmed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,21 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    op.add_column("documents", sa.Column("found", sa.Text(), nullable=True))
+    op.add_column("documents", sa.Column("base", sa.String(length=64), nullable=True))
     op.add_column("releases", sa.Column("coverage", sa.Text(), nullable=True))
     op.add_column("releases", sa.Column("report", sa.Text(), nullable=True))
+    op.add_column("releases", sa.Column("findings", sa.Integer(), nullable=True))
+    # A cache: what it held is computed again, with the vectors of sentences.
+    op.drop_table("embeddings")
+    op.create_table(
+        "embeddings",
+        sa.Column("embed_hash", sa.String(length=64), nullable=False),
+        sa.Column("model", sa.String(length=128), nullable=False),
+        sa.Column("vector", sa.LargeBinary(), nullable=False),
+        sa.Column("sentences", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("embed_hash", "model"),
+    )
     op.create_table(
         "confirmations",
         sa.Column("source", sa.Text(), nullable=False),
@@ -70,5 +83,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("uploads", "staff_sessions", "sign_in_failures", "staff", "confirmations"):
         op.drop_table(table)
-    op.drop_column("releases", "report")
-    op.drop_column("releases", "coverage")
+    for column in ("findings", "report", "coverage"):
+        op.drop_column("releases", column)
+    for column in ("base", "found"):
+        op.drop_column("documents", column)
