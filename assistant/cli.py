@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -103,16 +102,15 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Read documents into a new knowledge release and make it live."""
-    from knowledge.documents import Head
+    from knowledge.documents import KINDS, Head, Kind
     from knowledge.release import build
-    from knowledge.store import parse_kind
 
     from .figures import stated
 
     if not (paths or sample or jsonl):
         _fail("name at least one PATH, or --sample, or --jsonl FILE", 2)
-    known_kind, is_known = parse_kind(kind or "policy")
-    if not is_known:
+    known_kind: Kind = next((known for known in KINDS if known == kind), "policy")
+    if kind not in ("", known_kind):
         typer.echo(f"warning: the kind {kind!r} is not known and is taken as policy", err=True)
     start, end = _day(effective_from), _day(effective_to)
     if start and end and end < start:
@@ -126,7 +124,7 @@ def ingest(
                 deps.vector_store,
                 await deps.embedder(),
                 given,
-                lock_file=deps.settings.home / "ingest.lock",
+                lock_file=deps.settings.ingest_lock,
                 defaults=Head(kind=known_kind, effective_from=start, effective_to=end),
                 replace_all=replace,
                 jsonl=jsonl,
@@ -171,21 +169,22 @@ def search(
 
     from knowledge.documents import KINDS, Audience
     from knowledge.retrieve import Scope, retrieve
-    from knowledge.store import parse_kind
 
     from . import privacy
+    from .models import today
 
     if bool(query.strip()) == bool(queries):
         _fail("give a QUERY, or --queries FILE", 2)
-    if kind and kind not in KINDS:
+    only = frozenset(known for known in KINDS if known == kind)
+    if kind and not only:
         _fail(f"--kind must be one of {', '.join(KINDS)}", 2)
     reader: Audience | None = next((a for a in get_args(Audience) if a == audience), None)
     if reader is None:
         _fail(f"--audience must be one of {', '.join(get_args(Audience))}", 2)
     scope = Scope(
-        on=_day(as_of) or _today(),
+        on=_day(as_of) or today(),
         contract_date=_day(contract_date),
-        kinds=frozenset({parse_kind(kind)[0]}) if kind else frozenset(),
+        kinds=only,
         audience=reader,
     )
     rows = _read_rows(queries) if queries else [{"id": "", "text": query}]
@@ -234,7 +233,7 @@ def ask(
     """Ask as a borrower; the reply quotes the clauses it rests on."""
     from .answer import BadQuestion, answer_question, clean, collect
     from .journal import reply_as_json
-    from .models import LOCALES, Event, Question
+    from .models import LOCALES, Event, Question, today
 
     chosen = next((known for known in LOCALES if known == locale), None)
     if chosen is None:
@@ -257,7 +256,7 @@ def ask(
         for row in rows:
             asked = Question(
                 text=row["text"],
-                today=_today(),
+                today=today(),
                 locale=chosen,
                 as_of=day,
                 contract_date=signed,
@@ -368,7 +367,7 @@ def demo_command(
                 deps.vector_store,
                 await deps.embedder(),
                 _sample_paths(),
-                lock_file=deps.settings.home / "ingest.lock",
+                lock_file=deps.settings.ingest_lock,
                 figures=stated,
                 progress=progress,
             )
@@ -627,8 +626,8 @@ def release_confirm(
                 deps.vector_store,
                 await deps.embedder(),
                 source,
-                lock_file=deps.settings.home / "ingest.lock",
-                by="command line",
+                lock_file=deps.settings.ingest_lock,
+                by="cli",
                 figures=stated,
                 progress=progress,
                 **said,
@@ -656,7 +655,7 @@ def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
                 deps.vector_store,
                 await deps.embedder(),
                 release_id,
-                lock_file=deps.settings.home / "ingest.lock",
+                lock_file=deps.settings.ingest_lock,
                 progress=progress,
             )
         if as_json:
@@ -828,10 +827,6 @@ def _settings() -> Settings:
         _fail(str(error), 2)
 
 
-def _today() -> date:
-    return datetime.now(ZoneInfo("Asia/Shanghai")).date()
-
-
 def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text) if text else None
@@ -995,7 +990,7 @@ def _show_diff(before: str, after: str, change: ReleaseChange) -> None:
     for document in change.changed:
         console.print(Text(f"~ {document.source}  {document.title}", style="bold"))
         for field in document.head:
-            console.print(f"    {field.name}: {field.before or '-'} -> {field.after or '-'}")
+            console.print(Text(f"    {field.name}: {field.before or '-'} -> {field.after or '-'}"))
         for row in document.clauses:
             sides = [(row.before, row.before_spans, "-"), (row.after, row.after_spans, "+")]
             places = dict.fromkeys(part.locator for part, _, _ in sides if part)

@@ -119,6 +119,11 @@ class Settings(BaseModel):
         return self.threads or max(1, min(8, os.cpu_count() or 1))
 
     @property
+    def ingest_lock(self) -> Path:
+        """Held by whatever changes which release is live, one at a time."""
+        return self.home / "ingest.lock"
+
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from knowledge.documents import Clause
 
-from .db import conversations, records, templates
+from .db import as_utc, conversations, records, templates
 from .models import Citation, Question, Reply, Sentence, Withheld
 
 
@@ -132,20 +132,6 @@ async def read_record(engine: AsyncEngine, record_id: str) -> dict[str, Any] | N
     }
 
 
-async def conversation_questions(
-    engine: AsyncEngine, conversation_id: str, last: int
-) -> Sequence[str]:
-    """The last questions of a conversation, masked, oldest first."""
-    async with engine.connect() as connection:
-        rows = await connection.execute(
-            select(records.c.question)
-            .where(records.c.conversation_id == conversation_id)
-            .order_by(records.c.asked_at.desc())
-            .limit(last)
-        )
-        return list(reversed(rows.scalars().all()))
-
-
 async def uncovered_questions(
     engine: AsyncEngine, since: datetime, most: int
 ) -> Sequence[tuple[str, datetime]]:
@@ -157,10 +143,7 @@ async def uncovered_questions(
             .order_by(records.c.asked_at.desc())
             .limit(most)
         )
-        return [
-            (question, asked_at if asked_at.tzinfo else asked_at.replace(tzinfo=UTC))
-            for question, asked_at in rows
-        ]
+        return [(question, as_utc(asked_at)) for question, asked_at in rows]
 
 
 def clause_as_json(clause: Clause) -> dict[str, Any]:

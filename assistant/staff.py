@@ -22,7 +22,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from .db import sign_in_failures, staff, staff_sessions
+from .db import as_utc, sign_in_failures, staff, staff_sessions
 
 if TYPE_CHECKING:
     from pwdlib import PasswordHash
@@ -99,6 +99,7 @@ class Signed:
     login: str
     name: str
     roles: frozenset[Role]
+    demo: bool
     expires_at: datetime
     """At the latest; without use earlier."""
     csrf_token: str = field(repr=False)
@@ -342,7 +343,7 @@ async def session_of(
         row = found.one_or_none()
     if row is None or row.disabled or (row.demo and not rules.demo):
         return None
-    seen, expires = _utc(row.last_seen_at), _utc(row.expires_at)
+    seen, expires = as_utc(row.last_seen_at), as_utc(row.expires_at)
     if now >= expires or now >= seen + rules.idle:
         return None
     if now - seen >= min(SEEN_EVERY, rules.idle / 4):
@@ -424,7 +425,7 @@ async def _count_attempt(
                     select(table.c.locked_until).where(table.c.subject == subject)
                 )
                 await connection.rollback()
-                return _utc(until) if until else now, {}
+                return as_utc(until) if until else now, {}
             counted[subject] = failures
             pause = budget.pause(failures)
             await connection.execute(
@@ -487,7 +488,7 @@ def _account(row: Row[Any]) -> Account:
         roles=tuple(role for role in ROLES if role in row.roles),
         demo=row.demo,
         disabled=row.disabled,
-        created_at=_utc(row.created_at),
+        created_at=as_utc(row.created_at),
     )
 
 
@@ -497,14 +498,10 @@ def _signed(row: Row[Any], token: str, expires: datetime) -> Signed:
         login=row.login,
         name=row.name,
         roles=frozenset(_account(row).roles),
+        demo=row.demo,
         expires_at=expires,
         csrf_token=hashlib.sha256(f"csrf:{token}".encode()).hexdigest(),
     )
-
-
-def _utc(instant: datetime) -> datetime:
-    """SQLite gives instants back without their zone, which is always UTC here."""
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _token_hash(token: str) -> str:

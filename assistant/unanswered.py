@@ -12,6 +12,9 @@ ALIKE = 0.5
 """Share of their pairs of characters that two questions have in common (Jaccard) from which they
 are one group."""
 
+WORDINGS = 5
+"""Most other wordings of a group that are named."""
+
 
 @dataclass(frozen=True, slots=True)
 class Group:
@@ -25,11 +28,10 @@ class Group:
     """Further wordings, latest first."""
 
 
-def group_questions(asked: Sequence[tuple[str, datetime]], wordings: int = 5) -> list[Group]:
+def group_questions(asked: Sequence[tuple[str, datetime]]) -> list[Group]:
     """Most frequent first.
 
     asked: questions with the time of each, newest first.
-    wordings: how many other wordings of a group are named.
     """
     groups: list[tuple[frozenset[str], list[tuple[str, datetime]]]] = []
     exact: dict[str, int] = {}
@@ -55,7 +57,7 @@ def group_questions(asked: Sequence[tuple[str, datetime]], wordings: int = 5) ->
             count=len(members),
             last_asked=members[0][1],
             others=tuple(dict.fromkeys(text for text, _ in members if text != members[0][0]))[
-                :wordings
+                :WORDINGS
             ],
         )
         for _, members in groups

@@ -28,12 +28,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from knowledge import store
 from knowledge.documents import Audience, Head, Kind
 from knowledge.embed import Embedder
-from knowledge.readers import MANIFEST, READERS
+from knowledge.parsed import decode
+from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_manifest
 from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
 from .config import Settings
-from .db import in_thread, uploads
+from .db import as_utc, in_thread, uploads
 from .figures import stated
 
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
@@ -45,6 +46,9 @@ Result = Literal["added", "changed", "unchanged", "skipped", "head", "waiting"]
 
 MAX_FILES = 50
 """Files of one upload."""
+
+LISTED = 20
+"""How many uploads are listed."""
 
 MAX_NAME_BYTES = 180
 """Of a file's name in UTF-8; common file systems end at 255."""
@@ -98,7 +102,7 @@ class Upload:
     files: tuple[UploadedFile, ...]
     options: Options
     stage: str = ""
-    """`read`, `embed` or `write`; empty before the first."""
+    """As `knowledge.release.Progress` names it; empty before the first."""
     done: int = 0
     total: int = 0
     release: str = ""
@@ -168,11 +172,11 @@ async def add_upload(engine: AsyncEngine, upload: Upload) -> None:
         )
 
 
-async def list_uploads(engine: AsyncEngine, last: int = 20) -> list[Upload]:
-    """Newest first."""
+async def list_uploads(engine: AsyncEngine) -> list[Upload]:
+    """The last ones, newest first."""
     async with engine.connect() as connection:
         rows = await connection.execute(
-            select(uploads).order_by(uploads.c.created_at.desc()).limit(last)
+            select(uploads).order_by(uploads.c.created_at.desc()).limit(LISTED)
         )
         return [_of_row(row) for row in rows]
 
@@ -238,10 +242,9 @@ def _of_row(row: Any) -> Upload:
         name: options[name] and date.fromisoformat(options[name])
         for name in ("effective_from", "effective_to")
     }
-    created = row.created_at
     return Upload(
         id=row.id,
-        created_at=created if created.tzinfo else created.replace(tzinfo=UTC),
+        created_at=as_utc(row.created_at),
         staff_id=row.staff_id,
         state=row.state,
         files=tuple(
@@ -367,7 +370,7 @@ class Worker:
                 self.vector_store,
                 embedder,
                 [folder],
-                lock_file=self.settings.home / "ingest.lock",
+                lock_file=self.settings.ingest_lock,
                 figures=stated,
                 progress=progress,
             )
@@ -386,40 +389,52 @@ class Worker:
 
 
 async def _live(engine: AsyncEngine, upload: Upload) -> tuple[dict[str, str], dict[str, Head]]:
-    """Document keys of the live release, and the heads of those that the upload replaces."""
+    """Document keys of the live release, and the heads of those that the upload replaces, by name
+    in small letters: what differs in its capitals alone is a document of its own, but of a kind."""
     live = await store.active_release(engine)
     if live is None:
         return {}, {}
+    names = {file.name.casefold() for file in upload.files}
     async with engine.connect() as connection:
         sources = await store.release_sources(connection, live.id)
-        replaced = [sources[file.name] for file in upload.files if file.name in sources]
+        replaced = [key for source, key in sources.items() if source.casefold() in names]
         clauses = await store.document_clauses(connection, replaced)
-    return sources, {clause.source: clause.head for clause in reversed(clauses)}
+    return sources, {clause.source.casefold(): clause.head for clause in reversed(clauses)}
 
 
 def _describe(folder: Path, upload: Upload, replaced: Mapping[str, Head]) -> None:
-    """Write what is known of the files into the folder's manifest, unless it has one.
+    """Write what is known of the files into the folder's manifest.
 
-    What the person said wins over what a file says of itself; what is inherited does not, so
-    nothing is inherited by a file that has a head of its own.
+    What a manifest sent along says of a file wins over what the person said of all, and that over
+    what a file says of itself; what is inherited does not. So a file with a head of its own
+    inherits nothing but its readers, where its head does not name them.
     """
     manifest = folder / MANIFEST
-    if manifest.exists():
-        return
+    try:
+        read_manifest(folder)
+    except Unreadable:
+        return  # left to be refused with its files, and named
+    sent = decode(manifest.read_bytes(), []).splitlines() if manifest.exists() else []
+    listed = [json.loads(line) for line in sent if line.strip()]
+    entries = {entry["file"].replace("\\", "/").removeprefix("./"): entry for entry in listed}
     said = {name: value for name, value in asdict(upload.options).items() if value}
-    lines = []
     for file in upload.files:
         path = folder / file.name
-        if not path.is_file():
+        if not path.is_file() or file.name == MANIFEST:
             continue
-        known = replaced.get(file.name)
-        with path.open("rb") as opened:
-            has_head = opened.read(8).removeprefix(b"\xef\xbb\xbf").startswith(b"+++")
-        inherited = (
-            {name: getattr(known, name) for name in INHERITED} if known and not has_head else {}
-        )
-        entry = {"file": file.name, **{n: v for n, v in inherited.items() if v}, **said}
-        lines.append(json.dumps(entry, ensure_ascii=False, default=date.isoformat))
+        inherited: dict[str, Any] = {}
+        if known := replaced.get(file.name.casefold()):
+            try:
+                given = own_head(path)
+            except Unreadable:
+                given = None
+            names = INHERITED if given is None else {"audience"} - given
+            inherited = {name: value for name in names if (value := getattr(known, name))}
+        own = {name: v for name, v in entries.get(file.name, {}).items() if v not in (None, "")}
+        entries[file.name] = {**inherited, **said, **own, "file": file.name}
+    lines = [
+        json.dumps(entry, ensure_ascii=False, default=date.isoformat) for entry in entries.values()
+    ]
     manifest.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -443,7 +458,8 @@ def _results(
             reason = reasons[file.name].removeprefix(f"{file.name}: ")
             return replace(file, result="skipped", reason=reason)
         if file.name == MANIFEST:
-            return replace(file, result="head")
+            noticed = tuple(w.reason for w in warnings if w.reason.startswith(MANIFEST))
+            return replace(file, result="head", warnings=noticed)
         if file.name not in after:
             return replace(file, result="skipped", reason="not_in_release")
         found: Result = "added"

@@ -395,6 +395,14 @@ def test_a_port_in_use_is_told(shell: Shell) -> None:
     assert "Traceback" not in run.stderr
 
 
+def test_a_server_that_cannot_open_its_database_says_so(shell: Shell) -> None:
+    shell.write("zhunxin.db", "no database")
+    run = started("serve", "--port", "0", ZHUNXIN_HOME=str(shell.folder))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "cannot be opened" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_a_closed_pipe_ends_the_program_quietly(shell: Shell) -> None:
     rows = '{"id": 1, "text": "%s"}\n' % ("电话13800138000" * 50)
     file = shell.write("a.jsonl", rows * 300)

@@ -325,6 +325,78 @@ def test_a_new_file_of_a_known_name_stays_with_its_audience(officer: httpx.Clien
     assert (listed["audience"], listed["kind"]) == ("agent", "script")
 
 
+RULE = "# 口径\n\n## 一、减免\n\n坐席可以减免逾期罚息百分之{}。\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "again"),
+    [
+        ("other.md", {"manifest.jsonl": json.dumps({"file": "x.md", "title": "别的文件"})}),
+        ("titled.md", {"manifest.jsonl": json.dumps({"file": "titled.md", "title": "新标题"})}),
+        ("headed.md", {"headed.md": '+++\ntitle = "新标题"\n+++\n' + RULE.format(31)}),
+        ("marked.txt", {"marked.txt": "+++ 重要 +++\n" + RULE.format(31)}),
+    ],
+)
+def test_agents_material_stays_theirs_where_nothing_sent_says_otherwise(
+    officer: httpx.Client, name: str, again: dict[str, str]
+) -> None:
+    ingested(officer, (name, RULE.format(30)), audience="agent")
+    found = ingested(officer, *({name: RULE.format(31)} | again).items())
+    assert found[name]["result"] == "changed"
+    assert documents(officer)[name]["audience"] == "agent"
+
+
+def test_a_name_in_other_capitals_keeps_its_audience(officer: httpx.Client) -> None:
+    ingested(officer, ("Capitals.md", RULE.format(30)), audience="agent")
+    ingested(officer, ("capitals.md", RULE.format(31)))
+    assert documents(officer)["capitals.md"]["audience"] == "agent"
+
+
+def test_an_upload_that_the_disk_does_not_take_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "uploads").write_text("no folder", encoding="utf-8")
+    with serving(tmp_path) as running, running.client("compliance") as client:
+        refused = send(client, ("a.md", RULE.format(30)))
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_kept")
+
+
+def test_a_head_or_manifest_that_names_the_readers_is_believed(officer: httpx.Client) -> None:
+    for name in ("opened-1.md", "opened-2.md"):
+        ingested(officer, (name, RULE.format(30)), audience="agent")
+    head = '+++\naudience = "borrower"\n+++\n'
+    line = {"file": "opened-2.md", "audience": "borrower"}
+    ingested(
+        officer,
+        ("opened-1.md", head + RULE.format(31)),
+        ("opened-2.md", RULE.format(32)),
+        ("manifest.jsonl", json.dumps(line)),
+    )
+    listed = documents(officer)
+    assert [listed[f"opened-{n}.md"]["audience"] for n in (1, 2)] == ["borrower", "borrower"]
+
+
+def test_what_the_form_says_holds_beside_a_manifest(officer: httpx.Client) -> None:
+    found = ingested(
+        officer,
+        ("beside.md", RULE.format(30)),
+        ("manifest.jsonl", json.dumps({"file": "beside.md", "title": "标题", "audiance": "agent"})),
+        audience="agent",
+    )
+    assert "'audiance' is not known" in found["manifest.jsonl"]["warnings"][0]
+    listed = documents(officer)["beside.md"]
+    assert (listed["title"], listed["audience"]) == ("标题", "agent")
+
+
+def test_files_beside_a_broken_manifest_are_not_taken(officer: httpx.Client) -> None:
+    line = '{"file": "unsaid.md", "audience": "agent"'
+    sent = send(officer, ("unsaid.md", RULE.format(30)), ("manifest.jsonl", line)).json()
+    ended = finished(officer, sent)
+    assert (ended["state"], ended["error"]) == ("failed", "nothing_readable")
+    reasons = {file["name"]: file["reason"] for file in ended["files"]}
+    assert "line 1" in reasons["manifest.jsonl"]
+    assert "mend that first" in reasons["unsaid.md"]
+    assert "unsaid.md" not in documents(officer)
+
+
 def test_a_manifest_sent_along_describes_the_files(officer: httpx.Client) -> None:
     line = {"file": "m.md", "title": "清单里的标题", "kind": "faq", "effective_from": "2026-02-01"}
     found = ingested(

@@ -27,7 +27,14 @@ from typer.testing import CliRunner
 
 import assistant
 from assistant import staff
-from assistant.api.access import ACCESS, COOKIE, SECURE_COOKIE, RouteWithoutAccess, rules_of
+from assistant.api.access import (
+    ACCESS,
+    COOKIE,
+    CSRF_HEADER,
+    SECURE_COOKIE,
+    RouteWithoutAccess,
+    rules_of,
+)
 from assistant.api.app import create_app
 from assistant.api.server import NotOnLoopback, hold_to_loopback
 from assistant.cli import app as command_line
@@ -885,6 +892,31 @@ async def test_demo_accounts_sign_in_only_while_the_server_runs_as_a_demo(own: D
         assert (await served.client.get("/v1/staff/demo")).json()["accounts"] == []
         problem_of(await served.client.post(SESSION, json=credentials), 401)
         problem_of(await served.client.get(ME, headers={"Cookie": f"{COOKIE}={token}"}), 401)
+
+
+async def test_a_demo_admin_opens_no_way_in_that_outlives_the_demo(own: Deps) -> None:
+    real = await add(own.engine, "lihua", "agent")
+    new = {"login": "wangwu", "name": "王五", "roles": ["admin"], "password": PASSWORD}
+    async with serving(own, demo=True) as served:
+        password = (await served.client.get("/v1/staff/demo")).json()["password"]
+        opened = await served.client.post(
+            SESSION, json={"login": "demo-admin", "password": password}
+        )
+        served.client.headers[CSRF_HEADER] = opened.json()["csrf_token"]
+        made = await served.client.post("/v1/staff/accounts", json=new)
+        assert (made.status_code, made.json()["demo"]) == (201, True)
+        changes: list[dict[str, Any]] = [
+            {"password": PASSWORD + "x"}, {"roles": ["admin"]}, {"disabled": True},
+        ]  # fmt: skip
+        for change in changes:
+            changed = await served.client.patch(f"/v1/staff/accounts/{real.id}", json=change)
+            problem_of(changed, 403)
+        its_own = await served.client.patch(
+            f"/v1/staff/accounts/{made.json()['id']}", json={"disabled": False}
+        )
+        assert its_own.status_code == 200
+    assert await enter(own.engine, "wangwu") == Denied()
+    assert isinstance(await enter(own.engine, "lihua"), SignedIn)
 
 
 async def test_a_real_account_with_a_demo_login_is_left_alone(engine: AsyncEngine) -> None:

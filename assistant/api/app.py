@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 from limits import RateLimitItemPerMinute
@@ -55,6 +55,9 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
+
+operations = APIRouter(tags=["operations"])
+pages = APIRouter(include_in_schema=False)
 
 log = structlog.get_logger()
 
@@ -113,70 +116,9 @@ def create_app(
     app.include_router(chat.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
-    app.include_router(knowledge.pages)
-    limiter = MovingWindowRateLimiter(MemoryStorage())
-    allowance = RateLimitItemPerMinute(settings.requests_per_minute)
-
-    @app.middleware("http")
-    async def limit(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        address = request.client.host if request.client else "unknown"
-        counted = LIMITED.get(request.url.path) if request.method == "POST" else None
-        if counted and not await limiter.hit(allowance, counted, address):
-            response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
-            window = await limiter.get_window_stats(allowance, counted, address)
-            wait_s = math.ceil(window.reset_time - time.time())
-            response.headers["Retry-After"] = str(max(1, wait_s))
-        else:
-            response = await call_next(request)
-        return response
-
-    @app.get("/healthz", tags=["operations"])
-    async def healthz() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok", "version": __version__}
-
-    @app.get(
-        "/readyz",
-        tags=["operations"],
-        response_model=dict[str, str],
-        responses=documented(503),
-    )
-    async def readyz(request: Request) -> dict[str, str] | JSONResponse:
-        """Knowledge is loaded and questions can be taken; the model may still be starting."""
-        held: Deps = request.app.state.deps
-        try:
-            index = await held.index()
-        except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
-            return problem(503, str(error))
-        except SQLAlchemyError as error:
-            log.error("the database does not answer", exc_info=error)
-            return problem(503, "the database does not answer")
-        model = "loading" if held.model_loading else "ready"
-        return {
-            "status": "ready",
-            "release": index.release.id,
-            "model": model if held.wants_model else "extractive",
-        }
-
-    @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
-    async def prometheus() -> Response:
-        """Counters and timings in the Prometheus text format."""
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
-
-    @app.get("/", include_in_schema=False)
-    async def host_page() -> FileResponse:
-        return FileResponse(WEB / "index.html")
-
-    @app.get("/widget.js", include_in_schema=False)
-    async def widget() -> FileResponse:
-        return FileResponse(WEB / "widget.js", media_type="text/javascript")
-
-    @app.get("/sign-in", include_in_schema=False)
-    async def sign_in_page() -> FileResponse:
-        return FileResponse(WEB / "sign-in.html")
-
+    app.include_router(operations)
+    app.include_router(pages)
+    _limit_requests(app, settings.requests_per_minute)
     app.mount("/web", StaticFiles(directory=WEB), name="web")
 
     # The last one added is met first: headers, other origins, who may call, how much is sent.
@@ -194,6 +136,78 @@ def create_app(
         )
     app.add_middleware(Harden)
     return app
+
+
+def _limit_requests(app: FastAPI, a_minute: int) -> None:
+    """Refuse what one address sends beyond so many requests a minute, by the counts of LIMITED."""
+    limiter = MovingWindowRateLimiter(MemoryStorage())
+    allowance = RateLimitItemPerMinute(a_minute)
+
+    @app.middleware("http")
+    async def limit(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        address = request.client.host if request.client else "unknown"
+        counted = LIMITED.get(request.url.path) if request.method == "POST" else None
+        if counted and not await limiter.hit(allowance, counted, address):
+            response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
+            window = await limiter.get_window_stats(allowance, counted, address)
+            wait_s = math.ceil(window.reset_time - time.time())
+            response.headers["Retry-After"] = str(max(1, wait_s))
+        else:
+            response = await call_next(request)
+        return response
+
+
+@operations.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok", "version": __version__}
+
+
+@operations.get("/readyz", response_model=dict[str, str], responses=documented(503))
+async def readyz(request: Request) -> dict[str, str] | JSONResponse:
+    """Knowledge is loaded and questions can be taken; the model may still be starting."""
+    held: Deps = request.app.state.deps
+    try:
+        index = await held.index()
+    except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
+        return problem(503, str(error))
+    except SQLAlchemyError as error:
+        log.error("the database does not answer", exc_info=error)
+        return problem(503, "the database does not answer")
+    model = "loading" if held.model_loading else "ready"
+    return {
+        "status": "ready",
+        "release": index.release.id,
+        "model": model if held.wants_model else "extractive",
+    }
+
+
+@operations.get("/metrics", response_class=PlainTextResponse)
+async def prometheus() -> Response:
+    """Counters and timings in the Prometheus text format."""
+    return Response(metrics.exposition(), media_type="text/plain; version=0.0.4")
+
+
+@pages.get("/")
+async def host_page() -> FileResponse:
+    return FileResponse(WEB / "index.html")
+
+
+@pages.get("/widget.js")
+async def widget() -> FileResponse:
+    return FileResponse(WEB / "widget.js", media_type="text/javascript")
+
+
+@pages.get("/sign-in")
+async def sign_in_page() -> FileResponse:
+    return FileResponse(WEB / "sign-in.html")
+
+
+@pages.get("/knowledge")
+async def knowledge_page() -> FileResponse:
+    return FileResponse(WEB / "knowledge.html")
 
 
 async def _warm(deps: Deps) -> None:

@@ -1,4 +1,4 @@
-"""The knowledge page and its API: documents, versions, releases, uploads, a query tried."""
+"""The API of the knowledge page: documents, versions, releases, uploads, a query tried."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Annotated
 
+import structlog
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -27,11 +27,11 @@ from knowledge.documents import Clause
 from knowledge.findings import Finding, Side
 from knowledge.readers import READERS
 from knowledge.release import OtherEmbedder, UnknownDocument, WrongDates, activate, confirm, diff
-from knowledge.retrieve import Index, Scope, covers, retrieve
+from knowledge.retrieve import Scope, covers, retrieve
 from knowledge.shelf import Shelved, shelve, stale_since, state_on, versions
 from knowledge.store import NoRelease
 
-from .access import is_staff
+from .access import is_staff, signed_in
 from .chat import FromDeps
 from .knowledge_schemas import (
     ActivatedBody,
@@ -71,22 +71,16 @@ from .multipart import BadForm, TooManyFiles, receive_form
 from .problems import documented, problem
 
 UPLOADS_PATH = "/v1/knowledge/uploads"
-WEB = Path(__file__).parent.parent / "web"
 
 QUESTIONS_READ = 5000
 """Questions without an answer that are grouped at most."""
 
 router = APIRouter(prefix="/v1", tags=["knowledge"])
-pages = APIRouter(include_in_schema=False)
+log = structlog.get_logger()
 
 
 class Busy(Exception):
     """Another ingestion is under way; nothing was changed."""
-
-
-@pages.get("/knowledge")
-async def knowledge_page() -> FileResponse:
-    return FileResponse(WEB / "knowledge.html")
 
 
 # Documents
@@ -122,7 +116,7 @@ async def list_versions(source: str, deps: FromDeps) -> VersionsBody:
     if source not in bodies:
         raise HTTPException(404, "no such document")
     index = await deps.index()
-    series = versions(_shelf(index))[source]
+    series = versions(shelve(index.clauses))[source]
     return VersionsBody(today=today(), versions=[bodies[one.source] for one in series])
 
 
@@ -174,13 +168,9 @@ async def _documents(deps: Deps) -> dict[str, DocumentBody]:
     index = await deps.index()
     async with deps.engine.connect() as connection:
         held = await store.held_documents(connection, index.release.id)
-    shelf = _shelf(index)
+    shelf = shelve(index.clauses)
     series = versions(shelf)
     return {one.source: _document_body(one, series[one.source], held) for one in shelf}
-
-
-def _shelf(index: Index) -> list[Shelved]:
-    return shelve(index.clauses)
 
 
 def _document_body(
@@ -373,7 +363,7 @@ async def activate_release(release_id: str, deps: FromDeps) -> ActivatedBody | J
                 deps.vector_store,
                 embedder,
                 release_id,
-                lock_file=deps.settings.home / "ingest.lock",
+                lock_file=deps.settings.ingest_lock,
                 progress=_unless_busy,
             ),
         )
@@ -467,8 +457,8 @@ async def confirm_dates(
                 deps.vector_store,
                 embedder,
                 body.source,
-                lock_file=deps.settings.home / "ingest.lock",
-                by=_staff_id(request),
+                lock_file=deps.settings.ingest_lock,
+                by=signed_in(request).staff_id,
                 effective_from=body.effective_from,
                 effective_to=body.effective_to,
                 reviewed=body.reviewed,
@@ -540,6 +530,9 @@ async def upload_documents(request: Request, deps: FromDeps) -> UploadBody | JSO
         )
     except (BadForm, ClientDisconnect):
         return problem(400, "the upload was cut off or is no form", code="cut_off")
+    except OSError as error:
+        log.error("an upload could not be kept", exc_info=error)
+        return problem(503, "the server could not keep the upload", code="not_kept")
     try:
         options = UploadFields.model_validate(form.fields).as_options()
     except ValidationError as error:
@@ -551,7 +544,7 @@ async def upload_documents(request: Request, deps: FromDeps) -> UploadBody | JSO
     if not form.files:
         await uploads.discard(settings, upload_id)
         return problem(422, "the form holds no file", code="no_file")
-    upload = uploads.new_upload(_staff_id(request), form.files, options, upload_id)
+    upload = uploads.new_upload(signed_in(request).staff_id, form.files, options, upload_id)
     await uploads.add_upload(deps.engine, upload)
     if upload.state == "failed":
         await uploads.discard(settings, upload_id)
@@ -621,10 +614,6 @@ def _upload_body(upload: uploads.Upload, waiting: Sequence[uploads.Upload]) -> U
             for file in upload.files
         ],
     )
-
-
-def _staff_id(request: Request) -> str:
-    return str(getattr(getattr(request.state, "staff", None), "staff_id", ""))
 
 
 # Questions, and a query tried

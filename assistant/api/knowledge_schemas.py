@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from assistant.uploads import Options
+from assistant import uploads
+from knowledge.compare import Change
 from knowledge.documents import Audience, DateField, Kind
 from knowledge.shelf import StaleReason, State
 
@@ -87,7 +88,7 @@ class SideBody(BaseModel):
 
 
 class RowBody(BaseModel):
-    change: Literal["same", "changed", "moved", "added", "removed"]
+    change: Change
     before: SideBody | None
     after: SideBody | None
 
@@ -142,7 +143,7 @@ class ActivatedBody(BaseModel):
 class UploadedFileBody(BaseModel):
     name: str
     size: int
-    result: Literal["added", "changed", "unchanged", "skipped", "head", "waiting"]
+    result: uploads.Result
     reason: str = Field(description="A code, or the reader's words.")
     warnings: list[str]
 
@@ -150,9 +151,9 @@ class UploadedFileBody(BaseModel):
 class UploadBody(BaseModel):
     id: str
     created_at: datetime
-    state: Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
+    state: uploads.State
     ahead: int = Field(description="How many uploads come before it.")
-    stage: str = Field(description="`read`, `embed` or `write`.")
+    stage: str = Field(description="`wait`, `read`, `embed`, `review` or `write`; may be empty.")
     done: int
     total: int
     release: str
@@ -183,8 +184,8 @@ class UploadFields(BaseModel):
             raise ValueError("effective_to is before effective_from")
         return self
 
-    def as_options(self) -> Options:
-        return Options(
+    def as_options(self) -> uploads.Options:
+        return uploads.Options(
             kind=self.kind,
             product=self.product,
             audience=self.audience,

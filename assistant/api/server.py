@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import sys
@@ -10,6 +11,7 @@ import typer
 import uvicorn
 
 from assistant.config import Settings
+from assistant.deps import open_deps
 
 from .app import create_app
 
@@ -23,9 +25,10 @@ class NotOnLoopback(Exception):
 
 
 def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) -> None:
-    """Serve until interrupted. Raises PortTaken, NotOnLoopback."""
+    """Serve until interrupted. Raises PortTaken, NotOnLoopback, and what `open_deps` raises."""
     if demo:
         hold_to_loopback(host)
+    asyncio.run(_try_to_open(settings))
     listening = _bind(host, port)
     address, bound = listening.getsockname()[:2]
     if demo:
@@ -37,6 +40,12 @@ def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) 
         timeout_graceful_shutdown=10,
     )
     _Server(config, f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}").run([listening])
+
+
+async def _try_to_open(settings: Settings) -> None:
+    """What keeps the application from starting is told in a sentence, not by the web server."""
+    async with open_deps(settings):
+        pass
 
 
 def hold_to_loopback(host: str) -> None:

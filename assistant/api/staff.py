@@ -127,7 +127,7 @@ async def accounts(deps: FromDeps) -> AccountsBody:
 async def add_account(
     body: NewAccount, request: Request, deps: FromDeps, by: By
 ) -> AccountBody | JSONResponse:
-    """Make an account."""
+    """Make an account; one made with a demo account, whose password everybody knows, is one too."""
     try:
         account = await staff.create_account(
             deps.engine,
@@ -135,6 +135,7 @@ async def add_account(
             body.name,
             body.roles,
             body.password.get_secret_value(),
+            demo=by.demo,
             by=by.staff_id,
         )
     except BadAccount as error:
@@ -155,6 +156,8 @@ async def change_account(
     if staff_id == by.staff_id and gives_up:
         return problem(422, notice("staff_own_account", await locale_of(request)))
     try:
+        if by.demo and not (await staff.read_account(deps.engine, staff_id)).demo:
+            return problem(403, notice("role_missing", await locale_of(request)))
         if body.password is not None:
             await staff.reset_password(
                 deps.engine, staff_id, body.password.get_secret_value(), by=by.staff_id

@@ -1,7 +1,7 @@
 /* Two versions of a document side by side. */
 
 import {
-  announce, badge, build, button, call, empty, field, fillWith, force, query, stateBadge, t, table,
+  announce, badge, build, button, call, empty, field, fillWith, force, note, query, stateBadge, t, table,
 } from "./knowledge-kit.js";
 
 /** Documents by title of their series, those with several versions first. */
@@ -101,7 +101,7 @@ function compared(found, signal) {
     ),
     ...found.rows.map(pairRow),
   );
-  if (!changes.length) grid.append(note());
+  if (!changes.length) grid.append(note(t("diff.equal")));
   const rows = [...grid.querySelectorAll(".pair.row-changed")];
   let at = -1;
   const where = build("span", { class: "figures" }, t("diff.changes", { count: rows.length }));
@@ -156,10 +156,6 @@ function compared(found, signal) {
     );
   }
   return [...parts, bar, grid];
-}
-
-function note() {
-  return build("p", { class: "note" }, t("diff.equal"));
 }
 
 /** A field of a head as people name it. */

@@ -2,7 +2,7 @@
 
 import {
   announce, audiences, badge, build, button, call, copyLink, day, empty, failure, Failure, field, fillWith, force,
-  kinds, linkTo, note, query, select, stateBadge, t, table,
+  kinds, linkTo, linkToClause, note, query, select, stateBadge, t, table,
 } from "./knowledge-kit.js";
 import { timeline } from "./knowledge-timeline.js";
 
@@ -12,7 +12,7 @@ const CLAUSES = 200;
 /** What was filtered by stays while the page is open. */
 const wanted = { text: "", kind: "", product: "", audience: "", state: "", stale: false };
 
-export function staleReason(document) {
+function staleReason(document) {
   return t(`stale.${document.stale.reason}`, { since: document.stale.since });
 }
 
@@ -327,7 +327,7 @@ function clauses(page, address, chosen, signal) {
 }
 
 function clauseItem(clause, document, chosen) {
-  const hash = `${linkTo("documents", document.source)}?clause=${encodeURIComponent(clause.clause_id)}`;
+  const hash = linkToClause(document.source, clause.clause_id);
   const copy = button(t("link.copy"), { class: "quiet", "aria-label": t("link.copy.clause", { locator: clause.locator }) });
   copy.addEventListener("click", () => copyLink(hash, copy));
   const own =

@@ -2,7 +2,7 @@
    contradict each other. */
 
 import {
-  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, note, t,
+  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, linkToClause, note, t,
 } from "./knowledge-kit.js";
 
 const SHOWN = 20;
@@ -144,7 +144,7 @@ function shown(figure) {
 }
 
 function side(one) {
-  const link = `${linkTo("documents", one.source)}?clause=${encodeURIComponent(one.clause_id)}`;
+  const link = linkToClause(one.source, one.clause_id);
   const figures = build("p", { class: "row small" });
   if (one.figures.length) {
     figures.append(t("findings.figures"), ...one.figures.map((figure) => badge("changed", shown(figure))));

@@ -1,11 +1,10 @@
 /* What every view of the knowledge page uses: wording, requests, and small parts. */
 
 import { build } from "./widget-dom.js";
-import { chooseLocale, fill, longDate } from "./widget-strings.js";
+import { chooseLocale, fill, loadStrings, longDate, STAFF_LOCALE_KEY } from "./widget-strings.js";
 
 export { build };
 
-const LOCALE_KEY = "zhunxin:staff-locale";
 let words = {};
 let csrfToken = "";
 export let locale = "zh-Hans";
@@ -13,16 +12,14 @@ export let locale = "zh-Hans";
 // Wording
 
 export async function loadWords() {
-  locale = chooseLocale([localStorage.getItem(LOCALE_KEY), ...navigator.languages]);
-  const response = await fetch(new URL(`./knowledge.${locale}.json`, import.meta.url));
-  if (!response.ok) throw new Error(`wording for ${locale}: status ${response.status}`);
-  words = await response.json();
+  locale = chooseLocale([localStorage.getItem(STAFF_LOCALE_KEY), ...navigator.languages]);
+  words = await loadStrings(locale, "knowledge");
   document.documentElement.lang = locale;
 }
 
 /** Keeps the choice and begins the page anew in that language. */
 export function changeLocale(chosen) {
-  localStorage.setItem(LOCALE_KEY, chosen);
+  localStorage.setItem(STAFF_LOCALE_KEY, chosen);
   location.reload();
 }
 
@@ -39,7 +36,7 @@ export function day(iso) {
   return iso ? longDate(iso, locale) : "";
 }
 
-/** A day as figures: short, aligned, and the same in every language. */
+/** A day and time, short, in the language of the page. */
 export function dayTime(instant) {
   return new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }).format(
     new Date(instant),
@@ -255,6 +252,10 @@ export function confirmed(title, text, action) {
 
 export function linkTo(view, ...parts) {
   return `#/${[view, ...parts.map(encodeURIComponent)].join("/")}`;
+}
+
+export function linkToClause(source, clauseId) {
+  return `${linkTo("documents", source)}${query({ clause: clauseId })}`;
 }
 
 /** Copies an address; says so on the button that was pressed. */

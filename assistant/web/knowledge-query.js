@@ -1,7 +1,7 @@
 /* A query tried: what is found for it, and why. */
 
 import {
-  announce, audiences, badge, build, call, empty, failure, Failure, field, force, kinds, linkTo,
+  announce, audiences, badge, build, call, empty, failure, Failure, field, force, kinds, linkToClause,
   query, says, select, skeleton, t,
 } from "./knowledge-kit.js";
 
@@ -93,7 +93,7 @@ function hits(found) {
 }
 
 function hitItem(hit, number, names, most) {
-  const link = `${linkTo("documents", hit.source)}?clause=${encodeURIComponent(hit.clause_id)}`;
+  const link = linkToClause(hit.source, hit.clause_id);
   const matched = build("p", { class: "row small" });
   if (hit.matched.length) {
     matched.append(t("query.matched"), ...hit.matched.map((word) => badge("plain", word)));

@@ -2,7 +2,7 @@
 
 import {
   announce, badge, build, button, call, confirmed, dayTime, empty, failure, Failure, fillWith,
-  query, select, field, t, table,
+  note, query, select, field, t, table,
 } from "./knowledge-kit.js";
 
 export async function showReleases(place, { signal, values, mayChange }) {
@@ -34,7 +34,7 @@ export async function showReleases(place, { signal, values, mayChange }) {
     try {
       await call(`/v1/knowledge/releases/${encodeURIComponent(release.id)}/activate`, { method: "POST" });
       const done = t("releases.activated", { id: release.id });
-      told.replaceChildren(build("p", { class: "note good" }, done));
+      told.replaceChildren(note(done, "good"));
       announce(done);
     } catch (error) {
       if (!(error instanceof Failure)) throw error;

@@ -3,6 +3,7 @@
 import {
   announce, build, button, call, changeLocale, failure, Failure, loadWords, locale, select, t, useToken,
 } from "./knowledge-kit.js";
+import { LOCALES } from "./widget-strings.js";
 import { showDiff } from "./knowledge-diff.js";
 import { showDocument, showDocuments } from "./knowledge-documents.js";
 import { showFindings } from "./knowledge-findings.js";
@@ -71,7 +72,7 @@ function frame() {
     build("a", { href: `#/${view}`, "data-view": view }, t(`view.${view}`)),
   );
   const languages = select(
-    ["zh-Hans", "zh-Hant", "en"].map((name) => [name, t(name)]),
+    LOCALES.map((name) => [name, t(name)]),
     locale,
     { "aria-label": t("language"), class: "quiet" },
   );

@@ -1,9 +1,8 @@
 /* Signing in: the form, the demo accounts where there are any, and the way on to a page. */
 
 import { build } from "./widget-dom.js";
-import { chooseLocale, fill, say } from "./widget-strings.js";
+import { chooseLocale, fill, loadStrings, say, STAFF_LOCALE_KEY } from "./widget-strings.js";
 
-const LOCALE_KEY = "zhunxin:staff-locale";
 const part = (id) => document.getElementById(id);
 const form = part("form");
 const error = part("error");
@@ -13,6 +12,7 @@ const password = part("password");
 let locale = "zh-Hans";
 let words = {};
 let me = null;
+let wording = Promise.resolve();
 
 // Wording
 
@@ -20,10 +20,14 @@ function t(key, values) {
   return fill(words[key] ?? key, values);
 }
 
-async function useLocale(chosen) {
-  const response = await fetch(new URL(`./sign-in.${chosen}.json`, import.meta.url));
-  if (!response.ok) return;
-  words = await response.json();
+/** Puts the page into a language. What is told meanwhile waits for it, or it would be wiped out. */
+function useLocale(chosen) {
+  wording = load(chosen);
+  return wording;
+}
+
+async function load(chosen) {
+  words = await loadStrings(chosen, "sign-in");
   locale = chosen;
   document.documentElement.lang = locale;
   document.title = t("title");
@@ -127,8 +131,9 @@ async function signIn(name, secret) {
   }
 }
 
-form.addEventListener("submit", (event) => {
+form.addEventListener("submit", async (event) => {
   event.preventDefault();
+  await wording.catch(() => {});
   if (!login.value.trim()) tell(t("login.missing"), login);
   else if (!password.value) tell(t("password.missing"), password);
   else signIn(login.value, password.value);
@@ -153,7 +158,7 @@ part("sign-out").addEventListener("click", async () => {
 
 for (const button of document.querySelectorAll("[data-locale]")) {
   button.addEventListener("click", () => {
-    localStorage.setItem(LOCALE_KEY, button.dataset.locale);
+    localStorage.setItem(STAFF_LOCALE_KEY, button.dataset.locale);
     useLocale(button.dataset.locale).catch(() => tell(t("offline")));
   });
 }
@@ -177,7 +182,7 @@ async function showDemo() {
 }
 
 try {
-  await useLocale(chooseLocale([localStorage.getItem(LOCALE_KEY), ...navigator.languages]));
+  await useLocale(chooseLocale([localStorage.getItem(STAFF_LOCALE_KEY), ...navigator.languages]));
   const { ok, answer } = await call("/v1/staff/me");
   if (ok) {
     me = answer;

@@ -1,6 +1,8 @@
-/* The widget's wording: which locale, loading it, and putting it on nodes. */
+/* The wording of a page: which locale, loading it, and putting it on nodes. */
 
 export const LOCALES = ["zh-Hans", "zh-Hant", "en"];
+/** Where the staff pages keep the language that was chosen. */
+export const STAFF_LOCALE_KEY = "zhunxin:staff-locale";
 
 function match(tag) {
   const wanted = tag.toLowerCase();
@@ -19,10 +21,10 @@ export function chooseLocale(tags) {
   return LOCALES[0];
 }
 
-/** Strings by key; rejects if they cannot be had. */
-export async function loadStrings(locale) {
-  const response = await fetch(new URL(`./strings.${locale}.json`, import.meta.url));
-  if (!response.ok) throw new Error(`strings for ${locale}: status ${response.status}`);
+/** Strings of a page by key, those of the widget by default; rejects if they cannot be had. */
+export async function loadStrings(locale, page = "strings") {
+  const response = await fetch(new URL(`./${page}.${locale}.json`, import.meta.url));
+  if (!response.ok) throw new Error(`${page} for ${locale}: status ${response.status}`);
   return response.json();
 }
 
