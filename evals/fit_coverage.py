@@ -121,7 +121,8 @@ async def fit_all() -> None:
     say(f"  {_shares(odds, answered)}  all\n")
     weights = fit(rows, answered)
     own = rows @ weights[:-1] + weights[-1]
-    bar = float(np.quantile(own[answered == 1], 1 - KEPT))
+    # By weights fitted to others: those of its own questions put the bar too high for new ones.
+    bar = float(np.quantile(odds[answered == 1], 1 - KEPT))
     known = json.loads(FITTED.read_text(encoding="utf-8"))
     written = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",

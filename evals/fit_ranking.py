@@ -29,8 +29,8 @@ from assistant.models import Question
 from knowledge.embed import Embedder
 from knowledge.lender import Lender
 from knowledge.ranking import FITTED, WEIGHTS, Fit, near, rank
-from knowledge.retrieve import Index, Scope, mend, question_vector
-from knowledge.text import bigrams, expand
+from knowledge.retrieve import Index, Scope, mend, mixed, question_vector
+from knowledge.text import expand
 
 from .metrics import ndcg
 from .schema import Case
@@ -67,10 +67,11 @@ def judge(
 ) -> Judged:
     """right: clause ids, or sources, that answer the question, with their gain."""
     sections = [index.sections[audience] for audience in scope.audiences()]
-    query = expand(mend(index, text, scope))
-    aimed = fit.aimed(question_vector(embedder, query))
+    mended = mend(index, text, scope)
+    query = expand(mended)
+    aimed = fit.aimed(mixed(question_vector(embedder, mended), question_vector(embedder, query)))
     nearness = near(sections, aimed)
-    ranked = rank(sections, nearness, bigrams(query), scope)
+    ranked = rank(sections, nearness, query, scope)
     best = np.argsort(-ranked.score, kind="stable")[:CANDIDATES]
     ordinals = [int(ordinal) for ordinal in ranked.ordinals]
     all_rows = np.stack([index.vector(ordinal) for ordinal in ordinals]) * aimed

@@ -184,7 +184,7 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
         return None
     named = [
         *(text for c in reply.citations for text in _named(c.clause)),
-        *(day.isoformat() for day in _dates(case, seen)),
+        " ".join(day.isoformat() for day in _dates(case, seen)),
     ]
     wrong: list[str] = []
     for sentence in reply.sentences:

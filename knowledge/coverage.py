@@ -78,6 +78,11 @@ def calibrate(embedder: Embedder, vectors: Vectors) -> Coverage:
     return _coverage(float(best.mean()), float(best.std()))
 
 
+def is_current(stored: str) -> bool:
+    """Whether a release recorded a decision by the weights that are fitted now."""
+    return bool(stored) and json.loads(stored)["fitted"] == _coverage(0.0, 1.0).fitted
+
+
 def _coverage(probe_mean: float, probe_spread: float) -> Coverage:
     fitted = _fitted()
     return Coverage(

@@ -1,4 +1,4 @@
-"""What clauses have in common with a question, word for word: BM25 over pairs of characters.
+"""What clauses have in common with a question: BM25 over pairs of characters, and over words.
 
 Kept in arrays: a query is a handful of additions, and a hundred thousand clauses are indexed in
 seconds from what SQL holds.
@@ -14,8 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .text import bigrams
-
 K1, B = 1.0, 0.3
 """Measured on a development set of statute questions, and on questions to the sample lender."""
 
@@ -24,12 +22,12 @@ Scores = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """Postings of texts: which of them hold a pair of characters, and what that is worth."""
+    """Postings of texts: which of them hold a term, and what that is worth."""
 
     terms: Mapping[str, int]
-    """Pair -> its number."""
+    """Term -> its number."""
     starts: NDArray[np.int64]
-    """Where the postings of each pair begin, and the end of the last."""
+    """Where the postings of each term begin, and the end of the last."""
     holders: NDArray[np.int32]
     worth: Scores
     """BM25 of each posting."""
@@ -37,16 +35,17 @@ class Lexical:
     """Texts."""
 
     def holding(self, term: str) -> int:
-        """How many texts hold a pair."""
+        """How many texts hold a term."""
         number = self.terms.get(term)
         return 0 if number is None else int(self.starts[number + 1] - self.starts[number])
 
 
-def build_lexical(texts: Iterable[str]) -> Lexical:
+def build_lexical(texts: Iterable[Sequence[str]]) -> Lexical:
+    """texts: the terms of each."""
     terms: dict[str, int] = {}
     numbers, owners, times, lengths = array("i"), array("i"), array("i"), array("i")
     for owner, text in enumerate(texts):
-        held = Counter(bigrams(text))
+        held = Counter(text)
         numbers.extend(terms.setdefault(term, len(terms)) for term in held)
         owners.extend([owner] * len(held))
         times.extend(held.values())
@@ -66,12 +65,12 @@ def build_lexical(texts: Iterable[str]) -> Lexical:
 
 
 def bm25(lexical: Lexical, terms: Sequence[str]) -> Scores:
-    """How well each text matches the pairs of a question, 0 where none of them is held."""
+    """How well each text matches the terms of a question, 0 where none of them is held."""
     scores = np.zeros(lexical.count, np.float32)
     for term in dict.fromkeys(terms):
         number = lexical.terms.get(term)
         if number is not None:
             held = slice(lexical.starts[number], lexical.starts[number + 1])
-            # A pair names a text once, so nothing is added twice to one place.
+            # A term names a text once, so nothing is added twice to one place.
             scores[lexical.holders[held]] += lexical.worth[held]
     return scores

@@ -18,17 +18,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import store
-from .documents import CONTRACT_DATED, Audience, Clause, Kind
+from .documents import CONTRACT_DATED, Audience, Clause, Head, Kind
 from .embed import Vectors
 from .lexical import Lexical, Scores, bm25, build_lexical
+from .text import bigrams, words
 
-WEIGHTS: Mapping[str, float] = {"dense": 2.5, "words": 0.5, "length": 0.4, "digest": -0.4}
-"""What one standard deviation among the clauses in scope counts for; `digest` is taken once from a
-summary of the law: what the lender itself says, or the official text, comes first where both bear
-on the question equally. `length` mends that short texts lie nearer to every question."""
+WEIGHTS: Mapping[str, float] = {
+    "dense": 2.4,
+    "pairs": 0.2,
+    "words": 0.5,
+    "length": 0.4,
+    "restated": -3.0,
+    "sentence": 2.3,
+}
+"""What one standard deviation among the clauses in scope counts for; fitted by evals.fit_weights.
 
-SENTENCE = 2.0
-"""What one such deviation of a clause's nearest sentence counts for, among the best."""
+dense: nearness of the clause. pairs, words: BM25 of pairs of characters, and of words.
+length: mends that short texts lie nearer to every question. restated: 1 for a summary of the law:
+what the lender itself says, or the official text, comes first where both bear on the question
+equally; see RESTATED_FAQ. sentence: nearness of the nearest sentence, among the best."""
+
+RESTATED_FAQ = 0.7
+"""How much of that a FAQ counts, which restates terms and policies."""
+
+PLAIN = 0.75
+"""How much of the question as it was asked is in what clauses are compared with; the rest is the
+question with the words that terms use for what it says."""
 
 FITTED = Path(__file__).parent / "ranking.json"
 
@@ -74,9 +89,11 @@ class Section:
     """Place of each among the clauses of the release."""
     vectors: Vectors
     lexical: Lexical
+    """Of pairs of characters."""
+    words: Lexical
     length: Scores
     """Logarithm of the length."""
-    digest: Scores
+    restated: Scores
     begins: NDArray[np.int32]
     """First day in force, as yyyymmdd."""
     ends: NDArray[np.int32]
@@ -104,7 +121,7 @@ class Ranked:
 
     ordinals: NDArray[np.int32]
     score: Scores
-    """The parts added up; the average clause has 0 in each of dense, words and length."""
+    """The parts added up; the average clause has 0 in dense, pairs, words and length."""
     parts: Mapping[str, Scores]
     bm25: Scores
     mean: float
@@ -133,15 +150,20 @@ def section(clauses: Sequence[tuple[int, Clause]], vectors: Vectors) -> Section:
     return Section(
         ordinals=np.array([ordinal for ordinal, _ in clauses], np.int32),
         vectors=vectors,
-        lexical=build_lexical(texts),
+        lexical=build_lexical(map(bigrams, texts)),
+        words=build_lexical(map(words, texts)),
         length=np.log([1.0 + len(text) for text in texts]).astype(np.float32),
-        digest=np.array([head.digest for head in heads], np.float32),
+        restated=np.array([_restated(head) for head in heads], np.float32),
         begins=np.array([day_number(head.effective_from, _OPEN_FROM) for head in heads], np.int32),
         ends=np.array([day_number(head.effective_to, _OPEN_TO) for head in heads], np.int32),
         contract_dated=np.array([head.kind in CONTRACT_DATED for head in heads], np.bool_),
         kinds=np.array([head.kind for head in heads], np.str_),
         products=np.array([head.product for head in heads], np.str_),
     )
+
+
+def _restated(head: Head) -> float:
+    return 1.0 if head.digest else RESTATED_FAQ if head.kind == "faq" else 0.0
 
 
 def near(sections: Sequence[Section], aimed: Vectors) -> list[Scores]:
@@ -154,7 +176,7 @@ def near(sections: Sequence[Section], aimed: Vectors) -> list[Scores]:
 
 
 def rank(
-    sections: Sequence[Section], nearness: Sequence[Scores], terms: Sequence[str], scope: Scope
+    sections: Sequence[Section], nearness: Sequence[Scores], query: str, scope: Scope
 ) -> Ranked:
     """Every clause of the sections that the scope admits, with its score; in no order."""
     masks = [part.admitted(scope) for part in sections]
@@ -162,13 +184,16 @@ def rank(
     def in_scope(values: Iterable[NDArray[Any]]) -> NDArray[Any]:
         return np.concatenate([value[mask] for value, mask in zip(values, masks, strict=True)])
 
-    matched = in_scope(bm25(part.lexical, terms) for part in sections)
+    pairs, named = bigrams(query), words(query)
+    matched = in_scope(bm25(part.lexical, pairs) for part in sections)
     nearest = in_scope(nearness)
     parts = {
         "dense": WEIGHTS["dense"] * standardised(nearest),
-        "words": WEIGHTS["words"] * standardised(matched),
+        "pairs": WEIGHTS["pairs"] * standardised(matched),
+        "words": WEIGHTS["words"]
+        * standardised(in_scope(bm25(part.words, named) for part in sections)),
         "length": WEIGHTS["length"] * standardised(in_scope(part.length for part in sections)),
-        "digest": WEIGHTS["digest"] * in_scope(part.digest for part in sections),
+        "restated": WEIGHTS["restated"] * in_scope(part.restated for part in sections),
     }
     return Ranked(
         ordinals=in_scope(part.ordinals for part in sections),

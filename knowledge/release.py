@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from . import compare, store
 from .chunk import chunk
 from .compare import ReleaseChange
-from .coverage import calibrate
+from .coverage import calibrate, is_current
 from .dating import as_released, unknown_supersedes
 from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
@@ -148,6 +148,7 @@ async def build(
             live
             and after == before
             and live.embeddings == embedder.name
+            and is_current(live.coverage)
             and await asyncio.to_thread(vector_store.has, live.id, len(parts))
             and (kept := await _report_of(engine, live.id))
         ):
@@ -621,12 +622,14 @@ async def _embed(
 
 def _made(embedder: Embedder, parts: Sequence[Clause]) -> tuple[Vectors, list[bytes]]:
     """Vectors of clauses, and of the sentences of each, packed."""
+    texts = [store.embedding_text(part) for part in parts]
     said = [sentence_texts(part) for part in parts]
-    flat = [text for texts in said for text in texts]
-    vectors = embedder.passages([store.embedding_text(part) for part in parts])
-    of_sentences = embedder.passages(flat) if flat else vectors[:0]
-    ends = np.cumsum([len(texts) for texts in said])[:-1]
-    return vectors, [pack(rows) for rows in np.split(of_sentences, ends)]
+    # A clause of one sentence is that sentence; each text is embedded once.
+    rows = {text: row for row, text in enumerate(dict.fromkeys([*texts, *chain(*said)]))}
+    vectors = embedder.passages([*rows])
+    return vectors[[rows[text] for text in texts]], [
+        pack(vectors[[rows[text] for text in sentences]]) for sentences in said
+    ]
 
 
 def _shared_ids(parts: Sequence[Clause]) -> list[Skipped]:

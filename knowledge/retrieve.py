@@ -19,7 +19,7 @@ from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
 from .dating import as_released, series
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence
 from .embed import Embedder, Vectors
-from .ranking import SENTENCE, Fit, Ranked, Scope, Section, fit_for, near, rank, section
+from .ranking import PLAIN, WEIGHTS, Fit, Ranked, Scope, Section, fit_for, near, rank, section
 from .sentences import unpack
 from .text import bigrams, content_words, corrected, elsewhere, expand, meanings, normalise
 from .vectors import VectorStore, by_audience
@@ -34,6 +34,7 @@ __all__ = [
     "Signals",
     "covers",
     "mend",
+    "mixed",
     "open_index",
     "question_vector",
     "retrieve",
@@ -105,13 +106,18 @@ class Index:
         return math.log1p(count / max(self.holding(term, scope), 1))
 
     def same_terms(self, product: str, first: date, last: date) -> bool:
-        """Whether the same terms, of a product if one is named, are in force on two days."""
-        return first == last or all(
-            clause.in_force(first) == clause.in_force(last)
-            for clause in self.clauses
-            if clause.head.kind in CONTRACT_DATED
-            and (not product or clause.head.product in ("", product))
-        )
+        """Whether no terms, of a product if one is named, gave way to others between two days."""
+        versions: dict[tuple[str, str], set[str]] = {}
+        for clause in self.clauses:
+            head = clause.head
+            if (
+                head.kind in CONTRACT_DATED
+                and (not product or head.product in ("", product))
+                and (head.effective_from or date.min) <= last
+                and first <= (head.effective_to or date.max)
+            ):
+                versions.setdefault((series(head), head.product), set()).add(clause.source)
+        return all(len(sources) == 1 for sources in versions.values())
 
     def vector(self, ordinal: int) -> Vectors:
         """The vector of a clause."""
@@ -198,12 +204,12 @@ def retrieve(
     query = expand(mended)
     asked = time.perf_counter()
     vector = question_vector(embedder, query)
+    plain = question_vector(embedder, mended) if mended != query else vector
     embedded = time.perf_counter()
-    aimed = index.fit.aimed(vector)
-    nearness = near(sections, aimed)
+    nearness = near(sections, index.fit.aimed(mixed(plain, vector)))
     searched = time.perf_counter()
-    terms = list(dict.fromkeys(bigrams(query)))
-    ranked = rank(sections, nearness, terms, scope)
+    ranked = rank(sections, nearness, query, scope)
+    aimed = index.fit.aimed(vector)
     best = _best(index, ranked, aimed, max(k, RERANKED if reranker else JUDGED))
     done = time.perf_counter()
     read = _read(index, mended, scope)
@@ -213,7 +219,7 @@ def retrieve(
         evidence = reranker.rerank(text, evidence)
     return Found(
         evidence[:k],
-        asked={term: index.rarity(term, scope) for term in terms},
+        asked={term: index.rarity(term, scope) for term in dict.fromkeys(bigrams(query))},
         searched=len(index.clauses),
         read_as=query,
         signals=signals,
@@ -233,6 +239,12 @@ def mend(index: Index, text: str, scope: Scope) -> str:
 def question_vector(embedder: Embedder, query: str) -> Vectors:
     """The vector of a question that was mended and expanded."""
     return embedder.query(normalise(query)[:QUERY_CHARS])
+
+
+def mixed(plain: Vectors, expanded: Vectors) -> Vectors:
+    """What clauses are compared with: the question as it was asked, and with synonyms."""
+    both: Vectors = PLAIN * plain + (1 - PLAIN) * expanded
+    return both
 
 
 def covers(found: Found) -> bool:
@@ -282,7 +294,7 @@ def _best(index: Index, ranked: Ranked, aimed: Vectors, k: int) -> list[_Placed]
     among = min(max(CANDIDATES, 2 * k), len(ranked.score))
     left = np.argpartition(-ranked.score, among - 1)[:among]
     said = _sentences(index, ranked, aimed, left.tolist())
-    nearest = {place: SENTENCE * max(near) for place, near in said.items()}
+    nearest = {place: WEIGHTS["sentence"] * max(near) for place, near in said.items()}
     total = {place: float(ranked.score[place]) + nearest[place] for place in said}
     order = sorted(total, key=lambda place: (-total[place], ranked.ordinals[place]))
     share = 1 / max(total[order[0]], 1e-6)
@@ -342,10 +354,11 @@ def _read(index: Index, text: str, scope: Scope) -> _Read:
 def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals:
     """What tells whether the clauses found answer the question, beside their order.
 
-    near: of the nearest clause, see Coverage.nearness. missing: share of the question's words that
-    name something, weighted by rarity, that no clause found says. elsewhere: 1 where the question
-    names what lenders may have nothing to do with, and no clause found does. length: of the
-    question; those of one model are farther from all clauses where they are long.
+    near: of the nearest clause, see Coverage.nearness. sentence: of the nearest sentence, in
+    standard deviations of the clauses in scope. missing: share of the question's words that name
+    something, weighted by rarity, that no clause found says. elsewhere: 1 where the question names
+    what lenders may have nothing to do with, and no clause found does. length: of the question;
+    those of one model are farther from all clauses where they are long.
     """
     held = {word for item in evidence for word in item.matched}
     missing = [word for word in read.words if not _held(word, held, read.meant)]
@@ -353,6 +366,7 @@ def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals
     texts = [normalise(store.embedding_text(item.clause)) for item in evidence] if named else []
     return {
         "near": index.coverage.nearness(max((item.dense for item in evidence), default=-1.0)),
+        "sentence": max((near for item in evidence for near in item.sentences), default=0.0),
         "missing": sum(read.words[word] for word in missing) / (sum(read.words.values()) or 1.0),
         "elsewhere": float(any(not any(topic in text for text in texts) for topic in named)),
         "length": min(len(read.text), LONG) / LONG,

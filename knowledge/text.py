@@ -73,6 +73,13 @@ def bigrams(text: str) -> list[str]:
     return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
 
 
+def words(text: str) -> list[str]:
+    """The words of a text, in order, without those of one character."""
+    import rjieba
+
+    return [w for run in _TOKEN.findall(normalise(text)) for w in rjieba.cut(run) if len(w) > 1]
+
+
 def content_words(text: str) -> list[str]:
     """The words of a question that name things, deeds and qualities, each once, normalised."""
     import rjieba

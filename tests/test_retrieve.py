@@ -17,6 +17,7 @@ from knowledge.dating import as_released
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence, Head
 from knowledge.embed import LocalEmbedder
 from knowledge.lender import load_lender, named_product
+from knowledge.ranking import WEIGHTS
 from knowledge.release import build
 from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
 from knowledge.store import embedding_text
@@ -297,7 +298,7 @@ def test_an_english_question_finds_the_chinese_document(
 def test_the_parts_of_a_score_add_up_to_it(search: Search) -> None:
     for item in search("安心贷提前还款要付违约金吗", 20).evidence:
         assert sum(item.why.values()) == pytest.approx(item.score, abs=1e-5)
-        assert item.why.keys() <= {"dense", "words", "length", "digest", "crowding"}
+        assert item.why.keys() <= {*WEIGHTS, "crowding"}
 
 
 def test_a_hit_names_the_words_that_it_shares_with_the_question(search: Search) -> None:
