@@ -77,8 +77,10 @@ def fit(questions: Sequence[Judged]) -> Floats:
             right = likely * question.right
             slope += rows.T @ (right / right.sum() - likely) / len(usable)
         weights += RATE * slope
-    fitted: Floats = weights / scale
-    return fitted * (WEIGHTS["sentence"] / fitted[[*WEIGHTS].index("sentence")])
+    fitted = weights / scale
+    as_now = WEIGHTS["sentence"] / float(fitted[[*WEIGHTS].index("sentence")])
+    scaled: Floats = fitted * as_now
+    return scaled
 
 
 def placed(question: Judged, weights: Floats) -> tuple[bool, bool]:
