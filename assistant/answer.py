@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -21,16 +21,30 @@ import structlog
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
-from knowledge.lender import Lender, named_product, stated_contact
+from knowledge.embed import RecordedEmbedder
+from knowledge.lender import Lender, as_text, named_product, stated_contact
+from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
 from knowledge.text import bigrams, signed_between
-from prompts.render import Prompt, examples, notice, render
+from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import __version__, figures, journal, privacy
+from . import figures, journal, privacy
 from .deps import Deps
 from .gate import Draft, Finding, Verdict, release
-from .llm import ChatModel, Message, ModelError, ModelGarbled
-from .models import Citation, Contact, Event, Question, Reply, Sentence, Status, Timings, Withheld
+from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
+from .models import (
+    Citation,
+    Contact,
+    Event,
+    Played,
+    Question,
+    Reply,
+    Sentence,
+    Status,
+    Timings,
+    Turn,
+    Withheld,
+)
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
@@ -104,12 +118,32 @@ class _Work:
     citations: list[Citation] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
-    raw_output: list[str] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    """Every call of the language model."""
+    way: Way | None = None
+    embedder: RecordedEmbedder | None = None
+    ranks: RecordedRanks | None = None
     model: str = ""
     model_failed: bool = False
     retrieve_ms: float = 0.0
     first_sentence_ms: float = 0.0
     gate_s: float = 0.0
+
+    @property
+    def played(self) -> Played:
+        """What models gave to the reply so far."""
+        return Played(
+            turns=tuple(self.turns),
+            wanted_model=self.deps.wants_model,
+            way=self.way,
+            vectors=self.embedder.vectors if self.embedder else {},
+            order=self.ranks.order if self.ranks else None,
+        )
+
+    @property
+    def texts(self) -> list[Prompt]:
+        """All wording that the reply so far was made with."""
+        return [*self.prompts, notices_used(), lender_used(self.deps.lender)]
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
@@ -135,48 +169,40 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     Raises before the first event: BadQuestion, journal.UnknownConversation,
     knowledge.store.NoRelease, VectorsMissing. Later faults are told by an `error` event with the
     trace id that the log has, after the way to a human.
+
+    The question is in the log, and in its chain, before anything is shown; where that cannot be
+    written, only the fault is told. Sentences are shown as they are released, so that a log that
+    breaks while one question is answered has the question and lacks what was shown of the reply;
+    the reply then ends in an error, and the next question is not answered.
     """
     started = time.perf_counter()
     text = clean(question.text)
     index = await deps.index()
     masked = privacy.mask(text)
     trace_id = uuid.uuid4().hex
-    conversation_id, record_id = await journal.open_record(
-        deps.engine, question, masked.text, trace_id, __version__
-    )
     work = _Work(question, deps, index, masked, trace_id, started)
     closed = False
+    conversation_id = record_id = ""
     try:
+        conversation_id, record_id = await journal.open_record(
+            deps.trail,
+            question,
+            masked.text,
+            [span.placeholder for span in masked.spans],
+            trace_id,
+            deps.code_version,
+        )
         async with aclosing(_steps(work)) as events:
             async for event in events:
                 yield event
-        contact = None
-        if work.status != "answered" or work.model_failed:
-            contact = _contact(work)
-            yield _handoff(contact, question)
-        reply = Reply(
-            status=work.status,
-            sentences=tuple(work.sentences),
-            citations=tuple(work.citations),
-            withheld=tuple(work.withheld),
-            contact=contact,
-            model=work.model,
-            release=index.release.id,
-            prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
-            raw_output=tuple(work.raw_output),
-            evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
-            record_id=record_id,
-            conversation_id=conversation_id,
-            timings=Timings(
-                work.retrieve_ms,
-                work.first_sentence_ms,
-                work.gate_s * 1000,
-                work.elapsed_ms(),
-            ),
-        )
-        await journal.close_record(deps.engine, _masked(reply), work.prompts)
+        reply = _finished(work, conversation_id, record_id)
+        if reply.contact is not None:
+            yield _handoff(reply.contact, question)
+        await journal.close_record(deps.trail, _masked(reply), work.texts, work.played)
         closed = True
         yield Event("done", _done(reply), reply)
+    except journal.UnknownConversation:
+        raise
     except Exception as error:
         log.error("question not answered", trace_id=trace_id, record_id=record_id, exc_info=error)
         contact = _contact(work)
@@ -191,8 +217,51 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
             },
         )
     finally:
-        if not closed:
-            await asyncio.shield(_close_unanswered(deps, record_id, trace_id))
+        if record_id and not closed:
+            await asyncio.shield(_close_unanswered(work, conversation_id, record_id))
+
+
+async def answer_again(
+    question: Question, masked: privacy.Masked, deps: Deps
+) -> tuple[Reply, tuple[Prompt, ...]]:
+    """The reply as it would be recorded, and all wording it was made with; nothing is stored.
+
+    Where the model that `deps` plays has no more to give, as far as it came then.
+    """
+    index = await deps.index()
+    work = _Work(question, deps, index, masked, trace_id="", started=time.perf_counter())
+    with suppress(PlayedOut):
+        async with aclosing(_steps(work)) as events:
+            async for _ in events:
+                pass
+    return _masked(_finished(work)), tuple(work.texts)
+
+
+def lender_used(lender: Lender) -> Prompt:
+    """Whose assistant it is, as a text that is kept by its version."""
+    text = as_text(lender)
+    return Prompt("lender", version_of(text), text, "")
+
+
+def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Reply:
+    needs_contact = work.status != "answered" or work.model_failed
+    return Reply(
+        status=work.status,
+        sentences=tuple(work.sentences),
+        citations=tuple(work.citations),
+        withheld=tuple(work.withheld),
+        contact=_contact(work) if needs_contact else None,
+        model=work.model,
+        release=work.index.release.id,
+        prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
+        raw_output=tuple(turn.text for turn in work.turns if turn.text),
+        evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
+        record_id=record_id,
+        conversation_id=conversation_id,
+        timings=Timings(
+            work.retrieve_ms, work.first_sentence_ms, work.gate_s * 1000, work.elapsed_ms()
+        ),
+    )
 
 
 def _masked(reply: Reply) -> Reply:
@@ -241,9 +310,10 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
         return
     yield Event("status", {"stage": "retrieving"})
     work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
-    embedder = await deps.embedder()
+    work.embedder = RecordedEmbedder(await deps.embedder())
+    work.ranks = RecordedRanks(deps.reranker) if deps.reranker else None
     work.found = await asyncio.to_thread(
-        retrieve, work.index, embedder, text, work.scope, CLAUSES_FOUND, deps.reranker
+        retrieve, work.index, work.embedder, text, work.scope, CLAUSES_FOUND, work.ranks
     )
     work.retrieve_ms = work.elapsed_ms()
     if covers(work.found) and work.scope.terms_known(work.index.clauses):
@@ -288,7 +358,7 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
         return
     if work.deps.wants_model:
         try:
-            model = await work.deps.chat_model()
+            model = await _model(work)
             way = _selected if model.way == "select" else _written
             async with aclosing(way(work, model)) as drafts:
                 async for draft in drafts:
@@ -304,6 +374,17 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
     yield work.notice("model_unavailable" if work.deps.wants_model else "extractive")
     for draft in _quotes(work, work.evidence(EXTRACT)):
         yield draft
+
+
+async def _model(work: _Work) -> ChatModel:
+    """The model, each call of which is recorded. Raises ModelUnavailable."""
+    try:
+        model = await work.deps.chat_model()
+    except ModelError as error:
+        work.turns.append(Turn("open", error=type(error).__name__))
+        raise
+    work.way = model.way
+    return RecordedChat(model, work.turns)
 
 
 async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]:
@@ -333,7 +414,6 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
         messages.append(Message("user", retry.text))
         completion = await model.complete(messages, schema=schema, max_tokens=SELECT.tokens)
     work.model = completion.model
-    work.raw_output.append(completion.text)
     ids = dict.fromkeys(json.loads(completion.text)["ids"])
     chosen = [numbered[i - 1] for i in ids]
     if chosen:
@@ -378,21 +458,16 @@ async def _written(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]
     """The model writes sentences that end in the ids they rest on, checked as they come."""
     numbered = work.evidence(DRAFT)
     stream = model.stream(_draft_messages(work, numbered), max_tokens=DRAFT.tokens)
-    written: list[str] = []
     buffer = ""
-    try:
-        async with aclosing(stream):
-            async for piece in stream:
-                written.append(piece)
-                work.model = stream.model
-                complete, buffer = split_complete(buffer + piece)
-                for sentence in complete:
-                    for draft in _as_draft(work, sentence, numbered):
-                        yield draft
-        for draft in _as_draft(work, buffer, numbered):
-            yield draft
-    finally:
-        work.raw_output.append("".join(written))
+    async with aclosing(stream):
+        async for piece in stream:
+            work.model = stream.model
+            complete, buffer = split_complete(buffer + piece)
+            for sentence in complete:
+                for draft in _as_draft(work, sentence, numbered):
+                    yield draft
+    for draft in _as_draft(work, buffer, numbered):
+        yield draft
 
 
 async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
@@ -404,12 +479,11 @@ async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
     work.prompts.append(again)
     messages = [*_draft_messages(work, numbered), Message("user", again.text)]
     try:
-        model = await work.deps.chat_model()
+        model = await _model(work)
         completion = await model.complete(messages, max_tokens=200)
     except ModelError as error:
         log.warning("a sentence was not repaired", trace_id=work.trace_id, error=str(error))
         return None
-    work.raw_output.append(completion.text)
     rewritten = list(_as_draft(work, completion.text, numbered))
     return rewritten[0] if len(rewritten) == 1 else None
 
@@ -736,9 +810,13 @@ def _done(reply: Reply) -> dict[str, object]:
     }
 
 
-async def _close_unanswered(deps: Deps, record_id: str, trace_id: str) -> None:
-    """Mark a record that got no reply: the borrower left, or something broke."""
+async def _close_unanswered(work: _Work, conversation_id: str, record_id: str) -> None:
+    """Close a record that got no reply, with what was shown until the borrower left or something
+    broke."""
     try:
-        await journal.fail_record(deps.engine, record_id, "unanswered")
+        reply = _masked(_finished(work, conversation_id, record_id))
+        await journal.close_record(
+            work.deps.trail, reply, work.texts, work.played, status="unanswered"
+        )
     except Exception as error:
-        log.error("record not closed", trace_id=trace_id, record_id=record_id, exc_info=error)
+        log.error("record not closed", trace_id=work.trace_id, record_id=record_id, exc_info=error)

@@ -41,7 +41,7 @@ release_app = typer.Typer(
     help="Knowledge releases: list, show and compare them, confirm dates, make one live."
 )
 eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
-audit_app = typer.Typer(help="The journal of replies.")
+audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
@@ -105,6 +105,7 @@ def ingest(
     from knowledge.documents import KINDS, Head, Kind
     from knowledge.release import build
 
+    from .audit import note_release
     from .figures import stated
 
     if not (paths or sample or jsonl):
@@ -131,6 +132,7 @@ def ingest(
                 figures=stated,
                 progress=progress,
             )
+        await note_release(deps.trail, report.release, "ingested", by="cli")
         for skipped in report.skipped:
             typer.echo(f"skipped {skipped.path}: {skipped.reason}", err=True)
         for warning in report.warnings:
@@ -350,6 +352,7 @@ def demo_command(
     from knowledge.store import active_release
 
     from .api.server import NotOnLoopback, hold_to_loopback
+    from .audit import note_release
     from .figures import stated
 
     try:
@@ -362,7 +365,7 @@ def demo_command(
             return
         typer.echo("reading the sample lender ...", err=True)
         with _progress() as progress:
-            await build(
+            report = await build(
                 deps.engine,
                 deps.vector_store,
                 await deps.embedder(),
@@ -371,6 +374,7 @@ def demo_command(
                 figures=stated,
                 progress=progress,
             )
+        await note_release(deps.trail, report.release, "ingested", by="cli")
 
     _with_deps(prepare)
     serve(host, port, demo=True)
@@ -611,6 +615,7 @@ def release_confirm(
     """
     from knowledge.release import confirm
 
+    from .audit import note_release
     from .figures import stated
 
     said = {
@@ -632,6 +637,10 @@ def release_confirm(
                 progress=progress,
                 **said,
             )
+        answers = {name: str(answer) for name, answer in said.items() if answer}
+        await note_release(
+            deps.trail, done.release, "confirmed", by="cli", source=done.source, said=answers
+        )
         if as_json:
             _print_json(asdict(done))
         else:
@@ -646,6 +655,8 @@ def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
     from knowledge.release import activate
     from knowledge.store import find_release
 
+    from .audit import note_release
+
     async def run(deps: Deps) -> None:
         async with deps.engine.connect() as connection:
             release_id = (await find_release(connection, name)).id
@@ -658,6 +669,7 @@ def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
                 lock_file=deps.settings.ingest_lock,
                 progress=progress,
             )
+        await note_release(deps.trail, release_id, "activated", by="cli")
         if as_json:
             _print_json({"release": release_id})
         else:
@@ -669,15 +681,181 @@ def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
 @audit_app.command("show")
 def audit_show(record_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """One reply as it was recorded: question, evidence, versions, raw model output."""
-    from .journal import read_record
+    from .journal import UnreadableRecord, read_record
 
     async def run(deps: Deps) -> None:
-        record = await read_record(deps.engine, record_id)
+        try:
+            record = await read_record(deps.engine, record_id)
+        except UnreadableRecord as error:
+            _fail(str(error), 1)
         if record is None:
             _fail(f"no record {record_id!r}", 2)
         _print_json(record)
 
     _with_deps(run)
+
+
+@audit_app.command("verify")
+def audit_verify(as_json: AsJson = False) -> None:
+    """Read the whole chain and all it tells of; ends with 1 where it is broken."""
+    from .audit import verify
+
+    async def run(deps: Deps) -> None:
+        with _bar("verifying") as bar:
+            verdict = await verify(deps.trail, bar)
+        if as_json:
+            _print_json(verdict.as_json())
+        elif verdict.ok:
+            typer.echo(f"the chain holds: {verdict.entries} rows, {verdict.records} replies")
+        else:
+            typer.echo(f"the chain is broken at {verdict.broken_at}: {verdict.reason}", err=True)
+        for warning in () if as_json else verdict.warnings:
+            typer.echo(f"warning: {warning}", err=True)
+        if not verdict.ok:
+            raise typer.Exit(1)
+
+    _with_deps(run)
+
+
+@audit_app.command("erase")
+def audit_erase(
+    conversation: Annotated[str, typer.Option(metavar="ID", help="One conversation.")] = "",
+    older_than: Annotated[
+        int | None, typer.Option(metavar="DAYS", min=0, help="All that was asked so long ago.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what borrowers wrote and were told; that it was erased stays in the chain."""
+    from .audit import erase
+
+    if (older_than is None) == (not conversation):
+        _fail("give either --conversation ID or --older-than DAYS", 2)
+
+    async def run(deps: Deps) -> None:
+        erased = await erase(
+            deps.trail, conversation_id=conversation, older_than_days=older_than, by="cli"
+        )
+        if as_json:
+            _print_json({"erased": erased})
+        else:
+            typer.echo(f"{erased} records erased")
+
+    _with_deps(run)
+
+
+@audit_app.command("export")
+def audit_export(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    conversation: Annotated[str, typer.Option(metavar="ID", help="One conversation.")] = "",
+    first: Annotated[
+        str, typer.Option("--from", metavar="YYYY-MM-DD", help="Asked on this day or later.")
+    ] = "",
+    last: Annotated[
+        str, typer.Option("--to", metavar="YYYY-MM-DD", help="Asked on this day or before.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write records with their rows of the chain as JSONL, and a page for each conversation."""
+    from .audit_export import FolderNotEmpty, export
+    from .journal import UnreadableRecord
+
+    start, end = _day(first), _day(last)
+    if conversation and (start or end):
+        _fail("give either --conversation ID or days", 2)
+    if start and end and end < start:
+        _fail("--to is before --from", 2)
+
+    async def run(deps: Deps) -> None:
+        try:
+            with _bar("exporting") as bar:
+                done = await export(
+                    deps.trail,
+                    out,
+                    conversation_id=conversation,
+                    first=start,
+                    last=end,
+                    by="cli",
+                    progress=bar,
+                )
+        except FolderNotEmpty as error:
+            _fail(str(error), 2)
+        except UnreadableRecord as error:
+            _fail(str(error), 1)
+        if not done.records:
+            _fail("there is no such record", 1)
+        if as_json:
+            _print_json(asdict(done))
+        else:
+            typer.echo(
+                f"{done.records} records of {done.conversations} conversations in {done.out}"
+            )
+
+    _with_deps(run)
+
+
+@audit_app.command("replay")
+def audit_replay(
+    record_id: Annotated[str, typer.Argument(metavar="ID")] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every record.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a reply again from what was recorded, and compare; ends with 1 where it differs."""
+    import logging
+
+    from .journal import record_ids
+    from .logs import log_to_stderr
+    from .replay import Player, UnknownRecord
+
+    if bool(record_id) == every:
+        _fail("give the ID of a record, or --all", 2)
+
+    async def one(deps: Deps) -> None:
+        log_to_stderr(logging.ERROR)  # that a model was down, then, is not news
+        try:
+            made = await Player(deps).replay(record_id)
+        except UnknownRecord:
+            _fail(f"no record {record_id!r}", 2)
+        if as_json:
+            _print_json(made.as_json())
+        else:
+            said = {"missing": f"missing: {made.missing}", "different": "the reply differs:"}
+            typer.echo(said.get(made.outcome, made.outcome))
+            for line in made.differences:
+                typer.echo(line)
+        if made.outcome not in ("identical", "erased", "open"):
+            raise typer.Exit(1)
+
+    async def all_of_them(deps: Deps) -> None:
+        log_to_stderr(logging.ERROR)
+        player = Player(deps)
+        wanted = [record for _, record in await record_ids(deps.engine)]
+        counts: dict[str, int] = {}
+        wrong: list[dict[str, Any]] = []
+        with _bar("replaying") as bar:
+            for done, each in enumerate(wanted, start=1):
+                made = await player.replay(each)
+                counts[made.outcome] = counts.get(made.outcome, 0) + 1
+                if made.outcome not in ("identical", "erased", "open"):
+                    wrong.append(made.as_json())
+                bar(done, len(wanted))
+        if as_json:
+            _print_json(
+                {
+                    "identical": not wrong,
+                    "records": len(wanted),
+                    "outcomes": counts,
+                    "wrong": wrong[:100],
+                }
+            )
+        else:
+            for outcome, count in sorted(counts.items()):
+                typer.echo(f"{count} {outcome}")
+            for each_wrong in wrong[:20]:
+                typer.echo(f"{each_wrong['record_id']}: {each_wrong['outcome']}", err=True)
+        if wrong:
+            raise typer.Exit(1)
+
+    _with_deps(all_of_them if every else one)
 
 
 @eval_app.command("list")
@@ -760,6 +938,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from knowledge.store import NoRelease, NotWritten, UnknownRelease
     from knowledge.vectors import VectorsMissing
 
+    from .audit import KeyUnusable
     from .config import ConfigError
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
@@ -772,7 +951,14 @@ def _guard(work: Callable[[], Result]) -> Result:
         _fail(f"{error}; what was live before is live still", 1)
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
-    except (ConfigError, LenderFileError, UnknownRelease, UnknownDocument, WrongDates) as error:
+    except (
+        ConfigError,
+        KeyUnusable,
+        LenderFileError,
+        UnknownRelease,
+        UnknownDocument,
+        WrongDates,
+    ) as error:
         _fail(str(error), 2)
     except (
         NoRelease,
@@ -1048,6 +1234,26 @@ def _show_answer(answer: dict[str, Any]) -> None:
     )
     if answer["withheld"]:
         console.print(Text(f"{len(answer['withheld'])} sentence(s) withheld", style="dim"))
+
+
+@contextmanager
+def _bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """One bar on stderr, with count and time left; nothing where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    console = Console(stderr=True)
+    with Bars(
+        TextColumn(label),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bars:
+        task = bars.add_task(label, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 @contextmanager

@@ -75,6 +75,21 @@ class Settings(BaseModel):
     database_url: str = Field(
         default="", description="SQLAlchemy async address; empty: SQLite in the home folder."
     )
+    audit_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key of the audit chain, at least 32 characters; a comma list where it was "
+        "changed, the one in use last. Empty: the file `audit.key` in the home folder, which is "
+        "made at the first start.",
+    )
+    audit_heads: Path | None = Field(
+        default=None,
+        description="File to which the end of the audit chain is written at intervals; empty: "
+        "`audit-heads.jsonl` in the home folder. Better kept where the database's owner cannot "
+        "write.",
+    )
+    audit_head_every: int = Field(
+        default=100, ge=1, description="Entries of the audit chain between two such lines."
+    )
     chroma_url: str = Field(
         default="", description="Address of a Chroma server; empty: embedded in the home folder."
     )
@@ -124,6 +139,14 @@ class Settings(BaseModel):
         return self.home / "ingest.lock"
 
     @property
+    def audit_key_file(self) -> Path:
+        return self.home / "audit.key"
+
+    @property
+    def audit_heads_file(self) -> Path:
+        return self.audit_heads or self.home / "audit-heads.jsonl"
+
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
 
@@ -160,7 +183,7 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
-    given_paths = ("home", "cache", "local_model", "lender", "statutes")
+    given_paths = ("home", "cache", "audit_heads", "local_model", "lender", "statutes")
     paths = {name: getattr(settings, name) for name in given_paths}
     return settings.model_copy(
         update={name: given and given.expanduser() for name, given in paths.items()}

@@ -57,9 +57,14 @@ records = Table(
     Column("evidence", JSON),
     Column("timings", JSON),
     Column("release", String(32)),
-    Column("prompt_version", String(64)),
+    Column("prompt_version", Text),
+    Column("rules_version", String(64)),
     Column("model", Text),
     Column("code_version", String(64), nullable=False),
+    Column("texts", JSON),
+    Column("played", JSON),
+    Column("salt", String(64)),
+    Column("erased_seq", Integer),
     Index("ix_records_conversation", "conversation_id", "asked_at"),
 )
 templates = Table(
@@ -68,6 +73,19 @@ templates = Table(
     Column("version", String(64), primary_key=True),
     Column("name", String(128), nullable=False),
     Column("text", Text, nullable=False),
+)
+audit_entries = Table(
+    "audit_entries",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", String(32), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("subject", String(64), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("prev_hash", String(64), nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("hash", String(64), nullable=False),
+    Index("ix_audit_entries_subject", "subject", "kind"),
 )
 
 staff = Table(
@@ -111,7 +129,7 @@ uploads = Table(
     Column("report", JSON),
 )
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a test holds it to the migrations folder."""
 
 

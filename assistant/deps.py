@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import re
+import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from knowledge import ocr
 from knowledge.embed import Embedder, open_embedder
 from knowledge.lender import Lender, load_lender
-from knowledge.rerank import Reranker
+from knowledge.rerank import Ranks, Reranker
 from knowledge.retrieve import Index, open_index
 from knowledge.store import NoRelease, active_release
 from knowledge.vectors import VectorsMissing, VectorStore
 
+from . import __version__
+from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .db import migrate, open_engine
-from .llm import ChatModel, Fallback, ModelUnavailable, open_chat_model
+from .llm import ChatModel, Fallback, ModelError, ModelUnavailable, open_chat_model
 from .local_model import LocalModelError, available, start_local_model
 
 if TYPE_CHECKING:
@@ -51,8 +58,15 @@ class Deps:
     engine: AsyncEngine
     vector_store: VectorStore
     lender: Lender
+    keys: Keys
     model_specs: tuple[str, ...]
     """Models of the fallback chain in order; empty where clauses are only quoted."""
+    code_version: str = __version__
+    """Version of this program, with the commit where it runs from a repository."""
+    _ranks: Ranks | None = None
+    """In place of the ranking model of the settings."""
+    _not_opened: ModelError | None = None
+    """Why there is no model: in place of trying to start one."""
     _embedder: Embedder | None = None
     _index: Index | None = None
     _index_checked: float = 0.0
@@ -64,8 +78,14 @@ class Deps:
     _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
+    def trail(self) -> Trail:
+        """The audit chain of this database."""
+        settings = self.settings
+        return Trail(self.engine, self.keys, settings.audit_heads_file, settings.audit_head_every)
+
+    @property
     def wants_model(self) -> bool:
-        return bool(self.model_specs) or self._model is not None
+        return bool(self.model_specs) or self._model is not None or self._not_opened is not None
 
     @property
     def model_loading(self) -> bool:
@@ -86,9 +106,11 @@ class Deps:
         return self._embedder
 
     @property
-    def reranker(self) -> Reranker | None:
+    def reranker(self) -> Ranks | None:
         """None where no model is set."""
         settings = self.settings
+        if self._ranks is not None:
+            return self._ranks
         if not settings.rerank:
             return None
         return Reranker(
@@ -97,6 +119,11 @@ class Deps:
             settings.rerank_api_key.get_secret_value(),
             settings.rerank_timeout_s,
         )
+
+    @property
+    def opened(self) -> Index | None:
+        """The release that is open, if any."""
+        return self._index
 
     async def index(self) -> Index:
         """The live release; for a moment after another one was activated, the one before.
@@ -149,6 +176,8 @@ class Deps:
 
     async def chat_model(self) -> ChatModel:
         """The model or chain of the settings. Raises ModelUnavailable."""
+        if self._not_opened is not None:
+            raise self._not_opened
         async with self._model_lock:
             if self._local is not None and not self._local.running:
                 log.error("the local model has stopped; it is started again")
@@ -156,6 +185,36 @@ class Deps:
             if self._model is None:
                 self._model = await self._open_model()
             return self._model
+
+    def playing(
+        self,
+        index: Index,
+        lender: Lender,
+        embedder: Embedder,
+        model: ChatModel | ModelError | None,
+        ranks: Ranks | None,
+    ) -> Deps:
+        """The same parts, but for those that a reply is made again with; no model is asked.
+
+        model: an error where none could be started; None where none was wanted.
+        """
+        # A part that is added to Deps is taken over here unless it is named.
+        return replace(
+            self,
+            settings=self.settings.model_copy(update={"rerank": ""}),
+            lender=lender,
+            model_specs=(),
+            _ranks=ranks,
+            _embedder=embedder,
+            _index=index,
+            _index_checked=math.inf,
+            _switching=None,
+            _model=None if isinstance(model, ModelError) else model,
+            _not_opened=model if isinstance(model, ModelError) else None,
+            _local=None,
+            _model_lock=asyncio.Lock(),
+            _index_lock=asyncio.Lock(),
+        )
 
     def use_model(self, model: ChatModel) -> None:
         """Answer with this model from now on: a scripted one, in tests and evaluations."""
@@ -214,7 +273,8 @@ class Deps:
 async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     """Everything the settings ask for, the database at its newest schema.
 
-    Raises ConfigError, db.DatabaseUnavailable, knowledge.lender.LenderFileError.
+    Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
+    knowledge.lender.LenderFileError.
     """
     specs = model_specs(settings)
     if settings.rerank and not settings.rerank_base_url:
@@ -222,18 +282,54 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     lender = load_lender(settings.lender)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)
+    keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
     deps = Deps(
         settings=settings,
         engine=engine,
+        keys=keys,
+        code_version=await asyncio.to_thread(code_version),
         vector_store=VectorStore(settings.home / "vectors", settings.chroma_url),
         lender=lender,
         model_specs=specs,
     )
     try:
         await migrate(engine)
-        yield deps
+        await found(deps.trail)
+        try:
+            yield deps
+        finally:
+            await _export_head(deps.trail)
     finally:
         await deps.close()
+
+
+async def _export_head(trail: Trail) -> None:
+    try:
+        await export_head(trail)
+    except SQLAlchemyError as error:
+        log.error("the head of the audit chain is not exported", error=type(error).__name__)
+
+
+def code_version() -> str:
+    """The version, and the commit where the program runs from a repository; `-dirty` where files
+    in it were changed."""
+    root = Path(__file__).parent.parent
+    if not (root / ".git").exists():
+        return __version__
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return __version__
+    commit = described.stdout.strip()
+    return (
+        f"{__version__}+{commit}" if re.fullmatch(r"[0-9a-f]{40}(-dirty)?", commit) else __version__
+    )
 
 
 def model_specs(settings: Settings) -> tuple[str, ...]:

@@ -12,16 +12,19 @@ since those carry the request's headers.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import random
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal, NoReturn, Protocol
 from urllib.parse import urlsplit
+
+from .models import LEFT, Turn
 
 Way = Literal["select", "draft"]
 """How a model works on evidence: it returns sentence ids, or writes sentences itself."""
@@ -34,6 +37,9 @@ _Dialect = Literal["openai", "compatible", "local"]
 
 class ModelError(Exception):
     """A language model did not give a usable answer."""
+
+    output: str = ""
+    """What it wrote all the same, where that is known; never part of the message."""
 
 
 class ModelUnavailable(ModelError):
@@ -418,7 +424,7 @@ def _options(
 def _usable(completion: Completion, schema: Mapping[str, Any] | None) -> Completion:
     name = completion.model
     if completion.finish_reason == "length":
-        raise ModelGarbled(f"{name}: the answer was cut off at the token limit")
+        raise _garbled(completion, "the answer was cut off at the token limit")
     if not completion.text.strip():
         raise ModelGarbled(f"{name}: the answer is empty ({completion.finish_reason})")
     if schema is not None:
@@ -427,8 +433,14 @@ def _usable(completion: Completion, schema: Mapping[str, Any] | None) -> Complet
         try:
             jsonschema.validate(json.loads(completion.text), schema)
         except (ValueError, jsonschema.ValidationError):
-            raise ModelGarbled(f"{name}: the answer is not the JSON asked for") from None
+            raise _garbled(completion, "the answer is not the JSON asked for") from None
     return completion
+
+
+def _garbled(completion: Completion, said: str) -> ModelGarbled:
+    error = ModelGarbled(f"{completion.model}: {said}")
+    error.output = completion.text
+    return error
 
 
 class Fallback:
@@ -575,3 +587,138 @@ class ScriptedChat:
         if isinstance(reply, Exception):
             raise reply
         return reply if isinstance(reply, str) else reply(call.messages)
+
+
+ERRORS: Mapping[str, type[ModelError]] = {
+    error.__name__: error for error in (ModelError, ModelUnavailable, ModelRefused, ModelGarbled)
+}
+
+
+class PlayedOut(Exception):
+    """What is played again asks the model for something other than it did the first time, or goes
+    on where the first time ended."""
+
+
+class RecordedChat:
+    """A model whose every call is added to `turns`, in the order the calls were made."""
+
+    def __init__(self, model: ChatModel, turns: list[Turn]) -> None:
+        self._model = model
+        self._turns = turns
+        self.name = model.name
+        self.way: Way = model.way
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int,
+    ) -> Completion:
+        place = len(self._turns)
+        turn = Turn("complete", prompt_hash(messages), model=self.name, error=LEFT)
+        self._turns.append(turn)
+        try:
+            completion = await self._model.complete(messages, schema=schema, max_tokens=max_tokens)
+        except ModelError as fault:
+            wrote = (fault.output,) if fault.output else ()
+            self._turns[place] = replace(turn, pieces=wrote, error=type(fault).__name__)
+            raise
+        self._turns[place] = replace(
+            turn, pieces=(completion.text,), model=completion.model, error=""
+        )
+        return completion
+
+    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
+        return TextStream(self._pieces(messages, max_tokens))
+
+    async def _pieces(
+        self, messages: Sequence[Message], max_tokens: int
+    ) -> AsyncGenerator[Piece, None]:
+        place = len(self._turns)
+        turn = Turn("stream", prompt_hash(messages), error=LEFT)
+        # A sentence may be written once more while the stream is still read.
+        self._turns.append(turn)
+        pieces: list[str] = []
+        stream = self._model.stream(messages, max_tokens=max_tokens)
+        try:
+            async with aclosing(stream):
+                async for text in stream:
+                    pieces.append(text)
+                    yield Piece(text, stream.model)
+            turn = replace(turn, error="")
+        except ModelError as fault:
+            turn = replace(turn, error=type(fault).__name__)
+            raise
+        finally:
+            self._turns[place] = replace(turn, pieces=tuple(pieces), model=stream.model)
+
+    async def close(self) -> None:
+        await self._model.close()
+
+
+class PlayedChat:
+    """A model that does again what `turns` say one did; never asks a real one."""
+
+    name = "played"
+
+    def __init__(self, turns: Sequence[Turn], way: Way) -> None:
+        self.way = way
+        self._turns = list(turns)
+        self.other_prompts: list[int] = []
+        """Numbers of the calls, from 1, whose messages are not those of the first time."""
+        self._asked = 0
+
+    @property
+    def left_over(self) -> int:
+        """Calls of the first time that were not made again."""
+        return len(self._turns) - self._asked
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        max_tokens: int,
+    ) -> Completion:
+        turn = self._next("complete", messages)
+        _end(turn)
+        return Completion(turn.text, turn.model, 0, 0, "stop")
+
+    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
+        return TextStream(self._pieces(messages))
+
+    async def _pieces(self, messages: Sequence[Message]) -> AsyncGenerator[Piece, None]:
+        turn = self._next("stream", messages)
+        for text in turn.pieces:
+            yield Piece(text, turn.model)
+        _end(turn)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+    def _next(self, call: str, messages: Sequence[Message]) -> Turn:
+        if not self.left_over:
+            raise PlayedOut(f"a call more than the {len(self._turns)} of the first time")
+        turn = self._turns[self._asked]
+        self._asked += 1
+        if turn.call == "open":
+            _end(turn)
+        if turn.call != call:
+            raise PlayedOut(f"call {self._asked} was {turn.call!r}, and is now {call!r}")
+        if turn.prompt != prompt_hash(messages):
+            self.other_prompts.append(self._asked)
+        return turn
+
+
+def _end(turn: Turn) -> None:
+    """Raises what the call ended in."""
+    if turn.error == LEFT:
+        raise PlayedOut("the first time ended here")
+    if turn.error:
+        raise ERRORS.get(turn.error, ModelError)("as the first time")
+
+
+def prompt_hash(messages: Sequence[Message]) -> str:
+    said = json.dumps([[message.role, message.text] for message in messages])
+    return hashlib.sha256(said.encode()).hexdigest()

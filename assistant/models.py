@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Literal, get_args
@@ -116,6 +117,7 @@ class Reply:
     """Names the model that answered, `extractive` where none did, empty where none was asked."""
     release: str = ""
     prompt_version: str = ""
+    rules_version: str = ""
     raw_output: tuple[str, ...] = ()
     """Everything the model wrote, in order, with personal data still masked."""
     evidence_ids: tuple[str, ...] = ()
@@ -126,3 +128,40 @@ class Reply:
     @property
     def answer(self) -> str:
         return "\n".join(sentence.text for sentence in self.sentences)
+
+
+LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One call of a language model as it went, so that it can be played again."""
+
+    call: Literal["open", "complete", "stream"]
+    """`open`: no model could be started."""
+    prompt: str = ""
+    """SHA-256 of the messages."""
+    pieces: tuple[str, ...] = ()
+    """What it wrote; an answer that was not streamed is one piece."""
+    model: str = ""
+    error: str = ""
+    """Class of the ModelError it ended in; LEFT where its reader went away or failed."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What models gave to a reply: all that its making does not follow from."""
+
+    turns: tuple[Turn, ...] = ()
+    """Calls of the language model, in order."""
+    wanted_model: bool = False
+    way: Literal["select", "draft"] | None = None
+    """How the model worked; None where none was asked."""
+    vectors: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of an embedded query -> its vector, float32 in base64."""
+    order: Sequence[str] | None = None
+    """Clause ids as a ranking model put them; None where none was asked."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import count
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 SpanType = Literal["phone", "id", "card", "email"]
 
@@ -156,6 +156,43 @@ def unmask(text: str, masked: Masked) -> str:
         return forms[turn] if turn < len(forms) else forms[0]
 
     return _PLACEHOLDER.sub(original, text)
+
+
+def with_stand_ins(masked_text: str, placeholders: Sequence[str]) -> Masked:
+    """A masked text as if invented data had been masked in it: what was typed is not kept.
+
+    placeholders: those that stand for something, in order. The data are of the same kind and
+    length, and none of them is anybody's.
+    """
+    spans: list[Span] = []
+    end = 0
+    for placeholder in placeholders:
+        start = masked_text.find(placeholder, end)
+        if start < 0:
+            continue
+        end = start + len(placeholder)
+        kind, _, number = placeholder.strip("<>").lower().partition("_")
+        made = _STAND_INS[kind](int(number))
+        spans.append(Span(start, end, cast("SpanType", kind), made, placeholder))
+    return Masked(masked_text, tuple(spans))
+
+
+def _invented_id(number: int) -> str:
+    body = f"110105194912{31 - number % 28:02d}{number % 1000:03d}"
+    return body + _ID_CHECK[sum(int(d) * w for d, w in zip(body, _ID_WEIGHTS, strict=True)) % 11]
+
+
+def _invented_card(number: int) -> str:
+    body = f"62{number % 10**13:016d}"
+    return next(f"{body}{last}" for last in range(10) if _is_card(f"{body}{last}"))
+
+
+_STAND_INS: Mapping[str, Callable[[int], str]] = {
+    "phone": lambda number: f"139{number % 10**8:08d}",
+    "id": _invented_id,
+    "card": _invented_card,
+    "email": lambda number: f"somebody{number}@example.com",
+}
 
 
 def _replaced(text: str, found: list[_Found]) -> Masked:

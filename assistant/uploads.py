@@ -33,6 +33,7 @@ from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_mani
 from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
+from .audit import Trail, note_release
 from .config import Settings
 from .db import as_utc, in_thread, uploads
 from .figures import stated
@@ -268,6 +269,7 @@ class Worker:
     engine: AsyncEngine
     vector_store: VectorStore
     embedder: Callable[[], Awaitable[Embedder]]
+    trail: Trail
     switched: Callable[[], None] = lambda: None
     """Called when another release has gone live."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -385,6 +387,9 @@ class Worker:
         await asyncio.to_thread(_put_away, self.settings, upload)
         if upload.state == "done":
             self.switched()
+            await note_release(
+                self.trail, upload.release, "uploaded", by=upload.staff_id, upload=upload.id
+            )
         await _keep(self.engine, upload, only_from=WAITING)
 
 

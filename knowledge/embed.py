@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -104,6 +106,31 @@ class OpenAIEmbedder:
     def query(self, text: str) -> Vectors:
         vector: Vectors = self.passages([text])[0]
         return vector
+
+
+class RecordedEmbedder:
+    """An embedder whose answers to queries are kept, as `vectors`, or given again.
+
+    vectors: SHA-256 of a query -> its vector, float32 in base64. Queries that stand in it are not
+    put to the embedder, so that what is played again does not hang on a machine or an endpoint.
+    """
+
+    def __init__(self, embedder: Embedder, vectors: Mapping[str, str] | None = None) -> None:
+        self._embedder = embedder
+        self.name = embedder.name
+        self.vectors = dict(vectors or {})
+
+    def passages(self, texts: Sequence[str]) -> Vectors:
+        return self._embedder.passages(texts)
+
+    def query(self, text: str) -> Vectors:
+        key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        if key not in self.vectors:
+            made = self._embedder.query(text)
+            self.vectors[key] = base64.b64encode(made.astype("<f4").tobytes()).decode()
+            return made
+        kept: Vectors = np.frombuffer(base64.b64decode(self.vectors[key]), dtype="<f4")
+        return kept
 
 
 def open_embedder(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -62,6 +63,18 @@ def load_lender(path: Path | None = None) -> Lender:
         contact_source=contact["source"],
         products={key: tuple(fold(name) for name in names) for key, names in products.items()},
     )
+
+
+def as_text(lender: Lender) -> str:
+    """A lender as one text, the same for the same lender; `of_text` reads it."""
+    return json.dumps(asdict(lender), ensure_ascii=False, sort_keys=True)
+
+
+def of_text(text: str) -> Lender:
+    """The lender of `as_text`."""
+    held = json.loads(text)
+    products = {key: tuple(names) for key, names in held.pop("products").items()}
+    return Lender(**held, products=products)
 
 
 def stated_contact(lender: Lender, clauses: Iterable[Clause], on: date) -> tuple[str, str]:

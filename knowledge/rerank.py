@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import httpx
 import structlog
@@ -21,6 +22,37 @@ MAX_ANSWER_BYTES = 1024 * 1024
 """Longest answer that is read; the relevance of a hundred clauses has some thousand bytes."""
 
 log = structlog.get_logger()
+
+
+class Ranks(Protocol):
+    """Puts what was found in another order. Blocks: call it in a thread."""
+
+    def rerank(self, text: str, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        """The same evidence; the scores keep their places."""
+
+
+class RecordedRanks:
+    """A ranker whose order is kept, as `order`, or given again.
+
+    order: ids of the clauses as they were put the first time; the ranker is then not asked.
+    """
+
+    def __init__(self, ranks: Ranks | None, order: Sequence[str] | None = None) -> None:
+        self._ranks = ranks
+        self.order = order
+
+    def rerank(self, text: str, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        if self.order is not None:
+            place = {clause_id: at for at, clause_id in enumerate(self.order)}
+            last = len(place)
+            again = sorted(evidence, key=lambda item: place.get(item.clause.id, last))
+            return tuple(
+                replace(item, score=given.score)
+                for given, item in zip(evidence, again, strict=True)
+            )
+        ranked = self._ranks.rerank(text, evidence) if self._ranks else tuple(evidence)
+        self.order = [item.clause.id for item in ranked]
+        return ranked
 
 
 @dataclass(frozen=True, slots=True)

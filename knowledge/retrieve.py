@@ -12,7 +12,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from . import store
 from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
@@ -22,10 +22,10 @@ from .embed import Embedder, Vectors
 from .ranking import PLAIN, WEIGHTS, Fit, Ranked, Scope, Section, fit_for, near, rank, section
 from .sentences import unpack
 from .text import bigrams, content_words, corrected, elsewhere, expand, meanings, normalise
-from .vectors import VectorStore, by_audience
+from .vectors import VectorsMissing, VectorStore, by_audience
 
 if TYPE_CHECKING:
-    from .rerank import Reranker
+    from .rerank import Ranks
 
 __all__ = [
     "Found",
@@ -129,7 +129,9 @@ class Index:
 async def open_index(
     engine: AsyncEngine, vector_store: VectorStore, release_id: str | None = None
 ) -> Index:
-    """Load a release (the active one by default). Raises NoRelease, VectorsMissing, KeyError."""
+    """Load a release, the active one by default; one that is named is read from the cache where
+    its vectors were pruned. Raises NoRelease, VectorsMissing, KeyError.
+    """
     async with engine.connect() as connection:
         releases = await store.list_releases(connection)
         wanted = [r for r in releases if (r.active if release_id is None else r.id == release_id)]
@@ -143,17 +145,40 @@ async def open_index(
         sources = await store.release_sources(connection, wanted[0].id)
         parts = await store.document_clauses(connection, list(sources.values()))
         packed = await store.sentence_vectors(connection, wanted[0].id, wanted[0].embeddings)
-    return await asyncio.to_thread(_load, wanted[0], as_released(parts), packed, vector_store)
+        parts = as_released(parts)
+        try:
+            vectors = await asyncio.to_thread(vector_store.read, wanted[0].id, parts)
+        except VectorsMissing:
+            if release_id is None:
+                raise
+            vectors = await _cached(connection, wanted[0], parts)
+    return await asyncio.to_thread(_load, wanted[0], parts, packed, vectors)
+
+
+async def _cached(
+    connection: AsyncConnection, release: store.Release, parts: Sequence[Clause]
+) -> dict[Audience, Vectors]:
+    """The vectors of a release as they were computed. Raises VectorsMissing."""
+    hashes = [store.embedding_hash(part) for part in parts]
+    known = await store.cached_vectors(connection, dict.fromkeys(hashes), release.embeddings)
+    if missing := len(set(hashes) - known.keys()):
+        raise VectorsMissing(
+            f"{missing} vectors of release {release.id} are nowhere: run `zhunxin release "
+            f"activate {release.id}` to compute them again"
+        )
+    return {
+        audience: np.array([known[hashes[at]] for at in ordinals], np.float32)
+        for audience, ordinals in by_audience(parts).items()
+    }
 
 
 def _load(
     release: store.Release,
     parts: Sequence[Clause],
     packed: Mapping[str, bytes],
-    vector_store: VectorStore,
+    vectors: Mapping[Audience, Vectors],
 ) -> Index:
-    vectors = vector_store.read(release.id, parts)
-    width = max(rows.shape[1] for rows in vectors.values())
+    width = max(rows.shape[1] for rows in vectors.values() if rows.ndim == 2)
     sections = {
         audience: section(
             [(ordinal, parts[ordinal]) for ordinal in ordinals],
@@ -195,7 +220,7 @@ def retrieve(
     text: str,
     scope: Scope,
     k: int,
-    reranker: Reranker | None = None,
+    reranker: Ranks | None = None,
 ) -> Found:
     """The k best clauses in force for `text`. Blocks: call it in a thread."""
     started = time.perf_counter()

@@ -107,6 +107,7 @@ embeddings = Table(
 )
 
 _WRITER_LOCK = 0x5A58  # number of the advisory lock; any other would do as well
+_HASH_CHUNK = 1000  # clauses that are hashed at a time
 _IN_CHUNK = 500  # SQLite and PostgreSQL bound the number of parameters of one statement
 
 
@@ -523,6 +524,54 @@ async def held_documents(connection: AsyncConnection, release_id: str) -> dict[s
         row.source: Held(row.sha256, tuple(json.loads(row.warnings)), _utc(row.since))
         for row in rows
     }
+
+
+async def content_hash(
+    connection: AsyncConnection, release_id: str, known: dict[str, str] | None = None
+) -> str:
+    """SHA-256 over all that a release says: its documents and every column of their clauses.
+
+    Without the vectors, which follow from the text. known: hashes of documents by key, which those
+    that are computed are added to; releases share most of their documents. Raises KeyError.
+    """
+    hashes = {} if known is None else known
+    release = await connection.execute(
+        select(releases.c.id, releases.c.embeddings, releases.c.clauses, releases.c.coverage).where(
+            releases.c.id == release_id
+        )
+    )
+    found = release.first()
+    if found is None:
+        raise KeyError(release_id)
+    digest = hashlib.sha256(json.dumps(list(found)).encode())
+    keys = await connection.execute(
+        select(release_documents.c.document_key)
+        .where(release_documents.c.release_id == release_id)
+        .order_by(release_documents.c.document_key)
+    )
+    for key in keys.scalars().all():
+        if key not in hashes:
+            hashes[key] = await _document_hash(connection, key)
+        digest.update(f"{key} {hashes[key]}\n".encode())
+    return digest.hexdigest()
+
+
+async def _document_hash(connection: AsyncConnection, key: str) -> str:
+    rows = await connection.execute(select(documents).where(documents.c.key == key))
+    digest = hashlib.sha256(json.dumps([list(row) for row in rows]).encode())
+    after = -1
+    while True:
+        rows = await connection.execute(
+            select(clauses)
+            .where(clauses.c.document_key == key, clauses.c.ordinal > after)
+            .order_by(clauses.c.ordinal)
+            .limit(_HASH_CHUNK)
+        )
+        held = [list(row) for row in rows]
+        if not held:
+            return digest.hexdigest()
+        digest.update(json.dumps(held).encode())
+        after = held[-1][1]
 
 
 async def document_counts(connection: AsyncConnection) -> dict[str, int]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,23 @@ class Prompt:
 
 def render(name: str, /, **values: Any) -> Prompt:
     """Render `<language>/<name>.j2`. A missing variable raises jinja2's UndefinedError."""
-    template, source = _template(name)
-    return Prompt(name, version_of(source), source, template.render(**values).strip())
+    source = _source(name, ".j2")
+    return Prompt(name, version_of(source), source, _compiled(source).render(**values).strip())
+
+
+def page(name: str, /, **values: Any) -> str:
+    """Render `pages/<name>.html.j2`, everything that is filled in escaped."""
+    return str(_page(name).render(**values))
+
+
+@cache
+def _page(name: str) -> Any:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.from_string(_file(f"pages/{name}.html.j2"))
 
 
 def version_of(source: str) -> str:
@@ -38,27 +55,57 @@ def notice(code: str, locale: str, /, **values: str) -> str:
     return wording[locale].format(**values)
 
 
-@cache
 def notices() -> Mapping[str, Mapping[str, str]]:
     """Code -> locale -> wording with `{named}` slots."""
-    with (FOLDER / "notices.toml").open("rb") as file:
-        return tomllib.load(file)
+    return _tables(_source("notices", ".toml"))
 
 
-@cache
+def notices_used() -> Prompt:
+    """The file of notices as it is now, with its version."""
+    source = _source("notices", ".toml")
+    return Prompt("notices", version_of(source), source, "")
+
+
 def examples(name: str) -> tuple[Prompt, tuple[Mapping[str, str], ...]]:
     """Worked examples of a prompt, as chat turns: `user` and `assistant` each."""
-    source = (FOLDER / f"{name}.toml").read_text(encoding="utf-8")
-    turns = tuple(tomllib.loads(source)["example"])
-    return Prompt(name, version_of(source), source, ""), turns
+    source = _source(name, ".toml")
+    return Prompt(name, version_of(source), source, ""), tuple(_tables(source)["example"])
+
+
+@contextmanager
+def pinned(texts: Mapping[str, str]) -> Iterator[None]:
+    """Take templates and notices from these texts, by name, instead of from the files: those that
+    a reply was made with, while it is made again. Names that are not in it come from the files."""
+    before = _pinned.set(texts)
+    try:
+        yield
+    finally:
+        _pinned.reset(before)
+
+
+_pinned: ContextVar[Mapping[str, str] | None] = ContextVar("pinned", default=None)
+
+
+def _source(name: str, suffix: str) -> str:
+    texts = _pinned.get() or {}
+    return texts[name] if name in texts else _file(f"{name}{suffix}")
 
 
 @cache
-def _template(name: str) -> tuple[Any, str]:
+def _file(name: str) -> str:
+    return (FOLDER / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=64)
+def _tables(source: str) -> Mapping[str, Any]:
+    return tomllib.loads(source)
+
+
+@lru_cache(maxsize=64)
+def _compiled(source: str) -> Any:
     from jinja2 import Environment, StrictUndefined
 
-    source = (FOLDER / f"{name}.j2").read_text(encoding="utf-8")
     environment = Environment(
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
     )
-    return environment.from_string(source), source
+    return environment.from_string(source)

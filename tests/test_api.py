@@ -580,6 +580,7 @@ def test_a_database_that_fails_is_a_problem_and_does_not_log_the_question(
         client = serve(deps=broken)
         told = problem_of(client.post("/v1/chat", json={"message": EARLY}), 500)
         assert told["detail"] == notice("fault", "zh-Hans")
+        assert told["contact"]["hotline"] == "400-000-0000"
         assert "records" not in json.dumps(told)
     (line,) = [line for line in log_lines() if line["level"] == "error"]
     assert line["trace_id"] == told["trace_id"]
@@ -613,7 +614,7 @@ def test_a_borrower_who_leaves_ends_the_model_call_and_leaves_an_unanswered_reco
     assert status == "unanswered"
     kept = portal.call(journal.read_record, opened_deps.engine, record_id)
     assert kept is not None
-    assert kept["reply"] is None
+    assert kept["reply"]["sentences"] == []
     assert ask(client, EARLY)["status"] == "answered"
 
 
@@ -916,6 +917,9 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("post", "/v1/staff/accounts"): {"201", "400", "401", "403", "413", "422", "500"},
         ("patch", "/v1/staff/accounts/{staff_id}"): {"200", "400", "401", "403", "404"}
         | {"413", "422", "500"},
+        ("get", "/v1/audit"): {"200", "401", "403", "422", "500"},
+        ("get", "/v1/audit/{record_id}"): {"200", "401", "403", "404", "422", "500"},
+        ("post", "/v1/audit/{record_id}/replay"): {"200", "401", "403", "404", "422", "500"},
         ("get", "/healthz"): {"200"},
         ("get", "/readyz"): {"200", "503"},
         ("get", "/metrics"): {"200"},

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,6 +117,13 @@ def python(code: str, *args: str) -> str:
         (["mask", "--jsonl", "none.jsonl"], "none.jsonl"),
         (["release", "activate", "none"], "no release 'none'"),
         (["audit", "show", "none"], "no record 'none'"),
+        (["audit", "replay", "none"], "no record 'none'"),
+        (["audit", "replay"], "--all"),
+        (["audit", "replay", "x", "--all"], "--all"),
+        (["audit", "erase"], "--older-than"),
+        (["audit", "erase", "--conversation", "x", "--older-than", "1"], "--older-than"),
+        (["audit", "export", "--out", "x", "--from", "2026-02-01", "--to", "2026-01-01"], "--to"),
+        (["audit", "export", "--out", ".", "--from", "yesterday"], "'yesterday' is not a date"),
         (["eval", "run", "none"], "none"),
         (["serve", "--port", "70000"], "--port"),
         (["fly"], "fly"),
@@ -309,6 +318,38 @@ def test_ask_prints_the_documented_json(sample: Shell) -> None:
     assert {"retrieve_ms", "first_sentence_ms", "gate_ms", "total_ms"} <= set(reply["timings"])
     record = sample.run("audit", "show", reply["record_id"]).json()
     assert record["reply"]["answer"] == reply["answer"]
+
+
+def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
+    shell: Shell, sample_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "audited"
+    shutil.copytree(sample_home, home, ignore=shutil.ignore_patterns("*.lock"))
+    own = Shell(shell.folder, home)
+    reply = own.run("ask", "提前还款要收违约金吗？", "--json").json()
+    verdict = own.run("audit", "verify", "--json")
+    assert verdict.code == 0
+    assert verdict.json()["ok"] is True
+    again = own.run("audit", "replay", reply["record_id"], "--json")
+    assert (again.code, again.json()["identical"]) == (0, True)
+    assert own.run("audit", "replay", reply["record_id"]).out == "identical\n"
+    out = shell.folder / "out"
+    one = ("--conversation", reply["conversation_id"])
+    assert own.run("audit", "export", "--out", out, *one, "--json").json()["records"] == 1
+    assert (out / "conversations" / f"{reply['conversation_id']}.html").is_file()
+    assert "expected a new or empty folder" in own.refused(2, "audit", "export", "--out", out, *one)
+    assert own.run("audit", "erase", *one, "--json").json() == {"erased": 1}
+    assert own.run("audit", "replay", reply["record_id"]).out == "erased\n"
+    assert own.run("audit", "verify").code == 0
+    with sqlite3.connect(home / "zhunxin.db") as connection:
+        connection.execute("UPDATE records SET model = 'other' WHERE id = ?", [reply["record_id"]])
+    connection.close()
+    broken = own.run("audit", "verify", "--json")
+    assert broken.code == 1
+    assert (broken.json()["ok"], "'model'" in broken.json()["reason"]) == (False, True)
+    assert "broken at" in own.refused(1, "audit", "verify")
+    told = own.run("audit", "replay", reply["record_id"], "--json")
+    assert (told.code, told.json()["outcome"]) == (1, "broken")
 
 
 def test_batch_questions_keep_their_order_and_a_bad_one_does_not_end_the_run(

@@ -35,6 +35,8 @@ ANY_STAFF: frozenset[Role] = frozenset(ROLES)
 ADMINS: frozenset[Role] = frozenset({"admin"})
 CURATORS: frozenset[Role] = frozenset({"compliance", "admin"})
 """May change what is answered from."""
+AUDITORS: frozenset[Role] = frozenset({"auditor"})
+"""May read what borrowers were told; whoever keeps the accounts sees the chain alone."""
 
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
@@ -73,6 +75,9 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/knowledge/questions"): ANY_STAFF,
     ("GET", "/v1/knowledge/findings"): ANY_STAFF,
     ("POST", "/v1/knowledge/confirmations"): CURATORS,
+    ("GET", "/v1/audit"): AUDITORS | ADMINS,
+    ("GET", "/v1/audit/{record_id}"): AUDITORS,
+    ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,
 }
 """(method, path as the route declares it) -> who may call it. A route without a row here keeps the
 application from starting. HEAD goes with GET; a mounted folder has one row, for GET."""

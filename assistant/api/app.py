@@ -35,7 +35,7 @@ from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
-from . import access, chat, knowledge, openai, problems, staff
+from . import access, audit, chat, knowledge, openai, problems, staff
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
 
@@ -88,6 +88,7 @@ def create_app(
                 held.engine,
                 held.vector_store,
                 held.embedder,
+                held.trail,
                 held.forget_release,
             )
             if demo:
@@ -116,6 +117,7 @@ def create_app(
     app.include_router(chat.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
+    app.include_router(audit.router)
     app.include_router(operations)
     app.include_router(pages)
     _limit_requests(app, settings.requests_per_minute)

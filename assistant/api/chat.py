@@ -67,6 +67,8 @@ async def chat(
         # The first event is awaited here, so that a question which cannot be taken is answered
         # with a status code and not with a stream.
         first = await anext(events)
+        if fault := await told_at_once(first, events):
+            return fault
         return EventSourceResponse(
             _wire(unhurried(first, events, request.app.state.keep_alive_s)),
             headers=UNBUFFERED,
@@ -74,13 +76,25 @@ async def chat(
     async with aclosing(events):
         reply = await collect(events)
     if isinstance(reply, Event):
-        return problem(500, reply.data["text"], reply.data["trace_id"], contact=contact_of(reply))
+        return fault_of(reply)
     return JSONResponse(journal.reply_as_json(reply, staff=False))
 
 
-def contact_of(error: Event) -> dict[str, str]:
-    """How to reach a person, as an `error` event says it."""
-    return {"hotline": error.data["hotline"], "hours": error.data["hours"]}
+async def told_at_once(first: Event, events: AsyncGenerator[Event, None]) -> JSONResponse | None:
+    """The fault, where nothing came before it: a question that cannot be recorded is answered with
+    a status code and not with a stream."""
+    if first.name != "handoff":
+        return None
+    async with aclosing(events):
+        error = await collect(events)
+    assert isinstance(error, Event)
+    return fault_of(error)
+
+
+def fault_of(error: Event) -> JSONResponse:
+    """An `error` event as a problem, with the way to a person."""
+    contact = {"hotline": error.data["hotline"], "hours": error.data["hours"]}
+    return problem(500, error.data["text"], error.data["trace_id"], contact=contact)
 
 
 @router.get("/lender", response_model=LenderBody, responses=documented(500, 503))

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from assistant import journal, privacy, uploads
+from assistant.audit import note_release
 from assistant.db import in_thread
 from assistant.deps import Deps
 from assistant.figures import stated
@@ -352,7 +353,9 @@ async def diff_releases(
     response_model=ActivatedBody,
     responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
-async def activate_release(release_id: str, deps: FromDeps) -> ActivatedBody | JSONResponse:
+async def activate_release(
+    release_id: str, request: Request, deps: FromDeps
+) -> ActivatedBody | JSONResponse:
     """Make a release live again: roll back, or forward."""
     embedder = await deps.embedder()
     try:
@@ -374,6 +377,8 @@ async def activate_release(release_id: str, deps: FromDeps) -> ActivatedBody | J
     except OtherEmbedder as error:
         return problem(409, str(error), code="other_embedder")
     deps.forget_release()
+    by = signed_in(request).staff_id
+    await note_release(deps.trail, release_id, "activated", by=by)
     return ActivatedBody(release=release_id)
 
 
@@ -449,6 +454,7 @@ async def confirm_dates(
     if bodies[body.source].sha256 != body.sha256:
         return problem(409, "the document has changed meanwhile", code="changed_meanwhile")
     embedder = await deps.embedder()
+    by = signed_in(request).staff_id
     try:
         done = await in_thread(
             deps.settings.database,
@@ -458,7 +464,7 @@ async def confirm_dates(
                 embedder,
                 body.source,
                 lock_file=deps.settings.ingest_lock,
-                by=signed_in(request).staff_id,
+                by=by,
                 effective_from=body.effective_from,
                 effective_to=body.effective_to,
                 reviewed=body.reviewed,
@@ -473,6 +479,12 @@ async def confirm_dates(
     except UnknownDocument:
         raise HTTPException(404, "no such document") from None
     deps.forget_release()
+    said = {
+        name: str(answer)
+        for name in ("effective_from", "effective_to", "reviewed")
+        if (answer := getattr(body, name))
+    }
+    await note_release(deps.trail, done.release, "confirmed", by=by, source=done.source, said=said)
     return ActivatedBody(release=done.release)
 
 

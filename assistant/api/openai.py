@@ -19,8 +19,8 @@ from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
 
-from .chat import UNBUFFERED, FromDeps, contact_of, unhurried
-from .problems import documented, problem
+from .chat import UNBUFFERED, FromDeps, fault_of, told_at_once, unhurried
+from .problems import documented
 from .schemas import CompletionRequest
 
 MODEL = "zhunxin"
@@ -62,6 +62,8 @@ async def completions(body: CompletionRequest, request: Request, deps: FromDeps)
     events = metrics.counted(answer_question(question, deps))
     first = await anext(events)
     pieces = _Pieces(str(request.base_url))
+    if fault := await told_at_once(first, events):
+        return fault
     if body.stream:
         return StreamingResponse(
             _chunks(pieces, unhurried(first, events, request.app.state.keep_alive_s)),
@@ -73,9 +75,7 @@ async def completions(body: CompletionRequest, request: Request, deps: FromDeps)
     async with aclosing(events):
         async for event in _all(first, events):
             if event.name == "error":
-                return problem(
-                    500, event.data["text"], event.data["trace_id"], contact=contact_of(event)
-                )
+                return fault_of(event)
             text, marks = pieces.of(event)
             texts.append(text)
             annotations += marks

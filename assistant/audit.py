@@ -1,0 +1,914 @@
+"""The audit chain: one keyed row for each reply and each decision, each holding the one before.
+
+A row's hash is an HMAC over all its columns, with a key that is not in the database, so that nobody
+who can only write to the database can change, add, remove or reorder rows unnoticed. That the last
+rows were cut off shows in the heads, which are written to a file at intervals. What a borrower
+wrote and was told enters as salted hashes: payload and salt can be erased, and the chain still
+holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    DateTime,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from knowledge import store
+
+from .db import audit_entries, conversations, records, templates
+
+Kind = Literal[
+    "founded",
+    "adopted",
+    "text",
+    "question",
+    "reply",
+    "unanswered",
+    "erasure",
+    "release",
+    "confirmation",
+]
+"""What an entry tells of; other decisions, such as approvals, name kinds of their own."""
+
+GENESIS = "0" * 64
+"""What the first row holds in place of the hash of the one before."""
+
+LEAST_KEY_CHARS = 32
+
+PERSONAL = ("question", "settings", "reply", "raw_output", "played")
+"""Columns of a record that are erased with it, and that the chain knows only as salted hashes."""
+
+_UNSEALED = ("salt", "erased_seq")
+"""Columns of a record that an erasure changes; what they must be follows from its entry."""
+
+OPENING = ("id", "conversation_id", "trace_id", "asked_at", "code_version", "question", "settings")
+"""Columns of a record that are sealed when the question comes in, and do not change afterwards."""
+
+_BLANK: Mapping[str, str | None] = {
+    "question": "",
+    "settings": "{}",
+    "reply": None,
+    "raw_output": None,
+    "played": None,
+}
+"""What an erased record holds in its personal columns."""
+
+_BATCH = 500
+_LOCK = 0x5A59
+"""Number of the advisory lock; another one than that of the writers of releases."""
+_WARNINGS = 20
+"""How many warnings are told in full."""
+
+Progress = Callable[[int, int], None]
+"""Called with how many rows are done, and of how many."""
+
+log = structlog.get_logger()
+
+
+class KeyUnusable(Exception):
+    """The key of the chain cannot be read or made; the message says what to set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys that rows were ever made with, by id, and the one for new rows."""
+
+    by_id: Mapping[str, bytes] = field(repr=False)
+    current: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A chain and what it is written with."""
+
+    engine: AsyncEngine
+    keys: Keys
+    heads: Path
+    """File to which the end of the chain is written at intervals."""
+    every: int = 100
+    """Rows between two heads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the chain."""
+
+    seq: int
+    """1 for the first; no number is left out."""
+    at: str
+    """Instant in UTC, ISO 8601 with microseconds."""
+    kind: str
+    subject: str
+    """Id of what it tells of: a record, a release, the version of a text."""
+    body: str
+    """Canonical JSON."""
+    prev_hash: str
+    key_id: str
+    hash: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _COLUMNS} | {"body": json.loads(self.body)}
+
+
+_COLUMNS = ("seq", "at", "kind", "subject", "body", "prev_hash", "key_id", "hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of the whole chain found; the first break, if any."""
+
+    ok: bool
+    records: int
+    """Replies and questions that were compared with their entries."""
+    entries: int
+    broken_at: int | str | None = None
+    """Number of the row at which it breaks, or the id of a record that has none."""
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    """What is odd and breaks nothing: a clock that went back, a head that cannot be read."""
+
+    def as_json(self) -> dict[str, Any]:
+        found: dict[str, Any] = {"ok": self.ok, "records": self.records, "entries": self.entries}
+        if not self.ok:
+            found |= {"broken_at": self.broken_at, "reason": self.reason}
+        return found | {"warnings": list(self.warnings)}
+
+
+# Keys
+
+
+def open_keys(file: Path, given: str = "") -> Keys:
+    """The keys of the settings and of the key file; makes one where there is none at all.
+
+    given: keys with commas between them, the one in use last; they come after those of the file,
+    which holds one a line, the one in use last. Raises KeyUnusable.
+    """
+    named = [key.strip() for key in given.split(",") if key.strip()]
+    try:
+        if not named:
+            _make_key(file)
+        held = file.read_text(encoding="utf-8").split() if file.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyUnusable(
+            f"{file}: the key of the audit chain cannot be read or made "
+            f"({type(error).__name__}): set ZHUNXIN_AUDIT_KEY, or make the file readable"
+        ) from error
+    secret = [key.encode() for key in [*held, *named]]
+    if not secret or any(len(key) < LEAST_KEY_CHARS for key in secret):
+        where = "ZHUNXIN_AUDIT_KEY" if named else str(file)
+        raise KeyUnusable(f"{where}: expected keys of at least {LEAST_KEY_CHARS} characters")
+    by_id = {_key_id(key): key for key in secret}
+    return Keys(by_id, _key_id(secret[-1]))
+
+
+def _make_key(file: Path) -> None:
+    """Put a new key into a file that is not there yet; of two that try, one does."""
+    if file.exists():
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    made = file.with_name(f"{file.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+        out.write(secrets.token_hex(32) + "\n")
+    try:
+        with suppress(FileExistsError):
+            file.hardlink_to(made)
+    finally:
+        made.unlink()
+
+
+def _key_id(key: bytes) -> str:
+    return hashlib.sha256(b"zhunxin audit key\0" + key).hexdigest()[:16]
+
+
+# Writing
+
+
+async def append(
+    trail: Trail, kind: str, subject: str, body: Mapping[str, Any], *, at: datetime | None = None
+) -> Entry:
+    """Add a row in a transaction of its own. Raises SQLAlchemyError where it cannot be written.
+
+    subject: at most 64 characters. body: JSON-ready, without personal data, since it stays.
+    """
+    async with trail.engine.begin() as connection:
+        entry = await append_in(connection, trail.keys, kind, subject, body, at=at)
+    await note_head(trail, entry)
+    return entry
+
+
+async def append_in(
+    connection: AsyncConnection,
+    keys: Keys,
+    kind: str,
+    subject: str,
+    body: Mapping[str, Any],
+    *,
+    at: datetime | None = None,
+) -> Entry:
+    """Add a row in the caller's transaction, so that it stands or falls with what it tells of.
+
+    Other writers wait from here to the end of the transaction; the caller then calls `note_head`.
+    """
+    await _lock(connection)
+    last = (
+        await connection.execute(
+            select(audit_entries.c.seq, audit_entries.c.hash)
+            .order_by(audit_entries.c.seq.desc())
+            .limit(1)
+        )
+    ).first()
+    instant = (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="microseconds")
+    seq, prev_hash = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    unsigned = Entry(seq, instant, kind, subject, canonical(body), prev_hash, keys.current, hash="")
+    entry = Entry(**_values(unsigned) | {"hash": _mac(unsigned, keys.by_id[keys.current])})
+    await connection.execute(insert(audit_entries).values(_values(entry)))
+    return entry
+
+
+async def _lock(connection: AsyncConnection) -> None:
+    """One writer at a time: the second must see the row of the first. The unique number of a row
+    would catch what gets past this."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
+    else:
+        # SQLite gives the right to write to the first statement that could, even if none is left.
+        await connection.execute(
+            update(audit_entries).where(audit_entries.c.seq < 0).values(seq=audit_entries.c.seq)
+        )
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _values(entry: Entry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in _COLUMNS}
+
+
+def _mac(entry: Entry, key: bytes) -> str:
+    signed = [getattr(entry, name) for name in _COLUMNS if name != "hash"]
+    return hmac.new(key, canonical(signed).encode(), hashlib.sha256).hexdigest()
+
+
+async def found(trail: Trail) -> None:
+    """Begin the chain where there is none, with what was recorded before there were chains."""
+    last = await last_entry(trail.engine)
+    if last is not None:
+        if last.key_id not in trail.keys.by_id:
+            log.error("the key that the audit chain was written with is not here", id=last.key_id)
+        return
+    async with trail.engine.begin() as connection:
+        await _lock(connection)
+        if await connection.scalar(select(audit_entries.c.seq).limit(1)) is not None:
+            return
+        await append_in(connection, trail.keys, "founded", "", {})
+        for release in await store.list_releases(connection):
+            content = await store.content_hash(connection, release.id)
+            body = {"action": "adopted", "content": content}
+            await append_in(connection, trail.keys, "release", release.id, body)
+        for row in (await connection.execute(select(templates))).all():
+            await seal_text(connection, trail.keys, row.version, row.name, row.text)
+        known = (await connection.execute(select(records.c.id).order_by(records.c.id))).scalars()
+        for record_id in known.all():
+            await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
+
+
+async def note_release(
+    trail: Trail, release_id: str, action: str, *, by: str, **more: Any
+) -> Entry | None:
+    """Enter which release is live and what it says; None where the last such row says so already.
+
+    action: `ingested`, `activated`, `confirmed` or `uploaded`. by: account, or `cli`.
+    """
+    async with trail.engine.connect() as connection:
+        last = await connection.scalar(
+            select(audit_entries.c.subject)
+            .where(audit_entries.c.kind == "release")
+            .order_by(audit_entries.c.seq.desc())
+            .limit(1)
+        )
+        if last == release_id and action in ("ingested", "uploaded"):
+            return None
+        # Before other writers are made to wait: a large release takes seconds.
+        content = await store.content_hash(connection, release_id)
+    body = {"action": action, "by": by, "content": content, **more}
+    return await append(trail, "release", release_id, body)
+
+
+# Sealing: what the chain knows of a record
+
+
+def new_salt() -> str:
+    return secrets.token_hex(32)
+
+
+async def seal(
+    connection: AsyncConnection,
+    keys: Keys,
+    kind: Kind,
+    record_id: str,
+    *,
+    salt: str = "",
+    only: Sequence[str] = (),
+    about: Mapping[str, Any] | None = None,
+) -> Entry:
+    """Enter a record as it stands in the caller's transaction, byte for byte.
+
+    salt: written to the record first where it is given. only: the columns to enter; all of them
+    where it is empty. about: more to say of it, without personal data.
+    """
+    if salt:
+        await connection.execute(update(records).where(records.c.id == record_id).values(salt=salt))
+    rows = await _read_rows(connection, [record_id])
+    row = rows[record_id]
+    names = only or [c.name for c in records.columns if c.name not in _UNSEALED]
+    body = {
+        "row": {name: row[name] for name in names if name not in PERSONAL},
+        "sealed": {
+            name: _salted(row["salt"] or "", name, row[name]) for name in names if name in PERSONAL
+        },
+        "conversation": _fingerprint(row["conversation"]),
+        **(about or {}),
+    }
+    return await append_in(connection, keys, kind, record_id, body)
+
+
+async def seal_text(
+    connection: AsyncConnection, keys: Keys, version: str, name: str, content: str
+) -> Entry:
+    """Enter a text that is kept by its version: a prompt, the notices, a pack of rules."""
+    return await append_in(
+        connection, keys, "text", version, {"name": name, "sha256": _sha256(content)}
+    )
+
+
+def _salted(salt: str, name: str, value: str | None) -> str | None:
+    """Hash of a personal column; without the salt nobody can try what it may have held."""
+    if value is None:
+        return None
+    return hmac.new(salt.encode(), f"{name}\0{value}".encode(), hashlib.sha256).hexdigest()
+
+
+def _fingerprint(value: Any) -> str:
+    return _sha256(canonical(value))
+
+
+def _sha256(content: str) -> str:
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _raw(column: Any) -> ColumnElement[Any]:
+    """A column as it is stored: a flipped byte may leave the value the same, and not the text."""
+    if isinstance(column.type, JSON):
+        return cast(column, Text).label(f"{column.table.name}_{column.name}")
+    wanted = type_coerce(column, Text) if isinstance(column.type, DateTime) else column
+    return wanted.label(f"{column.table.name}_{column.name}")
+
+
+def _as_stored(value: Any) -> str | None:
+    """PostgreSQL gives an instant, SQLite the text it was stored as: both as the latter."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+async def _read_rows(
+    connection: AsyncConnection, record_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Records by id, each column as it is stored, and `conversation`: that of its conversation."""
+    columns = [*records.columns, *conversations.columns]
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(record_ids), _BATCH):
+        rows = await connection.execute(
+            select(*map(_raw, columns))
+            .select_from(
+                records.outerjoin(conversations, conversations.c.id == records.c.conversation_id)
+            )
+            .where(records.c.id.in_(record_ids[start : start + _BATCH]))
+        )
+        for row in rows:
+            stored = [_as_stored(value) for value in row]
+            held = dict(zip((c.name for c in records.columns), stored, strict=False))
+            talk = stored[len(held) :]
+            found[str(held["id"])] = {**held, "conversation": talk}
+    return found
+
+
+# Erasing
+
+
+async def erase(
+    trail: Trail,
+    *,
+    conversation_id: str = "",
+    older_than_days: int | None = None,
+    by: str,
+    now: datetime | None = None,
+) -> int:
+    """Remove what borrowers wrote and were told, with the salts, of a conversation or of all that
+    is older; returns of how many records. Each erasure is a decision in the chain.
+
+    Records that are still being answered stay.
+    """
+    if (older_than_days is None) == (not conversation_id):
+        raise ValueError("expected a conversation or an age")
+    instant = now or datetime.now(UTC)
+    wanted: list[ColumnElement[bool]] = [records.c.salt.is_not(None)]
+    reason: dict[str, Any] = {"by": by}
+    if conversation_id:
+        wanted.append(records.c.conversation_id == conversation_id)
+        reason["conversation"] = conversation_id
+    if older_than_days is not None:
+        wanted.append(records.c.asked_at < instant - timedelta(days=older_than_days))
+        reason["older_than_days"] = older_than_days
+    # An answer under way is over within minutes; one that never ended has nothing to wait for.
+    wanted.append(
+        or_(records.c.status != "open", records.c.asked_at < instant - timedelta(hours=1))
+    )
+    erased = 0
+    while True:
+        async with trail.engine.begin() as connection:
+            await _lock(connection)
+            ids = (
+                await connection.execute(
+                    select(records.c.id).where(*wanted).order_by(records.c.id).limit(_BATCH)
+                )
+            ).scalars()
+            batch = list(ids)
+            if not batch:
+                return erased
+            entry = await append_in(
+                connection,
+                trail.keys,
+                "erasure",
+                conversation_id,
+                {**reason, "records": batch},
+                at=now,
+            )
+            await connection.execute(
+                update(records)
+                .where(records.c.id.in_(batch))
+                .values(
+                    question="",
+                    settings={},
+                    reply=null(),
+                    raw_output=null(),
+                    played=null(),
+                    salt=None,
+                    erased_seq=entry.seq,
+                )
+            )
+        await note_head(trail, entry)
+        erased += len(batch)
+
+
+# Heads
+
+
+async def note_head(trail: Trail, entry: Entry) -> None:
+    """Write the head after every so many rows; to be called once a row is committed."""
+    if entry.seq % trail.every == 0:
+        await _write_head(trail.heads, entry)
+
+
+async def export_head(trail: Trail) -> Entry | None:
+    """Write the end of the chain to the file of heads, unless it is there already.
+
+    None where there is no chain.
+    """
+    entry = await last_entry(trail.engine)
+    if entry is None:
+        return None
+    if await asyncio.to_thread(_last_hash, trail.heads) != entry.hash:
+        await _write_head(trail.heads, entry)
+    return entry
+
+
+async def _write_head(file: Path, entry: Entry) -> None:
+    line = {
+        "seq": entry.seq,
+        "hash": entry.hash,
+        "at": entry.at,
+        "key_id": entry.key_id,
+        "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        await asyncio.to_thread(_add_line, file, canonical(line))
+    except OSError as error:
+        # The chain itself holds; a head that is missing is told by `audit verify`.
+        log.error("the head of the audit chain is not exported", file=str(file), error=str(error))
+
+
+def _add_line(file: Path, line: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    try:
+        os.write(descriptor, f"{line}\n".encode())  # at once: two processes may add to it
+    finally:
+        os.close(descriptor)
+
+
+def _last_hash(file: Path) -> str:
+    try:
+        with file.open("rb") as lines:
+            lines.seek(0, os.SEEK_END)
+            lines.seek(max(0, lines.tell() - 4096))
+            last = lines.read().splitlines()[-1:]
+        return str(json.loads(last[0])["hash"]) if last else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _heads(file: Path) -> Iterator[tuple[int, str] | None]:
+    """(number, hash) of each exported head; None for a line that cannot be read."""
+    if not file.is_file():
+        return
+    with file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            try:
+                head = json.loads(line)
+                yield int(head["seq"]), str(head["hash"])
+            except (ValueError, KeyError, TypeError):
+                yield None
+
+
+# Verifying
+
+
+class _Broken(Exception):
+    """Where the chain breaks, and why."""
+
+    def __init__(self, at: int | str | None, reason: str) -> None:
+        super().__init__(reason)
+        self.at = at
+        self.reason = reason
+
+
+@dataclass(slots=True)
+class _Walk:
+    """A check under way."""
+
+    trail: Trail
+    connection: AsyncConnection
+    progress: Progress
+    last: Entry | None = None
+    records: int = 0
+    warnings: list[str] = field(default_factory=list)
+    erasures: dict[int, frozenset[str]] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
+    """Hash of what a release says, by its id."""
+    documents: dict[str, str] = field(default_factory=dict)
+    """Hash of a document, by its key."""
+
+    def warn(self, said: str) -> None:
+        if len(self.warnings) < _WARNINGS:
+            self.warnings.append(said)
+        elif len(self.warnings) == _WARNINGS:
+            self.warnings.append("further warnings are left out")
+
+
+async def verify(trail: Trail, progress: Progress = lambda done, total: None) -> Verdict:
+    """Read the whole chain and all it tells of, in bounded memory, up to the first break."""
+    async with trail.engine.connect() as connection:
+        walk = _Walk(trail, connection, progress)
+        broken: _Broken | None = None
+        try:
+            await _check_rows(walk)
+            await _check_heads(walk)
+            await _check_strays(walk)
+        except _Broken as found:
+            broken = found
+        except DBAPIError as error:
+            at = walk.last.seq if walk.last else 0
+            broken = _Broken(at, f"unreadable after row {at} ({type(error.orig).__name__})")
+    return Verdict(
+        ok=broken is None,
+        records=walk.records,
+        entries=walk.last.seq if walk.last else 0,
+        broken_at=broken.at if broken else None,
+        reason=broken.reason if broken else "",
+        warnings=tuple(walk.warnings),
+    )
+
+
+async def _check_rows(walk: _Walk) -> None:
+    total = await walk.connection.scalar(select(func.count()).select_from(audit_entries)) or 0
+    while True:
+        query = select(audit_entries).order_by(audit_entries.c.seq).limit(_BATCH)
+        if walk.last:
+            query = query.where(audit_entries.c.seq > walk.last.seq)
+        batch = [Entry(**row._mapping) for row in await walk.connection.execute(query)]
+        if not batch:
+            return
+        for entry in batch:
+            _check_link(walk, entry)
+            walk.last = entry
+        by_kind: dict[str, list[Entry]] = {}
+        for entry in batch:
+            by_kind.setdefault(entry.kind, []).append(entry)
+        for kind, entries in by_kind.items():
+            if check := _CHECKS.get(kind):
+                await check(walk, entries)
+        walk.progress(walk.last.seq if walk.last else 0, total)
+
+
+def _check_link(walk: _Walk, entry: Entry) -> None:
+    before = walk.last
+    expected = before.seq + 1 if before else 1
+    if entry.seq != expected:
+        raise _Broken(expected, f"row {expected} is missing")
+    _check_made(walk, entry)
+    if entry.prev_hash != (before.hash if before else GENESIS):
+        raise _Broken(entry.seq, f"row {entry.seq} does not follow row {expected - 1}")
+    if before and entry.at < before.at:
+        walk.warn(f"the clock went back at row {entry.seq}: from {before.at} to {entry.at}")
+
+
+def _check_made(walk: _Walk, entry: Entry) -> None:
+    """A row was made with one of the keys, as it is."""
+    key = walk.trail.keys.by_id.get(str(entry.key_id))
+    if key is None:
+        raise _Broken(
+            entry.seq, f"row {entry.seq} was made with a key that is not here ({entry.key_id})"
+        )
+    try:
+        made = _mac(entry, key)
+    except UnicodeEncodeError:
+        made = ""
+    if not hmac.compare_digest(made, str(entry.hash).encode("ascii", "replace").decode()):
+        raise _Broken(entry.seq, f"row {entry.seq} was changed, or made without the key")
+
+
+async def _check_records(walk: _Walk, entries: Sequence[Entry]) -> None:
+    """The rows that entries of questions and replies tell of are as they were entered."""
+    rows = await _read_rows(walk.connection, [entry.subject for entry in entries])
+    for entry in entries:
+        said = json.loads(entry.body)
+        row = rows.get(entry.subject)
+        if row is None:
+            raise _Broken(entry.seq, f"record {entry.subject} of row {entry.seq} is gone")
+
+        def differs(name: str, entry: Entry = entry) -> _Broken:
+            return _Broken(
+                entry.seq, f"{name!r} of record {entry.subject} is not what row {entry.seq} holds"
+            )
+
+        for name, value in said["row"].items():
+            if row.get(name) != value:
+                raise differs(name)
+        if said["conversation"] != _fingerprint(row["conversation"]):
+            raise differs("conversation")
+        if row["erased_seq"] is not None:
+            await _check_erased(walk, entry, row)
+            continue
+        for name, value in said["sealed"].items():
+            if _salted(row["salt"] or "", name, row[name]) != value:
+                raise differs(name)
+        walk.records += entry.kind != "question"
+
+
+async def _check_erased(walk: _Walk, entry: Entry, row: Mapping[str, Any]) -> None:
+    seq = int(row["erased_seq"]) if str(row["erased_seq"]).isdigit() else 0
+    if seq not in walk.erasures:
+        if len(walk.erasures) > 8:
+            walk.erasures.clear()
+        body = await walk.connection.scalar(
+            select(audit_entries.c.body).where(
+                audit_entries.c.seq == seq, audit_entries.c.kind == "erasure"
+            )
+        )
+        walk.erasures[seq] = frozenset(json.loads(body)["records"] if body else ())
+    if entry.subject not in walk.erasures[seq]:
+        raise _Broken(entry.seq, f"record {entry.subject} was erased, and no row says so")
+    walk.records += entry.kind != "question"
+
+
+async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
+    """What was erased is still empty."""
+    for entry in entries:
+        ids = json.loads(entry.body)["records"]
+        rows = await _read_rows(walk.connection, ids)
+        for record_id in ids:
+            row = rows.get(record_id)
+            if row is None:
+                raise _Broken(entry.seq, f"record {record_id} of row {entry.seq} is gone")
+            empty = all(row[name] == blank for name, blank in _BLANK.items())
+            if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
+                raise _Broken(
+                    entry.seq, f"record {record_id} is not empty, as row {entry.seq} says it is"
+                )
+
+
+async def _check_texts(walk: _Walk, entries: Sequence[Entry]) -> None:
+    found = {
+        row.version: row
+        for row in await walk.connection.execute(
+            select(templates).where(templates.c.version.in_([entry.subject for entry in entries]))
+        )
+    }
+    for entry in entries:
+        row, said = found.get(entry.subject), json.loads(entry.body)
+        if row is None or (row.name, _sha256(row.text)) != (said["name"], said["sha256"]):
+            raise _Broken(
+                entry.seq, f"text {entry.subject} ({said['name']}) is not what row {entry.seq} says"
+            )
+
+
+async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
+    for entry in entries:
+        if entry.subject not in walk.contents:
+            try:
+                content = await store.content_hash(walk.connection, entry.subject, walk.documents)
+            except KeyError:
+                raise _Broken(
+                    entry.seq, f"release {entry.subject} of row {entry.seq} is gone"
+                ) from None
+            walk.contents[entry.subject] = content
+        if json.loads(entry.body)["content"] != walk.contents[entry.subject]:
+            raise _Broken(
+                entry.seq,
+                f"the clauses of release {entry.subject} are not those that row {entry.seq} holds",
+            )
+
+
+_CHECKS = {
+    "release": _check_releases,
+    "question": _check_records,
+    "reply": _check_records,
+    "unanswered": _check_records,
+    "adopted": _check_records,
+    "erasure": _check_erasures,
+    "text": _check_texts,
+}
+
+
+async def _check_strays(walk: _Walk) -> None:
+    """Nothing stands in the tables that no row of the chain tells of."""
+
+    def told(subject: Any, *kinds: Kind) -> ColumnElement[bool]:
+        return exists().where(audit_entries.c.subject == subject, audit_entries.c.kind.in_(kinds))
+
+    record, asked = records.c.id, told(records.c.id, "question", "adopted")
+    answered = told(records.c.id, "reply", "unanswered", "adopted")
+    closed = or_(
+        records.c.status != "open",
+        and_(records.c.reply.is_not(None), cast(records.c.reply, Text) != "null"),
+    )
+    for column, wrong, said in (
+        (record, ~asked, "record {} is in no row of the chain"),
+        (record, closed & ~answered, "the reply of record {} is in no row of the chain"),
+        (
+            record,
+            and_(records.c.erased_seq.is_(None), records.c.salt.is_(None)),
+            "record {} has no salt, and no row says that it was erased",
+        ),
+        (
+            record,
+            and_(records.c.erased_seq.is_not(None), ~_told_erased()),
+            "record {} is marked as erased, and no row says so",
+        ),
+        (
+            templates.c.version,
+            ~told(templates.c.version, "text"),
+            "text {} is in no row of the chain",
+        ),
+    ):
+        stray = await walk.connection.scalar(select(column).where(wrong).limit(1))
+        if stray is not None:
+            raise _Broken(str(stray), said.format(stray))
+    for release in await store.list_releases(walk.connection):
+        # Not a break: a process may end between the switch to a release and its row.
+        if not await walk.connection.scalar(select(told(literal(release.id), "release"))):
+            walk.warn(f"no row of the chain tells of release {release.id}")
+
+
+def _told_erased() -> ColumnElement[bool]:
+    return exists().where(
+        audit_entries.c.seq == records.c.erased_seq, audit_entries.c.kind == "erasure"
+    )
+
+
+async def _check_heads(walk: _Walk) -> None:
+    """The chain goes through every head that was exported."""
+    heads = _heads(walk.trail.heads)
+    seen = 0
+    while batch := [head for _, head in zip(range(_BATCH), heads, strict=False)]:
+        readable = [head for head in batch if head is not None]
+        if len(readable) < len(batch):
+            walk.warn("a line of the file of exported heads cannot be read")
+        seen += len(readable)
+        last = walk.last.seq if walk.last else 0
+        wanted = [seq for seq, _ in readable if 0 < seq <= last]
+        rows = await walk.connection.execute(
+            select(audit_entries.c.seq, audit_entries.c.hash).where(audit_entries.c.seq.in_(wanted))
+        )
+        held = {row.seq: row.hash for row in rows}
+        for seq, value in readable:
+            if seq > last:
+                raise _Broken(
+                    last + 1, f"cut off: row {seq} was exported, and the chain ends at row {last}"
+                )
+            if held.get(seq) != value:
+                raise _Broken(seq, f"row {seq} is not the one that was exported")
+    if walk.last and not seen:
+        walk.warn("no head was exported: rows cut off at the end would not be noticed")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """One record, held against the rows of the chain that tell of it."""
+
+    code_version: str
+    erased: bool
+    broken: str
+    """Why it is not the one that was entered; empty if it is."""
+
+
+async def check_record(trail: Trail, record_id: str) -> RecordState | None:
+    """None where there is no such record. The rows before and after are not looked at."""
+    async with trail.engine.connect() as connection:
+        walk = _Walk(trail, connection, lambda done, total: None)
+        try:
+            row = (await _read_rows(connection, [record_id])).get(record_id)
+        except DBAPIError as error:
+            return RecordState("", False, f"unreadable ({type(error.orig).__name__})")
+        if row is None:
+            return None
+        erased = row["erased_seq"] is not None
+        told = await read_entries(trail.engine, subjects=[record_id])
+        entries = [entry for entry in told if _CHECKS.get(entry.kind) is _check_records]
+        try:
+            if not entries:
+                raise _Broken(record_id, f"record {record_id} is in no row of the chain")
+            for entry in entries:
+                _check_made(walk, entry)
+            await _check_records(walk, entries)
+            if row["reply"] not in (None, "null") and {e.kind for e in entries} == {"question"}:
+                raise _Broken(record_id, f"the reply of record {record_id} is in no row")
+        except _Broken as broken:
+            return RecordState(row["code_version"], erased, broken.reason)
+    return RecordState(row["code_version"], erased, "")
+
+
+# Reading
+
+
+async def read_entries(
+    engine: AsyncEngine, *, after: int = 0, limit: int = 100, subjects: Iterable[str] = ()
+) -> list[Entry]:
+    """Rows in order after a number; only those about `subjects`, where there are any."""
+    query = select(audit_entries).where(audit_entries.c.seq > after)
+    named = list(subjects)
+    if named:
+        query = query.where(audit_entries.c.subject.in_(named))
+    async with engine.connect() as connection:
+        rows = await connection.execute(query.order_by(audit_entries.c.seq).limit(limit))
+        return [Entry(**row._mapping) for row in rows]
+
+
+async def read_stored(engine: AsyncEngine, record_id: str) -> dict[str, Any] | None:
+    """A record with each column as it is stored, from which its salted hashes can be made."""
+    async with engine.connect() as connection:
+        return (await _read_rows(connection, [record_id])).get(record_id)
+
+
+async def last_entry(engine: AsyncEngine) -> Entry | None:
+    """The end of the chain."""
+    async with engine.connect() as connection:
+        rows = await connection.execute(
+            select(audit_entries).order_by(audit_entries.c.seq.desc()).limit(1)
+        )
+        row = rows.first()
+    return None if row is None else Entry(**row._mapping)

@@ -1,0 +1,148 @@
+"""Export for a regulator: records with their rows of the chain, as JSONL and as pages to read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from prompts.render import page
+
+from . import audit, journal
+from .audit import Entry, Progress, Trail
+
+
+class FolderNotEmpty(Exception):
+    """An export would be mixed with what is in its folder already; the message names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written."""
+
+    conversations: int
+    records: int
+    out: str
+
+
+async def export(
+    trail: Trail,
+    out: Path,
+    *,
+    conversation_id: str = "",
+    first: date | None = None,
+    last: date | None = None,
+    by: str,
+    progress: Progress = lambda done, total: None,
+) -> Exported:
+    """Write the records of a conversation, or of days in Asia/Shanghai, to a folder.
+
+    `records.jsonl`: one record a line, with its rows of the chain and its columns as they are
+    stored, from which the salted hashes in those rows can be made again. `texts.jsonl`: the wording
+    they were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what
+    was asked for, and the end of the chain. That it was exported is entered in the chain.
+    Raises FolderNotEmpty, journal.UnreadableRecord.
+    """
+    if await asyncio.to_thread(_is_taken, out):
+        raise FolderNotEmpty(f"{out}: expected a new or empty folder")
+    wanted = await journal.record_ids(
+        trail.engine,
+        conversation_id=conversation_id,
+        first=_start_of(first),
+        before=_start_of(last + timedelta(days=1)) if last else None,
+    )
+    if not wanted:
+        return Exported(0, 0, str(out))
+    grouped = [
+        (conversation, [record_id for _, record_id in rows])
+        for conversation, rows in groupby(wanted, key=lambda pair: pair[0])
+    ]
+    asked = {
+        "conversation": conversation_id,
+        "from": first and first.isoformat(),
+        "to": last and last.isoformat(),
+    }
+    head = await audit.append(
+        trail,
+        "export",
+        conversation_id,
+        {**asked, "by": by, "records": len(wanted), "conversations": len(grouped)},
+    )
+    pages = out / "conversations"
+    await asyncio.to_thread(pages.mkdir, parents=True)
+    versions: set[str] = set()
+    done = 0
+    for conversation, record_ids in grouped:
+        items = [item for each in record_ids if (item := await _item(trail, each)) is not None]
+        for item in items:
+            versions |= set((item["record"]["texts"] or {}).values())
+        shown = page(
+            "conversation",
+            conversation=conversation,
+            records=items,
+            head=head,
+            exported_at=head.at,
+        )
+        await asyncio.to_thread(_write, pages / f"{conversation}.html", shown)
+        lines = "".join(_line(item) for item in items)
+        await asyncio.to_thread(_add, out / "records.jsonl", lines)
+        done += len(items)
+        progress(done, len(wanted))
+    texts = await journal.read_texts(trail.engine, versions)
+    lines = "".join(
+        _line({"version": version, "text": text}) for version, text in sorted(texts.items())
+    )
+    await asyncio.to_thread(_write, out / "texts.jsonl", lines)
+    summary = {**asked, "conversations": len(grouped), "records": done, "head": head.as_json()}
+    await asyncio.to_thread(
+        _write, out / "export.json", json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
+    )
+    return Exported(len(grouped), done, str(out))
+
+
+def _is_taken(out: Path) -> bool:
+    return out.exists() and (not out.is_dir() or any(out.iterdir()))
+
+
+async def _item(trail: Trail, record_id: str) -> dict[str, Any] | None:
+    # A damaged record ends the export: a page that left it out would look whole.
+    record = await journal.read_record(trail.engine, record_id)
+    stored = await audit.read_stored(trail.engine, record_id)
+    if record is None or stored is None:
+        return None
+    entries = await audit.read_entries(trail.engine, subjects=[record_id])
+    return {
+        "record": record,
+        "erased": record["erased_seq"] is not None,
+        "stored": {name: stored[name] for name in audit.PERSONAL},
+        "entries": [_proof(entry) for entry in entries],
+    }
+
+
+def _proof(entry: Entry) -> dict[str, Any]:
+    """A row with its body as the text that was hashed."""
+    return asdict(entry)
+
+
+def _start_of(day: date | None) -> datetime | None:
+    if day is None:
+        return None
+    return datetime.combine(day, time(), ZoneInfo("Asia/Shanghai")).astimezone(UTC)
+
+
+def _line(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str) + "\n"
+
+
+def _write(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8", errors="replace")
+
+
+def _add(file: Path, text: str) -> None:
+    with file.open("a", encoding="utf-8", errors="replace") as out:
+        out.write(text)

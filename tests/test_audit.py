@@ -1,0 +1,1001 @@
+"""The audit chain: what is tampered with is found, and what was said can be made again."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import json
+import math
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import JSON, Table, delete, insert, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from assistant import audit, db, journal
+from assistant.answer import answer_question, collect
+from assistant.audit import Verdict, open_keys, verify
+from assistant.audit_export import FolderNotEmpty, export
+from assistant.deps import Deps, code_version, open_deps
+from assistant.llm import Message, ModelGarbled, ModelUnavailable, Piece, ScriptedChat, TextStream
+from assistant.models import Event, Question, Reply
+from assistant.replay import Player, Replay, UnknownRecord
+from knowledge import store
+from knowledge.documents import Evidence
+from knowledge.release import build
+
+from .conftest import settings_for
+from .test_answer import EARLY, asked, choosing, number_of, writing
+from .test_ingest import new_database, postgresql  # noqa: F401
+
+RULES = """# 提前还款规则
+
+## 第一条 提前还款
+
+借款人可以随时提前还款，不收违约金。
+
+## 第二条 宽限期
+
+还款日后有 3 天宽限期，宽限期内不计罚息。
+"""
+HOW = "提前还款收违约金吗"
+AMOUNT = "安心贷单笔借款金额最高多少"
+
+
+# A small lender of its own, on each database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def lender(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Deps]:
+    more = {"ZHUNXIN_THREADS": "1"}
+    if request.param == "postgresql":
+        more["ZHUNXIN_DATABASE_URL"] = await new_database(request.getfixturevalue("postgresql"))
+    async with opened(tmp_path, **more) as deps:
+        yield deps
+
+
+@pytest.fixture
+async def small(tmp_path: Path) -> AsyncIterator[Deps]:
+    """The same on SQLite alone."""
+    async with opened(tmp_path, ZHUNXIN_THREADS="1") as deps:
+        yield deps
+
+
+class opened:
+    """A home folder with one document, live and entered in the chain."""
+
+    def __init__(self, folder: Path, **more: str) -> None:
+        self._folder = folder
+        self._manager = open_deps(settings_for(folder / "home", **more))
+
+    async def __aenter__(self) -> Deps:
+        deps = await self._manager.__aenter__()
+        await ingest(deps, self._folder / "docs", RULES)
+        return deps
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._manager.__aexit__(*error)
+
+
+async def ingest(deps: Deps, folder: Path, rules: str) -> str:
+    await asyncio.to_thread(folder.mkdir, exist_ok=True)
+    await asyncio.to_thread((folder / "rules.md").write_text, rules, encoding="utf-8")
+    report = await build(
+        deps.engine,
+        deps.vector_store,
+        await deps.embedder(),
+        [folder],
+        lock_file=deps.settings.ingest_lock,
+        replace_all=True,
+    )
+    await audit.note_release(deps.trail, report.release, "ingested", by="test")
+    deps.forget_release()
+    return report.release
+
+
+async def ask(deps: Deps, question: str = HOW, **more: Any) -> Reply:
+    reply = await collect(answer_question(asked(question, **more), deps))
+    assert isinstance(reply, Reply), reply
+    return reply
+
+
+async def replayed(deps: Deps, record_id: str) -> Replay:
+    return await Player(deps).replay(record_id)
+
+
+async def broken(deps: Deps) -> Verdict:
+    verdict = await verify(deps.trail)
+    assert not verdict.ok
+    assert verdict.reason
+    return verdict
+
+
+async def run(deps: Deps, *statements: Any) -> None:
+    """As somebody who can write to the database, and has no key."""
+    async with deps.engine.connect() as connection:
+        if deps.engine.dialect.name == "postgresql":
+            await connection.execute(text("SET session_replication_role = replica"))
+        else:
+            await connection.execute(text("PRAGMA foreign_keys = OFF"))
+        for statement in statements:
+            await connection.execute(statement)
+        await connection.commit()
+        if deps.engine.dialect.name == "postgresql":
+            await connection.execute(text("SET session_replication_role = DEFAULT"))
+            await connection.commit()
+        else:
+            await connection.execute(text("PRAGMA foreign_keys = ON"))
+
+
+# What the chain is
+
+
+async def test_each_reply_and_each_release_has_its_rows(lender: Deps) -> None:
+    reply = await ask(lender)
+    told = await audit.read_entries(lender.engine)
+    kinds = [entry.kind for entry in told]
+    assert kinds[:3] == ["founded", "release", "question"]
+    assert kinds[-1] == "reply"
+    assert {entry.subject for entry in told if entry.kind == "release"} == {reply.release}
+    assert [entry.seq for entry in told] == list(range(1, len(told) + 1))
+    assert [entry.prev_hash for entry in told][1:] == [entry.hash for entry in told][:-1]
+    assert (await verify(lender.trail)).as_json() == {
+        "ok": True,
+        "records": 1,
+        "entries": len(told),
+        "warnings": ["no head was exported: rows cut off at the end would not be noticed"],
+    }
+
+
+async def test_the_rows_name_versions_and_hold_nothing_that_was_said(lender: Deps) -> None:
+    lender.use_model(ScriptedChat(['{"ids":[1]}']))
+    reply = await ask(lender, "我的手机13812345678，" + HOW)
+    told = await audit.read_entries(lender.engine, subjects=[reply.record_id])
+    row = json.loads(told[-1].body)["row"]
+    assert row["release"] == reply.release
+    assert row["model"] == "scripted:test"
+    assert row["code_version"] == lender.code_version
+    assert reply.prompt_version == row["prompt_version"]
+    assert json.loads(row["evidence"]) == list(reply.evidence_ids)
+    said = "".join(entry.body for entry in told)
+    assert json.loads(told[-1].body)["sealed"].keys() == set(audit.PERSONAL)
+    for secret in ("13812345678", "违约金", json.dumps("违约金")[1:-1]):
+        assert secret not in said
+
+
+async def test_a_salted_hash_is_made_from_what_is_stored(lender: Deps) -> None:
+    """By a second way than the code's: what a regulator would do with an export."""
+    reply = await ask(lender)
+    stored = await audit.read_stored(lender.engine, reply.record_id)
+    told = await audit.read_entries(lender.engine, subjects=[reply.record_id])
+    assert stored is not None
+    sealed = json.loads(told[-1].body)["sealed"]
+    for name in ("question", "reply"):
+        message = name.encode() + b"\0" + stored[name].encode()
+        assert sealed[name] == hmac.new(stored["salt"].encode(), message, "sha256").hexdigest()
+
+
+def test_a_key_is_made_once_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    file = tmp_path / "home" / "audit.key"
+    keys = open_keys(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert open_keys(file) == keys
+    assert len(file.read_text().strip()) == 64
+    assert [path.name for path in file.parent.iterdir()] == ["audit.key"]
+
+
+@pytest.mark.parametrize("given", ["short", "x" * 40 + ",short"])
+def test_a_short_key_is_refused(tmp_path: Path, given: str) -> None:
+    with pytest.raises(audit.KeyUnusable, match="ZHUNXIN_AUDIT_KEY"):
+        open_keys(tmp_path / "audit.key", given)
+    assert not (tmp_path / "audit.key").exists()
+
+
+async def test_a_key_that_was_changed_still_proves_the_older_rows(lender: Deps) -> None:
+    await ask(lender)
+    file = lender.settings.audit_key_file
+    with_new = open_keys(file, "n" * 40)
+    changed = replace(lender, keys=with_new)
+    await ask(changed)
+    told = await audit.read_entries(lender.engine)
+    assert len({entry.key_id for entry in told}) == 2
+    assert (await verify(changed.trail)).ok
+    found = await broken(lender)
+    assert "a key that is not here" in found.reason
+
+
+async def test_what_was_recorded_before_there_was_a_chain_is_taken_into_it(small: Deps) -> None:
+    reply = await ask(small)
+    await run(small, delete(db.audit_entries), update(db.records).values(salt=None, played=None))
+    await audit.found(small.trail)
+    verdict = await verify(small.trail)
+    assert (verdict.ok, verdict.records) == (True, 1)
+    again = await replayed(small, reply.record_id)
+    assert again.outcome == "missing"
+    assert "what the models did" in again.missing
+
+
+def schema_0002(database: Path) -> None:
+    """A database as the version before the chain left it, with one reply."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(db.__file__).parent / "migrations"))
+    config.attributes["url"] = f"sqlite+aiosqlite:///{database}"
+    command.upgrade(config, "0002")
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(
+            "INSERT INTO conversations VALUES ('c1', '2026-01-01 00:00:00.000000', 'cli', 'en')"
+        )
+        connection.execute(
+            "INSERT INTO records (id, conversation_id, trace_id, asked_at, question, settings, "
+            "status, reply, code_version) VALUES ('r1', 'c1', 't', '2026-01-01 00:00:00.000000', "
+            "'?', '{}', 'answered', '{\"answer\": \"!\"}', '0.1.0')"
+        )
+        connection.commit()
+
+
+async def test_a_database_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
+    await asyncio.to_thread(schema_0002, tmp_path / "zhunxin.db")
+    async with open_deps(settings_for(tmp_path)) as deps:
+        verdict = await verify(deps.trail)
+        assert (verdict.ok, verdict.records) == (True, 1)
+        assert (await replayed(deps, "r1")).outcome == "missing"
+        await run(deps, text("UPDATE records SET question = '!'"))
+        assert "'question'" in (await broken(deps)).reason
+
+
+# Tampering
+
+
+def flipped(value: Any, place: int) -> Any:
+    """The value with one bit turned over."""
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value ^ (1 << place % 8)
+        case datetime():
+            return value + timedelta(microseconds=1)
+        case str():
+            place %= len(value)
+            return value[:place] + chr(ord(value[place]) ^ 1) + value[place + 1 :]
+    raise TypeError(type(value))
+
+
+UNSEEN = {
+    ("releases", "active"),  # which is live is no part of what it says
+    ("releases", "created_at"),
+    ("releases", "report"),
+    ("releases", "findings"),
+}
+"""Columns that say nothing about a reply."""
+
+TABLES: tuple[Table, ...] = (
+    db.audit_entries,
+    db.records,
+    db.conversations,
+    db.templates,
+    store.releases,
+    store.release_documents,
+    store.documents,
+    store.clauses,
+)
+
+
+async def filled(deps: Deps) -> None:
+    """One record of each sort: answered, quoted, left, open, erased."""
+    deps.use_model(ScriptedChat(['{"ids":[1]}']))
+    await ask(deps)
+    gone = await ask(replace(deps, _model=None), "宽限期有几天")
+    await audit.erase(deps.trail, conversation_id=gone.conversation_id, by="test")
+    deps.use_model(ScriptedChat([]))
+    assert isinstance(await collect(answer_question(asked(HOW), deps)), Event)
+    await journal.open_record(deps.trail, asked(HOW), HOW, [], "t" * 32, "0")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One value of one row."""
+
+    table: Table
+    column: str
+    key: dict[str, Any]
+    value: Any
+
+    def change(self, value: Any) -> Any:
+        where = [self.table.c[name] == held for name, held in self.key.items()]
+        return update(self.table).where(*where).values({self.column: value})
+
+    def restore(self, changed: Any) -> Any:
+        key = self.key | ({self.column: changed} if self.column in self.key else {})
+        where = [self.table.c[name] == held for name, held in key.items()]
+        return update(self.table).where(*where).values({self.column: self.value})
+
+
+def plain(table: Table) -> Table:
+    """The table as texts and numbers: a JSON column as the text that it is."""
+    from sqlalchemy import Column, MetaData, Text
+
+    def kind(column: Any) -> Any:
+        return Text() if isinstance(column.type, JSON) else column.type
+
+    return Table(
+        table.name,
+        MetaData(),
+        *(Column(c.name, kind(c), primary_key=c.primary_key) for c in table.columns),
+    )
+
+
+async def cells(deps: Deps, table: Table) -> list[Cell]:
+    """A value of every column that has one, of the first row in which it has."""
+    postgres = deps.engine.dialect.name == "postgresql"
+    names = [
+        f"{c.name}::text AS {c.name}" if postgres and isinstance(c.type, JSON) else c.name
+        for c in table.columns
+    ]
+    async with deps.engine.connect() as connection:
+        rows = (
+            await connection.execute(
+                text(f"SELECT {', '.join(names)} FROM {table.name}").columns(
+                    *(c for c in plain(table).columns)
+                )
+            )
+        ).all()
+    found = []
+    for column in table.columns:
+        if (table.name, column.name) in UNSEEN:
+            continue
+        row = next((row for row in rows if row._mapping[column.name] not in (None, "")), None)
+        if row is not None:
+            key = {c.name: row._mapping[c.name] for c in table.primary_key.columns}
+            found.append(Cell(table, column.name, key, row._mapping[column.name]))
+    return found
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+async def test_a_flipped_bit_in_any_column_is_found(lender: Deps, table: Table) -> None:
+    await filled(lender)
+    assert (await verify(lender.trail)).ok
+    seen = await cells(lender, table)
+    assert len(seen) >= len(table.columns) - 6
+    as_json = {c.name for c in table.columns if isinstance(c.type, JSON)}
+    postgres = lender.engine.dialect.name == "postgresql"
+    for cell in seen:
+        raw = replace(cell, table=plain(cell.table))
+        for place in range(len(str(cell.value)) // 2, len(str(cell.value)) // 2 + 40):
+            changed = flipped(cell.value, place)
+            statement: Any = raw.change(changed)
+            undo: Any = raw.restore(changed)
+            if postgres and cell.column in as_json:
+                (name, held), *_ = cell.key.items()
+                set_to = f"UPDATE {table.name} SET {cell.column} = CAST(:v AS json) WHERE {name}=:k"
+                statement = text(set_to).bindparams(v=changed, k=held)
+                undo = text(set_to).bindparams(v=cell.value, k=held)
+            try:
+                await run(lender, statement)
+            except DBAPIError:
+                continue  # PostgreSQL takes no broken JSON, and no second row of one key
+            break
+        else:
+            raise AssertionError(f"nothing of {cell.column} could be changed")
+        verdict = await verify(lender.trail)
+        assert not verdict.ok, f"{table.name}.{cell.column} {cell.value!r} {changed!r}"
+        await run(lender, undo)
+        verdict = await verify(lender.trail)
+        assert verdict.ok, f"{cell.column}: {verdict}"
+
+
+async def test_any_row_that_is_removed_is_missed(lender: Deps) -> None:
+    await filled(lender)
+    await audit.export_head(lender.trail)
+    for table in (db.audit_entries, db.records, db.conversations, db.templates, store.clauses):
+        key = list(table.primary_key.columns)
+        async with lender.engine.connect() as connection:
+            rows = (await connection.execute(select(table))).all()
+        for row in rows:
+            where = [column == row._mapping[column.name] for column in key]
+            await run(lender, delete(table).where(*where))
+            verdict = await broken(lender)
+            if table is db.audit_entries:
+                assert verdict.broken_at == row.seq
+            values = {
+                name: value
+                for name, value in row._mapping.items()
+                if not (value is None and isinstance(table.c[name].type, JSON))
+            }
+            await run(lender, insert(table).values(values))
+            assert (await verify(lender.trail)).ok
+
+
+async def test_rows_that_change_places_are_found(lender: Deps) -> None:
+    await filled(lender)
+    entries = db.audit_entries
+    for one, other in ((2, 3), (1, 5)):
+        swap = [
+            update(entries).where(entries.c.seq == before).values(seq=after)
+            for before, after in ((one, 9000), (other, one), (9000, other))
+        ]
+        await run(lender, *swap)
+        assert (await broken(lender)).broken_at == one
+        await run(lender, *swap)
+    assert (await verify(lender.trail)).ok
+
+
+async def test_a_chain_made_anew_without_the_key_is_found(lender: Deps) -> None:
+    reply = await ask(lender)
+    forger = replace(
+        lender.trail, keys=open_keys(Path("no-such-file"), "k" * 40), heads=Path("no-such-file")
+    )
+    await run(
+        lender,
+        delete(db.audit_entries),
+        update(db.records).values(question="改过的问题", salt=None),
+    )
+    await audit.found(forger)
+    assert (await verify(forger)).ok
+    assert "a key that is not here" in (await broken(lender)).reason
+    # Nor does it help to write the id of the true key.
+    await run(lender, update(db.audit_entries).values(key_id=lender.trail.keys.current))
+    assert (await broken(lender)).broken_at == 1
+    assert (await replayed(lender, reply.record_id)).outcome == "broken"
+
+
+async def test_a_row_added_without_the_key_is_found(lender: Deps) -> None:
+    await ask(lender)
+    last = await audit.last_entry(lender.engine)
+    assert last is not None
+    forged = replace(
+        last,
+        seq=last.seq + 1,
+        prev_hash=last.hash,
+        hash=hashlib.sha256(last.body.encode()).hexdigest(),
+    )
+    values = {name: getattr(forged, name) for name in audit._COLUMNS}
+    await run(lender, insert(db.audit_entries).values(values))
+    assert (await broken(lender)).broken_at == forged.seq
+
+
+async def test_a_record_that_no_row_tells_of_is_found(lender: Deps) -> None:
+    reply = await ask(lender)
+    async with lender.engine.connect() as connection:
+        row = (await connection.execute(select(db.records))).one()
+    copied = dict(row._mapping) | {"id": "f" * 32}
+    await run(lender, insert(db.records).values(copied))
+    assert (await broken(lender)).broken_at == "f" * 32
+    assert (await replayed(lender, "f" * 32)).outcome == "broken"
+    assert (await replayed(lender, reply.record_id)).outcome == "identical"
+
+
+async def test_rows_cut_off_at_the_end_are_missed(lender: Deps) -> None:
+    await ask(lender)
+    kept = await audit.last_entry(lender.engine)
+    gone = await ask(lender)
+    await audit.export_head(lender.trail)
+    assert kept is not None
+    entries = db.audit_entries
+    await run(
+        lender,
+        delete(entries).where(entries.c.seq > kept.seq),
+        delete(db.records).where(db.records.c.id == gone.record_id),
+        delete(db.conversations).where(db.conversations.c.id == gone.conversation_id),
+    )
+    verdict = await broken(lender)
+    assert verdict.broken_at == kept.seq + 1
+    assert "cut off" in verdict.reason
+    # Nor can others be put in their place, even with the key.
+    await ask(lender)
+    await ask(lender)
+    assert (await broken(lender)).broken_at == verdict.broken_at + 1
+
+
+async def test_heads_are_exported_at_intervals_and_when_it_ends(tmp_path: Path) -> None:
+    more = {"ZHUNXIN_AUDIT_HEAD_EVERY": "3", "ZHUNXIN_AUDIT_HEADS": str(tmp_path / "away.jsonl")}
+    async with opened(tmp_path, **more) as deps:
+        for _ in range(3):
+            await ask(deps)
+        last = await audit.last_entry(deps.engine)
+        assert last is not None
+        lines = (tmp_path / "away.jsonl").read_text().splitlines()
+        assert [json.loads(line)["seq"] for line in lines] == list(range(3, last.seq + 1, 3))
+    lines = (tmp_path / "away.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["hash"] == last.hash
+    (tmp_path / "away.jsonl").write_text("\n".join([*lines, '{"seq": 3, "ha']))
+    async with open_deps(settings_for(tmp_path / "home", **more)) as deps:
+        verdict = await verify(deps.trail)
+    assert verdict.ok
+    assert verdict.warnings == ("a line of the file of exported heads cannot be read",)
+
+
+async def test_a_clock_that_went_back_is_told_and_breaks_nothing(lender: Deps) -> None:
+    await audit.append(lender.trail, "approval", "x", {"by": "test"})
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    await audit.append(lender.trail, "approval", "y", {"by": "test"}, at=yesterday)
+    verdict = await verify(lender.trail)
+    assert verdict.ok
+    assert any("the clock went back at row 4" in warning for warning in verdict.warnings)
+
+
+async def test_a_damaged_file_is_told_without_a_fault(small: Deps) -> None:
+    await filled(small)
+    await run(small, text("UPDATE records SET reply = CAST(x'ff00fe' AS TEXT)"))
+    assert not (await verify(small.trail)).ok
+
+
+# Several writers
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from assistant import audit
+from assistant.db import open_engine
+
+async def main():
+    url, home, name = sys.argv[1:]
+    engine = open_engine(url)
+    trail = audit.Trail(engine, audit.open_keys(Path(home) / "audit.key"), Path(home) / "h", 10)
+    for n in range(40):
+        await audit.append(trail, "approval", name, {"n": n})
+    await engine.dispose()
+
+asyncio.run(main())
+"""
+
+
+async def test_writers_in_several_processes_make_one_chain(lender: Deps) -> None:
+    url = lender.engine.url.render_as_string(hide_password=False)
+    home = str(lender.settings.home)
+    environ = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+    writers = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", WRITER, url, home, f"writer{n}"),
+            env=environ,
+            stderr=subprocess.PIPE,
+        )
+        for n in range(3)
+    ]
+    for _ in range(10):
+        await ask(lender)
+    for writer in writers:
+        _, errors = await writer.communicate()
+        assert writer.returncode == 0, errors
+    verdict = await verify(lender.trail)
+    assert verdict.ok, verdict
+    told = await audit.read_entries(lender.engine, limit=1000)
+    assert len(told) == 3 * 40 + 2 + 10 * 2 + 2  # founded, release; notices and lender
+    for n in range(3):
+        own = [json.loads(e.body)["n"] for e in told if e.subject == f"writer{n}"]
+        assert own == list(range(40))
+
+
+async def test_questions_asked_at_once_make_one_chain(lender: Deps) -> None:
+    await asyncio.gather(*(ask(lender) for _ in range(12)))
+    verdict = await verify(lender.trail)
+    assert (verdict.ok, verdict.records) == (True, 12)
+
+
+# Erasing
+
+
+async def test_an_erased_conversation_is_gone_and_the_chain_holds(lender: Deps) -> None:
+    lender.use_model(ScriptedChat(['{"ids":[1]}'] * 2))
+    kept = await ask(lender)
+    gone = await ask(lender, "我叫王小明，" + HOW)
+    assert await audit.erase(lender.trail, conversation_id=gone.conversation_id, by="lihua") == 1
+    record = await journal.read_record(lender.engine, gone.record_id)
+    assert record is not None
+    assert "王小明" not in json.dumps(record, ensure_ascii=False)
+    assert [record[name] for name in ("question", "reply", "raw_output", "played", "salt")] == [
+        *("", None, None, None, None)
+    ]
+    assert record["evidence"]
+    verdict = await verify(lender.trail)
+    assert (verdict.ok, verdict.records) == (True, 2)
+    last = await audit.last_entry(lender.engine)
+    assert last is not None
+    assert json.loads(last.body)["by"] == "lihua"
+    assert (await replayed(lender, gone.record_id)).outcome == "erased"
+    assert (await replayed(lender, kept.record_id)).outcome == "identical"
+    assert await audit.erase(lender.trail, conversation_id=gone.conversation_id, by="x") == 0
+
+
+async def test_what_is_older_is_erased_and_the_rest_stays(lender: Deps) -> None:
+    replies = [await ask(lender) for _ in range(3)]
+    later = datetime.now(UTC) + timedelta(days=30, minutes=1)
+    assert await audit.erase(lender.trail, older_than_days=31, by="x", now=later) == 0
+    assert await audit.erase(lender.trail, older_than_days=30, by="x", now=later) == 3
+    assert (await verify(lender.trail)).ok
+    new = await ask(lender)
+    outcomes = [(await replayed(lender, r.record_id)).outcome for r in (*replies, new)]
+    assert outcomes == ["erased"] * 3 + ["identical"]
+
+
+async def test_an_erasure_that_no_row_tells_of_is_found(lender: Deps) -> None:
+    one, other = await ask(lender), await ask(lender)
+    await audit.erase(lender.trail, conversation_id=one.conversation_id, by="x")
+    last = await audit.last_entry(lender.engine)
+    assert last is not None
+    blank = {"question": "", "settings": {}, "salt": None, "erased_seq": last.seq}
+    statement = update(db.records).where(db.records.c.id == other.record_id)
+    await run(lender, statement.values(**blank))
+    found = await broken(lender)
+    assert "no row says so" in found.reason
+
+
+async def test_what_was_erased_cannot_be_filled_again(lender: Deps) -> None:
+    reply = await ask(lender)
+    await audit.erase(lender.trail, conversation_id=reply.conversation_id, by="x")
+    await run(lender, update(db.records).values(question="别的问题"))
+    assert "not empty" in (await broken(lender)).reason
+
+
+async def test_a_question_that_is_being_answered_is_not_erased(lender: Deps) -> None:
+    conversation, record_id = await journal.open_record(
+        lender.trail, asked(HOW), HOW, [], "t" * 32, "0"
+    )
+    assert await audit.erase(lender.trail, conversation_id=conversation, by="x") == 0
+    assert (await replayed(lender, record_id)).outcome == "open"
+
+
+# Replay
+
+
+@dataclass
+class Breaking(ScriptedChat):
+    """Writes a sentence and breaks off."""
+
+    def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
+        async def pieces() -> AsyncGenerator[Piece, None]:
+            number = number_of(messages, "1,000 元至 200,000 元")
+            yield Piece(f"安心贷单笔最高可以借200,000元[{number}]。另外", self.name)
+            raise ModelUnavailable("the connection ended")
+
+        return TextStream(pieces())
+
+
+RANGE = "1,000 元至 200,000 元"
+CASES: dict[str, tuple[ScriptedChat | None, Question, str]] = {
+    "select": (ScriptedChat([choosing("免收提前还款违约金")]), asked(EARLY), "answered"),
+    "select, asked twice": (
+        ScriptedChat(["sentence one", choosing("免收提前还款违约金")]),
+        asked(EARLY),
+        "answered",
+    ),
+    "select, garbled twice": (ScriptedChat(["one", "two"]), asked(EARLY), "answered"),
+    "draft": (
+        ScriptedChat([writing(("安心贷单笔最高可以借200,000元", "200,000 元"))], way="draft"),
+        asked(AMOUNT),
+        "answered",
+    ),
+    "draft in another language": (
+        ScriptedChat(["[无]"], way="draft"),
+        asked(AMOUNT, locale="en"),
+        "not_covered",
+    ),
+    "repaired": (
+        ScriptedChat(
+            [
+                writing(("安心贷单笔最高可以借300,000元", RANGE)),
+                writing(("安心贷单笔最高可以借20万元", RANGE)),
+            ],
+            way="draft",
+        ),
+        asked(AMOUNT),
+        "answered",
+    ),
+    "withheld": (
+        ScriptedChat([writing(("您最高能借30万元", RANGE))] * 2, way="draft"),
+        asked(AMOUNT),
+        "answered",
+    ),
+    "withheld without a source": (
+        ScriptedChat(["您已获批20万。", "[无]"], way="draft"),
+        asked(AMOUNT),
+        "not_covered",
+    ),
+    "repair failed": (
+        ScriptedChat([writing(("您最高能借30万元", RANGE)), ModelGarbled("cut off")], way="draft"),
+        asked(AMOUNT),
+        "answered",
+    ),
+    "broken off": (Breaking([], way="draft"), asked(AMOUNT), "answered"),
+    "model down": (ScriptedChat([ModelUnavailable("down")]), asked(EARLY), "answered"),
+    "extractive": (None, asked(EARLY), "answered"),
+    "not covered": (None, asked("今天天气怎么样"), "not_covered"),
+    "nothing chosen": (ScriptedChat(['{"ids":[]}']), asked(EARLY), "not_covered"),
+    "clarify": (ScriptedChat([]), asked("😡😡😡？？"), "clarify"),
+    "older contract": (
+        ScriptedChat([choosing("100,000 元")]),
+        asked("安心贷单笔能借多少钱", contract_date=date(2024, 5, 1)),
+        "answered",
+    ),
+    "as of another day": (
+        None,
+        asked(EARLY, as_of=date(2026, 6, 30), locale="zh-Hant"),
+        "answered",
+    ),
+    "personal data": (
+        ScriptedChat(
+            [writing(("安心贷单笔借款金额最高200,000 元，您的<PHONE_1>", RANGE))] * 2, way="draft"
+        ),
+        asked("我是13812345678，安心贷单笔借款金额最高多少"),
+        "answered",
+    ),
+    "personal data of all kinds": (
+        ScriptedChat([choosing("免收提前还款违约金")]),
+        asked("138 1234 5678，11010519491231002X，6222020200112233440，a@b.cn，" + EARLY),
+        "answered",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_reply_is_made_again_from_what_was_recorded(deps: Deps, case: str) -> None:
+    model, question, status = CASES[case]
+    if model is not None:
+        deps.use_model(replace(model, calls=[]))
+    reply = await collect(answer_question(question, deps))
+    assert isinstance(reply, Reply)
+    assert reply.status == status
+    deps.use_model(ScriptedChat([]))  # a model that was asked now would fail
+    again = await replayed(deps, reply.record_id)
+    assert again.outcome == "identical", again.differences
+
+
+async def test_a_reply_without_a_model_that_starts_is_made_again(deps: Deps) -> None:
+    nowhere = deps.settings.model_copy(update={"local_model": Path("no-such-model.gguf")})
+    reply = await ask(replace(deps, settings=nowhere, model_specs=("local",)), EARLY)
+    assert reply.model == "extractive"
+    again = await replayed(deps, reply.record_id)
+    assert again.outcome == "identical", again.differences
+
+
+class Reversed:
+    """Puts what is found upside down."""
+
+    def rerank(self, text: str, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        pairs = zip(evidence, reversed(evidence), strict=True)
+        return tuple(replace(item, score=given.score) for given, item in pairs)
+
+
+async def test_the_order_of_a_ranking_model_is_made_again_without_it(deps: Deps) -> None:
+    plain = await ask(deps, EARLY)
+    reply = await ask(replace(deps, _ranks=Reversed()), EARLY)
+    assert reply.evidence_ids != plain.evidence_ids
+    again = await replayed(deps, reply.record_id)
+    assert again.outcome == "identical", again.differences
+    # Nor is one asked that is set now, and was not then.
+    now = deps.settings.model_copy(update={"rerank": "m", "rerank_base_url": "http://[::1]:1"})
+    assert (await replayed(replace(deps, settings=now), plain.record_id)).identical
+
+
+async def test_what_garbled_answers_said_is_recorded_in_order(deps: Deps) -> None:
+    deps.use_model(ScriptedChat(["sentence one", '{"ids":[1]}']))
+    reply = await ask(deps, EARLY)
+    record = await journal.read_record(deps.engine, reply.record_id)
+    assert record is not None
+    assert record["raw_output"] == ["sentence one", '{"ids":[1]}']
+    errors = [turn["error"] for turn in record["played"]["turns"]]
+    assert errors == ["ModelGarbled", ""]
+
+
+async def test_a_reply_that_the_borrower_left_is_made_again_as_far_as_it_came(deps: Deps) -> None:
+    sentences = [("安心贷单笔最高可以借200,000元", RANGE)] * 2
+    deps.use_model(ScriptedChat([writing(*sentences, ("您最高能借30万元", RANGE))], way="draft"))
+    events = answer_question(asked(AMOUNT), deps)
+    async for event in events:
+        if event.name == "sentence":
+            break
+    await events.aclose()
+    async with deps.engine.connect() as connection:
+        record_id = await connection.scalar(
+            select(db.records.c.id).order_by(db.records.c.asked_at.desc()).limit(1)
+        )
+    record = await journal.read_record(deps.engine, record_id)
+    assert record is not None
+    assert record["status"] == "unanswered"
+    assert [s["text"] for s in record["reply"]["sentences"]] == ["安心贷单笔最高可以借200,000元。"]
+    assert (await replayed(deps, record_id)).outcome == "identical"
+
+
+async def test_a_reply_is_made_again_from_its_own_release(small: Deps, tmp_path: Path) -> None:
+    first = await ask(small)
+    for fee in range(1, 8):  # so many that the vectors of the first are no longer kept
+        rules = RULES.replace("不收违约金", f"收 {fee}% 违约金")
+        await ingest(small, tmp_path / "docs", rules)
+        assert small._index is not None
+        await small._switch(small._index.release.id)
+    assert not small.vector_store.kept(first.release)
+    last = await ask(small)
+    assert first.answer != last.answer
+    assert (await replayed(small, first.record_id)).outcome == "identical"
+    assert (await replayed(small, last.record_id)).outcome == "identical"
+    assert (await verify(small.trail)).ok
+
+
+async def test_wording_that_has_changed_since_does_not_change_a_replay(
+    deps: Deps, tmp_path: Path
+) -> None:
+    from prompts.render import notices_used, pinned, render
+
+    deps.use_model(ScriptedChat([choosing("免收提前还款违约金")]))
+    older = {
+        "notices": notices_used().template.replace("我不作推测", "恕不推测"),
+        "zh/question": render("zh/question", groups=[], question="").template + "\n再想一想。",
+    }
+    with pinned(older):
+        chosen = await ask(deps, EARLY)
+        guessed = await ask(deps, "今天天气怎么样")
+    assert "恕不推测" in guessed.answer
+    for reply in (chosen, guessed):
+        assert (await replayed(deps, reply.record_id)).outcome == "identical"
+
+
+async def test_an_ingredient_that_is_not_here_is_named(lender: Deps) -> None:
+    reply = await ask(lender)
+    record = await journal.read_record(lender.engine, reply.record_id)
+    assert record is not None
+    version = record["texts"]["notices"]
+    await run(lender, delete(db.templates).where(db.templates.c.version == version))
+    again = await replayed(lender, reply.record_id)
+    assert (again.outcome, again.missing) == ("missing", f"the text notices of version {version}")
+
+
+async def test_a_pipeline_that_answers_otherwise_is_told_with_the_difference(deps: Deps) -> None:
+    from knowledge.lender import Lender
+
+    reply = await ask(deps, "今天天气怎么样")
+    record = await journal.read_record(deps.engine, reply.record_id)
+    assert record is not None
+    # As if this program worded things otherwise, under the version that it had then.
+    other = Lender("甲", "甲", "400-111-1111", "全天", "", {})
+    from assistant.answer import lender_used
+
+    text_of_other = lender_used(other)
+    await run(
+        deps,
+        update(db.templates)
+        .where(db.templates.c.version == record["texts"]["lender"])
+        .values(text=text_of_other.template),
+    )
+    again = await replayed(deps, reply.record_id)
+    restored = lender_used(deps.lender)
+    await run(
+        deps,
+        update(db.templates)
+        .where(db.templates.c.version == restored.version)
+        .values(text=restored.template),
+    )
+    assert again.outcome == "different"
+    assert any("400-000-0000" in line for line in again.differences)
+    assert "diff" in again.as_json()
+
+
+async def test_a_record_that_is_not_there_is_said_so(small: Deps) -> None:
+    with pytest.raises(UnknownRecord):
+        await replayed(small, "none")
+
+
+async def test_a_recorded_reply_that_was_changed_is_not_called_a_difference(lender: Deps) -> None:
+    reply = await ask(lender)
+    record = await journal.read_record(lender.engine, reply.record_id)
+    assert record is not None
+    changed = record["reply"] | {"answer": "可以免息"}
+    await run(lender, update(db.records).values(reply=changed))
+    again = await replayed(lender, reply.record_id)
+    assert again.outcome == "broken"
+    assert "'reply'" in again.differences[0]
+
+
+# Nothing is shown that cannot be recorded
+
+
+async def test_without_a_chain_nothing_is_answered_and_a_human_is_named(
+    deps: Deps, tmp_path: Path
+) -> None:
+    model = ScriptedChat([])
+    deps.use_model(model)
+    empty = db.open_engine(f"sqlite+aiosqlite:///{tmp_path / 'empty.db'}")
+    await deps.index()
+    gone = replace(deps, engine=empty, _index_checked=math.inf)
+    events = [event async for event in answer_question(asked(EARLY), gone)]
+    assert [event.name for event in events] == ["handoff", "error"]
+    assert events[0].data["hotline"] == "400-000-0000"
+    assert not model.calls
+    await empty.dispose()
+
+
+async def test_a_chain_that_breaks_during_an_answer_ends_it_in_an_error(small: Deps) -> None:
+    async def drop() -> None:
+        await run(small, text("ALTER TABLE audit_entries RENAME TO elsewhere"))
+
+    names = []
+    async for event in answer_question(asked(HOW), small):
+        names.append(event.name)
+        if event.name == "evidence":
+            await drop()
+    assert names[-2:] == ["handoff", "error"]
+    assert "done" not in names
+    names = [event.name async for event in answer_question(asked(HOW), small)]
+    assert names == ["handoff", "error"]
+    await run(small, text("ALTER TABLE elsewhere RENAME TO audit_entries"))
+    verdict = await verify(small.trail)
+    assert verdict.ok  # the question is there, with no reply
+    async with small.engine.connect() as connection:
+        assert await connection.scalar(select(db.records.c.status)) == "open"
+
+
+async def test_a_head_that_cannot_be_written_does_not_hold_up_replies(tmp_path: Path) -> None:
+    more = {"ZHUNXIN_AUDIT_HEAD_EVERY": "1", "ZHUNXIN_AUDIT_HEADS": "/dev/null/heads"}
+    async with opened(tmp_path, **more) as deps:
+        assert (await ask(deps)).status == "answered"
+
+
+# Export
+
+
+async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
+    lender: Deps, tmp_path: Path
+) -> None:
+    lender.use_model(ScriptedChat(['{"ids":[1]}'] * 3))
+    first = await ask(lender, "<script>alert(1)</script>" + HOW)
+    second = await ask(lender, HOW, conversation_id=first.conversation_id)
+    other = await ask(lender)
+    await audit.erase(lender.trail, conversation_id=other.conversation_id, by="x")
+    out = tmp_path / "out"
+    done = await export(lender.trail, out, by="test")
+    assert (done.conversations, done.records) == (2, 3)
+    lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert {line["record"]["id"] for line in lines} == {
+        reply.record_id for reply in (first, second, other)
+    }
+    assert [entry["kind"] for entry in lines[0]["entries"]] == ["question", "reply"]
+    pages = {path.stem: path.read_text() for path in (out / "conversations").iterdir()}
+    assert pages.keys() == {first.conversation_id, other.conversation_id}
+    shown = pages[first.conversation_id]
+    assert "<script" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "default-src 'none'" in shown
+    for entry in lines[0]["entries"]:
+        assert entry["hash"] in shown
+    assert "erased" in pages[other.conversation_id]
+    kept = [json.loads(line) for line in (out / "texts.jsonl").read_text().splitlines()]
+    assert {row["version"] for row in kept} >= set(lines[0]["record"]["texts"].values())
+    last = await audit.last_entry(lender.engine)
+    assert last is not None
+    assert last.kind == "export"
+    assert (await verify(lender.trail)).ok
+    with pytest.raises(FolderNotEmpty):
+        await export(lender.trail, out, by="test")
+
+
+async def test_an_export_of_days_holds_what_was_asked_on_them(small: Deps, tmp_path: Path) -> None:
+    await ask(small)
+    today = datetime.now(UTC).astimezone(tz=None).date()
+    near = (today - timedelta(days=1), today + timedelta(days=1))
+    inside = await export(small.trail, tmp_path / "a", first=near[0], last=near[1], by="x")
+    assert inside.records == 1
+    after = await export(small.trail, tmp_path / "b", first=near[1] + timedelta(days=1), by="x")
+    assert after.records == 0
+    assert not (tmp_path / "b").exists()
+
+
+def test_the_version_of_the_code_names_the_commit_in_a_repository() -> None:
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
+    assert commit in code_version()
+    assert len(code_version()) <= 64
