@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from knowledge.release import Progress
     from knowledge.store import Answer, DateToConfirm
 
+    from .compliance import Review
     from .config import Settings
     from .deps import Deps
+    from .likeness import Likeness
+    from .rules import RulePack
 
 app = typer.Typer(
     name="zhunxin",
@@ -42,9 +45,11 @@ release_app = typer.Typer(
 )
 eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
+rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
+app.add_typer(rules_app, name="rules")
 app.add_typer(eval_app, name="eval")
 app.add_typer(audit_app, name="audit")
 
@@ -55,6 +60,7 @@ Result = TypeVar("Result")
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD")]
 DayOrOpen = Annotated[str, typer.Option(metavar="YYYY-MM-DD|open", help="`open`: there is none.")]
+Pack = Annotated[str, typer.Option(help="Jurisdiction whose rules apply, such as cn.")]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
@@ -319,6 +325,150 @@ def mask(
         _print_json(result)
     else:
         typer.echo(result["masked"], nl=False)
+
+
+@app.command()
+def check(
+    file: Annotated[str, typer.Argument(help="A file, or - for standard input.")] = "-",
+    task: Annotated[str, typer.Option(help="chat, marketing, agent or collections.")] = "",
+    channel: Annotated[
+        str,
+        typer.Option(
+            help="sms, push, in_app, wechat, email, call_script, chat, phone or poster; empty: any."
+        ),
+    ] = "",
+    context: Annotated[
+        Path | None, typer.Option(help="JSON file with what is known about the message.")
+    ] = None,
+    on: Day = "",
+    pack: Pack = "cn",
+    jsonl: Annotated[
+        Path | None,
+        typer.Option(help='JSONL of {"id","text","task","channel"?,"context"?}; prints JSONL.'),
+    ] = None,
+    semantic: Annotated[
+        bool,
+        typer.Option(
+            "--semantic", help="Also warn of sentences that resemble bad examples in meaning."
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check a text by the compliance rules; exit 1 where it must not go out as it is."""
+    from .compliance import STOPS, review_as_json
+
+    rules = _rule_pack(pack)
+    likeness = _likeness(rules) if semantic else None
+    day = _day(on)
+    if jsonl is not None:
+        rows = _read_rows(jsonl)
+        stopped = False
+        for number, row in enumerate(rows, start=1):
+            found = _review(rules, likeness, row, day, f"{jsonl}: row {number}")
+            stopped = stopped or found.verdict in STOPS
+            _print_row({"id": row["id"], **review_as_json(found)})
+        if stopped:
+            raise typer.Exit(1)
+        return
+    row = {"text": _read_text(file), "task": task, "channel": channel or None}
+    if context is not None:
+        try:
+            row["context"] = json.loads(_read_text(str(context)))
+        except (ValueError, RecursionError):
+            _fail(f"{context}: not JSON", 2)
+    found = _review(rules, likeness, row, day, str(context or "--task, --channel"))
+    if as_json:
+        _print_json(review_as_json(found))
+    else:
+        _show_review(found)
+    if found.verdict in STOPS:
+        raise typer.Exit(1)
+
+
+@rules_app.command("list")
+def rules_list(pack: Pack = "cn", as_json: AsJson = False) -> None:
+    """The rules of a pack."""
+    from .compliance import rule_as_json
+
+    rules = _rule_pack(pack)
+    if as_json:
+        _print_json([rule_as_json(rule) for rule in rules.rules])
+        return
+    for rule in rules.rules:
+        source = rule_as_json(rule)["source"]
+        article = source["article"] or ("" if source["verified"] else "unverified")
+        tasks = " ".join(task for task in rule_as_json(rule)["tasks"])
+        typer.echo(
+            f"{rule.id:<12} {rule.severity:<5} {rule.title_zh}  "
+            f"[{tasks}]  {source['regulation']} {article}".rstrip()
+        )
+
+
+@rules_app.command("show")
+def rules_show(
+    rule_id: Annotated[str, typer.Argument(metavar="ID")],
+    pack: Pack = "cn",
+    as_json: AsJson = False,
+) -> None:
+    """One rule: scope, sources, suggestion, examples."""
+    from .compliance import rule_as_json
+
+    rule = _rule_pack(pack).by_id.get(rule_id)
+    if rule is None:
+        _fail(f"no rule {rule_id!r}; `zhunxin rules list` lists them", 2)
+    row = rule_as_json(rule, full=True)
+    if as_json:
+        _print_json(row)
+        return
+    for name, value in row.items():
+        if isinstance(value, list):
+            for item in value:
+                shown = item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+                typer.echo(f"{name}: {shown}")
+        elif value:
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            typer.echo(f"{name}: {shown}")
+
+
+@rules_app.command("test")
+def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
+    """Try every rule on its own examples; exit 1 where one does not do what it should."""
+    from .compliance import try_examples
+
+    rules = _rule_pack(pack)
+    failures = try_examples(rules)
+    tried = sum(len(rule.bad) + len(rule.good) for rule in rules.rules)
+    if as_json:
+        _print_json(
+            {
+                "rules": len(rules.rules),
+                "examples": tried,
+                "failures": [
+                    {
+                        "file": failure.rule.file,
+                        "rule": failure.rule.id,
+                        "example": f"{failure.kind}[{failure.place}]",
+                        "text": failure.example.text,
+                        "detail": failure.detail,
+                    }
+                    for failure in failures
+                ],
+                "passed": not failures,
+                "rules_version": rules.version,
+            }
+        )
+    else:
+        for failure in failures:
+            typer.echo(
+                f"{failure.rule.file}: rule {failure.rule.id}: {failure.kind}[{failure.place}] "
+                f"{failure.detail}: {failure.example.text}"
+            )
+        typer.echo(
+            f"{len(rules.rules)} rules, {tried} examples, {len(failures)} failures, "
+            f"rules {rules.version}"
+        )
+    if failures:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -942,6 +1092,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from .config import ConfigError
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
+    from .rules import RulePackError
 
     try:
         return work()
@@ -955,6 +1106,7 @@ def _guard(work: Callable[[], Result]) -> Result:
         ConfigError,
         KeyUnusable,
         LenderFileError,
+        RulePackError,
         UnknownRelease,
         UnknownDocument,
         WrongDates,
@@ -1035,6 +1187,83 @@ def _notice(code: str, locale: str, values: dict[str, str]) -> str:
     return notice(code, locale, **values)
 
 
+def _rule_pack(jurisdiction: str) -> RulePack:
+    from .rules import RulePackError, load_rules
+
+    try:
+        return load_rules(jurisdiction, _settings().rules)
+    except RulePackError as error:
+        _fail(str(error), 2)
+
+
+def _likeness(rules: RulePack) -> Likeness:
+    from knowledge.embed import open_embedder
+
+    from .likeness import open_likeness
+
+    settings = _settings()
+
+    def opened() -> Likeness:
+        embedder = open_embedder(
+            settings.embeddings,
+            base_url=settings.embeddings_base_url,
+            api_key=settings.embeddings_api_key.get_secret_value(),
+            threads=settings.threads_used,
+        )
+        return open_likeness(rules, embedder, settings.home / "likeness.npz")
+
+    return _guard(opened)
+
+
+def _review(
+    rules: RulePack, likeness: Likeness | None, row: dict[str, Any], day: date | None, where: str
+) -> Review:
+    from .compliance import BadMessage, read_message, review_given
+    from .models import today
+
+    try:
+        given = read_message(rules, row, on=day, today=today())
+    except BadMessage as error:
+        _fail(f"{where}: {error}", 2)
+    found = review_given(rules, given)
+    if likeness is None:
+        return found
+    from .likeness import review_likeness
+
+    return review_likeness(
+        likeness, found, given.text, task=given.task, channel=given.channel, on=given.on
+    )
+
+
+def _show_review(found: Review) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from .compliance import source_as_json
+
+    colours = {"pass": "green", "warn": "yellow", "fix": "yellow", "block": "red"}
+    console = Console()
+    console.print(Text(found.verdict, style=f"bold {colours[found.verdict]}"))
+    for finding in found.findings:
+        source = source_as_json(finding.rule)
+        article = source["article"] or ("" if source["verified"] else "(unverified)")
+        start, end = finding.span
+        quoted = finding.text if len(finding.text) <= 60 else f"{finding.text[:59]}…"
+        console.print(
+            Text.assemble(
+                (f"{finding.severity:<6}", colours[finding.severity]),
+                f"{finding.rule.id} {finding.rule.title_zh} [{start}:{end}] {quoted}",
+            )
+        )
+        console.print(Text(f"      {source['regulation']} {article}", style="dim"))
+        console.print(Text(f"      {finding.rule.suggestion_zh}"))
+        if finding.like:
+            console.print(Text(f"      resembles: {finding.like}", style="dim"))
+    for unchecked in found.unchecked:
+        needs = ", ".join(unchecked.needs)
+        console.print(Text(f"unchecked {unchecked.rule.id}: needs {needs}", style="dim"))
+
+
 def _read_text(file: str) -> str:
     try:
         data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
@@ -1045,9 +1274,9 @@ def _read_text(file: str) -> str:
         _fail(f"{file}: not UTF-8", 2)
 
 
-def _read_rows(file: Path) -> list[dict[str, str]]:
+def _read_rows(file: Path) -> list[dict[str, Any]]:
     """Objects with `id` and `text` of a JSONL file; a wrong line ends the command, named."""
-    rows: list[dict[str, str]] = []
+    rows: list[dict[str, Any]] = []
     # Not splitlines(): JSON strings may hold line and paragraph separators as they are.
     for number, line in enumerate(_read_text(str(file)).split("\n"), start=1):
         if not line.strip():

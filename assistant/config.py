@@ -98,6 +98,11 @@ class Settings(BaseModel):
         description="TOML file with the lender's name, contact and product names; empty: "
         "that of the sample lender.",
     )
+    rules: Path | None = Field(
+        default=None,
+        description="File or folder of the institution's own compliance rules: settings.toml, "
+        "variants.toml, <jurisdiction>-*.toml. Empty: the shipped ones only.",
+    )
     statutes: Path | None = Field(
         default=None,
         description="Folder of the collection that the evaluation suite `statutes` ranks: "
@@ -183,7 +188,7 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
-    given_paths = ("home", "cache", "audit_heads", "local_model", "lender", "statutes")
+    given_paths = ("home", "cache", "audit_heads", "local_model", "lender", "rules", "statutes")
     paths = {name: getattr(settings, name) for name in given_paths}
     return settings.model_copy(
         update={name: given and given.expanduser() for name, given in paths.items()}

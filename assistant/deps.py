@@ -28,8 +28,10 @@ from . import __version__
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .db import migrate, open_engine
+from .likeness import Likeness, open_likeness
 from .llm import ChatModel, Fallback, ModelError, ModelUnavailable, open_chat_model
 from .local_model import LocalModelError, available, start_local_model
+from .rules import RulePack, load_rules
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -59,6 +61,8 @@ class Deps:
     vector_store: VectorStore
     lender: Lender
     keys: Keys
+    rules: RulePack
+    """What every text that is sent out is checked by."""
     model_specs: tuple[str, ...]
     """Models of the fallback chain in order; empty where clauses are only quoted."""
     code_version: str = __version__
@@ -68,6 +72,8 @@ class Deps:
     _not_opened: ModelError | None = None
     """Why there is no model: in place of trying to start one."""
     _embedder: Embedder | None = None
+    _likeness: Likeness | None = None
+    _likeness_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _index: Index | None = None
     _index_checked: float = 0.0
     _switch_started: float = 0.0
@@ -104,6 +110,19 @@ class Deps:
                 threads=settings.threads_used,
             )
         return self._embedder
+
+    async def likeness(self) -> Likeness:
+        """The examples of the rules as vectors, which are kept in the home folder.
+
+        Raises EmbeddingUnavailable.
+        """
+        embedder = await self.embedder()
+        async with self._likeness_lock:
+            if self._likeness is None:
+                self._likeness = await asyncio.to_thread(
+                    open_likeness, self.rules, embedder, self.settings.home / "likeness.npz"
+                )
+        return self._likeness
 
     @property
     def reranker(self) -> Ranks | None:
@@ -274,12 +293,13 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     """Everything the settings ask for, the database at its newest schema.
 
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
-    knowledge.lender.LenderFileError.
+    knowledge.lender.LenderFileError, rules.RulePackError.
     """
     specs = model_specs(settings)
     if settings.rerank and not settings.rerank_base_url:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     lender = load_lender(settings.lender)
+    rules = load_rules(own=settings.rules)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)
     keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
@@ -290,6 +310,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         code_version=await asyncio.to_thread(code_version),
         vector_store=VectorStore(settings.home / "vectors", settings.chroma_url),
         lender=lender,
+        rules=rules,
         model_specs=specs,
     )
     try:

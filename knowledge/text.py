@@ -88,6 +88,13 @@ def content_words(text: str) -> list[str]:
     return list(dict.fromkeys(w for w, tag in tagged if tag[0] in _CONTENT and len(w) > 1))
 
 
+def dictionary_words(text: str) -> list[str]:
+    """The text cut into words of the dictionary and what is left between them, in order."""
+    import rjieba
+
+    return list(rjieba.cut(text, False))
+
+
 @lru_cache(maxsize=1)
 def _topics() -> tuple[re.Pattern[str], ...]:
     with (Path(__file__).parent / "elsewhere.toml").open("rb") as file:

@@ -23,6 +23,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from assistant import __version__, metrics
 from assistant.answer import warm_up
+from assistant.compliance import try_examples
 from assistant.config import Settings
 from assistant.deps import Deps, ReleaseMismatch, open_deps
 from assistant.llm import ModelError
@@ -35,7 +36,7 @@ from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
-from . import access, audit, chat, knowledge, openai, problems, staff
+from . import access, audit, chat, compliance, knowledge, openai, problems, staff
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
 
@@ -118,6 +119,7 @@ def create_app(
     app.include_router(staff.router)
     app.include_router(knowledge.router)
     app.include_router(audit.router)
+    app.include_router(compliance.router)
     app.include_router(operations)
     app.include_router(pages)
     _limit_requests(app, settings.requests_per_minute)
@@ -220,6 +222,8 @@ async def _warm(deps: Deps) -> None:
         await asyncio.to_thread(retrieve, index, embedder, index.release.id, Scope(today()), 1)
     except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
         log.error("no knowledge to answer from", error=str(error))
+    # The patterns of the rules make most of their states when they are first used.
+    await asyncio.to_thread(try_examples, deps.rules)
     if deps.wants_model:
         try:
             model = await deps.chat_model()

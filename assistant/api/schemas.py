@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from assistant.rules import Anchor, Channel, Evidence, Severity, Task
 from assistant.staff import Role
 
 LocaleName = Literal["zh-Hans", "zh-Hant", "en"]
@@ -89,6 +90,111 @@ class LenderBody(BaseModel):
 
 class ClauseBody(PlaceBody):
     text: str
+
+
+class CheckRequest(BaseModel):
+    """A text to check by the compliance rules, and what is known about it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str
+    task: Task
+    channel: Channel | None = Field(
+        default=None, description="Where it goes out; left out, the rules of every channel apply."
+    )
+    context: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Consent, time, campaign and the like; docs/rules.md lists the keys.",
+    )
+    on: date | None = Field(
+        default=None,
+        description="The day whose rules apply; left out, that of context `at`, else today.",
+    )
+    semantic: bool = Field(
+        default=False,
+        description="Also warn of sentences that resemble bad examples in meaning; takes some "
+        "40 ms a sentence, and a minute when first asked for.",
+    )
+
+
+class RuleSourceBody(BaseModel):
+    """Where a rule stands; `article` only where its text, or a quote of it, is held."""
+
+    regulation: str
+    article: str | None
+    evidence: Evidence
+    verified: bool
+
+
+class FindingBody(BaseModel):
+    """Where a text breaks a rule; `span` counts characters of the text as it was sent."""
+
+    rule: str
+    title: str
+    title_en: str
+    severity: Severity
+    span: tuple[int, int]
+    text: str
+    source: RuleSourceBody
+    anchor: Anchor
+    suggestion: str
+    like: str = Field(description="The bad example that it resembles, if that is all; else empty.")
+
+
+class UncheckedBody(BaseModel):
+    """A rule that could not be judged, and the context that it needs."""
+
+    rule: str
+    needs: list[str]
+
+
+class ReviewBody(BaseModel):
+    """What the rules say of a text. Unchecked rules do not change the verdict."""
+
+    verdict: Literal["pass", "warn", "fix", "block"]
+    findings: list[FindingBody]
+    unchecked: list[UncheckedBody]
+    rules_version: str
+
+
+class RuleBody(BaseModel):
+    """One compliance rule."""
+
+    id: str
+    title: str
+    title_en: str
+    tasks: list[Task]
+    channels: list[Channel]
+    severity: Severity
+    anchor: Anchor
+    source: RuleSourceBody
+    effective_from: date | None
+    effective_to: date | None
+    file: str
+
+
+class BasisBody(BaseModel):
+    regulation: str
+    article: str
+    evidence: Evidence
+    quote: str
+    note: str
+
+
+class WholeRuleBody(RuleBody):
+    """One rule with its wording, all its sources and its examples."""
+
+    suggestion: str
+    suggestion_en: str
+    note: str
+    sources: list[BasisBody]
+    bad: list[str]
+    good: list[str]
+
+
+class RulesBody(BaseModel):
+    rules: list[RuleBody]
+    rules_version: str
 
 
 class Problem(BaseModel):

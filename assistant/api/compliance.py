@@ -1,0 +1,70 @@
+"""`POST /v1/check` and `GET /v1/rules`: texts checked by the compliance rules, and the rules."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from assistant.compliance import (
+    BadMessage,
+    read_message,
+    review_as_json,
+    review_given,
+    rule_as_json,
+)
+from assistant.likeness import review_likeness
+from assistant.models import today
+from prompts.render import notice
+
+from .chat import FromDeps
+from .problems import documented, locale_of, problem
+from .schemas import CheckRequest, ReviewBody, RulesBody, WholeRuleBody
+
+router = APIRouter(prefix="/v1", tags=["compliance"])
+
+
+@router.post(
+    "/check", response_model=ReviewBody, responses=documented(400, 401, 403, 413, 422, 500, 503)
+)
+async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[str, Any] | Response:
+    """Check a text by the rules in force."""
+    row = body.model_dump(exclude={"on", "semantic"})
+    try:
+        given = read_message(deps.rules, row, on=body.on, today=today())
+    except BadMessage as error:
+        fields = [{"field": "context", "problem": str(error)}]
+        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+    # A long text takes a second, in which others are answered too.
+    found = await asyncio.to_thread(review_given, deps.rules, given)
+    if body.semantic:
+        found = await asyncio.to_thread(
+            review_likeness,
+            await deps.likeness(),
+            found,
+            given.text,
+            task=given.task,
+            channel=given.channel,
+            on=given.on,
+        )
+    return review_as_json(found)
+
+
+@router.get("/rules", response_model=RulesBody, responses=documented(401, 403, 500))
+async def list_rules(deps: FromDeps) -> dict[str, Any]:
+    """All rules, in the order of their files."""
+    rules = [rule_as_json(rule) for rule in deps.rules.rules]
+    return {"rules": rules, "rules_version": deps.rules.version}
+
+
+@router.get(
+    "/rules/{rule_id}", response_model=WholeRuleBody, responses=documented(401, 403, 404, 422, 500)
+)
+async def show_rule(rule_id: str, request: Request, deps: FromDeps) -> dict[str, Any] | Response:
+    """One rule with its sources and examples."""
+    rule = deps.rules.by_id.get(rule_id)
+    if rule is None:
+        return problem(404, notice("not_found", await locale_of(request)))
+    return rule_as_json(rule, full=True)

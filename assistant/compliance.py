@@ -1,0 +1,572 @@
+"""The compliance rules applied to a text: chat replies, agents' messages, collections, adverts.
+
+`review` is one function for all of them. The rules are data (rules.py reads them); what is measured
+and computed is in rule_checks.py; how disguised wording is recognised is in matching.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cached_property
+from typing import Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
+from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
+from .rules import (
+    CHECKS,
+    HELD,
+    REACH,
+    Channel,
+    ContextCondition,
+    ContextError,
+    Example,
+    FigureCondition,
+    Rule,
+    RulePack,
+    Severity,
+    Task,
+    Trigger,
+    read_context,
+)
+
+Verdict = Literal["pass", "warn", "fix", "block"]
+
+RANK: Mapping[Verdict, int] = {"pass": 0, "warn": 1, "fix": 2, "block": 3}
+STOPS: frozenset[Verdict] = frozenset({"fix", "block"})
+"""Verdicts with which a text must not go out as it is."""
+
+SEGMENT = 4000
+"""Characters that are searched at once; longer texts are cut, at sentences where there are any."""
+OVERLAP = 200
+"""Characters that two segments of one sentence share; patterns longer than that may be missed."""
+BESIDE = 400
+"""Farthest that a sentence is followed to either side of a match."""
+PHRASE = 30
+"""Farthest that a phrase which contains a match may begin before it or end after it."""
+MOST_FINDINGS = 50
+"""Findings of one rule in one text that are told apart; further ones change nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Where a text breaks a rule."""
+
+    rule: Rule
+    severity: Severity
+    span: Span
+    """In the text as given; all of it where what is wrong is that something is missing."""
+    text: str
+    like: str = ""
+    """The example that it resembles in meaning, where that is all that speaks against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A rule that could not be judged for want of context."""
+
+    rule: Rule
+    needs: tuple[str, ...]
+    """Context keys that were not said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What the rules say of a text."""
+
+    verdict: Verdict
+    """The worst of the findings; what is unchecked does not count."""
+    findings: tuple[Finding, ...]
+    """By place, then the worst first."""
+    unchecked: tuple[Unchecked, ...]
+    rules_version: str
+
+
+def review(
+    pack: RulePack,
+    text: str,
+    *,
+    task: Task,
+    channel: Channel | None = None,
+    context: Mapping[str, Any],
+    on: date,
+    whole: bool = True,
+) -> Review:
+    """Judge a text by the rules in force on a day.
+
+    context: from `rules.read_context`.
+    channel: None is taken as any, so that every rule of the task applies.
+    whole: False judges one sentence of a message that is still being written: what can only be
+    seen of a finished message (required elements, what else stands in it, context alone) is left
+    out. A gate calls it so for each sentence before it is released, and once more with True for
+    the message when it is complete.
+    """
+    message = Message(text, context, pack.folding, pack.settings)
+    triggers = applicable(pack, task, channel, on)
+    searches = {evasion: _Search(pack, message, evasion) for evasion in (True, False)}
+    findings: dict[str, list[tuple[Span, Severity]]] = {}
+    unchecked: dict[str, dict[str, None]] = {}
+    rules: dict[str, Rule] = {}
+    for rule, trigger in triggers:
+        if not whole and trigger.of_whole_message:
+            continue
+        search = searches[trigger.evasion]
+        if trigger.patterns and search.candidates.isdisjoint(trigger.patterns):
+            continue
+        spans = _text_conditions(trigger, search, message)
+        if spans is None:
+            continue
+        needs = [key for key in _keys(trigger) if key not in context]
+        if needs:
+            rules[rule.id] = rule
+            unchecked.setdefault(rule.id, {}).update(dict.fromkeys(needs))
+            continue
+        if not all(_holds(condition, message) for condition in trigger.context):
+            continue
+        if trigger.question and not any(
+            p.within(message.asked.bare.text) for p in trigger.question
+        ):
+            continue
+        if trigger.check:
+            checked = list(CHECK_FUNCTIONS[trigger.check](message))
+            checked = [s for s in checked if not _excused(trigger, search, message.place(s))]
+            if not checked:
+                continue
+            spans = checked
+        rules[rule.id] = rule
+        findings.setdefault(rule.id, []).extend(
+            (span, trigger.severity or rule.severity) for span in spans or [(0, len(text))]
+        )
+    found = [
+        Finding(rules[rule_id], severity, span, text[slice(*span)])
+        for rule_id, places in findings.items()
+        for span, severity in _merged(places)[:MOST_FINDINGS]
+    ]
+    found.sort(key=lambda f: (f.span[0], -RANK[f.severity], f.span[1], f.rule.id))
+    verdicts: list[Verdict] = ["pass", *(finding.severity for finding in found)]
+    return Review(
+        max(verdicts, key=RANK.__getitem__),
+        tuple(found),
+        tuple(Unchecked(rules[rule_id], tuple(keys)) for rule_id, keys in unchecked.items()),
+        pack.version,
+    )
+
+
+class BadMessage(Exception):
+    """A message to check is not what it should be; the text names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A text to check, read and found to be well formed."""
+
+    text: str
+    task: Task
+    channel: Channel | None
+    context: Mapping[str, Any]
+    on: date
+
+
+def read_message(pack: RulePack, row: Mapping[str, Any], *, on: date | None, today: date) -> Given:
+    """Read {"text","task","channel"?,"context"?,"on"?} as it comes from a file or a request.
+
+    on: the day whose rules apply; else the row's own, else that of context `at`, else `today`.
+    Raises BadMessage.
+    """
+    text, channel = row.get("text"), row.get("channel") or None
+    task = next((known for known in get_args(Task) if known == row.get("task")), None)
+    if not isinstance(text, str):
+        raise BadMessage("text: expected a text")
+    # Half of a surrogate pair cannot be sent back; a character takes its place.
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if task is None:
+        expected = ", ".join(get_args(Task))
+        raise BadMessage(f"task: expected one of {expected}, not {row.get('task')!r}")
+    if channel is not None and channel not in get_args(Channel):
+        expected = ", ".join(get_args(Channel))
+        raise BadMessage(f"channel: expected one of {expected}, not {channel!r}")
+    try:
+        said = row.get("context")
+        context = read_context({} if said is None else said)
+        own_day = row.get("on")
+        day = on or (date.fromisoformat(str(own_day)) if own_day else None)
+    except ContextError as error:
+        raise BadMessage(str(error)) from None
+    except ValueError:
+        raise BadMessage(f"on: expected a day as YYYY-MM-DD, not {row['on']!r}") from None
+    at = context.get("at")
+    if day is None and at is not None:
+        day = at.astimezone(ZoneInfo(str(pack.settings["timezone"]))).date()
+    return Given(text, task, channel, context, day or today)
+
+
+def review_given(pack: RulePack, given: Given) -> Review:
+    """Judge a finished message."""
+    return review(
+        pack,
+        given.text,
+        task=given.task,
+        channel=given.channel,
+        context=given.context,
+        on=given.on,
+    )
+
+
+def review_as_json(result: Review) -> dict[str, Any]:
+    """A review as commands and HTTP give it."""
+    return {
+        "verdict": result.verdict,
+        "findings": [
+            {
+                "rule": finding.rule.id,
+                "title": finding.rule.title_zh,
+                "title_en": finding.rule.title_en,
+                "severity": finding.severity,
+                "span": list(finding.span),
+                "text": finding.text,
+                "source": source_as_json(finding.rule),
+                "anchor": finding.rule.anchor,
+                "suggestion": finding.rule.suggestion_zh,
+                "like": finding.like,
+            }
+            for finding in result.findings
+        ],
+        "unchecked": [
+            {"rule": unchecked.rule.id, "needs": list(unchecked.needs)}
+            for unchecked in result.unchecked
+        ],
+        "rules_version": result.rules_version,
+    }
+
+
+def source_as_json(rule: Rule) -> dict[str, Any]:
+    """Where a rule stands; the article only where its text, or a quote of it, is held."""
+    basis = rule.basis
+    held = basis.evidence in HELD
+    return {
+        "regulation": basis.regulation,
+        "article": basis.article or None if held else None,
+        "evidence": basis.evidence,
+        "verified": held,
+    }
+
+
+def rule_as_json(rule: Rule, *, full: bool = False) -> dict[str, Any]:
+    """A rule as commands and HTTP give it; `full` adds wording, all sources and the examples."""
+    row: dict[str, Any] = {
+        "id": rule.id,
+        "title": rule.title_zh,
+        "title_en": rule.title_en,
+        "tasks": [task for task in get_args(Task) if task in rule.tasks],
+        "channels": [c for c in get_args(Channel) if not rule.channels or c in rule.channels],
+        "severity": rule.severity,
+        "anchor": rule.anchor,
+        "source": source_as_json(rule),
+        "effective_from": rule.effective_from and rule.effective_from.isoformat(),
+        "effective_to": rule.effective_to and rule.effective_to.isoformat(),
+        "file": rule.file,
+    }
+    if full:
+        row |= {
+            "suggestion": rule.suggestion_zh,
+            "suggestion_en": rule.suggestion_en,
+            "note": rule.note,
+            "sources": [
+                {
+                    "regulation": basis.regulation,
+                    "article": basis.article,
+                    "evidence": basis.evidence,
+                    "quote": basis.quote,
+                    "note": basis.note,
+                }
+                for basis in rule.bases
+            ],
+            "bad": [example.text for example in rule.bad],
+            "good": [example.text for example in rule.good],
+        }
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleFailure:
+    """An example on which its rule does not do what the pack says."""
+
+    rule: Rule
+    kind: Literal["bad", "good"]
+    place: int
+    """Counted from 1."""
+    example: Example
+    detail: str
+
+
+def try_examples(pack: RulePack) -> list[ExampleFailure]:
+    """Each rule on its own examples: it must fire on the bad ones and not on the good ones."""
+    failures = []
+    for rule in pack.rules:
+        kinds: tuple[tuple[Literal["bad", "good"], tuple[Example, ...]], ...] = (
+            ("bad", rule.bad),
+            ("good", rule.good),
+        )
+        for kind, examples in kinds:
+            for place, example in enumerate(examples, start=1):
+                detail = _example_fault(pack, rule, kind, example)
+                if detail:
+                    failures.append(ExampleFailure(rule, kind, place, example, detail))
+    return failures
+
+
+def _example_fault(
+    pack: RulePack, rule: Rule, kind: Literal["bad", "good"], example: Example
+) -> str:
+    result = review(
+        pack,
+        example.text,
+        task=example.task,
+        channel=example.channel,
+        context=example.context,
+        on=example.on,
+    )
+    hits = [finding.text for finding in result.findings if finding.rule.id == rule.id]
+    if kind == "good":
+        return f"fires on {', '.join(hits)}" if hits else ""
+    if hits:
+        return ""
+    needs = [key for u in result.unchecked if u.rule.id == rule.id for key in u.needs]
+    return f"does not fire; context not said: {', '.join(needs)}" if needs else "does not fire"
+
+
+def applicable(
+    pack: RulePack, task: Task, channel: Channel | None, on: date
+) -> Sequence[tuple[Rule, Trigger]]:
+    """The triggers of the rules that apply to such a message on a day."""
+    key = (task, channel, on)
+    known: dict[Any, list[tuple[Rule, Trigger]]] = pack.memo.setdefault("applicable", {})
+    if key not in known:
+        if len(known) >= 256:
+            known.clear()
+        known[key] = [
+            (rule, trigger)
+            for rule in pack.rules
+            if _applies(rule, task, channel) and rule.in_force(on)
+            for trigger in rule.triggers
+            if _applies(trigger, task, channel)
+        ]
+    return known[key]
+
+
+def _applies(scoped: Rule | Trigger, task: Task, channel: Channel | None) -> bool:
+    return (not scoped.tasks or task in scoped.tasks) and (
+        channel is None or not scoped.channels or channel in scoped.channels
+    )
+
+
+def _prefilter(pack: RulePack, evasion: bool) -> Prefilter:
+    key = ("prefilter", evasion)
+    if key not in pack.memo:
+        pack.memo[key] = Prefilter(
+            pattern
+            for rule in pack.rules
+            for trigger in rule.triggers
+            if trigger.evasion is evasion
+            for pattern in _sought(trigger)
+        )
+    prefilter: Prefilter = pack.memo[key]
+    return prefilter
+
+
+def _sought(trigger: Trigger) -> Iterator[Pattern]:
+    yield from trigger.patterns
+    for condition in trigger.figures:
+        yield from condition.near
+
+
+class _Search:
+    """A message in the one of its foldings that a trigger looks at."""
+
+    def __init__(self, pack: RulePack, message: Message, evasion: bool) -> None:
+        self._pack = pack
+        self._message = message
+        self._evasion = evasion
+        self._holds: dict[Pattern, bool] = {}
+
+    @cached_property
+    def folded(self) -> Folded:
+        return self._message.bare if self._evasion else self._message.plain
+
+    @cached_property
+    def _segments(self) -> list[tuple[int, int, Set[Pattern]]]:
+        text = self.folded.text
+        prefilter = _prefilter(self._pack, self._evasion)
+        return [
+            (start, end, prefilter.candidates(text[start:end])) for start, end in _segments(text)
+        ]
+
+    @cached_property
+    def candidates(self) -> Set[Pattern]:
+        """The sought patterns that may match anywhere."""
+        return frozenset().union(*(candidates for _, _, candidates in self._segments))
+
+    def spans(self, pattern: Pattern) -> Iterator[Span]:
+        """Where a sought pattern matches the folded text."""
+        for start, end, candidates in self._segments:
+            if pattern in candidates:
+                for first, last in pattern.spans(self.folded.text[start:end]):
+                    yield start + first, start + last
+
+    def holds(self, pattern: Pattern) -> bool:
+        """Whether a pattern matches anywhere in the message."""
+        known = self._holds.get(pattern)
+        if known is None:
+            known = pattern.within(self.folded.text)
+            self._holds[pattern] = known
+        return known
+
+
+def _segments(text: str) -> Iterator[Span]:
+    start = 0
+    while len(text) - start > SEGMENT:
+        end = start + SEGMENT
+        cut = max(text.rfind(mark, start + SEGMENT // 2, end) for mark in "。\n！？!?;；")
+        if cut >= 0:
+            yield start, cut + 1
+            start = cut + 1
+        else:
+            yield start, end
+            start = end - OVERLAP
+    yield start, len(text)
+
+
+def _text_conditions(trigger: Trigger, search: _Search, message: Message) -> list[Span] | None:
+    """Where the text meets a trigger's conditions on it; None where it does not, and an empty list
+    where it does as a whole."""
+    places: list[Span] = []
+    if trigger.patterns:
+        places = _matches(trigger, search)
+        if not places:
+            return None
+    measured_places: list[Span] = []
+    for condition in trigger.figures:
+        found = [
+            span
+            for span in _measured(condition, search, message)
+            if not _excused(trigger, search, message.place(span))
+        ]
+        if not found:
+            return None
+        measured_places += found
+    if trigger.message_with and not any(search.holds(p) for p in trigger.message_with):
+        return None
+    if trigger.requires_any and any(search.holds(p) for p in trigger.requires_any):
+        return None
+    if trigger.requires_all and all(search.holds(p) for p in trigger.requires_all):
+        return None
+    return [search.folded.origin(*place) for place in places] or measured_places
+
+
+def _matches(trigger: Trigger, search: _Search) -> list[Span]:
+    found = []
+    for pattern in trigger.patterns:
+        if pattern not in search.candidates:
+            continue
+        for place in search.spans(pattern):
+            if not _excused(trigger, search, place):
+                found.append(place)
+                if len(found) >= MOST_FINDINGS:
+                    return found
+    return found
+
+
+def _excused(trigger: Trigger, search: _Search, place: Span) -> bool:
+    """Whether what stands around a match takes its meaning away."""
+    text = search.folded.text
+    start, end = place
+    for phrase in trigger.unless:
+        low, high = max(0, start - PHRASE), min(len(text), end + PHRASE)
+        if any(low + s <= start and end <= low + e for s, e in phrase.spans(text[low:high])):
+            return True
+    for words in trigger.unless_before:
+        low = clause_start(text, start, words.window, REACH[words.reach])
+        if low < start and words.pattern.within(text[low:start]):
+            return True
+    for words in trigger.unless_after:
+        high = clause_end(text, end, words.window, REACH[words.reach])
+        if end < high and words.pattern.within(text[end:high]):
+            return True
+    if not (trigger.only_with or trigger.unless_with):
+        return False
+    ends = REACH["sentence"]
+    sentence = text[clause_start(text, start, BESIDE, ends) : clause_end(text, end, BESIDE, ends)]
+    if any(p.within(sentence) for p in trigger.unless_with):
+        return True
+    return bool(trigger.only_with) and not any(p.within(sentence) for p in trigger.only_with)
+
+
+def _measured(condition: FigureCondition, search: _Search, message: Message) -> Iterator[Span]:
+    if condition.near and not any(True for p in condition.near for _ in search.spans(p)):
+        return
+    for value, span in measured(condition.quantity, message):
+        if not _within_bounds(value, condition.bounds, message):
+            continue
+        clause = message.clause(span)
+        if condition.near and not any(p.within(clause) for p in condition.near):
+            continue
+        if not any(p.within(clause) for p in condition.not_near):
+            yield span
+
+
+def _within_bounds(
+    value: Decimal | int, bounds: Iterable[tuple[str, str | Decimal]], message: Message
+) -> bool:
+    return all(
+        _BOUNDS[name](Decimal(value), message.number(bound) if isinstance(bound, str) else bound)
+        for name, bound in bounds
+    )
+
+
+_BOUNDS: Mapping[str, Any] = {
+    "over": Decimal.__gt__,
+    "under": Decimal.__lt__,
+    "at_least": Decimal.__ge__,
+    "at_most": Decimal.__le__,
+}
+
+
+def _keys(trigger: Trigger) -> Iterator[str]:
+    for condition in trigger.context:
+        yield condition.key
+    if trigger.question:
+        yield "question"
+    if trigger.check:
+        yield from CHECKS[trigger.check]
+
+
+def _holds(condition: ContextCondition, message: Message) -> bool:
+    value = message.context[condition.key]
+    if condition.within is not None:
+        first, last = (message.settings[name] for name in condition.within)
+        assert isinstance(value, datetime)
+        assert isinstance(first, time)
+        assert isinstance(last, time)
+        local = value.astimezone(message.zone).time()
+        if first <= last:
+            return first <= local < last
+        return local >= first or local < last
+    if condition.bounds:
+        return _within_bounds(value, condition.bounds, message)
+    return value in condition.is_
+
+
+def _merged(places: Sequence[tuple[Span, Severity]]) -> list[tuple[Span, Severity]]:
+    """Overlapping places as one, with the worst severity."""
+    merged: list[tuple[Span, Severity]] = []
+    for span, severity in sorted(places, key=lambda place: place[0]):
+        if merged and span[0] < merged[-1][0][1]:
+            (start, end), before = merged[-1]
+            worst = max(before, severity, key=RANK.__getitem__)
+            merged[-1] = (start, max(end, span[1])), worst
+        else:
+            merged.append((span, severity))
+    return merged

@@ -1,0 +1,429 @@
+"""Text as the rules see it: one width, script and case, and the disguises of words taken off.
+
+Every place of the result is known in the text as it was given, so that findings point there.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import re2
+
+from knowledge.text import dictionary_words, to_simplified
+
+from .literals import LiteralIndex, needed_literals
+
+VARIANTS = Path(__file__).parent.parent / "knowledge" / "rules" / "variants.toml"
+
+SOUNDS = VARIANTS.with_name("sounds.toml")
+LEAST_LATIN = 6
+"""Letters that a word written in Latin syllables only must have to be taken for it."""
+
+KEPT_SIGNS = frozenset("+<=>|~×÷≤≥±¬^`$¥€£©®")
+FILLER = "·"
+"""Stands for whatever sign is no writing: emoji, arrows, boxes, stars."""
+
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af"
+_is_han = re.compile(f"[{_HAN}]").match
+_SPELT_OUT = re.compile(
+    rf"(?<![{_HAN}])[{_HAN}](?:[^{_HAN}a-z0-9\n]{{1,3}}[{_HAN}]){{2,}}(?![{_HAN}])"
+)
+_SPELT_LATIN = re.compile(r"(?<![a-z])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
+
+PATTERN_BYTES = 1 << 22
+"""Memory that one compiled pattern may take; larger ones are refused as broken."""
+
+CLAUSE_ENDS = frozenset(",，;；。!?！？\n")
+SENTENCE_ENDS = frozenset(";；。!?！？\n")
+
+
+class BadPattern(Exception):
+    """A regular expression that cannot be used; the message says why."""
+
+
+class VariantsError(Exception):
+    """The table of disguises is wrong; the message names file and field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A text made comparable, and where each of its characters came from."""
+
+    text: str
+    starts: Sequence[int]
+    ends: Sequence[int]
+    """Character i of `text` stands for original[starts[i]:ends[i]]."""
+
+    def origin(self, start: int, end: int) -> tuple[int, int]:
+        """Where text[start:end] stands in the original; it must not be empty."""
+        return self.starts[start], self.ends[end - 1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pattern:
+    """A regular expression over folded text, in linear time."""
+
+    source: str
+    _regex: Any
+
+    def within(self, text: str) -> bool:
+        """Whether it matches anywhere in `text`."""
+        # Of bytes, the library does not count characters up to the match.
+        return self._regex.search(text.encode()) is not None
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it matches `text`, in order."""
+        encoded = text.encode()
+        place = counted = 0
+        for match in self._regex.finditer(encoded):
+            first, last = match.span()
+            if first == last:
+                continue
+            start = place + len(encoded[counted:first].decode())
+            place, counted = start + len(encoded[first:last].decode()), last
+            yield start, place
+
+
+def compile_pattern(source: str) -> Pattern:
+    """A pattern in the syntax of RE2; capitals do not matter. Raises BadPattern."""
+    try:
+        pattern = Pattern(source, re2.compile(source, options=_options()))
+    except re2.error as error:
+        said = error.args[0]
+        why = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+        raise BadPattern(f"{source!r} is no pattern of RE2 ({why})") from None
+    if pattern.within(""):
+        raise BadPattern(f"{source!r} matches nothing at all, so it matches everywhere")
+    return pattern
+
+
+def _options() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    options.case_sensitive = False
+    options.never_capture = True
+    options.max_mem = PATTERN_BYTES
+    return options
+
+
+class Prefilter:
+    """Tells in one pass which of many patterns may match a text."""
+
+    def __init__(self, patterns: Iterable[Pattern]) -> None:
+        self._patterns = tuple(dict.fromkeys(patterns))
+        self._index = LiteralIndex(needed_literals(p.source) for p in self._patterns)
+
+    def candidates(self, text: str) -> Set[Pattern]:
+        """The patterns that may match."""
+        return {self._patterns[number] for number in self._index.candidates(text)}
+
+
+class _Characters(dict[str, str]):
+    """Character -> what it is compared as; empty for what is not seen, such as zero width."""
+
+    def __init__(self, alike: Mapping[str, str]) -> None:
+        super().__init__()
+        self._alike = alike
+
+    def __missing__(self, char: str) -> str:
+        self[char] = folded = self._fold(char)
+        return folded
+
+    def _fold(self, char: str) -> str:
+        if char == "\n":
+            return char
+        category = unicodedata.category(char)
+        if category in ("Cf", "Mn", "Me", "Cn") or (category == "Cc" and not char.isspace()):
+            return ""
+        if category == "Cs":
+            return "\ufffd"
+        if char.isspace():
+            return "\n" if char in "\r\x0b\x0c\x85\u2028\u2029" else " "
+        if category == "No" and (digit := unicodedata.digit(char, None)) is not None:
+            return str(digit)
+        plain = unicodedata.normalize("NFKC", char).lower()
+        return "".join(self._one(c) for c in to_simplified(plain))
+
+    def _one(self, char: str) -> str:
+        alike = self._alike.get(char)
+        if alike is not None:
+            return alike
+        category = unicodedata.category(char)
+        if category in ("Mn", "Cf"):
+            return ""
+        sign = category in ("So", "Sk", "Sm", "Co", "Cn") and char not in KEPT_SIGNS
+        return FILLER if sign else char
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """How texts are folded: the tables of variants.toml, compiled."""
+
+    characters: Mapping[str, str]
+    fillers: re.Pattern[str]
+    words: Mapping[str, str]
+    """Disguise, itself folded -> the word."""
+    disguises: Any
+    """Finds what may be one of `words`: those that are not of Latin letters only, and any run of
+    such letters."""
+    sounding: Any
+    """Finds what sounds like a protected word."""
+    protected: Mapping[str, str]
+    """Its sound -> the word."""
+    syllables: Mapping[str, str]
+    """Character -> how it is read, without tone."""
+
+    def plain(self, text: str) -> Folded:
+        """One width, case and script; spaces and signs stay."""
+        chars: list[str] = []
+        places: list[int] = []
+        for place, char in enumerate(text):
+            for one in self.characters[char]:
+                chars.append(one)
+                places.append(place)
+        return Folded("".join(chars), places, [place + 1 for place in places])
+
+    def bare(self, text: str) -> Folded:
+        """`plain` without spaces and signs inside Chinese, and with disguised words as words."""
+        folded = _without(self.plain(text), self._cuts)
+        folded = _replaced(folded, self._undisguised(folded.text))
+        return _replaced(folded, self._sounding(folded.text))
+
+    def pattern(self, pattern: str) -> str:
+        """A regular expression whose characters beyond ASCII are folded like texts."""
+        return pattern if pattern.isascii() else "".join(map(self._of_pattern, pattern))
+
+    def _of_pattern(self, char: str) -> str:
+        if char.isascii():
+            return char
+        folded = self.characters[char]
+        return folded if folded.isalnum() else str(re2.escape(folded))
+
+    def _cuts(self, text: str) -> Iterator[tuple[int, int]]:
+        """Parts of a folded text that only keep the characters of a word apart."""
+        for match in self.fillers.finditer(text):
+            start, end = match.span()
+            if start == 0 or end == len(text):
+                continue
+            before, after = text[start - 1], text[end]
+            beside_han = _is_han(before) or _is_han(after)
+            if beside_han and _is_written(before) and _is_written(after):
+                yield start, end
+        for spelt in (_SPELT_OUT, _SPELT_LATIN):
+            for match in spelt.finditer(text):
+                start = match.start()
+                for place, char in enumerate(match.group(), start):
+                    if not (_is_han(char) or "a" <= char <= "z"):
+                        yield place, place + 1
+
+    def _sounding(self, text: str) -> Iterator[tuple[int, int, str]]:
+        for match in self.sounding.finditer(text):
+            start, end = match.span()
+            written = match.group()
+            sound = "".join(self.syllables.get(char, char) for char in written if char != " ")
+            word = self.protected.get(sound, written)
+            if written == word or _runs_on(text, start, end):
+                continue
+            if written.isascii():
+                disguised = len(written) >= LEAST_LATIN
+            else:
+                # Of one that shares no character with the word, chance is the likelier maker.
+                disguised = any(char in word for char in written) and _is_no_word(text, start, end)
+            if disguised:
+                yield start, end, word
+
+    def _undisguised(self, text: str) -> Iterator[tuple[int, int, str]]:
+        place = 0
+        for match in self.disguises.finditer(text):
+            start, end = match.span()
+            word = self.words.get(match.group())
+            if word is None or start < place or _runs_on(text, start, end):
+                continue
+            place = end
+            yield start, end, word
+
+
+def load_folding(extra: Iterable[Path] = ()) -> Folding:
+    """The shipped table of disguises, and further ones of the same form. Raises VariantsError."""
+    alike: dict[str, str] = {}
+    fillers = ""
+    words: dict[str, list[str]] = {}
+    protected: dict[str, None] = {}
+    for file in (VARIANTS, *extra):
+        table = _read(file)
+        for wanted, looks in table.get("characters", {}).items():
+            alike.update(dict.fromkeys(looks, wanted))
+        fillers += table.get("fillers", "")
+        protected |= dict.fromkeys(table.get("protected", ()))
+        for word, disguises in table.get("words", {}).items():
+            words.setdefault(word, []).extend(disguises)
+    characters = _Characters(alike)
+    folded = {
+        "".join(characters[char] for char in disguise): "".join(characters[char] for char in word)
+        for word, disguises in words.items()
+        for disguise in disguises
+    }
+    sounds = tomllib.loads(SOUNDS.read_text(encoding="utf-8"))
+    syllables = {char: syllable for syllable, chars in sounds.items() for char in chars}
+    # Words of Latin letters are looked up whole; the longer of two other disguises is tried first.
+    mixed = [d for d in folded if not (d.isascii() and d.isalpha())]
+    mixed.sort(key=lambda disguise: (-len(disguise), disguise))
+    return Folding(
+        characters=characters,
+        fillers=re.compile(f"[{re.escape(fillers)}{FILLER} ]+"),
+        words=folded,
+        disguises=re2.compile("|".join([*map(re2.escape, mixed), "[a-z]+"])),
+        sounding=_alike_in_sound(protected, sounds, syllables),
+        protected={"".join(syllables[char] for char in word): word for word in reversed(protected)},
+        syllables=syllables,
+    )
+
+
+def _alike_in_sound(
+    words: Iterable[str], sounds: Mapping[str, str], syllables: Mapping[str, str]
+) -> Any:
+    """A pattern of the characters and syllables that sound like those of the words."""
+    patterns = []
+    for word in words:
+        if len(word) < 2 or any(char not in syllables for char in word):
+            raise VariantsError(f"{VARIANTS.name}: protected: {word!r} is no word of known sound")
+        parts = (f"(?:[{sounds[syllables[char]]}]|{syllables[char]})" for char in word)
+        patterns.append(" ?".join(parts))
+    options = re2.Options()
+    options.never_capture = True
+    return re2.compile("|".join(patterns), options=options)
+
+
+def clause_start(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
+    """Where the clause around `place` begins, at most `reach` characters before it."""
+    lowest = max(0, place - reach)
+    at = place
+    while at > lowest and not _ends(text, at - 1, ends):
+        at -= 1
+    return at
+
+
+def clause_end(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
+    """Where the clause around `place` ends, at most `reach` characters after it."""
+    highest = min(len(text), place + reach)
+    at = place
+    while at < highest and not _ends(text, at, ends):
+        at += 1
+    return at
+
+
+def _ends(text: str, place: int, ends: frozenset[str]) -> bool:
+    if text[place] not in ends:
+        return False
+    # The comma of 20,000 ends nothing.
+    return text[place] != "," or not (
+        text[place - 1 : place].isdecimal() and text[place + 1 : place + 2].isdecimal()
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise VariantsError(f"{file}: cannot be read ({error})") from error
+    for name, value in table.items():
+        if name == "fillers":
+            right = isinstance(value, str)
+        elif name == "protected":
+            right = isinstance(value, list) and all(isinstance(word, str) for word in value)
+        elif name == "characters":
+            right = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
+        else:
+            right = (
+                name == "words"
+                and isinstance(value, dict)
+                and all(
+                    isinstance(v, list) and all(isinstance(w, str) and w for w in v)
+                    for v in value.values()
+                )
+            )
+        if not right:
+            raise VariantsError(
+                f"{file}: {name}: expected fillers = text, protected = list of words, "
+                "[characters] with texts, [words] with lists of texts"
+            )
+    return table
+
+
+def _is_written(char: str) -> bool:
+    return bool(_is_han(char)) or char.isalnum() or char == "%"
+
+
+def _is_no_word(text: str, start: int, end: int) -> bool:
+    """Whether the characters there are no words, nor parts of words that go on beyond them."""
+    low = max(0, start - 4)
+    place = low
+    for word in dictionary_words(text[low : end + 4]):
+        first, place = place, place + len(word)
+        overlaps = first < end and place > start
+        if (
+            overlaps
+            and len(word) > 1
+            and (first < start or place > end or place - first == end - start)
+        ):
+            return False
+    return True
+
+
+def _runs_on(text: str, start: int, end: int) -> bool:
+    """Whether a Latin disguise is only part of a longer word, or a number of a longer one."""
+    return _same_run(text[start - 1 : start], text[start]) or _same_run(
+        text[end : end + 1], text[end - 1]
+    )
+
+
+def _same_run(outside: str, inside: str) -> bool:
+    if not outside:
+        return False
+    if inside.isdecimal():
+        return outside.isdecimal() or outside == "."
+    # Letters beside these are an address or a name of a file.
+    letter = outside.isascii() and (outside.isalpha() or outside in "./@_-")
+    return inside.isascii() and inside.isalpha() and letter
+
+
+def _without(folded: Folded, cuts: Callable[[str], Iterable[tuple[int, int]]]) -> Folded:
+    dropped: set[int] = set()
+    for start, end in cuts(folded.text):
+        dropped.update(range(start, end))
+    if not dropped:
+        return folded
+    kept = [place for place in range(len(folded.text)) if place not in dropped]
+    return Folded(
+        "".join(folded.text[place] for place in kept),
+        [folded.starts[place] for place in kept],
+        [folded.ends[place] for place in kept],
+    )
+
+
+def _replaced(folded: Folded, words: Iterator[tuple[int, int, str]]) -> Folded:
+    parts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    place = 0
+    for start, end, word in words:
+        parts += (folded.text[place:start], word)
+        starts += folded.starts[place:start]
+        ends += folded.ends[place:start]
+        first, last = folded.origin(start, end)
+        # Which of its characters stands for which of the word's is not known.
+        starts += [first] * len(word)
+        ends += [last] * len(word)
+        place = end
+    if not parts:
+        return folded
+    parts.append(folded.text[place:])
+    starts += folded.starts[place:]
+    ends += folded.ends[place:]
+    return Folded("".join(parts), starts, ends)

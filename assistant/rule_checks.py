@@ -1,0 +1,368 @@
+"""What the rules measure and compute: quantities that a text states, and checks written in code."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from functools import cached_property, lru_cache
+from itertools import pairwise
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from . import figures, privacy
+from .figures import Figure
+from .matching import CLAUSE_ENDS, Folded, Folding, clause_end, clause_start
+from .rules import SettingValue
+
+Span = tuple[int, int]
+
+MOST_FIGURES = 2000
+"""Figures of one message that are measured; a longer one is a document, not a message."""
+
+
+@dataclass(frozen=True)
+class Message:
+    """A text that is judged, with what is said about it; its readings are made once, if asked."""
+
+    text: str
+    context: Mapping[str, Any]
+    """As rules.read_context gives it."""
+    folding: Folding
+    settings: Mapping[str, SettingValue]
+
+    @cached_property
+    def plain(self) -> Folded:
+        return self.folding.plain(self.text)
+
+    @cached_property
+    def bare(self) -> Folded:
+        return self.folding.bare(self.text)
+
+    @cached_property
+    def asked(self) -> Message:
+        """What the customer said just before, as a message."""
+        return Message(str(self.context.get("question", "")), {}, self.folding, self.settings)
+
+    @cached_property
+    def figures(self) -> list[Figure]:
+        return [_dated_rate(f, self) for f in figures.find(self.text)[:MOST_FIGURES]]
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return _zone(str(self.settings["timezone"]))
+
+    def number(self, setting: str) -> Decimal:
+        value = self.settings[setting]
+        assert isinstance(value, Decimal)
+        return value
+
+    def clause(self, span: Span) -> str:
+        """The clause, folded, in which original[span] stands; at most 60 characters each way."""
+        start, end = self.place(span)
+        text = self.bare.text
+        return text[
+            clause_start(text, start, 60, CLAUSE_ENDS) : clause_end(text, end, 60, CLAUSE_ENDS)
+        ]
+
+    def before(self, span: Span, reach: int = 16) -> str:
+        """Up to so many folded characters of the clause before original[span]."""
+        start, _ = self.place(span)
+        return self.bare.text[clause_start(self.bare.text, start, reach, CLAUSE_ENDS) : start]
+
+    def place(self, span: Span) -> Span:
+        """Where original[span] stands in `bare`."""
+        start = bisect_left(self.bare.starts, span[0])
+        return start, max(start, bisect_left(self.bare.starts, span[1]))
+
+
+@lru_cache(maxsize=8)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def measured(quantity: str, message: Message) -> Iterator[tuple[Decimal, Span]]:
+    """Each value that a message states of a quantity (a key of rules.QUANTITIES), and where."""
+    if quantity == "implied_annual_rate":
+        for place, alternatives in _computed(message):
+            yield Decimal(repr(min(low for low, _ in alternatives))), place
+        return
+    for figure in message.figures:
+        scale = _MEASURES[quantity](figure, message)
+        if scale is not None:
+            for value in _ends(figure):
+                yield value * scale, figure.span
+
+
+_ASIDE = re.compile(r"[(（][^()（）]*[)）]")
+_PER = re.compile(r"(年化|年利|年息|apr)|(?:月|日|天|每期)(?:利|息|费|手续)")
+_BARE_ANNUAL = re.compile(
+    r"年(?:化|利)(?:综合)?(?:利?率|成本|息)?(?:大概|大约|也?就|只|约|才|是|为|要|:|：)*$"
+)
+
+
+def _dated_rate(figure: Figure, message: Message) -> Figure:
+    """A rate whose period stands before an aside, as in 年化成本（含担保费）18%, with that period,
+    and a bare number that is said to be an annual rate as one."""
+    if figure.kind == "rate" and figure.unit in ("", "day"):
+        start, end = message.place(figure.span)
+        if message.bare.text[end : end + 1] in ("/", "每"):
+            return figure
+        before = _ASIDE.sub("", message.bare.text[max(0, start - 60) : start])
+        clause = before[clause_start(before, len(before), 24, CLAUSE_ENDS) :]
+        named = [match[1] for match in _PER.finditer(clause)]
+        return replace(figure, unit="year") if named and named[-1] else figure
+    if (figure.kind, figure.unit) == ("count", "") and isinstance(figure.value, Decimal):
+        said = 1 <= figure.value <= 100 and _BARE_ANNUAL.search(message.before(figure.span))
+        if said and figure.upper is None:
+            return replace(figure, kind="rate", unit="year", value=figure.value / 100)
+    return figure
+
+
+def _ends(figure: Figure) -> Iterator[Decimal]:
+    for value in (figure.value, figure.upper):
+        if isinstance(value, Decimal):
+            yield value
+
+
+def _unit(kind: str, *units: str) -> Callable[[Figure, Message], Decimal | None]:
+    def scale(figure: Figure, message: Message) -> Decimal | None:
+        right = figure.kind == kind and (not units or figure.unit in units)
+        return Decimal(1) if right else None
+
+    return scale
+
+
+def _annualised(figure: Figure, message: Message) -> Decimal | None:
+    if figure.kind != "rate":
+        return None
+    per_year = {"year": Decimal(1), "month": Decimal(12), "day": message.number("day_count")}
+    return per_year.get(figure.unit)
+
+
+def _money(figure: Figure, message: Message) -> Decimal | None:
+    is_money = (figure.kind, figure.unit) == ("money", "CNY")
+    # 30万 and 20w are said of money without its unit; a bare number below that is anything.
+    bare = (figure.kind, figure.unit) == ("count", "") and figure.text[-1].lower() in "万萬千wk"
+    return Decimal(1) if is_money or bare else None
+
+
+_MEASURES: Mapping[str, Callable[[Figure, Message], Decimal | None]] = {
+    "money_cny": _money,
+    "annual_rate": _unit("rate", "year"),
+    "annualised_rate": _annualised,
+    "daily_rate": _unit("rate", "day"),
+    "monthly_rate": _unit("rate", "month"),
+    "term_months": _unit("term", "month", "period"),
+    "term_days": _unit("term", "day"),
+    "age_years": _unit("count", "岁"),
+    "percentage": _unit("rate"),
+}
+
+_FEE = re.compile(r"手续费|服务费|费率|分期费")
+_A_PERIOD = re.compile(r"每期|每月|月费|期费|/期|/月")
+_A_DAY = re.compile(r"每天|每日|一天|1天|日息|/天|/日|天")
+_EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
+_PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
+_DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
+
+ROUNDING_CNY = 0.51
+"""How far an instalment may be rounded: to the yuan, and a little."""
+
+
+def rates_disagree(message: Message) -> Iterator[Span]:
+    """Annual rates that the daily, monthly or instalment price beside them does not come to."""
+    annual = [(value, f.span) for f in message.figures for value in _annual_rate(f, message)]
+    if not annual:
+        return
+    tolerance = float(message.number("apr_tolerance"))
+    here = [(place[0], right) for place, right in _computed(message, message.asked)]
+    # An annual rate may answer a question that states the other price.
+    asked = [
+        (len(message.text), right)
+        for (_, end), right in _computed(message.asked, message)
+        if message.asked.text[end - 1] in "%％"
+    ]
+    for place, right in here + asked:
+        if not any(
+            low - tolerance <= float(stated) <= high + tolerance
+            for stated, _ in annual
+            for low, high in right
+        ):
+            yield min(annual, key=lambda found: abs(found[1][0] - place))[1]
+
+
+def _annual_rate(figure: Figure, message: Message) -> Iterator[Decimal]:
+    is_annual = figure.kind == "rate" and figure.unit == "year"
+    if is_annual and not _DEFAULT.search(message.before(figure.span)):
+        yield from _ends(figure)
+
+
+_Right = tuple[Span, Sequence[tuple[float, float]]]
+"""Where a price stands, and the annual rates, from least to most, that it may be called."""
+
+
+def _computed(message: Message, beside: Message | None = None) -> Iterator[_Right]:
+    """What the prices that are not annual rates come to in a year.
+
+    beside: where a term may stand that the message itself does not state.
+    """
+    days = {360.0, float(message.number("day_count"))}
+    terms = sorted(_terms(message) or (_terms(beside) if beside else ()))
+    money = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
+    for figure in message.figures:
+        if figure.kind != "rate" or figure.unit not in ("day", "month", ""):
+            continue
+        before = message.before(figure.span)
+        if _DEFAULT.search(before):
+            continue
+        flat = _FEE.search(before) and (figure.unit == "month" or _A_PERIOD.search(before))
+        for value in map(float, _ends(figure)):
+            if figure.unit == "day":
+                yield figure.span, [(value * year, value * year) for year in days]
+            elif flat:
+                for months in terms[:1]:
+                    rate = float(flat_fee_annual_rate(Decimal(repr(value)), months))
+                    yield figure.span, [(rate, rate)]
+            elif figure.unit == "month":
+                yield figure.span, [(value * 12, value * 12)]
+    for lent, paid in pairwise(money):
+        between = message.text[lent.span[1] : paid.span[0]]
+        sums = (lent.value, paid.value)
+        if len(between) > 12 or not all(isinstance(v, Decimal) and v > 0 for v in sums):
+            continue
+        share = float(Decimal(paid.value) / Decimal(lent.value))
+        if share < 0.01 and _A_DAY.search(between):
+            yield paid.span, [(share * year, share * year) for year in days]
+    yield from _instalments(message, money, terms)
+
+
+def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Iterator[_Right]:
+    """What equal instalments of a stated amount come to, where one term is stated."""
+    paid = [f for f in money if _EACH_TIME.search(message.before(f.span))]
+    lent = [f for f in money if f not in paid and _PRINCIPAL.search(message.before(f.span))]
+    if len(paid) != 1 or len(lent) != 1 or len(terms) != 1:
+        return
+    principal, payment, months = float(str(lent[0].value)), float(str(paid[0].value)), terms[0]
+    if principal <= 0 or payment * months < principal:
+        return
+    low, high = (
+        12 * _monthly_rate(max(payment + rounded, principal / months) / principal, months)
+        for rounded in (-ROUNDING_CNY, ROUNDING_CNY)
+    )
+    yield paid[0].span, [(low, high)]
+
+
+def _terms(message: Message) -> set[int]:
+    """Numbers of months, or of instalments, that the message states."""
+    return {
+        int(f.value)
+        for f in message.figures
+        if f.kind == "term"
+        and f.unit in ("period", "month")
+        and isinstance(f.value, Decimal)
+        and 2 <= f.value <= 120
+    }
+
+
+def flat_fee_annual_rate(fee_rate: Decimal, months: int) -> Decimal:
+    """Annual rate, 12 times the monthly internal rate, of a fee on the first principal each month.
+
+    fee_rate: fraction of the first principal, paid with each of `months` equal instalments.
+    """
+    return Decimal(repr(12 * _monthly_rate(1 / months + float(fee_rate), months)))
+
+
+def _monthly_rate(payment: float, months: int) -> float:
+    """The rate at which so many equal payments are worth 1, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        worth = payment * ((1 - (1 + middle) ** -months) / middle if middle else months)
+        low, high = (middle, high) if worth > 1 else (low, middle)
+    return low
+
+
+_LINK = re.compile(
+    r"(?:https?://|www\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
+    r"(?:com|cn|net|org|cc|top|xyz|vip|club|shop|site|online|info|app|link|ltd|me|io|ly|hk|tk|co)"
+    r"(?![a-z0-9.-])",
+    re.IGNORECASE,
+)
+
+
+def links_elsewhere(message: Message) -> Iterator[Span]:
+    """Links to hosts that are not among the allowed domains or below one of them."""
+    allowed = [str(d).lower().strip(".") for d in message.context["link_domains_allowed"]]
+    for match in _LINK.finditer(message.text):
+        host = match.group().lower().split("//")[-1].removeprefix("www.")
+        if not any(host == domain or host.endswith("." + domain) for domain in allowed):
+            yield match.span()
+
+
+_TODAY = re.compile(r"今天|今日|今晚|当日|本日|今夜")
+_LEFT = re.compile(r"(?:最后|仅剩|只剩|还剩|剩余?|倒计时|剩下|不足)[^,，。;；]{0,4}$")
+
+
+def deadline_not_in_campaign(message: Message) -> Iterator[Span]:
+    """Last days, and days said to be left, that are not those of the campaign."""
+    ends_on: date = message.context["campaign.ends_on"]
+    at: datetime | None = message.context.get("at")
+    left = None if at is None else (ends_on - at.astimezone(message.zone).date()).days
+    for figure in message.figures:
+        if figure.kind == "date" and not _same_day(str(figure.value), ends_on):
+            yield figure.span
+        said_left = figure.kind == "term" and figure.unit == "day"
+        # On the last day, one day is left, or none.
+        wrong = said_left and left is not None and figure.value not in (left, left + 1)
+        if wrong and _LEFT.search(message.before(figure.span)):
+            yield figure.span
+    if left is not None and left != 0:
+        for match in _TODAY.finditer(message.bare.text):
+            yield message.bare.origin(*match.span())
+
+
+def stock_not_in_campaign(message: Message) -> Iterator[Span]:
+    """Numbers said to be left that are not what the campaign has to give."""
+    stock: int = message.context["campaign.stock"]
+    for figure in message.figures:
+        counted = figure.kind == "count" and _LEFT.search(message.before(figure.span))
+        if counted and figure.value != stock:
+            yield figure.span
+
+
+def _same_day(stated: str, day: date) -> bool:
+    if stated.startswith("---"):
+        return int(stated[3:]) == day.day
+    if stated.startswith("--"):
+        return f"--{day:%m-%d}".startswith(stated)
+    return day.isoformat().startswith(stated)
+
+
+def amount_differs(message: Message) -> Iterator[Span]:
+    """Amounts said to be owed where none of the message's amounts is the one on record."""
+    due: Decimal = message.context["amount_due_cny"]
+    stated = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
+    if stated and all(figure.value != due for figure in stated):
+        for figure in stated:
+            yield figure.span
+
+
+def personal_numbers(message: Message) -> Iterator[Span]:
+    """Numbers of identity documents, bank cards and mobile phones in full."""
+    for found in privacy.mask(message.text).spans:
+        if found.type != "email":
+            yield found.start, found.end
+
+
+CHECK_FUNCTIONS: Mapping[str, Callable[[Message], Iterator[Span]]] = {
+    "rates_disagree": rates_disagree,
+    "links_elsewhere": links_elsewhere,
+    "deadline_not_in_campaign": deadline_not_in_campaign,
+    "stock_not_in_campaign": stock_not_in_campaign,
+    "amount_differs": amount_differs,
+    "personal_numbers": personal_numbers,
+}

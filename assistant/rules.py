@@ -1,0 +1,860 @@
+"""Rule packs: what a compliance officer writes in knowledge/rules/*.toml, read and held to account.
+
+docs/rules.md tells the format. A pack that is wrong is not loaded in part: nothing is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from decimal import Decimal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+from zoneinfo import available_timezones
+
+from .matching import (
+    CLAUSE_ENDS,
+    SENTENCE_ENDS,
+    SOUNDS,
+    VARIANTS,
+    BadPattern,
+    Folding,
+    Pattern,
+    VariantsError,
+    compile_pattern,
+    load_folding,
+)
+
+PACKS = Path(__file__).parent.parent / "knowledge" / "rules"
+
+Task = Literal["chat", "marketing", "agent", "collections"]
+Channel = Literal[
+    "sms", "push", "in_app", "wechat", "email", "call_script", "chat", "phone", "poster"
+]
+Severity = Literal["warn", "fix", "block"]
+Anchor = Literal["direct", "direct_unread", "derived", "policy"]
+Evidence = Literal["text", "quote", "secondary", "unsure", "memory"]
+Reach = Literal["clause", "sentence"]
+SettingValue = Decimal | time | str
+
+HELD: frozenset[Evidence] = frozenset({"text", "quote"})
+"""Evidence on which a finding may name an article."""
+
+REACH: Mapping[Reach, frozenset[str]] = {"clause": CLAUSE_ENDS, "sentence": SENTENCE_ENDS}
+FEWEST_EXAMPLES = 3
+
+ContextKind = Literal["bool", "int", "decimal", "date", "instant", "text", "texts"]
+
+CONTEXT_KEYS: Mapping[str, ContextKind] = {
+    "complete": "bool",
+    "at": "instant",
+    "consent": "bool",
+    "opted_out": "bool",
+    "sent_this_week": "int",
+    "calls_this_week": "int",
+    "calls_today": "int",
+    "identity_verified": "bool",
+    "recipient": "text",
+    "customer.student": "bool",
+    "customer.age": "int",
+    "customer.hardship": "bool",
+    "customer.crisis": "bool",
+    "campaign.ends_on": "date",
+    "campaign.stock": "int",
+    "campaign.max_prize_cny": "decimal",
+    "approved_plan": "bool",
+    "amount_due_cny": "decimal",
+    "link_domains_allowed": "texts",
+    "question": "text",
+    "own_platform": "bool",
+    "partners": "bool",
+    "other_fees": "bool",
+    "personalised": "bool",
+    "label_shown": "bool",
+}
+"""What may be said about a message beside its text; docs/rules.md tells what each means."""
+
+CONTEXT_DEFAULTS: Mapping[str, bool] = {"complete": False}
+"""Keys that count as said where they are not."""
+
+QUANTITIES = (
+    "money_cny",
+    "annual_rate",
+    "annualised_rate",
+    "implied_annual_rate",
+    "daily_rate",
+    "monthly_rate",
+    "term_months",
+    "term_days",
+    "age_years",
+    "percentage",
+)
+"""What a figure condition may measure; assistant/rule_checks.py reads them from a text."""
+
+CHECKS: Mapping[str, tuple[str, ...]] = {
+    "rates_disagree": (),
+    "links_elsewhere": ("link_domains_allowed",),
+    "deadline_not_in_campaign": ("campaign.ends_on",),
+    "stock_not_in_campaign": ("campaign.stock",),
+    "amount_differs": ("amount_due_cny",),
+    "personal_numbers": (),
+}
+"""Checks written in Python that a trigger may name -> context keys that each needs."""
+
+
+class RulePackError(Exception):
+    """Rule packs cannot be used; each line of the message names file, rule and field."""
+
+
+class ContextError(Exception):
+    """What was said about a message is not understood; the message names the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Words that excuse what stands beside them: negations, warnings, quotations."""
+
+    pattern: Pattern
+    reach: Reach
+    """What they must share with it."""
+    window: int
+    """Characters within which they must stand."""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureCondition:
+    """A quantity that the text states, and the bounds past which it is wrong."""
+
+    quantity: str
+    bounds: tuple[tuple[str, str | Decimal], ...]
+    """(over | under | at_least | at_most, number or name of a setting); all must hold."""
+    near: tuple[Pattern, ...] = ()
+    """One of them must stand in its clause, where there are any."""
+    not_near: tuple[Pattern, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCondition:
+    """What must be so about a message for a trigger to fire."""
+
+    key: str
+    is_: tuple[object, ...] = ()
+    """Values of which it must be one."""
+    bounds: tuple[tuple[str, str | Decimal], ...] = ()
+    within: tuple[str, str] | None = None
+    """Names of two settings with times of day; past midnight where the second is earlier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """Conditions that must all hold; a rule has one or more triggers, and any of them fires it."""
+
+    patterns: tuple[Pattern, ...] = ()
+    unless: tuple[Pattern, ...] = ()
+    unless_before: tuple[Words, ...] = ()
+    unless_after: tuple[Words, ...] = ()
+    only_with: tuple[Pattern, ...] = ()
+    unless_with: tuple[Pattern, ...] = ()
+    message_with: tuple[Pattern, ...] = ()
+    requires_any: tuple[Pattern, ...] = ()
+    requires_all: tuple[Pattern, ...] = ()
+    figures: tuple[FigureCondition, ...] = ()
+    question: tuple[Pattern, ...] = ()
+    context: tuple[ContextCondition, ...] = ()
+    check: str = ""
+    evasion: bool = True
+    tasks: frozenset[Task] = frozenset()
+    channels: frozenset[Channel] = frozenset()
+    severity: Severity | None = None
+
+    @property
+    def of_whole_message(self) -> bool:
+        """Whether it cannot be judged on one sentence of a message that is still being written."""
+        return bool(
+            self.message_with
+            or self.requires_any
+            or self.requires_all
+            or not (self.patterns or self.figures or self.check)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A document that rules rest on."""
+
+    title: str
+    number: str
+    issuer: str
+    effective_from: date | None
+    held: Evidence
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Where in a source a rule stands."""
+
+    source: str
+    regulation: str
+    article: str
+    """Empty where the number was not seen."""
+    evidence: Evidence
+    quote: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Wording on which a rule must fire, or must not."""
+
+    text: str
+    task: Task
+    channel: Channel | None
+    context: Mapping[str, Any]
+    on: date
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a pack."""
+
+    id: str
+    file: str
+    title_zh: str
+    title_en: str
+    tasks: frozenset[Task]
+    channels: frozenset[Channel]
+    """Empty: every channel."""
+    severity: Severity
+    anchor: Anchor
+    bases: tuple[Basis, ...]
+    triggers: tuple[Trigger, ...]
+    effective_from: date | None
+    effective_to: date | None
+    suggestion_zh: str
+    suggestion_en: str
+    note: str
+    bad: tuple[Example, ...]
+    good: tuple[Example, ...]
+
+    @property
+    def basis(self) -> Basis:
+        """What a finding names: the first of which the text is held, else a quote, else any."""
+        return min(self.bases, key=lambda basis: _EVIDENCE_ORDER.index(basis.evidence))
+
+    def in_force(self, on: date) -> bool:
+        return (self.effective_from is None or self.effective_from <= on) and (
+            self.effective_to is None or on <= self.effective_to
+        )
+
+
+_EVIDENCE_ORDER: tuple[Evidence, ...] = get_args(Evidence)
+
+
+@dataclass(frozen=True)
+class RulePack:
+    """All rules of one jurisdiction with the settings of the institution."""
+
+    jurisdiction: str
+    rules: tuple[Rule, ...]
+    settings: Mapping[str, SettingValue]
+    sources: Mapping[str, Source]
+    folding: Folding
+    version: str
+    """Changes with any byte of the packs, the settings and the table of disguises."""
+    memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What is derived from the rules when first needed; kept with them."""
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Rule]:
+        return {rule.id: rule for rule in self.rules}
+
+
+class _Wrong(Exception):
+    """A field of a rule is wrong."""
+
+    def __init__(self, field: str, why: str) -> None:
+        super().__init__(f"{field}: {why}")
+
+
+Value = TypeVar("Value")
+
+
+def load_rules(jurisdiction: str = "cn", own: Path | None = None) -> RulePack:
+    """The shipped packs of a jurisdiction, and an institution's own file or folder.
+
+    own: `settings.toml` overrides settings, `variants.toml` adds disguises, `<jurisdiction>-*.toml`
+    adds rules.
+    Raises RulePackError, with every mistake found.
+    """
+    own_files = _own_files(own)
+    packs = sorted(PACKS.glob(f"{jurisdiction}-*.toml"))
+    packs += [file for file in own_files if file.name.startswith(f"{jurisdiction}-")]
+    if not packs:
+        known = sorted({file.name.partition("-")[0] for file in PACKS.glob("*-*.toml")})
+        raise RulePackError(f"no rule pack for {jurisdiction!r}; there are {', '.join(known)}")
+    settings_files = [PACKS / "settings.toml"]
+    settings_files += [file for file in own_files if file.name == "settings.toml"]
+    variants = [file for file in own_files if file.name == "variants.toml"]
+    try:
+        folding = load_folding(variants)
+    except VariantsError as error:
+        raise RulePackError(str(error)) from error
+    problems: list[str] = []
+    digest = hashlib.sha256()
+    for file in (*packs, *settings_files, VARIANTS, SOUNDS, *variants):
+        digest.update(file.name.encode())
+        digest.update(hashlib.sha256(_bytes(file)).digest())
+    settings = _settings(settings_files, jurisdiction, problems)
+    tables = {file: _toml(file, problems) for file in packs}
+    reader = _Reader(folding, settings)
+    for file, table in tables.items():
+        reader.read_shared(file.name, table, problems)
+    rules: dict[str, Rule] = {}
+    for file, table in tables.items():
+        for place, raw in enumerate(_rules_of(file.name, table, problems), start=1):
+            name = str(raw.get("id", f"number {place}")) if isinstance(raw, dict) else "?"
+            try:
+                rule = reader.rule(file.name, raw)
+                if rule.id in rules:
+                    raise _Wrong("id", f"{rule.id!r} is taken, in {rules[rule.id].file}")
+                rules[rule.id] = rule
+            except _Wrong as error:
+                problems.append(f"{file.name}: rule {name}: {error}")
+    if not rules and not problems:
+        problems.append(f"{packs[0].name}: rules: there are none")
+    if problems:
+        raise RulePackError("\n".join(problems))
+    return RulePack(
+        jurisdiction=jurisdiction,
+        rules=tuple(rules.values()),
+        settings=settings,
+        sources=reader.sources,
+        folding=folding,
+        version=digest.hexdigest()[:12],
+    )
+
+
+def read_context(raw: object) -> Mapping[str, Any]:
+    """What is said about a message, nested as given, as dotted key -> value. Raises ContextError.
+
+    null counts as not said.
+    """
+    if not isinstance(raw, Mapping):
+        raise ContextError(f"the context must be an object, not {type(raw).__name__}")
+    flat: dict[str, Any] = {}
+    groups = {key.partition(".")[0] for key in CONTEXT_KEYS if "." in key}
+    for key, value in raw.items():
+        if key in groups and isinstance(value, Mapping):
+            flat.update({f"{key}.{inner}": found for inner, found in value.items()})
+        else:
+            flat[str(key)] = value
+    read: dict[str, Any] = dict(CONTEXT_DEFAULTS)
+    for key, value in flat.items():
+        kind = CONTEXT_KEYS.get(key)
+        if kind is None:
+            raise ContextError(f"context {key!r} is not known; known are {', '.join(CONTEXT_KEYS)}")
+        if value is not None:
+            read[key] = _context_value(key, kind, value)
+    return read
+
+
+def _context_value(key: str, kind: ContextKind, value: object) -> object:
+    is_number = isinstance(value, str | int | float) and not isinstance(value, bool)
+    wrong = ContextError(f"context {key!r}: expected {_KIND_WORDS[kind]}, not {value!r}")
+    match kind:
+        case "bool" if isinstance(value, bool):
+            return value
+        case "int" if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        case "text" if isinstance(value, str):
+            return value
+        case "texts" if isinstance(value, list) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+        case "date" if isinstance(value, date) and not isinstance(value, datetime):
+            return value
+        case "instant" if isinstance(value, datetime) and value.tzinfo is not None:
+            return value
+    try:
+        if kind == "decimal" and is_number:
+            number = Decimal(str(value))
+            if number.is_finite():
+                return number
+        if kind == "date" and isinstance(value, str):
+            return date.fromisoformat(value)
+        if kind == "instant" and isinstance(value, str):
+            instant = datetime.fromisoformat(value)
+            if instant.tzinfo is not None:
+                return instant
+    except (ArithmeticError, ValueError):
+        raise wrong from None
+    raise wrong
+
+
+_KIND_WORDS: Mapping[ContextKind, str] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "decimal": "a number",
+    "date": "a day as YYYY-MM-DD",
+    "instant": "a time as YYYY-MM-DDTHH:MM+08:00",
+    "text": "a text",
+    "texts": "a list of texts",
+}
+
+_RULE_KEYS = (
+    "id", "title_zh", "title_en", "tasks", "channels", "severity", "anchor", "sources",
+    "effective_from", "effective_to", "suggestion_zh", "suggestion_en", "note", "bad", "good",
+    "triggers",
+)  # fmt: skip
+_TRIGGER_KEYS = (
+    "patterns", "unless", "unless_before", "unless_after", "only_with", "unless_with",
+    "message_with", "requires_any", "requires_all", "figures", "question", "context", "check",
+    "evasion", "tasks", "channels", "severity",
+)  # fmt: skip
+_WINDOW = 12
+"""Characters within which words written into a trigger excuse what stands beside them."""
+
+
+class _Reader:
+    """Reads rules with what the packs of a jurisdiction share: sources, words, settings."""
+
+    def __init__(self, folding: Folding, settings: Mapping[str, SettingValue]) -> None:
+        self.sources: dict[str, Source] = {}
+        self._words: dict[str, Words] = {}
+        self._folding = folding
+        self._settings = settings
+
+    def read_shared(self, file: str, table: Mapping[str, Any], problems: list[str]) -> None:
+        for key in table:
+            if key not in ("sources", "words", "rules"):
+                problems.append(f"{file}: {key}: expected sources, words or rules")
+        self._named(file, "sources", table, self._source, self.sources, problems)
+        self._named(file, "words", table, self._word_list, self._words, problems)
+
+    @staticmethod
+    def _named(
+        file: str,
+        kind: str,
+        table: Mapping[str, Any],
+        read: Callable[[Mapping[str, Any]], Value],
+        kept: dict[str, Value],
+        problems: list[str],
+    ) -> None:
+        rows = table.get(kind, {})
+        if not isinstance(rows, dict):
+            problems.append(f"{file}: {kind}: expected a table")
+            return
+        for name, raw in rows.items():
+            try:
+                if name in kept:
+                    raise _Wrong("name", "it is taken")
+                kept[name] = read(_table(raw, "value"))
+            except _Wrong as error:
+                problems.append(f"{file}: {kind}.{name}: {error}")
+
+    def _source(self, raw: Mapping[str, Any]) -> Source:
+        _only(raw, {"title", "number", "issuer", "effective_from", "held", "note"})
+        return Source(
+            title=_text(raw, "title"),
+            number=_text(raw, "number", ""),
+            issuer=_text(raw, "issuer", ""),
+            effective_from=_date(raw, "effective_from"),
+            held=_one_of(raw, "held", get_args(Evidence)),
+            note=_text(raw, "note", ""),
+        )
+
+    def _word_list(self, raw: Mapping[str, Any]) -> Words:
+        _only(raw, {"patterns", "reach", "window"})
+        sources = _texts(raw, "patterns")
+        if not sources:
+            raise _Wrong("patterns", "there are none")
+        window = raw.get("window", _WINDOW)
+        if not isinstance(window, int) or not 1 <= window <= 200:
+            raise _Wrong("window", f"expected 1 to 200 characters, not {window!r}")
+        reach: Reach = _one_of(raw, "reach", get_args(Reach), "clause")
+        return Words(self._any_of(sources, "patterns"), reach, window)
+
+    def rule(self, file: str, raw: object) -> Rule:
+        table = _table(raw, "rule")
+        _only(table, _RULE_KEYS)
+        rule_id = _text(table, "id")
+        tasks = _set_of(table, "tasks", get_args(Task))
+        channels = _set_of(table, "channels", get_args(Channel))
+        effective_from = _date(table, "effective_from")
+        effective_to = _date(table, "effective_to")
+        if effective_from and effective_to and effective_to < effective_from:
+            raise _Wrong("effective_to", "is before effective_from")
+        if not tasks:
+            raise _Wrong("tasks", f"expected one or more of {', '.join(get_args(Task))}")
+        last_day = effective_to or date.max
+        # An example is tried as the first task and channel that the rule names.
+        first_task: Task = table["tasks"][0]
+        first_channel: Channel | None = table["channels"][0] if channels else None
+
+        def examples(name: str) -> tuple[Example, ...]:
+            given = table.get(name)
+            if not isinstance(given, list) or len(given) < FEWEST_EXAMPLES:
+                raise _Wrong(name, f"expected at least {FEWEST_EXAMPLES} examples")
+            return tuple(
+                _example(e, f"{name}[{i}]", first_task, first_channel, last_day)
+                for i, e in enumerate(given, start=1)
+            )
+
+        triggers = table.get("triggers")
+        if not isinstance(triggers, list) or not triggers:
+            raise _Wrong("triggers", "expected one or more")
+        return Rule(
+            id=rule_id,
+            file=file,
+            title_zh=_text(table, "title_zh"),
+            title_en=_text(table, "title_en"),
+            tasks=tasks,
+            channels=channels,
+            severity=_one_of(table, "severity", get_args(Severity)),
+            anchor=_one_of(table, "anchor", get_args(Anchor)),
+            bases=self._bases(table),
+            triggers=tuple(self._trigger(t, f"triggers[{i}]") for i, t in enumerate(triggers, 1)),
+            effective_from=effective_from,
+            effective_to=effective_to,
+            suggestion_zh=_text(table, "suggestion_zh"),
+            suggestion_en=_text(table, "suggestion_en", ""),
+            note=_text(table, "note", ""),
+            bad=examples("bad"),
+            good=examples("good"),
+        )
+
+    def _bases(self, table: Mapping[str, Any]) -> tuple[Basis, ...]:
+        given = table.get("sources")
+        if not isinstance(given, list) or not given:
+            raise _Wrong("sources", "expected one or more")
+        bases = []
+        for place, raw in enumerate(given, start=1):
+            where = f"sources[{place}]"
+            row = _table(raw, where)
+            _only(row, {"source", "article", "evidence", "quote", "note"}, where)
+            name = _text(row, "source", where=where)
+            source = self.sources.get(name)
+            if source is None:
+                raise _Wrong(f"{where}.source", f"{name!r} is not among the sources of the pack")
+            evidence: Evidence = _one_of(row, "evidence", get_args(Evidence), where=where)
+            bases.append(
+                Basis(
+                    name,
+                    source.title,
+                    _text(row, "article", "", where=where),
+                    evidence,
+                    _text(row, "quote", "", where=where),
+                    _text(row, "note", "", where=where),
+                )
+            )
+        return tuple(bases)
+
+    def _trigger(self, raw: object, where: str) -> Trigger:
+        table = _table(raw, where)
+        _only(table, _TRIGGER_KEYS, where)
+
+        def patterns(name: str) -> tuple[Pattern, ...]:
+            return tuple(self._pattern(p, f"{where}.{name}") for p in _texts(table, name, where))
+
+        check = _text(table, "check", "", where=where)
+        if check and check not in CHECKS:
+            raise _Wrong(f"{where}.check", f"{check!r} is none of {', '.join(CHECKS)}")
+        evasion = table.get("evasion", True)
+        if not isinstance(evasion, bool):
+            raise _Wrong(f"{where}.evasion", "expected true or false")
+        trigger = Trigger(
+            patterns=patterns("patterns"),
+            unless=patterns("unless"),
+            unless_before=self._excuses(table, "unless_before", where),
+            unless_after=self._excuses(table, "unless_after", where),
+            only_with=patterns("only_with"),
+            unless_with=patterns("unless_with"),
+            message_with=patterns("message_with"),
+            requires_any=patterns("requires_any"),
+            requires_all=patterns("requires_all"),
+            figures=tuple(
+                self._figure(f, f"{where}.figures[{i}]")
+                for i, f in enumerate(_list(table, "figures", where), start=1)
+            ),
+            question=patterns("question"),
+            context=tuple(
+                self._condition(key, value, f"{where}.context.{key}")
+                for key, value in _table(table.get("context", {}), f"{where}.context").items()
+            ),
+            check=check,
+            evasion=evasion,
+            tasks=_set_of(table, "tasks", get_args(Task), where),
+            channels=_set_of(table, "channels", get_args(Channel), where),
+            severity=_one_of(table, "severity", get_args(Severity), where=where)
+            if "severity" in table
+            else None,
+        )
+        conditions = (
+            trigger.patterns, trigger.message_with, trigger.requires_any, trigger.requires_all,
+            trigger.figures, trigger.question, trigger.context, trigger.check,
+        )  # fmt: skip
+        if not any(conditions):
+            raise _Wrong(where, "has no condition, so it would fire on everything")
+        beside = (trigger.unless, trigger.unless_before, trigger.unless_after,
+                  trigger.only_with, trigger.unless_with)  # fmt: skip
+        if any(beside) and not (trigger.patterns or trigger.figures or trigger.check):
+            raise _Wrong(where, "says what must stand beside a match, but matches nothing")
+        return trigger
+
+    def _figure(self, raw: object, where: str) -> FigureCondition:
+        row = _table(raw, where)
+        _only(row, {"quantity", "over", "under", "at_least", "at_most", "near", "not_near"}, where)
+        return FigureCondition(
+            quantity=_one_of(row, "quantity", QUANTITIES, where=where),
+            bounds=self._bounds(row, where),
+            near=tuple(self._pattern(p, f"{where}.near") for p in _texts(row, "near", where)),
+            not_near=tuple(
+                self._pattern(p, f"{where}.not_near") for p in _texts(row, "not_near", where)
+            ),
+        )
+
+    def _bounds(self, row: Mapping[str, Any], where: str) -> tuple[tuple[str, str | Decimal], ...]:
+        bounds: list[tuple[str, str | Decimal]] = []
+        for name in ("over", "under", "at_least", "at_most"):
+            if name not in row:
+                continue
+            bound = row[name]
+            if isinstance(bound, str):
+                if not isinstance(self._settings.get(bound), Decimal):
+                    raise _Wrong(f"{where}.{name}", f"{bound!r} is no setting with a number")
+                bounds.append((name, bound))
+            elif isinstance(bound, int | float) and not isinstance(bound, bool):
+                bounds.append((name, Decimal(str(bound))))
+            else:
+                raise _Wrong(f"{where}.{name}", "expected a number or the name of a setting")
+        return tuple(bounds)
+
+    def _condition(self, key: str, value: object, where: str) -> ContextCondition:
+        kind = CONTEXT_KEYS.get(key)
+        if kind is None:
+            raise _Wrong(where, f"no such context key; known are {', '.join(CONTEXT_KEYS)}")
+        if isinstance(value, dict):
+            _only(value, {"over", "under", "at_least", "at_most", "within"}, where)
+            within = value.get("within")
+            if within is not None:
+                times = (
+                    isinstance(within, list)
+                    and len(within) == 2
+                    and all(isinstance(self._settings.get(str(w)), time) for w in within)
+                )
+                if not times or kind != "instant":
+                    raise _Wrong(f"{where}.within", "expected `at` and two settings with times")
+                return ContextCondition(key, within=(within[0], within[1]))
+            bounds = self._bounds(value, where)
+            if not bounds or kind not in ("int", "decimal"):
+                raise _Wrong(where, "bounds need a key that is a number, and a bound")
+            return ContextCondition(key, bounds=bounds)
+        values = value if isinstance(value, list) else [value]
+        try:
+            return ContextCondition(
+                key, is_=tuple(_context_value(key, kind, one) for one in values)
+            )
+        except ContextError as error:
+            raise _Wrong(where, str(error)) from None
+
+    def _excuses(self, table: Mapping[str, Any], name: str, where: str) -> tuple[Words, ...]:
+        excuses: list[Words] = []
+        written: list[str] = []
+        for word in _texts(table, name, where):
+            if not word.startswith("@"):
+                written.append(word)
+            elif word[1:] in self._words:
+                excuses.append(self._words[word[1:]])
+            else:
+                raise _Wrong(f"{where}.{name}", f"{word!r} is no list of [words]")
+        if written:
+            excuses.append(Words(self._any_of(written, f"{where}.{name}"), "clause", _WINDOW))
+        return tuple(excuses)
+
+    def _any_of(self, sources: Sequence[str], where: str) -> Pattern:
+        try:
+            return self._pattern("|".join(f"(?:{source})" for source in sources), where)
+        except _Wrong:
+            for source in sources:
+                self._pattern(source, where)
+            raise
+
+    def _pattern(self, source: str, where: str) -> Pattern:
+        try:
+            return compile_pattern(self._folding.pattern(source))
+        except BadPattern as error:
+            raise _Wrong(where, str(error)) from None
+
+
+def _example(
+    raw: object, where: str, task: Task, channel: Channel | None, last_day: date
+) -> Example:
+    row = {"text": raw} if isinstance(raw, str) else _table(raw, where)
+    _only(row, {"text", "task", "channel", "context", "on"}, where)
+    try:
+        context = read_context(row.get("context", {}))
+    except ContextError as error:
+        raise _Wrong(where, str(error)) from None
+    return Example(
+        text=_text(row, "text", where=where),
+        task=_one_of(row, "task", get_args(Task), task, where),
+        channel=_one_of(row, "channel", get_args(Channel), channel or "", where) or None,
+        context=context,
+        on=_date(row, "on", where) or last_day,
+    )
+
+
+def _own_files(own: Path | None) -> list[Path]:
+    if own is None:
+        return []
+    if own.is_dir():
+        files = sorted(own.glob("*.toml"))
+    elif own.is_file():
+        files = [own]
+    else:
+        raise RulePackError(f"{own}: no such file or folder")
+    for file in files:
+        if file.name not in ("settings.toml", "variants.toml") and "-" not in file.name:
+            raise RulePackError(
+                f"{file}: expected settings.toml, variants.toml or <jurisdiction>-<topic>.toml"
+            )
+    return files
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RulePackError(f"{file}: cannot be read ({error.strerror})") from error
+
+
+def _toml(file: Path, problems: list[str]) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(_bytes(file).decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        problems.append(f"{file.name}: not valid TOML ({error})")
+        return {}
+
+
+def _settings(
+    files: Sequence[Path], jurisdiction: str, problems: list[str]
+) -> Mapping[str, SettingValue]:
+    """The first file says which settings there are, for any jurisdiction and for this one; the
+    others change them, and may add some for a jurisdiction that the first does not know."""
+    settings: dict[str, SettingValue] = {}
+    tables = [(file, _toml(file, problems)) for file in files]
+    fixed = jurisdiction in tables[0][1]
+    rows = [(tables[0][0], "any", tables[0][1].get("any", {}))]
+    rows += [(file, jurisdiction, table.get(jurisdiction, {})) for file, table in tables]
+    for place, (file, of, table) in enumerate(rows):
+        for name, value in table.items() if isinstance(table, dict) else ():
+            where = f"{file.name}: {of}.{name}"
+            try:
+                read = _setting(name, value)
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+                continue
+            known = settings.get(name)
+            if place > 1 and fixed and known is None:
+                problems.append(f"{where}: no such setting; there are {', '.join(settings)}")
+            elif known is not None and type(read) is not type(known):
+                problems.append(f"{where}: expected the like of {known}, not {value!r}")
+            else:
+                settings[name] = read
+    return settings
+
+
+def _setting(name: str, value: object) -> SettingValue:
+    if name == "timezone" and value not in available_timezones():
+        raise ValueError(f"{value!r} is no time zone such as Asia/Shanghai")
+    if isinstance(value, time):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return Decimal(str(value))
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError(f"expected a number, a text or a time such as 21:00:00, not {value!r}")
+
+
+def _rules_of(file: str, table: Mapping[str, Any], problems: list[str]) -> Sequence[object]:
+    rules = table.get("rules", [])
+    if isinstance(rules, list):
+        return rules
+    problems.append(f"{file}: rules: expected [[rules]]")
+    return []
+
+
+def _table(value: object, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise _Wrong(where, f"expected a table, not {value!r}")
+    return value
+
+
+def _only(table: Mapping[str, Any], known: Collection[str], where: str = "") -> None:
+    for key in table:
+        if key not in known:
+            raise _Wrong(_at(where, key), f"no such field; known are {', '.join(sorted(known))}")
+
+
+def _at(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name
+
+
+def _list(table: Mapping[str, Any], name: str, where: str = "") -> list[Any]:
+    value = table.get(name, [])
+    if not isinstance(value, list):
+        raise _Wrong(_at(where, name), f"expected a list, not {value!r}")
+    return value
+
+
+def _texts(table: Mapping[str, Any], name: str, where: str = "") -> list[str]:
+    values = _list(table, name, where)
+    for value in values:
+        if not isinstance(value, str) or not value:
+            raise _Wrong(_at(where, name), f"expected texts, not {value!r}")
+    return values
+
+
+def _text(table: Mapping[str, Any], name: str, default: str | None = None, where: str = "") -> str:
+    value = table.get(name, default)
+    if not isinstance(value, str) or (not value and default is None):
+        raise _Wrong(
+            _at(where, name), "expected a text" + ("" if value is None else f", not {value!r}")
+        )
+    return value
+
+
+def _date(table: Mapping[str, Any], name: str, where: str = "") -> date | None:
+    value = table.get(name)
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise _Wrong(_at(where, name), f"expected a day such as 2026-09-30, not {value!r}")
+
+
+def _one_of(
+    table: Mapping[str, Any],
+    name: str,
+    known: Sequence[Any],
+    default: str | None = None,
+    where: str = "",
+) -> Any:
+    value = table.get(name, default)
+    if value not in known and not (name not in table and default is not None):
+        raise _Wrong(_at(where, name), f"expected one of {', '.join(known)}, not {value!r}")
+    return value
+
+
+def _set_of(
+    table: Mapping[str, Any], name: str, known: Sequence[Any], where: str = ""
+) -> frozenset[Any]:
+    values = _texts(table, name, where)
+    for value in values:
+        if value not in known:
+            raise _Wrong(_at(where, name), f"{value!r} is none of {', '.join(known)}")
+    if name in table and not values:
+        raise _Wrong(_at(where, name), "is empty: leave it out, or name some")
+    return frozenset(values)

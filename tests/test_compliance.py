@@ -1,0 +1,810 @@
+"""The compliance engine: what is matched, what excuses it, what is told, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.compliance import Review, review, review_as_json, try_examples
+from assistant.likeness import Likeness, open_likeness, review_likeness
+from assistant.literals import needed_literals
+from assistant.matching import BadPattern, Folding, Prefilter, compile_pattern, load_folding
+from assistant.rule_checks import flat_fee_annual_rate
+from assistant.rules import ContextError, RulePack, RulePackError, load_rules, read_context
+from knowledge.embed import Embedder, open_embedder
+from tests.knowledge_server import serving
+from tests.test_cli import Shell, shell  # noqa: F401
+
+TODAY = date(2026, 11, 20)
+
+HEAD = """
+[sources.AD]
+title = "中华人民共和国广告法"
+held = "text"
+
+[sources.HEARSAY]
+title = "某通知"
+held = "secondary"
+
+[words.negation]
+patterns = ['不(能|会)?', '无法']
+
+[words.warning]
+reach = "sentence"
+window = 40
+patterns = ['谨防', '骗局']
+"""
+
+RULE = """
+[[rules]]
+id = "{id}"
+title_zh = "标题"
+title_en = "title"
+tasks = ["chat", "marketing"]
+severity = "block"
+anchor = "derived"
+sources = [{{ source = "AD", article = "第四条", evidence = "text" }}]
+suggestion_zh = "改写"
+{fields}
+bad = ["一", "二", "三"]
+good = ["四", "五", "六"]
+[[rules.triggers]]
+{trigger}
+"""
+
+
+def rule_text(trigger: str, fields: str = "", id: str = "ZZ-01") -> str:
+    return RULE.format(id=id, trigger=trigger, fields=fields)
+
+
+@pytest.fixture
+def pack_of(tmp_path: Path) -> Any:
+    """Rules of a jurisdiction of their own, with the shipped folding."""
+
+    def build(*rules: str) -> RulePack:
+        folder = tmp_path / "rules"
+        folder.mkdir(exist_ok=True)
+        (folder / "zz-all.toml").write_text(HEAD + "".join(rules), encoding="utf-8")
+        return load_rules("zz", folder)
+
+    return build
+
+
+@cache
+def shipped() -> RulePack:
+    return load_rules("cn")
+
+
+@cache
+def folding() -> Folding:
+    return load_folding()
+
+
+def judge(pack: RulePack, text: str, **said: Any) -> Review:
+    options = {"task": "chat", "context": read_context(said.pop("context", {})), "on": TODAY} | said
+    return review(pack, text, **options)
+
+
+def hits(found: Review) -> list[str]:
+    return [finding.text for finding in found.findings]
+
+
+# Folding
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("百分百下款", "百分百下款"),
+        ("百 分 百 下 款", "百分百下款"),
+        ("百·分*百🔥下❤️款", "百分百下款"),
+        ("百\u200b分\u2060百\ufeff下款", "百分百下款"),
+        ("百，分，百，下，款", "百分百下款"),
+        ("１００％下款", "百分百下款"),
+        ("百分之百通过", "百分百通过"),
+        ("白分百下kuan", "百分百下款"),
+        ("不看徵信", "不看征信"),
+        ("不看怔信", "不看征信"),
+        ("不看zheng信", "不看征信"),
+        ("不看Z X", "不看征信"),
+        ("貸款", "贷款"),
+        ("袋款", "贷款"),
+        ("dai kuan", "贷款"),
+        ("加V信", "加微信"),
+        ("加 v.x 详聊", "加微信详聊"),
+        ("薇信", "微信"),
+        ("嘿户", "黑户"),
+        ("已到帐", "已到账"),
+        ("①②③", "123"),
+        ("２４％", "24%"),
+        # What sounds alike but is a word, or runs on into one, stays.
+        ("您的包裹已到", "您的包裹已到"),
+        ("免洗洗手液", "免洗洗手液"),
+        ("于期限内还清", "于期限内还清"),
+        ("直接款项", "直接款项"),
+        ("预期收益", "预期收益"),
+        ("https://www.zx.com/dk", "https://www.zx.com/dk"),
+        ("xdkx", "xdkx"),
+        ("2100%", "2100%"),
+        ("元/天", "元/天"),
+        ("3-12期", "3-12期"),
+        ("an annual rate of 7.2 %", "an annual rate of 7.2 %"),
+    ],
+)
+def test_disguises_are_taken_off_and_plain_words_stay(written: str, read: str) -> None:
+    assert folding().bare(written).text == read
+
+
+@settings(deadline=None)
+@given(
+    st.text(
+        alphabet=st.characters(codec="utf-8") | st.sampled_from("百分下款·* \u200bvx征信怔１％")
+    )
+)
+def test_every_place_of_a_folded_text_is_known_in_the_original(text: str) -> None:
+    for folded in (folding().plain(text), folding().bare(text)):
+        assert len(folded.text) == len(folded.starts) == len(folded.ends)
+        assert list(folded.starts) == sorted(folded.starts)
+        for start, end in zip(folded.starts, folded.ends, strict=True):
+            assert 0 <= start < end <= len(text)
+
+
+@settings(deadline=None)
+@given(st.text(), st.sampled_from(["百·分·百 下kuan", "百分百下款", "１００％下款"]), st.text())
+def test_a_finding_shows_the_text_as_it_was_written(before: str, said: str, after: str) -> None:
+    text = f"{before}。\n{said}\n。{after}"
+    found = judge(shipped(), text, task="marketing")
+    start = len(before) + 2
+    spans = [f.span for f in found.findings if f.rule.id == "CN-PROM-01"]
+    assert (start, start + len(said)) in spans
+    for finding in found.findings:
+        assert text[slice(*finding.span)] == finding.text
+
+
+def test_half_of_a_surrogate_pair_is_only_a_strange_character() -> None:
+    assert hits(judge(shipped(), "\ud83d包过\udc00", task="marketing")) == ["包过"]
+
+
+# Triggers
+
+
+def test_a_negation_excuses_in_its_clause_only(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['包过']\nunless_before = ['@negation']"))
+    assert hits(judge(pack, "我们不能包过。")) == []
+    assert hits(judge(pack, "不收费，包过。")) == ["包过"]
+    assert hits(judge(pack, "不收20,000元，包过")) == ["包过"]
+
+
+def test_a_warning_excuses_in_its_sentence_only(pack_of: Any) -> None:
+    pack = pack_of(
+        rule_text("patterns = ['包过']\nunless_before = ['@warning']\nunless_after = ['@warning']")
+    )
+    assert hits(judge(pack, "谨防中介，说是包过。")) == []
+    assert hits(judge(pack, "说是包过，都是骗局。")) == []
+    assert hits(judge(pack, "谨防骗局。包过。")) == ["包过"]
+
+
+def test_a_phrase_excuses_only_what_lies_within_it(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['最低']\nunless = ['最低还款额?']"))
+    assert hits(judge(pack, "按最低还款额还，利率最低")) == ["最低"]
+
+
+def test_what_else_stands_in_the_sentence_or_message_counts(pack_of: Any) -> None:
+    beside = pack_of(
+        rule_text("patterns = ['最快']\nonly_with = ['到账']\nunless_with = ['以银行']")
+    )
+    assert hits(judge(beside, "最快3分钟到账")) == ["最快"]
+    assert hits(judge(beside, "最快3分钟。到账")) == []
+    assert hits(judge(beside, "最快3分钟到账，以银行为准")) == []
+    whole = pack_of(rule_text("patterns = ['日息']\nrequires_any = ['年化', '年利率']"))
+    assert hits(judge(whole, "日息0.05%。")) == ["日息"]
+    assert hits(judge(whole, "日息0.05%。年化18.25%。")) == []
+    assert hits(judge(whole, "日息0.05%。", whole=False)) == []
+    both = pack_of(rule_text("requires_all = ['期限', '条件']\nmessage_with = ['抽奖']"))
+    assert hits(judge(both, "抽奖，期限三天")) == ["抽奖，期限三天"]
+    assert hits(judge(both, "抽奖，期限和条件见页面")) == []
+    assert hits(judge(both, "期限三天")) == []
+
+
+def test_figures_are_compared_with_settings_in_digits_and_words(pack_of: Any) -> None:
+    found = judge(shipped(), "年利率百分之三十六；日息万分之八；24小时客服，共24期")
+    rates = [f.text for f in found.findings if f.rule.id == "CN-RATE-06"]
+    assert rates == ["百分之三十六", "万分之八"]
+    pack = pack_of(
+        rule_text(
+            "figures = [{ quantity = 'money_cny', over = 200000, near = ['额度|可借'], "
+            "not_near = ['累计'] }]"
+        )
+    )
+    assert hits(judge(pack, "额度三十万，注册资本50万元，累计额度90万元")) == ["三十万"]
+    assert hits(judge(pack, "最高可借 200,000 元")) == []
+    assert hits(judge(pack, "可借5万-30万元")) == ["5万-30万元"]
+
+
+def test_what_the_customer_asked_counts(pack_of: Any) -> None:
+    pack = pack_of(rule_text("question = ['真人']\nrequires_any = ['机器人|智能']"))
+    asked = {"question": "你是真 人吗"}
+    assert judge(pack, "我是小青", context=asked).verdict == "block"
+    assert judge(pack, "我是智能客服", context=asked).verdict == "pass"
+    assert judge(pack, "我是小青", context={"question": "利率多少"}).verdict == "pass"
+    assert judge(pack, "我是小青").unchecked[0].needs == ("question",)
+
+
+def test_a_rule_without_its_context_is_unchecked_and_changes_nothing(pack_of: Any) -> None:
+    pack = shipped()
+    found = judge(pack, "【青穗消金】周末活动", task="marketing", channel="sms")
+    assert found.verdict == "pass"
+    assert {u.rule.id: u.needs for u in found.unchecked}["CN-CONT-03"] == ("at", "sent_this_week")
+    student = pack_of(rule_text("patterns = ['额度']\ncontext = { 'customer.student' = true }"))
+    assert judge(student, "您有额度").unchecked[0].needs == ("customer.student",)
+    assert judge(student, "您好").unchecked == ()
+    assert judge(student, "您有额度", context={"customer": {"student": True}}).verdict == "block"
+    assert judge(student, "您有额度", context={"customer": {"student": False}}).verdict == "pass"
+
+
+def test_quiet_hours_are_the_recipients() -> None:
+    def at(when: str) -> list[str]:
+        found = judge(
+            shipped(),
+            "活动。拒收请回复R",
+            task="marketing",
+            channel="sms",
+            context={"at": when, "sent_this_week": 0, "opted_out": False},
+        )
+        return [finding.rule.id for finding in found.findings]
+
+    assert at("2026-11-20T20:59:59+08:00") == []
+    assert at("2026-11-20T21:00:00+08:00") == ["CN-CONT-03"]
+    assert at("2026-11-20T14:00:00+00:00") == ["CN-CONT-03"]
+    assert at("2026-11-20T00:59:00+00:00") == ["CN-CONT-03"]
+    assert at("2026-11-20T01:00:00+00:00") == []
+
+
+def test_a_message_is_judged_by_the_rules_of_its_day(pack_of: Any) -> None:
+    dates = "effective_from = 2026-09-30\neffective_to = 2026-12-31"
+    pack = pack_of(rule_text("patterns = ['秒批']", dates))
+    for day, verdict in (
+        (date(2026, 9, 29), "pass"),
+        (date(2026, 9, 30), "block"),
+        (date(2026, 12, 31), "block"),
+        (date(2027, 1, 1), "pass"),
+    ):
+        assert judge(pack, "秒批", on=day).verdict == verdict
+
+
+def test_rules_apply_to_their_tasks_and_channels(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['秒批']", 'channels = ["sms"]'))
+    assert judge(pack, "秒批", task="collections").verdict == "pass"
+    assert judge(pack, "秒批", channel="email").verdict == "pass"
+    assert judge(pack, "秒批", channel="sms").verdict == "block"
+    assert judge(pack, "秒批").verdict == "block"
+
+
+def test_evasion_may_be_switched_off(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['包过']\nevasion = false"))
+    assert hits(judge(pack, "包 过")) == []
+    assert hits(judge(pack, "包过")) == ["包过"]
+
+
+def test_overlapping_findings_of_a_rule_are_one_with_the_worst_severity(pack_of: Any) -> None:
+    pack = pack_of(
+        rule_text(
+            "patterns = ['百分百下款']\n[[rules.triggers]]\nseverity = 'warn'\n"
+            "patterns = ['下款快', '秒到']"
+        )
+    )
+    found = judge(pack, "秒到，百分百下款快")
+    assert [(f.text, f.severity) for f in found.findings] == [
+        ("秒到", "warn"),
+        ("百分百下款快", "block"),
+    ]
+    assert found.verdict == "block"
+    assert judge(pack, "秒到").verdict == "warn"
+
+
+def test_an_article_is_named_only_where_its_text_or_a_quote_is_held(pack_of: Any) -> None:
+    heard = rule_text("patterns = ['秒批']").replace(
+        'source = "AD", article = "第四条", evidence = "text"',
+        'source = "HEARSAY", article = "第六条", evidence = "secondary"',
+    )
+    (finding,) = review_as_json(judge(pack_of(heard), "秒批"))["findings"]
+    assert finding["source"] == {
+        "regulation": "某通知",
+        "article": None,
+        "evidence": "secondary",
+        "verified": False,
+    }
+    (finding,) = review_as_json(judge(pack_of(rule_text("patterns = ['秒批']")), "秒批"))[
+        "findings"
+    ]
+    assert finding["source"]["article"] == "第四条"
+    assert finding["span"] == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("fee", "months"), [("0.006", 12), ("0.006", 6), ("0.0075", 24), ("0", 12)]
+)
+def test_the_annual_rate_of_an_instalment_fee_discounts_its_payments_to_the_principal(
+    fee: str, months: int
+) -> None:
+    monthly = flat_fee_annual_rate(Decimal(fee), months) / 12
+    payment = Decimal(1) / months + Decimal(fee)
+    worth = sum(payment / (1 + monthly) ** month for month in range(1, months + 1))
+    assert abs(worth - 1) < Decimal("1e-9")
+
+
+def test_an_instalment_fee_comes_to_what_the_announcement_s_readers_compute() -> None:
+    assert f"{flat_fee_annual_rate(Decimal('0.006'), 12):.3f}" == "0.130"
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("日利率0.05%，年化18.25%", []),
+        ("日利率0.05%，年化18%", []),
+        ("日利率0.05%，年化15%", ["15%"]),
+        ("日利率0.05%，年化18.1%", ["18.1%"]),
+        ("日利率0.02%至0.05%，年化7.3%至18.25%", []),
+        ("日利率0.02%至0.05%，年化7.3%至16%", ["7.3%至16%"]),
+        ("月利率1.5%，年化18%", []),
+        ("月利率1.5%，年化16%", ["16%"]),
+        ("每期手续费0.6%，分12期，年化7.2%", ["7.2%"]),
+        ("月费率0.6%，12期，年化13.03%", []),
+        ("每千元每天0.5元，年化18.25%", []),
+        ("每千元每天0.5元，年化9%", ["9%"]),
+        ("借1万元一天利息5元，年化利率18.25%", []),
+        ("借1万元一天利息5元，年化利率7.2%", ["7.2%"]),
+        ("借10000元分12期，每期还916.80元，年化利率18%", []),
+        ("借10000元分12期，每期还916.80元，年化利率10%", ["10%"]),
+        ("借款1.2万元，分12期，每月还1072元，年化利率7.2%", ["7.2%"]),
+        ("借款1.2万元，分12期，每月还1072元，年化利率13.03%", []),
+        ("年化7.2%至24%，最长12期", []),
+        ("罚息日利率0.075%，年化利率18%", []),
+        ("第3期每期手续费0.6%", []),
+    ],
+)
+def test_an_annual_rate_must_be_what_the_other_price_comes_to(text: str, wrong: list[str]) -> None:
+    found = judge(shipped(), text, task="marketing")
+    assert [f.text for f in found.findings if f.rule.id == "CN-RATE-02"] == wrong
+
+
+# Loading
+
+
+def mistake(tmp_path: Path, text: str, name: str = "zz-mine.toml") -> str:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(RulePackError) as raised:
+        load_rules("zz" if name.startswith("zz") else "cn", tmp_path / name)
+    return str(raised.value)
+
+
+GOOD = HEAD + rule_text("patterns = ['包过']")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("patterns = ['包过']", "pattern = ['包过']", "triggers[1].pattern"),
+        ("patterns = ['包过']", "patterns = ['包(过']", "triggers[1].patterns"),
+        ("patterns = ['包过']", r"patterns = ['(?=包)过']", "triggers[1].patterns"),
+        ("patterns = ['包过']", "patterns = ['(包过)*']", "matches nothing at all"),
+        (
+            "patterns = ['包过']",
+            "patterns = ['((包{1,100}){1,100}){1,100}']",
+            "triggers[1].patterns",
+        ),
+        ("patterns = ['包过']", "patterns = '包过'", "expected a list"),
+        ("patterns = ['包过']", "unless = ['包过']", "no condition"),
+        ("patterns = ['包过']", "patterns = ['包过']\nunless_before = ['@no']", "'@no'"),
+        ("patterns = ['包过']", "check = 'magic'", "triggers[1].check"),
+        ("patterns = ['包过']", "evasion = 'no'\npatterns = ['包过']", "triggers[1].evasion"),
+        ("patterns = ['包过']", "context = { wether = true }", "context.wether"),
+        ("patterns = ['包过']", "context = { consent = 'no' }", "context.consent"),
+        ("patterns = ['包过']", "context = { at = { within = ['a', 'b'] } }", "context.at.within"),
+        ("patterns = ['包过']", "context = { consent = { over = 3 } }", "context.consent"),
+        ("patterns = ['包过']", "figures = [{ quantity = 'weight' }]", "figures[1].quantity"),
+        (
+            "patterns = ['包过']",
+            "figures = [{ quantity = 'money_cny', over = 'apr_blok' }]",
+            "figures[1].over",
+        ),
+        ('severity = "block"', 'severity = "stop"', "severity"),
+        ('anchor = "derived"', 'anchor = "sure"', "anchor"),
+        ('tasks = ["chat", "marketing"]', 'tasks = ["chatting"]', "tasks"),
+        ('tasks = ["chat", "marketing"]', "tasks = []", "tasks"),
+        ('title_en = "title"', "", "title_en"),
+        ('suggestion_zh = "改写"', "suggestion_zh = 3", "suggestion_zh"),
+        ('source = "AD"', 'source = "ADX"', "sources[1].source"),
+        ('evidence = "text"', 'evidence = "sure"', "sources[1].evidence"),
+        ('bad = ["一", "二", "三"]', 'bad = ["一", "二"]', "bad"),
+        ('good = ["四", "五", "六"]', 'good = ["四", "五", { txt = "六" }]', "good[3].txt"),
+        ("bad = [", "effective_from = '2026-01-01'\nbad = [", "effective_from"),
+        (
+            "bad = [",
+            "effective_from = 2026-02-01\neffective_to = 2026-01-01\nbad = [",
+            "effective_to",
+        ),
+        ('id = "ZZ-01"', 'id = "ZZ-01"\nremark = "x"', "remark"),
+    ],
+)
+def test_a_mistake_is_told_with_file_rule_and_field(
+    tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    assert old in GOOD
+    message = mistake(tmp_path, GOOD.replace(old, new))
+    assert message.startswith("zz-mine.toml: rule ZZ-01: ")
+    assert told in message
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[[rules]", "not valid TOML"),
+        ("rules = 3", "rules: expected [[rules]]"),
+        (HEAD, "there are none"),
+        (HEAD + "[sorces.X]\ntitle = 'x'", "sorces"),
+        (HEAD + "[sources.X]\ntitle = 'x'\nheld = 'perhaps'", "sources.X: held"),
+        (HEAD + "[words.x]\npatterns = ['(']", "words.x: patterns"),
+        (HEAD + "[words.x]\npatterns = ['a']\nreach = 'page'", "words.x: reach"),
+        (GOOD + rule_text("patterns = ['b']"), "rule ZZ-01: id: 'ZZ-01' is taken"),
+    ],
+)
+def test_a_mistake_in_a_file_is_told(tmp_path: Path, text: str, told: str) -> None:
+    assert told in mistake(tmp_path, text)
+
+
+def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
+    two = HEAD + rule_text("patterns = ['(']") + rule_text("check = 'no'", id="ZZ-02")
+    assert len(mistake(tmp_path, two).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("settings.toml", "[cn]\napr_blok = 0.2", "settings.toml: cn.apr_blok: no such setting"),
+        ("settings.toml", "[cn]\napr_block = '20%'", "settings.toml: cn.apr_block: expected"),
+        ("settings.toml", "[cn]\nmarketing_quiet_from = true", "marketing_quiet_from"),
+        ("variants.toml", "[words]\n'贷款' = 'dk'", "variants.toml: words"),
+        ("variants.toml", "protected = ['abc']", "'abc'"),
+        ("mine.toml", "", "expected settings.toml"),
+    ],
+)
+def test_a_mistake_in_a_lenders_own_settings_is_told(
+    tmp_path: Path, name: str, text: str, told: str
+) -> None:
+    assert told in mistake(tmp_path, text, name)
+
+
+def test_a_lenders_own_folder_adds_rules_and_changes_settings(tmp_path: Path) -> None:
+    (tmp_path / "settings.toml").write_text("[cn]\napr_block = 0.15\n", encoding="utf-8")
+    (tmp_path / "variants.toml").write_text("[words]\n'下款' = ['夏天']\n", encoding="utf-8")
+    own = rule_text("patterns = ['本行']", id="OWN-01")
+    (tmp_path / "cn-own.toml").write_text(own, encoding="utf-8")
+    pack = load_rules("cn", tmp_path)
+    assert len(pack.rules) == len(shipped().rules) + 1
+    assert pack.version != shipped().version
+    found = judge(pack, "本行年化利率16%，百分百夏天")
+    assert [f.rule.id for f in found.findings] == ["OWN-01", "CN-RATE-06", "CN-PROM-01"]
+
+
+def test_the_version_changes_with_any_byte(pack_of: Any) -> None:
+    first = pack_of(rule_text("patterns = ['甲乙']")).version
+    assert pack_of(rule_text("patterns = ['甲乙']")).version == first
+    assert pack_of(rule_text("patterns = ['甲乙'] ")).version != first
+
+
+def test_an_unknown_jurisdiction_is_refused() -> None:
+    with pytest.raises(RulePackError, match="there are cn"):
+        load_rules("atlantis")
+
+
+def test_a_failing_example_is_named(pack_of: Any) -> None:
+    failures = try_examples(pack_of(rule_text("patterns = ['一|二|五']")))
+    assert [(f.rule.id, f.kind, f.place) for f in failures] == [
+        ("ZZ-01", "bad", 3),
+        ("ZZ-01", "good", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"wether": True}, "'wether' is not known"),
+        ({"customer": {"name": "x"}}, "'customer.name' is not known"),
+        ({"consent": "yes"}, "'consent': expected true or false"),
+        ({"at": "2026-11-20T10:00:00"}, "'at': expected a time"),
+        ({"at": "soon"}, "'at': expected a time"),
+        ({"sent_this_week": True}, "'sent_this_week': expected a whole number"),
+        ({"amount_due_cny": "NaN"}, "'amount_due_cny': expected a number"),
+        ({"amount_due_cny": "much"}, "'amount_due_cny': expected a number"),
+        ({"campaign": {"ends_on": "2026-13-01"}}, "'campaign.ends_on': expected a day"),
+        ({"link_domains_allowed": "a.com"}, "'link_domains_allowed': expected a list"),
+        ([], "must be an object"),
+    ],
+)
+def test_a_context_that_is_not_understood_is_refused(raw: Any, told: str) -> None:
+    with pytest.raises(ContextError, match=told.replace("[", r"\[")):
+        read_context(raw)
+
+
+def test_null_in_a_context_is_not_said() -> None:
+    assert read_context({"consent": None}) == {"complete": False}
+
+
+# Likeness
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Embedder:
+    return open_embedder("local", threads=1)
+
+
+@pytest.fixture
+def likeness(pack_of: Any, embedder: Embedder, tmp_path: Path) -> Likeness:
+    rule = rule_text("patterns = ['包过']").replace(
+        'bad = ["一", "二", "三"]',
+        'bad = ["闭着眼睛都能给您批下来", "不可能不通过的", "您放心，稳的"]',
+    )
+    rule = rule.replace(
+        'good = ["四", "五", "六"]',
+        'good = ["能否通过以审批结果为准", "客服电话是400-000-0000", "请按时还款"]',
+    )
+    return open_likeness(pack_of(rule), embedder, tmp_path / "kept.npz")
+
+
+def alike(likeness: Likeness, text: str) -> Review:
+    found = judge(likeness.pack, text)
+    return review_likeness(likeness, found, text, task="chat", on=TODAY)
+
+
+def test_a_paraphrase_of_a_bad_example_is_a_warning_and_no_more(likeness: Likeness) -> None:
+    text = "您好。闭着眼都能给你批下来！请按时还款。"
+    found = alike(likeness, text)
+    assert found.verdict == "warn"
+    (finding,) = found.findings
+    assert finding.text == "闭着眼都能给你批下来"
+    assert finding.like == "闭着眼睛都能给您批下来"
+    assert text[slice(*finding.span)] == finding.text
+    assert alike(likeness, "请您按时还款。能否通过，以审批结果为准。").verdict == "pass"
+
+
+def test_what_a_pattern_found_is_not_told_twice(likeness: Likeness) -> None:
+    found = alike(likeness, "包过，闭着眼睛都能给您批下来")
+    assert [(f.text, f.severity) for f in found.findings] == [("包过", "block")]
+
+
+def test_vectors_are_kept_and_a_broken_file_of_them_is_made_anew(
+    likeness: Likeness, embedder: Embedder, tmp_path: Path
+) -> None:
+    class Never:
+        name = embedder.name
+
+        def passages(self, texts: Any) -> Any:
+            raise AssertionError(texts)
+
+        query = passages
+
+    again = open_likeness(likeness.pack, Never(), tmp_path / "kept.npz")
+    assert (again.vectors == likeness.vectors).all()
+    kept = tmp_path / "kept.npz"
+    kept.write_bytes(kept.read_bytes()[:-100])
+    anew = open_likeness(likeness.pack, embedder, kept)
+    assert abs(anew.vectors - likeness.vectors).max() < 1e-5
+
+
+# Bounds
+
+
+def test_no_pattern_is_passed_over_that_matches() -> None:
+    patterns = [
+        pattern
+        for rule in shipped().rules
+        for trigger in rule.triggers
+        for pattern in (*trigger.patterns, *trigger.only_with, *trigger.requires_any)
+    ]
+    prefilter = Prefilter(patterns)
+    for rule in shipped().rules:
+        for example in (*rule.bad, *rule.good):
+            text = folding().bare(example.text).text
+            matching = {pattern for pattern in patterns if pattern.within(text)}
+            assert matching <= prefilter.candidates(text)
+
+
+@settings(deadline=None)
+@given(
+    st.from_regex(r"([ab]|\(\?:a|\(b|\)[?*+]?|\||\[ab\]|\.|\[\^a\]|\\b|a\{1,2\}){1,9}"),
+    st.text("ab"),
+)
+def test_literals_said_to_be_needed_are(pattern: str, text: str) -> None:
+    try:
+        compiled = compile_pattern(pattern)
+    except BadPattern:
+        return
+    if compiled.within(text):
+        for literals in needed_literals(pattern):
+            assert any(literal in text for literal in literals)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "needed"),
+    [
+        ("百分百.{0,4}(下款|放款)", [{"百分百"}, {"下款", "放款"}]),
+        ("(包|必)(过|批)", [{"包过", "包批", "必过", "必批"}]),
+        ("(包|必)?过", [{"过", "包过", "必过"}]),
+        ("不.{0,6}征信", [{"征信"}, {"不"}]),
+        ("[0-9]+%", [{"%"}]),
+        ("[百分]{2}", [{"百", "分"}]),
+        (r"\p{Han}{2,12}消费金融", [{"消费金融"}]),
+        (r"最[^，。]*低|(?:APR)", [{"最", "apr"}]),
+        ("a*", []),
+        (".", []),
+        ("(?i)a", []),
+        ("[[:alpha:]]b", []),
+    ],
+)
+def test_the_literals_that_a_pattern_needs(pattern: str, needed: list[set[str]]) -> None:
+    assert list(needed_literals(pattern)) == needed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "不会百分百下款的" * 44_000,
+        "包过" * 175_000,
+        "年化36%" * 75_000,
+        "zx" * 500_000,
+        "包·" * 170_000,
+        "利率低至周转方便" * 6_250,
+        "\n" * 1_000_000,
+    ],
+    ids=["negated", "matches", "figures", "latin", "signs", "sentence", "lines"],
+)
+def test_a_megabyte_is_judged_in_bounded_time(text: str) -> None:
+    # Of the processor, since the machine may be busy with other things.
+    started = time.thread_time()
+    found = judge(shipped(), text, task="marketing")
+    assert time.thread_time() - started < 20
+    assert len(found.findings) <= 50 * len(shipped().rules)
+
+
+def test_what_stands_at_the_end_of_a_long_text_is_found() -> None:
+    for padding in ("您好。" * 40_000, "您好吗" * 40_000):
+        assert hits(judge(shipped(), padding + "百分百下款", task="marketing")) == ["百分百下款"]
+
+
+# The command
+
+
+def test_check_prints_a_verdict_and_tells_by_its_code(shell: Shell) -> None:  # noqa: F811
+    ran = shell.run("check", "-", "--task", "marketing", "--json", given="百分百下款")
+    assert ran.code == 1
+    report = ran.json()
+    assert report["verdict"] == "block"
+    (finding,) = [f for f in report["findings"] if f["rule"] == "CN-PROM-01"]
+    assert finding["span"] == [0, 5]
+    assert finding["source"]["article"] == "第四条、第二十八条"
+    assert report["rules_version"] == shipped().version
+    assert shell.run("check", "-", "--task", "chat", "--json", given="您好").code == 0
+    assert shell.run("check", "-", "--task", "chat", given="年化利率22%。").code == 0
+    shown = shell.run("check", "-", "--task", "marketing", given="百分百下款")
+    assert "CN-PROM-01" in shown.out
+
+
+def test_check_takes_many_in_order(shell: Shell) -> None:  # noqa: F811
+    rows = [
+        {"id": "b", "text": "包过", "task": "marketing"},
+        {"id": 1, "text": "您好", "task": "chat", "channel": "chat", "context": {"complete": True}},
+        {"id": "c", "text": "秒批", "task": "chat", "context": {"at": "2020-01-01T10:00:00+08:00"}},
+    ]
+    file = shell.write("in.jsonl", "\n".join(json.dumps(r, ensure_ascii=False) for r in rows))
+    ran = shell.run("check", "--jsonl", file)
+    assert ran.code == 1
+    assert [row["id"] for row in ran.rows()] == ["b", 1, "c"]
+    assert [row["verdict"] for row in ran.rows()][:2] == ["block", "pass"]
+
+
+def test_a_wrong_call_of_check_is_refused(shell: Shell) -> None:  # noqa: F811
+    bad = shell.write("context.json", '{"consent": "yes"}')
+    worse = shell.write("broken.json", "{")
+    rows = shell.write("rows.jsonl", '{"id": 1, "text": "x", "task": "poetry"}')
+    assert "task: expected one of" in shell.refused(2, "check", "-", given="x")
+    assert "channel" in shell.refused(2, "check", "--task", "chat", "--channel", "fax", given="x")
+    options = ("check", "-", "--task", "chat")
+    assert "'consent'" in shell.refused(2, *options, "--context", bad, given="x")
+    assert "not JSON" in shell.refused(2, *options, "--context", worse, given="x")
+    empty = shell.write("list.json", "[]")
+    assert "must be an object" in shell.refused(2, *options, "--context", empty, given="x")
+    assert "row 1" in shell.refused(2, "check", "--jsonl", rows)
+    assert "no rule pack" in shell.refused(2, *options, "--pack", "xx", given="x")
+    assert "no such file" in shell.refused(2, *options, given="x", ZHUNXIN_RULES="nowhere")
+
+
+def test_a_broken_pack_stops_every_command(shell: Shell) -> None:  # noqa: F811
+    broken = shell.write("cn-own.toml", rule_text("patterns = ['(']", id="OWN-01"))
+    for command in (["check", "-", "--task", "chat"], ["rules", "test"], ["ask", "利率多少"]):
+        told = shell.refused(2, *command, given="x", ZHUNXIN_RULES=str(broken))
+        assert "cn-own.toml: rule OWN-01: triggers[1].patterns" in told
+
+
+def test_rules_are_listed_shown_and_tried(shell: Shell) -> None:  # noqa: F811
+    listed = shell.run("rules", "list", "--json").json()
+    assert [row["id"] for row in listed] == [rule.id for rule in shipped().rules]
+    assert "CN-PROM-01" in shell.run("rules", "list").out
+    shown = shell.run("rules", "show", "CN-PROM-01", "--json").json()
+    assert len(shown["bad"]) >= 3
+    assert "title: 禁止保证审批通过" in shell.run("rules", "show", "CN-PROM-01").out
+    assert "no rule" in shell.refused(2, "rules", "show", "CN-NONE-01")
+    own = shell.write("cn-own.toml", rule_text("patterns = ['一|二|五']", id="OWN-01"))
+    ran = shell.run("rules", "test", ZHUNXIN_RULES=str(own))
+    assert ran.code == 1
+    assert "cn-own.toml: rule OWN-01: bad[3] does not fire: 三" in ran.out
+    assert "cn-own.toml: rule OWN-01: good[2] fires on 五: 五" in ran.out
+    report = shell.run("rules", "test", "--json", ZHUNXIN_RULES=str(own)).json()
+    assert [failure["example"] for failure in report["failures"]] == ["bad[3]", "good[2]"]
+
+
+# HTTP
+
+
+@pytest.fixture(scope="module")
+def staff(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with (
+        serving(tmp_path_factory.mktemp("compliance")) as server,
+        server.client("marketer") as client,
+    ):
+        yield client
+
+
+def test_staff_check_a_text(staff: httpx.Client) -> None:
+    sent = {"text": "百分百下款", "task": "marketing", "channel": "sms"}
+    answer = staff.post("/v1/check", json=sent)
+    assert answer.status_code == 200
+    assert answer.json()["verdict"] == "block"
+    earlier = {"text": "x", "task": "chat", "on": "2020-01-01", "context": {"complete": True}}
+    assert staff.post("/v1/check", json=earlier).json()["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        ({"text": "x", "task": "poetry"}, 422),
+        ({"text": "x", "task": "chat", "channel": "fax"}, 422),
+        ({"text": "x", "task": "chat", "context": {"wether": 1}}, 422),
+        ({"text": "x", "task": "chat", "more": 1}, 422),
+        ({"text": "x", "task": "chat", "on": "soon"}, 422),
+        ({"text": "包" * 300_000, "task": "chat"}, 413),
+    ],
+)
+def test_a_wrong_check_is_a_problem(staff: httpx.Client, sent: Any, status: int) -> None:
+    assert staff.post("/v1/check", json=sent).status_code == status
+
+
+def test_half_of_a_surrogate_pair_is_answered(staff: httpx.Client) -> None:
+    sent = b'{"text": "\\ud800\xe5\x8c\x85\\udc00\xe8\xbf\x87", "task": "marketing"}'
+    answer = staff.post("/v1/check", content=sent, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 200
+
+
+def test_staff_read_the_rules(staff: httpx.Client) -> None:
+    listed = staff.get("/v1/rules").json()
+    assert [row["id"] for row in listed["rules"]] == [rule.id for rule in shipped().rules]
+    shown = staff.get("/v1/rules/CN-PROM-01").json()
+    assert shown["sources"][0]["evidence"] == "text"
+    assert staff.get("/v1/rules/CN-NONE-01").status_code == 404
+
+
+def test_a_borrower_cannot_check(staff: httpx.Client) -> None:
+    with httpx.Client(base_url=staff.base_url, trust_env=False) as anybody:
+        assert anybody.post("/v1/check", json={"text": "x", "task": "chat"}).status_code == 401
+        assert anybody.get("/v1/rules").status_code == 401

@@ -1,0 +1,33 @@
+"""The rule packs: each rule on its own examples, and a pack with a mistake refused by name."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+
+from assistant.compliance import try_examples
+from assistant.rules import RulePack, load_rules
+
+
+@cache
+def pack() -> RulePack:
+    return load_rules("cn")
+
+
+@cache
+def failures() -> dict[tuple[str, str, int], str]:
+    return {(f.rule.id, f.kind, f.place): f.detail for f in try_examples(pack())}
+
+
+EXAMPLES = [
+    (rule.id, kind, place)
+    for rule in pack().rules
+    for kind, examples in (("bad", rule.bad), ("good", rule.good))
+    for place in range(1, len(examples) + 1)
+]
+
+
+@pytest.mark.parametrize(("rule_id", "kind", "place"), EXAMPLES)
+def test_a_rule_does_on_its_example_what_the_pack_says(rule_id: str, kind: str, place: int) -> None:
+    assert failures().get((rule_id, kind, place), "") == ""
