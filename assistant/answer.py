@@ -28,9 +28,10 @@ from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import figures, journal, privacy
+from . import compliance, figures, journal, privacy
 from .deps import Deps
-from .gate import Draft, Finding, Verdict, release
+from .gate import Bar, Draft, Finding, Verdict, release, split_complete
+from .grounding import names_of
 from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
 from .models import (
     Citation,
@@ -45,6 +46,9 @@ from .models import (
     Turn,
     Withheld,
 )
+from .rules import as_text as rules_as_text
+from .rules import read_context
+from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
@@ -82,9 +86,6 @@ SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
-_COMPLETE = re.compile(
-    r"[^。！？!?\n]*?(?:[。！？!?\n]|\.(?=\s))(?:\s*\[[\d,\s]+\])*(?=\s*[^\s\[])"
-)
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 
 log = structlog.get_logger()
@@ -125,6 +126,10 @@ class _Work:
     ranks: RecordedRanks | None = None
     model: str = ""
     model_failed: bool = False
+    unfinished: bool = False
+    """Whether the reply lacks something that the rules ask of it, so that a person is offered."""
+    rule_findings: list[str] = field(default_factory=list)
+    """Rules that something withheld or lacking broke."""
     retrieve_ms: float = 0.0
     first_sentence_ms: float = 0.0
     gate_s: float = 0.0
@@ -143,7 +148,13 @@ class _Work:
     @property
     def texts(self) -> list[Prompt]:
         """All wording that the reply so far was made with."""
-        return [*self.prompts, notices_used(), lender_used(self.deps.lender)]
+        rules = self.deps.rules
+        return [
+            *self.prompts,
+            notices_used(),
+            lender_used(self.deps.lender),
+            Prompt("rules", rules.version, rules_as_text(rules), ""),
+        ]
 
     def elapsed_ms(self) -> float:
         return (time.perf_counter() - self.started) * 1000
@@ -244,7 +255,7 @@ def lender_used(lender: Lender) -> Prompt:
 
 
 def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Reply:
-    needs_contact = work.status != "answered" or work.model_failed
+    needs_contact = work.status != "answered" or work.model_failed or work.unfinished
     return Reply(
         status=work.status,
         sentences=tuple(work.sentences),
@@ -253,6 +264,8 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         contact=_contact(work) if needs_contact else None,
         model=work.model,
         release=work.index.release.id,
+        rules_version=work.deps.rules.version,
+        rules_broken=tuple(dict.fromkeys(work.rule_findings)),
         prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
         raw_output=tuple(turn.text for turn in work.turns if turn.text),
         evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
@@ -323,16 +336,57 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             yield Event("status", {"stage": "model_loading"})
         else:
             yield Event("status", {"stage": "reading"})
+        bar = await _bar(work)
         for drafts, repair in ((_drafts(work), partial(_repair, work)), (_dating(work), None)):
-            async with aclosing(drafts), aclosing(release(drafts, repair)) as verdicts:
+            async with aclosing(drafts), aclosing(release(drafts, repair, bar)) as verdicts:
                 async for verdict in verdicts:
                     for event in _release(work, verdict):
                         yield event
+        if work.said_something() and _lacks(work):
+            work.unfinished = True
+            for event in _release(work, Verdict((work.notice("ask_a_person"),))):
+                yield event
     if not work.said_something():
         work.status = "not_covered"
         work.sentences.clear()
         for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
+
+
+async def _bar(work: _Work) -> Bar:
+    """What each sentence has to pass beside its own quotes."""
+    deps = work.deps
+    model = await deps.verifier()
+    verifier = ModelVerifier(RecordedChat(model, work.turns), work.prompts) if model else None
+    return Bar(names_of(deps.lender), review=partial(_forbidden, work), verifier=verifier)
+
+
+def _forbidden(work: _Work, text: str) -> list[str]:
+    """What the rules hold against one sentence, in words for who writes it once more."""
+    found = _review(work, text, whole=False)
+    work.rule_findings += [finding.rule.id for finding in found]
+    return [f"{f.rule.id} {f.rule.title_zh} {f.rule.suggestion_zh}" for f in found]
+
+
+def _lacks(work: _Work) -> bool:
+    """Whether the rules hold anything against the reply as a whole, now that it is complete."""
+    found = _review(work, "\n".join(sentence.text for sentence in work.sentences), whole=True)
+    work.rule_findings += [finding.rule.id for finding in found]
+    return bool(found)
+
+
+def _review(work: _Work, text: str, *, whole: bool) -> list[compliance.Finding]:
+    """What must not be shown so, by the rules of the day of the question."""
+    reviewed = compliance.review(
+        work.deps.rules,
+        text,
+        task="chat",
+        channel="chat",
+        context=read_context({"question": work.masked.text, "own_platform": True}),
+        on=work.question.today,
+        whole=whole,
+    )
+    return [finding for finding in reviewed.findings if finding.severity != "warn"]
 
 
 def question_scope(
@@ -500,16 +554,6 @@ def _draft_messages(work: _Work, numbered: Sequence[Citation]) -> list[Message]:
     return [Message("system", system.text), Message("user", ask.text)]
 
 
-def split_complete(text: str) -> tuple[list[str], str]:
-    """Sentences that are complete with their ids, and the rest, which may still grow."""
-    found: list[str] = []
-    end = 0
-    while match := _COMPLETE.match(text, end):
-        found.append(match.group())
-        end = match.end()
-    return found, text[end:]
-
-
 def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[Draft]:
     """A written sentence with the evidence it names; nothing for an empty one."""
     text = privacy.unmask(_IDS.sub("", written).strip(), work.masked)
@@ -517,7 +561,8 @@ def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[D
         return []
     ids = [int(n) for group in _IDS.findall(written) for n in re.findall(r"\d+", group)]
     known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))
-    return [Draft(text, "model", tuple(numbered[i - 1] for i in known))]
+    cited = tuple(numbered[i - 1] for i in known)
+    return [Draft(text, "model", cited, asked=work.masked.text)]
 
 
 def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:

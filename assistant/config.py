@@ -49,6 +49,11 @@ class Settings(BaseModel):
     llm_retries: int = Field(
         default=2, ge=0, le=8, description="Further tries on time-outs, 429 and 5xx."
     )
+    verifier: str = Field(
+        default="",
+        description="`openai:<model>`: a strong model, at the same endpoint, that has to agree "
+        "that a written sentence follows from its clauses. Empty: none.",
+    )
     local_model: Path | None = Field(
         default=None, description="Another GGUF file to run as the local model."
     )

@@ -79,6 +79,7 @@ class Deps:
     _switch_started: float = 0.0
     _switching: asyncio.Task[None] | None = None
     _model: ChatModel | None = None
+    _verifier: ChatModel | None = None
     _local: Any = None
     _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -212,6 +213,8 @@ class Deps:
         embedder: Embedder,
         model: ChatModel | ModelError | None,
         ranks: Ranks | None,
+        rules: RulePack,
+        verifier: ChatModel | None,
     ) -> Deps:
         """The same parts, but for those that a reply is made again with; no model is asked.
 
@@ -220,10 +223,12 @@ class Deps:
         # A part that is added to Deps is taken over here unless it is named.
         return replace(
             self,
-            settings=self.settings.model_copy(update={"rerank": ""}),
+            settings=self.settings.model_copy(update={"rerank": "", "verifier": ""}),
             lender=lender,
+            rules=rules,
             model_specs=(),
             _ranks=ranks,
+            _verifier=verifier,
             _embedder=embedder,
             _index=index,
             _index_checked=math.inf,
@@ -234,6 +239,17 @@ class Deps:
             _model_lock=asyncio.Lock(),
             _index_lock=asyncio.Lock(),
         )
+
+    async def verifier(self) -> ChatModel | None:
+        """Who has to agree to what a model wrote; None where the settings name nobody."""
+        spec = self.settings.verifier
+        if self._verifier is None and spec:
+            self._verifier = await self._open_one(spec)
+        return self._verifier
+
+    def use_verifier(self, model: ChatModel) -> None:
+        """Have this one agree from now on: a scripted one, in tests."""
+        self._verifier = model
 
     def use_model(self, model: ChatModel) -> None:
         """Answer with this model from now on: a scripted one, in tests and evaluations."""
@@ -281,6 +297,8 @@ class Deps:
             await asyncio.wait({self._switching})
         if self._model is not None:
             await self._model.close()
+        if self._verifier is not None:
+            await self._verifier.close()
         if self._local is not None:
             await asyncio.to_thread(self._local.close)
         # A file that is still being read in a thread would hold up the end of the program.
@@ -296,6 +314,9 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     knowledge.lender.LenderFileError, rules.RulePackError.
     """
     specs = model_specs(settings)
+    vendor, _, model = settings.verifier.partition(":")
+    if settings.verifier and not (vendor == "openai" and model):
+        raise ConfigError(f"ZHUNXIN_VERIFIER: {settings.verifier!r} is not `openai:<model>`")
     if settings.rerank and not settings.rerank_base_url:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     lender = load_lender(settings.lender)

@@ -232,16 +232,18 @@ _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
 _PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"
 
 _BOUND_BEFORE = (
-    r"(?P<maxfar>最高|高达|高至|最多|至多|最长|最晚|最迟|上限|maximum|max)"
-    r"|(?P<minfar>最低|最少|至少|最短|最早|下限|minimum|min(?![a-z]))"
+    r"(?P<maxfar>最高|高达|高至|最多|至多|顶多|封顶|最长|最晚|最迟|上限|maximum|max)"
+    r"|(?P<minfar>最低|最少|至少|起码|最短|最早|下限|minimum|min(?![a-z]))"
     r"|(?P<max>(?:不|未)(?:得|会|应|能|可|能够)?(?:超过|超出|高于|多于|大于|晚于|迟于|长于)"
     r"|up to|at most|(?:no|not) more than|not (?:to )?exceed(?:ing)?|cannot exceed|within"
     r"|(?<!no )(?<!not )less than|under|below|before|until|no later than)"
     r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|超出|高于|多于|大于"
-    r"|(?<![不未])满|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than|over|above"
+    r"|(?<![不未])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than"
+    r"|over|above"
     r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
     r"|(?P<less>低于|少于|小于|不足|[不未]满|不到|早于)"
 )
+_ASIDE = r"[（(]单利[)）]"
 _BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民"
 _BOUND_AFTER = (
     r" ?(?:[（(]含[）)]|及)?(?:"
@@ -283,6 +285,84 @@ def unsupported(claim: str, sources: Iterable[str]) -> list[Figure]:
     return [c for c in claimed if not any(_supports(figures, c) for figures in stated)]
 
 
+_ANYTHING = frozenset(["", *"个种项位名家份点类条步句块"])
+"""Measure words that fit whatever is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A figure that the sources do not bear out."""
+
+    figure: Figure
+    bound: bool
+    """They have the value, or a bound on it, and the claim goes beyond that bound."""
+
+
+def doubts(claim: str, sources: Iterable[str]) -> list[Doubt]:
+    """Figures of `claim` that no source states, or states only as the bound of something.
+
+    Stricter than `unsupported`: 200,000 does not follow from `at most 200,000`.
+    """
+    scanned = [f for f in _scan(claim) if f.kind != "ordinal"]
+    claimed = [_figure(f, claim) for f in scanned if not f.article]
+    ones = [_figure(f, claim) for f in scanned if f.article and f.unit not in _ANYTHING]
+    if not claimed and not ones:
+        return []
+    stated = [[_figure(f, text) for f in _scan(text)] for text in sources]
+    found = [Doubt(one, False) for one in ones if _in_another_unit(one, stated)]
+    for figure in claimed:
+        if not any(_supports(held, figure) for held in stated):
+            found.append(Doubt(figure, _beyond(figure, stated)))
+        elif not figure.bound and _only_a_bound(figure, stated):
+            found.append(Doubt(figure, True))
+    return found
+
+
+def _in_another_unit(one: Figure, stated: list[list[Figure]]) -> bool:
+    """Whether the sources speak of one working day, or of three days, where the claim has one."""
+    ones = {
+        figure.unit
+        for held in stated
+        for figure in held
+        if (figure.kind, figure.value) == (one.kind, one.value)
+    }
+    others = {
+        figure.unit
+        for held in stated
+        for figure in held
+        if figure.kind == one.kind and figure.value != one.value
+    }
+    return one.unit not in ones and (bool(ones) or one.unit in others)
+
+
+def _only_a_bound(claim: Figure, stated: list[list[Figure]]) -> bool:
+    """Whether the sources state an amount, rate or term as a bound only."""
+    if claim.kind not in ("money", "rate", "term", "count"):
+        return False
+    ends = [end for held in stated for figure in held for end in _ends(figure)]
+    same = [end for end in ends if _states(end, claim)]
+    return bool(same) and all(end.bound for end in same)
+
+
+def _beyond(claim: Figure, stated: list[list[Figure]]) -> bool:
+    """Whether a source bounds figures of the claim's kind and unit, and the claim lies outside."""
+    for held in stated:
+        for end in (e for figure in held for e in _ends(figure)):
+            bare = claim.kind == "count" and not claim.unit and end.kind == "money"
+            same = (end.kind, end.unit) == (claim.kind, claim.unit)
+            if not end.bound or not (same or bare):
+                continue
+            if not isinstance(end.value, Decimal) or not isinstance(claim.value, Decimal):
+                continue
+            if end.value == claim.value:
+                return claim.bound not in ("", end.bound)
+            if end.bound == "max" and claim.value > end.value:
+                return True
+            if end.bound == "min" and claim.value < end.value:
+                return True
+    return False
+
+
 def _supports(stated: list[Figure], claim: Figure) -> bool:
     ends = [end for figure in stated for end in _ends(figure)]
     if claim.bound != "range":
@@ -316,7 +396,8 @@ def _states(source: Figure, claim: Figure) -> bool:
         return source.kind in ("money", "term")
     # A table may name the unit in its header only; 365 or 12 alone is too common to be money.
     grouped = any(c in source.text for c in ",，万萬千")
-    return claim.kind == "money" and source.kind == "count" and not source.unit and grouped
+    in_yuan = (claim.kind, claim.unit) == ("money", "CNY")
+    return in_yuan and source.kind == "count" and not source.unit and grouped
 
 
 def _dated(source: Figure, claim: Figure) -> bool:
@@ -384,7 +465,7 @@ def _bound(folded: str, figure: _Found, previous: int) -> Bound:
     window = folded[max(previous, figure.start - 24) : figure.start]
     last = _last(_BOUND_BEFORE, window)
     if last is not None:
-        gap = _re(_PERIOD_BEFORE).sub("", window[last.end() :]).replace("（单利）", "")
+        gap = _re(_ASIDE).sub("", _re(_PERIOD_BEFORE).sub("", window[last.end() :]))
         name = last.lastgroup or ""
         reach = 7 if name.endswith("far") else 3
         if len(gap.strip()) <= reach and not _re(_BOUND_BREAK).search(gap):

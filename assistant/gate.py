@@ -6,23 +6,66 @@ fails releases nothing.
 
 from __future__ import annotations
 
+import asyncio
+import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from knowledge.text import bigrams
 
-from . import figures
+from . import figures, grounding
+from .grounding import Names
 from .models import Citation, SentenceKind
 
 Reason = Literal[
-    "no_citation", "quote_not_verbatim", "unsupported_figure", "unsupported_wording", "gate_fault"
+    "no_citation",
+    "quote_not_verbatim",
+    "unsupported_figure",
+    "bound_contradicted",
+    "figure_role",
+    "polarity",
+    "subject",
+    "condition_dropped",
+    "promise",
+    "invented",
+    "unsupported_wording",
+    "too_long",
+    "not_entailed",
+    "rule",
+    "gate_fault",
 ]
 
-LEAST_SHARED = 0.35
+LEAST_SHARED = 0.25
 """Share of a written sentence's character pairs that its quotes must hold. True paraphrases of one
 clause hold about half; a promise put behind a citation that does not speak of it holds none."""
+
+MAX_CHARS = 600
+"""A written sentence that is longer is not read: no clause needs it, and reading takes time."""
+
+LIMIT_S = 1.0
+"""A check that took longer releases nothing. Its work is bounded by MAX_CHARS; only a rule that
+runs away or a machine that stands still comes near."""
+
+MAX_INSIDE = 120
+"""Characters up to which a quotation may keep a sentence open."""
+
+LONGEST = 2000
+"""Characters at which a sentence that does not end is cut; what is cut is withheld."""
+
+_PAIRS = {"\u300c": "\u300d", "\u300e": "\u300f", "\u201c": "\u201d", "\uff08": "\uff09", "(": ")"}
+_CLOSING = frozenset("\u300d\u300f\u201d\u2019\uff09)\"'*")
+_GOES_ON = frozenset("\uff0c,\u3001\uff1b;\uff1a:\u7684\u548c\u6216")
+_ENDS = frozenset("\u3002\uff01\uff1f!?\n")
+_ABBREVIATED = re.compile(
+    r"^\s*(?:[-*]\s*)?\d{1,3}\.$|(?:^|[\s(])(?:[A-Za-z]|[A-Za-z]\.[A-Za-z]|No|Nos|Art|Arts|approx"
+    r"|vs|cf|Mr|Mrs|Ms|Dr|Inc|Ltd|Co|Sec)\.$"
+)
+_ID = re.compile(r"\s*\[[\d,\s]+\]")
+_OPEN_ID = re.compile(r"\[[\d,\s]*")
+
+NOBODY = Names()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +77,8 @@ class Draft:
     citations: tuple[Citation, ...] = ()
     facts: tuple[str, ...] = ()
     """Texts beside the quotes in which figures may stand: document names and dates of a notice."""
+    asked: str = ""
+    """The question, whose figures may be restated as the customer's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +104,45 @@ class Verdict:
 Repair = Callable[[Draft, Finding], Awaitable[Draft | None]]
 """Writes a withheld sentence once more; None where the clauses do not support it."""
 
+Review = Callable[[str], Sequence[str]]
+"""What the rules hold against showing a text; empty where nothing."""
+
+
+class Verifier(Protocol):
+    """A second reader of what the floor has let through, such as a strong model."""
+
+    async def entails(self, sentence: str, quotes: Sequence[str]) -> bool:
+        """Whether the quotes say what the sentence says. Anything raised counts as no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a sentence has to pass beside its own quotes."""
+
+    names: Names = NOBODY
+    review: Review | None = None
+    verifier: Verifier | None = None
+    verify_s: float = 10.0
+    """Longest wait for the verifier."""
+
 
 async def release(
-    drafts: AsyncIterator[Draft], repair: Repair | None
+    drafts: AsyncIterator[Draft], repair: Repair | None, bar: Bar = Bar()
 ) -> AsyncGenerator[Verdict, None]:
     """Check drafts in order as they come; each is released, repaired once, or replaced.
 
     A `model` draft that fails is given to `repair`; if that fails too, the sentences it cites
-    stand in its place, verbatim, and where it cites none, nothing does.
+    stand in its place, verbatim, and where it cites none, or the rules forbid them, nothing does.
     """
     async for draft in drafts:
-        finding, seconds = _timed_check(draft)
+        finding, seconds = await _judge(draft, bar)
         if finding is None:
             yield Verdict((draft,), seconds=seconds)
             continue
         if draft.kind == "model" and repair is not None and finding.reason != "gate_fault":
             second = await repair(draft, finding)
             if second is not None:
-                again, more = _timed_check(second)
+                again, more = await _judge(second, bar)
                 seconds += more
                 if again is None:
                     yield Verdict((second,), draft, finding, seconds)
@@ -84,14 +150,28 @@ async def release(
         quotes: list[Draft] = []
         for citation in draft.citations:
             quote = Draft(citation.quote, "quote", (citation,))
-            fault, more = _timed_check(quote)
+            fault, more = await _judge(quote, bar)
             seconds += more
             if fault is None:
                 quotes.append(quote)
         yield Verdict(tuple(quotes), draft, finding, seconds)
 
 
-def check(draft: Draft) -> Finding | None:
+async def _judge(draft: Draft, bar: Bar) -> tuple[Finding | None, float]:
+    """The first thing against a draft, and the seconds it took to look, the verifier's apart."""
+    finding, seconds = _timed_check(draft, bar)
+    if finding is not None or draft.kind != "model" or bar.verifier is None:
+        return finding, seconds
+    try:
+        async with asyncio.timeout(bar.verify_s):
+            agreed = await bar.verifier.entails(draft.text, [c.quote for c in draft.citations])
+    except Exception as error:
+        # A sentence that could not be verified is not shown.
+        return Finding("not_entailed", type(error).__name__), seconds
+    return (None if agreed else Finding("not_entailed")), seconds
+
+
+def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
     """What stands against releasing a sentence; None clears it."""
     if draft.kind == "notice":
         sources = [*draft.facts, *(citation.quote for citation in draft.citations)]
@@ -104,7 +184,15 @@ def check(draft: Draft) -> Finding | None:
     quotes = [citation.quote for citation in draft.citations]
     if draft.kind == "quote":
         return None if draft.text in quotes else Finding("quote_not_verbatim", draft.text)
-    return _figures(draft.text, quotes) or _wording(draft.text, quotes)
+    if len(draft.text) > MAX_CHARS:
+        return Finding("too_long", str(len(draft.text)))
+    cited = [
+        grounding.Source(c.quote, c.clause.title, c.clause.head.product) for c in draft.citations
+    ]
+    problem = grounding.find_problem(draft.text, cited, names, draft.asked, draft.facts)
+    if problem is not None:
+        return Finding(problem.reason, problem.detail)
+    return _wording(draft.text, quotes)
 
 
 def _wording(text: str, quotes: list[str]) -> Finding | None:
@@ -120,11 +208,74 @@ def _figures(text: str, sources: list[str]) -> Finding | None:
     return Finding("unsupported_figure", ", ".join(f.text for f in wrong)) if wrong else None
 
 
-def _timed_check(draft: Draft) -> tuple[Finding | None, float]:
+def _timed_check(draft: Draft, bar: Bar) -> tuple[Finding | None, float]:
     started = time.perf_counter()
     try:
-        finding = check(draft)
+        finding = check(draft, bar.names)
+        if finding is None and bar.review is not None:
+            messages = bar.review(draft.text)
+            finding = Finding("rule", "; ".join(messages)) if messages else None
     except Exception as error:
         # The gate fails closed: a sentence that could not be checked is not shown.
         finding = Finding("gate_fault", type(error).__name__)
-    return finding, time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    if finding is None and seconds > LIMIT_S:
+        finding = Finding("gate_fault", f"{seconds:.1f} s")
+    return finding, seconds
+
+
+def split_complete(text: str) -> tuple[list[str], str]:
+    """Sentences that are complete with their ids, and the rest, which may still grow.
+
+    What is complete is never cut otherwise once more has come, however a stream is chunked.
+    """
+    found: list[str] = []
+    start = place = 0
+    inside: tuple[str, int] | None = None
+    while place < len(text):
+        char = text[place]
+        closes = inside is not None and char == inside[0]
+        if inside is not None and (closes or char == "\n" or place - inside[1] > MAX_INSIDE):
+            inside = None
+        elif inside is None and char in _PAIRS:
+            inside = (_PAIRS[char], place)
+        end: int | None = place
+        if closes and text[place - 1] in _ENDS:
+            end = _end_of(text, place)
+            if end is not None and text[end:].lstrip()[0] in _GOES_ON:
+                end = place
+        elif inside is None and _may_end(text, start, place):
+            end = _end_of(text, place)
+        elif place - start >= LONGEST:
+            end = place + 1
+        if end is None:
+            break
+        if end > place:
+            found.append(text[start:end])
+            start = end
+        place = max(end, place + 1)
+    return found, text[start:]
+
+
+def _may_end(text: str, start: int, place: int) -> bool:
+    """Whether a sentence may end with the character at `place`, as far as is known by now."""
+    char = text[place]
+    if char != ".":
+        return char in _ENDS
+    after = text[place + 1 : place + 2]
+    return (not after or after.isspace() or after == "[") and not _ABBREVIATED.search(
+        text[start : place + 1]
+    )
+
+
+def _end_of(text: str, place: int) -> int | None:
+    """Where a sentence that ends at `place` has its ids behind it; None while that may change."""
+    end = place + 1
+    while end < len(text) and (text[end] in _CLOSING or (text[end] in _ENDS and text[end] != "\n")):
+        end += 1
+    while match := _ID.match(text, end):
+        end = match.end()
+    rest = text[end:].lstrip()
+    if not rest or _OPEN_ID.fullmatch(rest):
+        return None
+    return end

@@ -334,6 +334,8 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         and {"hotline": reply.contact.hotline, "hours": reply.contact.hours},
         "model": reply.model,
         "release": reply.release,
+        "rules_version": reply.rules_version,
+        "rules_broken": list(reply.rules_broken),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),

@@ -19,9 +19,9 @@ from knowledge.text import dictionary_words, to_simplified
 
 from .literals import LiteralIndex, needed_literals
 
-VARIANTS = Path(__file__).parent.parent / "knowledge" / "rules" / "variants.toml"
-
-SOUNDS = VARIANTS.with_name("sounds.toml")
+SHIPPED = Path(__file__).parent.parent / "knowledge" / "rules"
+VARIANTS = "variants.toml"
+SOUNDS = "sounds.toml"
 LEAST_LATIN = 6
 """Letters that a word written in Latin syllables only must have to be taken for it."""
 
@@ -249,13 +249,13 @@ class Folding:
             yield start, end, word
 
 
-def load_folding(extra: Iterable[Path] = ()) -> Folding:
+def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding:
     """The shipped table of disguises, and further ones of the same form. Raises VariantsError."""
     alike: dict[str, str] = {}
     fillers = ""
     words: dict[str, list[str]] = {}
     protected: dict[str, None] = {}
-    for file in (VARIANTS, *extra):
+    for file in (shipped / VARIANTS, *extra):
         table = _read(file)
         for wanted, looks in table.get("characters", {}).items():
             alike.update(dict.fromkeys(looks, wanted))
@@ -269,7 +269,7 @@ def load_folding(extra: Iterable[Path] = ()) -> Folding:
         for word, disguises in words.items()
         for disguise in disguises
     }
-    sounds = tomllib.loads(SOUNDS.read_text(encoding="utf-8"))
+    sounds = tomllib.loads((shipped / SOUNDS).read_text(encoding="utf-8"))
     syllables = {char: syllable for syllable, chars in sounds.items() for char in chars}
     # Words of Latin letters are looked up whole; the longer of two other disguises is tried first.
     mixed = [d for d in folded if not (d.isascii() and d.isalpha())]
@@ -292,7 +292,7 @@ def _alike_in_sound(
     patterns = []
     for word in words:
         if len(word) < 2 or any(char not in syllables for char in word):
-            raise VariantsError(f"{VARIANTS.name}: protected: {word!r} is no word of known sound")
+            raise VariantsError(f"{VARIANTS}: protected: {word!r} is no word of known sound")
         parts = (f"(?:[{sounds[syllables[char]]}]|{syllables[char]})" for char in word)
         patterns.append(" ?".join(parts))
     options = re2.Options()

@@ -118,6 +118,8 @@ class Reply:
     release: str = ""
     prompt_version: str = ""
     rules_version: str = ""
+    rules_broken: tuple[str, ...] = ()
+    """Rules that something withheld or lacking broke."""
     raw_output: tuple[str, ...] = ()
     """Everything the model wrote, in order, with personal data still masked."""
     evidence_ids: tuple[str, ...] = ()

@@ -26,6 +26,8 @@ from .deps import Deps
 from .llm import ModelError, PlayedChat
 from .models import LOCALES, Played, Question
 from .privacy import with_stand_ins
+from .rules import RulePack, RulePackError
+from .rules import of_text as rules_of_text
 
 Outcome = Literal["identical", "different", "erased", "open", "missing", "broken"]
 """`open`: it is still being answered, or its process ended. `missing`: something it was made with
@@ -83,6 +85,7 @@ class Player:
 
     deps: Deps
     _indexes: dict[str, Index] = field(default_factory=dict)
+    _packs: dict[str, RulePack] = field(default_factory=dict)
 
     async def replay(self, record_id: str) -> Replay:
         """Raises UnknownRecord."""
@@ -119,7 +122,15 @@ class Player:
         model = _model(played)
         embedder = RecordedEmbedder(await self._embedder(), played.vectors)
         ranks = RecordedRanks(None, played.order) if played.order is not None else None
-        parts = self.deps.playing(index, of_text(texts["lender"]), embedder, model, ranks)
+        parts = self.deps.playing(
+            index,
+            of_text(texts["lender"]),
+            embedder,
+            model,
+            ranks,
+            self._rules(texts.get("rules"), record["texts"].get("rules", "")),
+            model if "zh/verify" in texts and isinstance(model, PlayedChat) else None,
+        )
         settings = record["settings"]
         question = Question(
             text=record["question"],
@@ -170,6 +181,19 @@ class Player:
             # One at a time: a hundred thousand clauses take some hundred megabytes.
             self._indexes = {release_id: opened}
         return self._indexes[release_id]
+
+    def _rules(self, text: str | None, version: str) -> RulePack:
+        """The rules of a reply. Raises _Missing."""
+        if text is None:
+            raise _Missing("the rules: recorded by a version that had none")
+        if version == self.deps.rules.version:
+            return self.deps.rules
+        if version not in self._packs:
+            try:
+                self._packs = {version: rules_of_text(text)}
+            except RulePackError as error:
+                raise _Missing(f"the rules of version {version}: {error}") from None
+        return self._packs[version]
 
     async def _embedder(self) -> Embedder:
         """For texts whose vectors were not recorded: the local one, or none, never an endpoint."""

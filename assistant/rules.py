@@ -6,6 +6,7 @@ docs/rules.md tells the format. A pack that is wrong is not loaded in part: noth
 from __future__ import annotations
 
 import hashlib
+import json
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,14 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar, get_args
 from zoneinfo import available_timezones
 
 from .matching import (
     CLAUSE_ENDS,
     SENTENCE_ENDS,
+    SHIPPED,
     SOUNDS,
     VARIANTS,
     BadPattern,
@@ -28,8 +31,6 @@ from .matching import (
     compile_pattern,
     load_folding,
 )
-
-PACKS = Path(__file__).parent.parent / "knowledge" / "rules"
 
 Task = Literal["chat", "marketing", "agent", "collections"]
 Channel = Literal[
@@ -266,6 +267,8 @@ class RulePack:
     folding: Folding
     version: str
     """Changes with any byte of the packs, the settings and the table of disguises."""
+    files: Mapping[str, str] = field(repr=False)
+    """All of these by name, the institution's own under `own/`."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What is derived from the rules when first needed; kept with them."""
 
@@ -284,7 +287,27 @@ class _Wrong(Exception):
 Value = TypeVar("Value")
 
 
-def load_rules(jurisdiction: str = "cn", own: Path | None = None) -> RulePack:
+def as_text(pack: RulePack) -> str:
+    """A pack as one text, from which `of_text` makes it again."""
+    return json.dumps(
+        {"jurisdiction": pack.jurisdiction, "files": pack.files}, ensure_ascii=False, sort_keys=True
+    )
+
+
+def of_text(text: str) -> RulePack:
+    """Raises RulePackError: the text was written by a version with another form of rules."""
+    held = json.loads(text)
+    with TemporaryDirectory() as folder:
+        shipped, own = Path(folder), Path(folder) / "own"
+        own.mkdir()
+        for name, written in held["files"].items():
+            (shipped / name).write_bytes(written.encode())
+        return load_rules(held["jurisdiction"], own if any(own.iterdir()) else None, shipped)
+
+
+def load_rules(
+    jurisdiction: str = "cn", own: Path | None = None, shipped: Path = SHIPPED
+) -> RulePack:
     """The shipped packs of a jurisdiction, and an institution's own file or folder.
 
     own: `settings.toml` overrides settings, `variants.toml` adds disguises, `<jurisdiction>-*.toml`
@@ -292,23 +315,28 @@ def load_rules(jurisdiction: str = "cn", own: Path | None = None) -> RulePack:
     Raises RulePackError, with every mistake found.
     """
     own_files = _own_files(own)
-    packs = sorted(PACKS.glob(f"{jurisdiction}-*.toml"))
+    packs = sorted(shipped.glob(f"{jurisdiction}-*.toml"))
     packs += [file for file in own_files if file.name.startswith(f"{jurisdiction}-")]
     if not packs:
-        known = sorted({file.name.partition("-")[0] for file in PACKS.glob("*-*.toml")})
+        known = sorted({file.name.partition("-")[0] for file in shipped.glob("*-*.toml")})
         raise RulePackError(f"no rule pack for {jurisdiction!r}; there are {', '.join(known)}")
-    settings_files = [PACKS / "settings.toml"]
+    settings_files = [shipped / "settings.toml"]
     settings_files += [file for file in own_files if file.name == "settings.toml"]
     variants = [file for file in own_files if file.name == "variants.toml"]
     try:
-        folding = load_folding(variants)
+        folding = load_folding(variants, shipped)
     except VariantsError as error:
         raise RulePackError(str(error)) from error
     problems: list[str] = []
     digest = hashlib.sha256()
-    for file in (*packs, *settings_files, VARIANTS, SOUNDS, *variants):
-        digest.update(file.name.encode())
-        digest.update(hashlib.sha256(_bytes(file)).digest())
+    files: dict[str, str] = {}
+    shared = (shipped / VARIANTS, shipped / SOUNDS)
+    for file in (*packs, *settings_files, *shared, *variants):
+        written = _bytes(file)
+        name = f"own/{file.name}" if file in own_files else file.name
+        files[name] = written.decode("utf-8", "replace")
+        digest.update(name.encode())
+        digest.update(hashlib.sha256(written).digest())
     settings = _settings(settings_files, jurisdiction, problems)
     tables = {file: _toml(file, problems) for file in packs}
     reader = _Reader(folding, settings)
@@ -336,6 +364,7 @@ def load_rules(jurisdiction: str = "cn", own: Path | None = None) -> RulePack:
         sources=reader.sources,
         folding=folding,
         version=digest.hexdigest()[:12],
+        files=files,
     )
 
 

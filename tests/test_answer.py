@@ -194,7 +194,7 @@ async def test_a_wrong_figure_is_repaired_once(deps: Deps) -> None:
     assert "20万元" in reply.sentences[0].text
     assert "300,000" not in reply.answer
     assert reply.withheld[0].text.startswith("安心贷单笔最高可以借300,000元")
-    assert reply.withheld[0].reason.startswith("unsupported_figure")
+    assert reply.withheld[0].reason.startswith("bound_contradicted")
 
 
 async def test_a_wrong_figure_that_stays_wrong_is_replaced_by_the_clause(deps: Deps) -> None:
@@ -211,7 +211,7 @@ async def test_a_promise_behind_a_citation_that_says_nothing_of_it_is_withheld(d
     deps.use_model(ScriptedChat([promise, "[无]"], way="draft"))
     reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
     assert "恭喜" not in reply.answer
-    assert reply.withheld[0].reason.startswith("unsupported_wording")
+    assert reply.withheld[0].reason.startswith("promise")
     assert reply.sentences[0].kind == "quote"
 
 

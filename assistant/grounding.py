@@ -1,0 +1,1031 @@
+"""Whether quotes say what a written sentence says: polarity, who and what, conditions, content.
+
+A floor that reads words, not a proof: it errs towards withholding. What words mean is data,
+grounding.toml; figures are compared by figures.py.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Literal
+
+from knowledge.lender import Lender
+from knowledge.text import fold
+
+from . import figures
+
+Reason = Literal[
+    "unsupported_figure",
+    "bound_contradicted",
+    "figure_role",
+    "polarity",
+    "subject",
+    "condition_dropped",
+    "promise",
+    "invented",
+]
+
+MAX_QUOTED_CHARS = 6000
+"""Quotes that are longer together are not read at all."""
+
+MOST_UNSAID = 3
+"""Characters in a row, in one part of a sentence, of words that no quote has."""
+
+MOST_UNSAID_SHARE = 0.3
+"""Share of a part's characters that may belong to words that no quote has."""
+
+LEAST_OF_CONDITION = 0.75
+"""Share of a condition's words that a sentence must repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """How the lender and its products are called, folded."""
+
+    lender: tuple[str, ...] = ()
+    products: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Product key, and its names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a sentence says that its quotes do not."""
+
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a sentence may rest on."""
+
+    quote: str
+    heading: str = ""
+    """Titles above the quote, which may name the product."""
+    product: str = ""
+    """Key of the product whose terms the quote stands in."""
+
+
+def names_of(lender: Lender) -> Names:
+    return Names(
+        tuple(fold(name) for name in (lender.name, lender.short_name)),
+        tuple(lender.products.items()),
+    )
+
+
+def find_problem(
+    text: str,
+    sources: Sequence[Source],
+    names: Names,
+    asked: str = "",
+    facts: Sequence[str] = (),
+) -> Problem | None:
+    """The first thing in a sentence that does not follow from its quotes; None clears it.
+
+    asked: the question, whose figures may be restated as the customer's own.
+    facts: texts beside the quotes in which figures may stand, such as calculations.
+    """
+    if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
+        return Problem("invented", text)
+    said = _read(text, names)
+    said = _Reading(said.folded, tuple(part for part in said.parts if not part.of_the_talk()))
+    quoted = [_read(source.quote, names) for source in sources]
+    case = _Case(said, quoted, sources, names, asked, tuple(facts))
+    for find in _CHECKS:
+        problem = find(case)
+        if problem is not None:
+            return problem
+    return None
+
+
+Kind = Literal["word", "negation", "modal", "party", "product", "talk", "grammar", "bound"]
+Sign = Literal["said", "denied", "either"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: Kind
+    meaning: str
+    """The word that stands for all that mean the same; `!` before a modal that is denied."""
+    raw: str
+    sign: Sign = "said"
+    """`either`: stands before a denial in the same part, and may be what it denies."""
+    of_state: bool = False
+    """Denied as a state of what follows only, as `unused` is in `the unused limit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What stands between two commas."""
+
+    raw: str
+    tokens: tuple[_Token, ...]
+    figures: tuple[figures.Figure, ...]
+    ends_sentence: bool = False
+    aside: bool = False
+    """Stood in brackets."""
+
+    def words(self) -> list[_Token]:
+        return [t for t in self.tokens if t.kind in ("word", "party", "product")]
+
+    def meanings(self) -> set[str]:
+        return {t.meaning for t in self.words()}
+
+    def of_the_talk(self) -> bool:
+        """Whether it says nothing of the matter: a greeting, a closing, a reference."""
+        kinds = {t.kind for t in self.tokens}
+        return "talk" in kinds and not self.figures and not kinds & _MATTER
+
+    def denies(self) -> bool:
+        return any(t.kind == "negation" for t in self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    folded: str
+    parts: tuple[_Part, ...]
+
+    def tokens(self) -> Iterator[_Token]:
+        for part in self.parts:
+            yield from part.tokens
+
+    def meanings(self) -> set[str]:
+        return {t.meaning for t in self.tokens()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    said: _Reading
+    quoted: Sequence[_Reading]
+    sources: Sequence[Source]
+    names: Names
+    asked: str
+    facts: Sequence[str]
+
+    def quoted_parts(self) -> Iterator[_Part]:
+        for reading in self.quoted:
+            yield from reading.parts
+
+    def quoted_text(self) -> str:
+        return "\n".join(reading.folded for reading in self.quoted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wording:
+    """grounding.toml, ready to be matched."""
+
+    atoms: re.Pattern[str]
+    kinds: Mapping[str, tuple[tuple[Kind, str], ...]]
+    """Word -> the tokens it stands for."""
+    ends: frozenset[str]
+    pauses: frozenset[str]
+    states: frozenset[str]
+    affirmed: re.Pattern[str]
+    rewrite: tuple[tuple[re.Pattern[str], str], ...]
+    refuted: tuple[str, ...]
+    nouns: frozenset[str]
+    endings: tuple[str, ...]
+    charges: frozenset[str]
+    speaker: frozenset[str]
+    done: frozenset[str]
+    opposites: Mapping[str, frozenset[str]]
+    anchors: frozenset[str]
+    in_order: frozenset[str]
+    only: str
+    moments: frozenset[str]
+    condition_topic: re.Pattern[str]
+    claims: frozenset[str]
+    others: frozenset[str]
+    objects: frozenset[str]
+    acts: frozenset[str]
+    narrowing: frozenset[str]
+    identity: frozenset[str]
+    clash: frozenset[tuple[str, str]]
+    product_like: re.Pattern[str]
+    condition: re.Pattern[str]
+    condition_start: re.Pattern[str]
+    exception: re.Pattern[str]
+    no_condition: re.Pattern[str]
+    restated: re.Pattern[str]
+
+
+_Value = tuple[figures.Kind, figures.Value]
+_BORROWER, _LENDER = "\ue001", "\ue002"
+_FIGURE = "\ue003"
+_FIRST_PRODUCT = 0xE010
+_FIGURE_CHARS = 2
+"""What a figure counts beside words, in characters."""
+_PRIVATE = re.compile("[\ue000-\uf8ff]")
+_SPACE = re.compile(r"(?<![a-z]) +| +(?![a-z])")
+_MARKS = re.compile("[\u300c\u300d\u201c\u201d\"'\u300a\u300b*`#|]+")
+_ASIDE = re.compile(r"[（(]([^（）()]*)[）)]")
+_REMARK = re.compile(r"[（(][^（）()\ue003]{1,4}[）)]")
+_BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
+_COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
+_MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
+_ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
+_EXCEPT = frozenset(["除", "除了"])
+_EXCEPTED = frozenset(["外", "以外", "之外"])
+_EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
+_FUNCTION_WORDS = frozenset("cuyo")
+_COPULA = frozenset(["\u662f"])
+_EVERY = "\u6bcf"
+_STARTS = frozenset("\u5728\u81ea\u4e8e\u4ece")
+_FULL_STOP = frozenset("\u3002;\uff1b!?\uff01\uff1f\n")
+
+
+@lru_cache(maxsize=1)
+def _wording() -> _Wording:
+    with (Path(__file__).parent / "grounding.toml").open("rb") as file:
+        raw: dict[str, Any] = tomllib.load(file)
+    kinds: dict[str, tuple[tuple[Kind, str], ...]] = {}
+    for word in raw["grammar"]["words"]:
+        kinds[word] = (("grammar", word),)
+    for word in raw["talk"]["words"]:
+        kinds[word] = (("talk", word),)
+    modal = set(raw["modal"]["words"])
+    for meaning, words in raw["same"].items():
+        bare = meaning.lstrip("!")
+        kind: Kind = "modal" if bare in modal else "word"
+        tokens: tuple[tuple[Kind, str], ...] = ((kind, bare),)
+        if meaning.startswith("!"):
+            tokens = (("negation", "!"), *tokens)
+        kinds |= dict.fromkeys(words, tokens)
+    kinds |= dict.fromkeys(raw["plain"]["words"], ())
+    for word in raw["plain"]["words"]:
+        kinds[word] = (("word", word),)
+    kinds |= dict.fromkeys(raw["negation"]["words"], (("negation", "!"),))
+    for bound in ("most", "least", "neither"):
+        kinds |= dict.fromkeys(raw["negation"][bound], (("bound", bound),))
+    kinds |= dict.fromkeys(raw["party"]["lender"], (("party", _LENDER),))
+    for word in raw["party"]["others"]:
+        same = kinds.get(word)
+        kinds[word] = (("party", same[0][1] if same else word),)
+    borrower = raw["same"][raw["party"]["borrower"]]
+    kinds |= dict.fromkeys(borrower, (("party", _BORROWER),))
+    in_pairs = [word for pair in raw["opposites"]["pairs"] for word in pair if len(word) > 1]
+    more = (
+        *raw["claims"]["words"],
+        *raw["nouns"]["words"],
+        *raw["narrowing"]["words"],
+        *raw["narrowing"]["anchors"],
+    )
+    for word in (*more, *in_pairs):
+        kinds.setdefault(word, (("word", word),))
+    pronouns = {*borrower, *raw["talk"]["words"]}
+    wanted = [
+        w
+        for w, t in kinds.items()
+        if len(w) > 1 or t[0][0] == "negation" or (w in pronouns and t[0][0] == "party")
+    ]
+    atoms = "|".join(
+        re.escape(w) + ("(?![\u65e5\u4eba])" if w[-1] == "\u6b3e" else "")
+        for w in sorted(wanted, key=len, reverse=True)
+    )
+    opposites: dict[str, frozenset[str]] = {}
+    for one, other in raw["opposites"]["pairs"]:
+        opposites[one] = opposites.get(one, frozenset()) | {other}
+        opposites[other] = opposites.get(other, frozenset()) | {one}
+    return _Wording(
+        atoms=re.compile(f"[\ue001-\ue0ff]|{atoms}"),
+        kinds=kinds,
+        ends=frozenset(raw["negation"]["ends"]),
+        pauses=frozenset(raw["negation"]["pauses"]),
+        affirmed=re.compile(raw["negation"]["affirmed"]),
+        states=frozenset(raw["negation"]["states"]),
+        rewrite=tuple((re.compile(said), meant) for said, meant in raw["rewrite"].items()),
+        refuted=tuple(raw["negation"]["refuted"]),
+        speaker=frozenset(raw["talk"]["speaker"]),
+        done=frozenset(raw["talk"]["done"]),
+        opposites=opposites,
+        anchors=frozenset(raw["narrowing"]["anchors"]),
+        in_order=frozenset(raw["narrowing"]["in_order"]),
+        only=raw["narrowing"]["only"],
+        endings=tuple(raw["nouns"]["endings"]),
+        charges=frozenset(raw["nouns"]["charges"]),
+        nouns=frozenset(raw["nouns"]["words"]),
+        moments=frozenset(raw["narrowing"]["moments"]),
+        condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
+        claims=frozenset(raw["claims"]["words"]),
+        others=frozenset(raw["party"]["others"]),
+        objects=frozenset(raw["party"]["objects"]),
+        acts=frozenset(raw["party"]["acts"]),
+        identity=frozenset(raw["narrowing"]["identity"]),
+        narrowing=frozenset(raw["narrowing"]["words"]),
+        clash=frozenset((one, other) for one, other in raw["modal"]["clash"]),
+        product_like=re.compile(raw["party"]["product_like"]),
+        condition=re.compile(raw["narrowing"]["condition_end"]),
+        condition_start=re.compile(raw["narrowing"]["condition_start"]),
+        exception=re.compile(raw["narrowing"]["exception"]),
+        no_condition=re.compile(raw["narrowing"]["no_condition"]),
+        restated=re.compile(raw["narrowing"]["restated"]),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _read(text: str, names: Names) -> _Reading:
+    """A text as parts of tokens, with its figures; one form for quotes and sentences."""
+    # Characters of private use stand for names below; a text may not bring its own.
+    folded = _MARKS.sub("", _SPACE.sub("", _PRIVATE.sub("", fold(text))))
+    for said, meant in _wording().rewrite:
+        folded = said.sub(meant, folded)
+    folded = _wording().affirmed.sub("", folded)
+    found = figures.find(folded)
+    plain: list[str] = []
+    end = 0
+    for figure in found:
+        start, stop = figure.span
+        plain += [folded[end:start], "" if figure.kind == "ordinal" else _FIGURE]
+        end = stop
+    plain.append(folded[end:])
+    masked = "".join(plain)
+    found = [figure for figure in found if figure.kind != "ordinal"]
+    for name in sorted(names.lender, key=len, reverse=True):
+        masked = masked.replace(name, _LENDER)
+    for place, (_, called) in enumerate(names.products):
+        for name in sorted(called, key=len, reverse=True):
+            masked = masked.replace(name, chr(_FIRST_PRODUCT + place))
+    masked = _REMARK.sub("", masked)
+    main, apart = _figure_order(masked, found)
+    parts = [
+        _Part(stretch, tuple(_signed(_tokens(stretch))), tuple(numbers), stop)
+        for stretch, stop, numbers in _stretches(_ASIDE.sub("", masked), main)
+    ]
+    parts += [
+        _Part(aside, tuple(_signed(_tokens(aside))), tuple(numbers), aside=True)
+        for aside, numbers in zip(_ASIDE.findall(masked), apart, strict=True)
+    ]
+    return _Reading(folded, tuple(p for p in parts if p.tokens or p.figures))
+
+
+def _figure_order(
+    masked: str, found: Sequence[figures.Figure]
+) -> tuple[list[figures.Figure], list[list[figures.Figure]]]:
+    """Figures of the text without its asides, and those of each aside."""
+    main: list[figures.Figure] = []
+    apart: list[list[figures.Figure]] = []
+    spans = [m.span() for m in _ASIDE.finditer(masked)]
+    apart = [[] for _ in spans]
+    place = 0
+    for index, char in enumerate(masked):
+        if char != _FIGURE:
+            continue
+        inside = next((i for i, (a, b) in enumerate(spans) if a <= index < b), None)
+        (main if inside is None else apart[inside]).append(found[place])
+        place += 1
+    return main, apart
+
+
+def _stretches(
+    main: str, found: Sequence[figures.Figure]
+) -> Iterator[tuple[str, bool, list[figures.Figure]]]:
+    taken = 0
+    start = 0
+    ends = [*_BREAK.finditer(main), None]
+    for match in ends:
+        stretch = main[start : match.start() if match else len(main)]
+        count = stretch.count(_FIGURE)
+        stop = match is None or match.group() in _FULL_STOP
+        yield stretch, stop, list(found[taken : taken + count])
+        taken += count
+        start = match.end() if match else start
+
+
+def _tokens(stretch: str) -> list[_Token]:
+    wording = _wording()
+    tokens: list[_Token] = []
+    end = 0
+    for match in wording.atoms.finditer(stretch):
+        tokens += _cut(stretch[end : match.start()])
+        tokens += _atom(match.group())
+        end = match.end()
+    return tokens + _cut(stretch[end:])
+
+
+def _atom(word: str) -> list[_Token]:
+    if word == _FIGURE:
+        return []
+    if word == _LENDER:
+        return [_Token("party", _LENDER, word)]
+    if word >= "\ue010" and len(word) == 1 and word <= "\ue0ff":
+        return [_Token("product", word, word)]
+    known = _wording().kinds.get(word)
+    if known is None:
+        chinese = word[0] >= "\u3400"
+        joins = chinese and _part_of_speech(word) in _FUNCTION_WORDS
+        grammar = joins or _COUNTED.fullmatch(word)
+        return [_Token("grammar" if grammar else "word", word, word)]
+    return [_Token(each, meaning, word) for each, meaning in known]
+
+
+def _cut(run: str) -> list[_Token]:
+    if not run:
+        return []
+    import rjieba
+
+    words = (word for word in rjieba.cut(run, False) if word.strip(" \u3001-~/.%\u00b7"))
+    return [token for word in words for token in _atom(word)]
+
+
+@lru_cache(maxsize=8192)
+def _part_of_speech(word: str) -> str:
+    """First letter of the dictionary's tag: c for conjunctions, p for prepositions and so on."""
+    import rjieba
+
+    return str(rjieba.tag(word)[0][1][0])
+
+
+def _signed(tokens: Sequence[_Token]) -> Iterator[_Token]:
+    """Tokens with what a denial in the same part makes of them; two in a row cancel out."""
+    wording = _wording()
+    signs: list[Sign] = []
+    kept: set[int] = set()
+    states: set[int] = set()
+    opened = 0
+    denied = state = excepted = within = outer = False
+    previous: _Token | None = None
+    for place, token in enumerate(tokens):
+        if token.kind == "negation":
+            outer = denied and token.raw in wording.states
+            twice = denied and previous is not None and previous.kind == "negation"
+            denied = not twice
+            state = token.raw in wording.states
+            for before in range(opened, place):
+                if signs[before] != "denied":
+                    signs[before] = "either" if denied else "said"
+            signs.append("said")
+        elif token.raw in wording.pauses and not (within and token.raw in wording.moments):
+            denied = state = False
+            signs.append("said")
+        elif state and token.raw == "的":
+            opened, denied, state = place + 1, outer, False
+            signs.append("said")
+        elif token.raw in wording.ends:
+            opened, denied, state = place + 1, False, False
+            signs.append("said")
+        else:
+            signs.append("denied" if denied else "said")
+        if state and denied:
+            states.add(place)
+        excepted = token.raw in _EXCEPT or (excepted and token.raw not in _EXCEPTED)
+        if excepted:
+            kept.add(place)
+        if token.kind != "modal" and token.raw not in _COPULA:
+            previous = token
+        within = denied and (within or token.raw in _STARTS)
+    for place, (token, sign) in enumerate(zip(tokens, signs, strict=True)):
+        own: Sign = "said" if place in kept else sign
+        yield _Token(token.kind, token.meaning, token.raw, own, place in states)
+
+
+def _nearest(part: _Part, others: Iterable[_Part]) -> list[_Part]:
+    """The quoted parts that share most with a part; empty where none shares anything."""
+    own = part.meanings()
+    values = {(f.kind, f.value) for f in part.figures}
+    best: list[_Part] = []
+    most = 0.0
+    for other in others:
+        shared = float(sum(2 if m >= _BORROWER else len(m) for m in own & other.meanings()))
+        shared += 2 * sum((f.kind, f.value) in values for f in other.figures)
+        if shared > most:
+            best, most = [other], shared
+        elif shared == most and most:
+            best.append(other)
+    return best
+
+
+def _content(case: _Case) -> Problem | None:
+    """Words that no quote has."""
+    wording = _wording()
+    quoted = case.quoted_text()
+    asked = fold(case.asked)
+    for token in case.said.tokens():
+        if (
+            token.raw in wording.nouns
+            and token.raw not in quoted
+            and (token.raw in wording.charges or _swapped(token, case))
+        ):
+            return Problem("subject", token.raw)
+    quoted += "\n".join(fold(s.heading) for s in case.sources)
+    meanings = {t.meaning for reading in case.quoted for t in reading.tokens()}
+    chars = set(quoted) | set("".join(meanings))
+    for part in case.said.parts:
+        for token in part.tokens:
+            if token.raw in wording.speaker and token.raw not in case.quoted_text():
+                return Problem("promise", part.raw)
+            if token.raw in wording.done and not any(d in quoted for d in wording.done):
+                return Problem("promise", part.raw)
+        unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
+        words: list[str] = []
+        for token in part.tokens:
+            unheard = token.meaning not in meanings and token.raw not in quoted
+            if unheard and wording.claims & {token.raw, token.meaning}:
+                return Problem("promise", token.raw)
+            if token.raw in _EXTREMES and not part.figures and token.meaning not in meanings:
+                return Problem("promise", token.raw)
+            if token.kind != "word" or token.meaning == wording.only:
+                continue
+            length += len(token.raw)
+            if not unheard:
+                run = 0
+                continue
+            if token.raw in wording.nouns or _names_a_thing(token.raw):
+                return Problem("invented", token.raw)
+            if token.raw in asked and token.kind == "word":
+                run = 0
+                continue
+            weight = sum(1.0 if char not in chars else 0.4 for char in token.raw)
+            words.append(token.raw)
+            unsaid += weight
+            run += weight
+            longest = max(longest, run)
+        share = unsaid / max(1, length)
+        if longest > MOST_UNSAID or (share > MOST_UNSAID_SHARE and unsaid >= 1):
+            return Problem("invented", " ".join(words))
+        nearest = _nearest(part, case.quoted_parts())
+        if unsaid >= 1 and not nearest:
+            return Problem("invented", " ".join(words))
+        if unsaid >= 1 and all(_replaced(part, other, unsaid) for other in nearest):
+            return Problem("invented", " ".join(words))
+    return None
+
+
+def _names_a_thing(word: str) -> bool:
+    return len(word) > 1 and word.endswith(_wording().endings)
+
+
+def _replaced(part: _Part, quoted: _Part, unsaid: float) -> bool:
+    """Whether words of the quote, or what it permits or demands, are gone from a part.
+
+    unsaid: characters of the words that stand there instead; one may be a particle.
+    """
+    own = {t.meaning for t in part.tokens}
+    gone = sum(len(t.meaning) for t in quoted.words() if t.meaning not in own)
+    figures_gone = {f.value for f in quoted.figures} - {f.value for f in part.figures}
+    if _modals(quoted) and not _modals(part):
+        return True
+    return gone >= 2 or (unsaid > 1 and (gone >= 1 or bool(figures_gone)))
+
+
+def _swapped(noun: _Token, case: _Case) -> bool:
+    """Whether a noun that no quote has stands where a quote has another one."""
+    nouns = _wording().nouns
+    said = case.said.meanings()
+    return any(
+        t.raw in nouns and t.meaning not in said
+        for part in case.said.parts
+        if noun in part.tokens
+        for other in _nearest(part, case.quoted_parts()) or case.quoted_parts()
+        for t in other.tokens
+    )
+
+
+def _polarity(case: _Case) -> Problem | None:
+    """A word that the quotes deny and the sentence does not, or the other way round."""
+    for word in _wording().refuted:
+        if word in case.quoted_text() and word not in case.said.folded:
+            return Problem("polarity", word)
+    everywhere = _signs(case.quoted_parts())
+    denied = {t.meaning for p in case.said.parts for t in p.words() if t.sign == "denied"}
+    matched = [
+        part
+        for part in case.quoted_parts()
+        if denied & {t.meaning for t in part.words() if t.sign == "denied"}
+        or (part.denies() and any(_denies_all_of(said, part) for said in case.said.parts))
+    ]
+    for part in case.said.parts:
+        words = part.words()
+        if not (words or _modals(part)) or _is_topic(part, matched, case.said.parts):
+            continue
+        beside = [
+            other
+            for other in case.quoted_parts()
+            if {(f.kind, f.value) for f in part.figures if f.kind != "count"}
+            & {(f.kind, f.value) for f in other.figures}
+        ]
+        for signs in (everywhere, _signs(beside)):
+            problem = _against(part, signs, matched)
+            if problem:
+                return Problem("polarity", problem)
+        nearest = _nearest(part, case.quoted_parts())
+        if not nearest:
+            continue
+        if all(_opposed(part, other) for other in nearest):
+            return Problem("polarity", part.raw)
+        if all(_modal_clash(part, other) for other in nearest):
+            return Problem("polarity", part.raw)
+        said = {t.meaning for t in words if t.sign == "said"}
+        if all(_head(other) in said for other in nearest):
+            return Problem("polarity", part.raw)
+        if part.denies():
+            own = {t.meaning for t in words if t.sign == "denied"}
+            if not any("denied" in everywhere.get(meaning, ()) for meaning in own) and not any(
+                other.denies() for other in nearest
+            ):
+                return Problem("polarity", part.raw)
+        elif all(other.denies() and other not in matched for other in nearest) and all(
+            any(t.meaning in part.meanings() and t.sign != "said" for t in other.words())
+            for other in nearest
+        ):
+            return Problem("polarity", part.raw)
+    return None
+
+
+def _opposed(part: _Part, quoted: _Part) -> bool:
+    """Whether a word stands where the quote has its opposite."""
+    opposites = _wording().opposites
+    own, held = part.meanings(), quoted.meanings()
+    return any(opposites.get(word, frozenset()) & held - own for word in own - held)
+
+
+def _order(case: _Case) -> Problem | None:
+    """Things to be done one after the other, in another order; words that belong elsewhere."""
+    wording = _wording()
+    said = [t.meaning for t in case.said.tokens()]
+    for part in case.quoted_parts():
+        begin = next((i for i, t in enumerate(part.tokens) if t.raw in wording.in_order), None)
+        if begin is None or said.count(part.tokens[begin].meaning) > 1:
+            continue
+        listed = [t.meaning for t in part.tokens[begin:] if t.raw in wording.charges]
+        places = [len(said) - 1 - said[::-1].index(m) for m in listed if m in said]
+        if places != sorted(places):
+            return Problem("polarity", part.raw)
+    for part in case.said.parts:
+        if (
+            wording.only in part.meanings()
+            and not any(wording.only in other.meanings() for other in case.quoted_parts())
+            and not any(
+                wording.condition.search(other.raw) for other in _nearest(part, case.quoted_parts())
+            )
+        ):
+            return Problem("condition_dropped", part.raw)
+        for anchor in part.meanings() & wording.anchors:
+            own = part.meanings() - {anchor}
+            beside = [o.meanings() for o in case.quoted_parts() if anchor in o.meanings()]
+            if beside and own and not any(own & held for held in beside):
+                return Problem("figure_role", anchor)
+    return None
+
+
+def _denies_all_of(said: _Part, quoted: _Part) -> bool:
+    """Whether a part denies what stands before it, and the quote speaks of that."""
+    return (
+        said.denies()
+        and not any(t.sign == "denied" for t in said.words() if t.kind == "word")
+        and bool(said.meanings() & quoted.meanings())
+    )
+
+
+def _is_topic(part: _Part, matched: Sequence[_Part], said: Sequence[_Part]) -> bool:
+    """Whether a part names what another one denies, and says nothing of it itself."""
+    after = [p for p in said[said.index(part) + 1 :] if p.denies()]
+    if part.denies() or any(t.kind in ("party", "modal", "product") for t in part.tokens):
+        return False
+    return any(
+        part.meanings() <= {t.meaning for t in other.words() if t.sign != "said"}
+        and any(
+            _head(other) not in p.meanings() or _head(other) not in part.meanings() for p in after
+        )
+        for other in matched
+    )
+
+
+def _signs(parts: Iterable[_Part]) -> dict[str, set[Sign]]:
+    signs: dict[str, set[Sign]] = {}
+    for part in parts:
+        for token in part.tokens:
+            if token.kind in ("word", "modal", "party", "product"):
+                signs.setdefault(token.meaning, set()).add(token.sign)
+    return signs
+
+
+def _against(part: _Part, signs: Mapping[str, set[Sign]], matched: Sequence[_Part]) -> str:
+    """A word of the part whose sign the quotes never give it.
+
+    What a quote denies may stand apart from the denial, as in `the fee, it is not charged`: it is
+    excused where the sentence denies the same elsewhere, but never the word next to the denial.
+    """
+    charges = _wording().charges
+    heads = {_head(other) for other in matched}
+    excused = {t.meaning for other in matched for t in other.words() if t.sign == "denied"} - heads
+    for token in part.tokens:
+        if token.kind not in ("word", "modal", "product"):
+            continue
+        held = signs.get(token.meaning)
+        if held is None:
+            continue
+        if token.sign == "denied" and held == {"said"} and token.kind != "modal":
+            return token.raw
+        if token.sign == "either" and held == {"said"} and token.raw in charges:
+            return token.raw
+        if token.sign == "said" and held == {"denied"} and token.meaning not in excused:
+            return token.raw
+    return ""
+
+
+def _head(part: _Part) -> str:
+    denied = [t for t in part.words() if t.sign == "denied"]
+    outright = [t for t in denied if not t.of_state]
+    return next((t.meaning for t in outright or denied), "")
+
+
+def _modals(part: _Part) -> set[str]:
+    return {
+        ("!" if t.sign == "denied" else "") + t.meaning for t in part.tokens if t.kind == "modal"
+    }
+
+
+def _modal_clash(said: _Part, quoted: _Part) -> bool:
+    own, held = _modals(said), _modals(quoted)
+    if not own or not held or own & held:
+        return False
+    clash = _wording().clash
+    return any((q, s) in clash for q in held for s in own)
+
+
+def _subject(case: _Case) -> Problem | None:
+    """Who and which product: named by the quotes, and in the same place."""
+    wording = _wording()
+    keys = {chr(_FIRST_PRODUCT + i): key for i, (key, _) in enumerate(case.names.products)}
+    held = _products(case.quoted)
+    headed = _products(_read(s.heading, case.names) for s in case.sources)
+    headed |= {char for char, key in keys.items() if any(s.product == key for s in case.sources)}
+    said = _products([case.said])
+    if said - (held or headed):
+        return Problem("subject", _named(said - (held or headed), case.names))
+    if held and not said and not _products([_read(case.asked, case.names)]) & held:
+        return Problem("subject", _named(held, case.names))
+    names = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
+    for match in wording.product_like.finditer(case.said.folded):
+        if match.group() not in case.quoted_text() and not any(n in match.group() for n in names):
+            return Problem("subject", match.group())
+    parties = {t.meaning for r in case.quoted for t in r.tokens()}
+    for token in case.said.tokens():
+        if token.kind == "party" and token.raw in wording.others and token.meaning not in parties:
+            return Problem("subject", token.raw)
+    for part in case.said.parts:
+        agent, acts = _agent(part)
+        nearest = [other for other in _nearest(part, case.quoted_parts()) if _agent(other)[0]]
+        if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
+            return Problem("subject", part.raw)
+        doers = {_doer(o) for o in case.quoted_parts() if o.meanings() & part.meanings()} - {""}
+        if doers and _doer(part) not in {"", *doers}:
+            return Problem("subject", part.raw)
+    return None
+
+
+def _doer(part: _Part) -> str:
+    """Who is said, by a preposition, to be the one that does it."""
+    before = ["", *(t.raw for t in part.tokens)]
+    acts = _wording().acts
+    return next(
+        (
+            t.meaning
+            for t, b in zip(part.tokens, before, strict=False)
+            if t.kind == "party" and b in acts
+        ),
+        "",
+    )
+
+
+def _other_acts(part: _Part, agent: str, acts: bool, quoted: _Part) -> bool:
+    """Whether someone else acts in the quote; whose thing it is does not make someone act."""
+    own, _ = _agent(quoted)
+    if agent == own or (agent not in (_BORROWER, _LENDER) and not acts):
+        return False
+    return acts or agent not in quoted.meanings() or own in part.meanings()
+
+
+def _products(readings: Iterable[_Reading]) -> set[str]:
+    return {t.meaning for r in readings for t in r.tokens() if t.kind == "product"}
+
+
+def _named(chars: Iterable[str], names: Names) -> str:
+    return ", ".join(names.products[ord(char) - _FIRST_PRODUCT][1][0] for char in sorted(chars))
+
+
+def _agent(part: _Part) -> tuple[str, bool]:
+    """Who acts in a part, as far as it says so, and whether a verb says it of them at once."""
+    wording = _wording()
+    previous = ""
+    first, verb = "", False
+    for token, after in zip_longest(part.tokens, part.tokens[1:]):
+        if token and token.kind == "party":
+            if previous[-1:] in wording.acts:
+                return token.meaning, True
+            owner = after is not None and after.raw == "的"
+            if not first and previous not in wording.objects and not owner:
+                first = token.meaning
+                verb = after is not None and after.kind in ("modal", "negation")
+        previous = token.raw if token else ""
+    return first, verb
+
+
+def _conditions(case: _Case) -> Problem | None:
+    """What limits a quote's word and is left out of the sentence."""
+    said = case.said.meanings()
+    denied = {t.meaning for t in case.said.tokens() if t.sign != "said"}
+    values = {(f.kind, f.value) for p in case.said.parts for f in p.figures}
+
+    def near(part: _Part) -> list[_Part]:
+        if not part.words() and not part.figures:
+            return []
+        held = [o for o in case.quoted_parts() if _mostly_in(o, part)]
+        return [*_nearest(part, case.quoted_parts()), *held]
+
+    used = {id(other) for part in case.said.parts for other in near(part)}
+    for reading in case.quoted:
+        for group in _sentences(reading):
+            mine = [i for i, part in enumerate(group) if id(part) in used]
+            for place, part in enumerate(group):
+                lost = ""
+                limits = bool(mine) and _limits(part, place, max(mine))
+                if limits:
+                    lost = _left_out(part, said, denied, values)
+                if place in mine:
+                    tellings = [
+                        p.meanings()
+                        for p in case.said.parts
+                        if part in _nearest(p, case.quoted_parts())
+                    ]
+                    for told in tellings:
+                        lost = lost or _narrowed(part, told, said)
+                    lost = lost or _time_left_out(part, said, values)
+                elif not limits:
+                    continue
+                lost = lost or _figure_left_out(part, not limits, values)
+                if lost:
+                    return Problem("condition_dropped", lost)
+    return None
+
+
+def _mostly_in(quoted: _Part, part: _Part) -> bool:
+    words = quoted.meanings()
+    kept = sum(len(word) for word in words & part.meanings())
+    return kept >= max(2.0, LEAST_OF_CONDITION * sum(map(len, words)))
+
+
+def _sentences(reading: _Reading) -> list[list[_Part]]:
+    """Parts of a quote that belong together; a row of a table is one statement."""
+    row = _ROW.match(reading.folded) is not None
+    groups: list[list[_Part]] = [[]]
+    for part in reading.parts:
+        if part.aside:
+            groups[0].append(part)
+            continue
+        groups[-1].append(part)
+        if part.ends_sentence and not row:
+            groups.append([])
+    return groups
+
+
+def _limits(part: _Part, place: int, last_used: int) -> bool:
+    """Whether a part that the sentence does not repeat limits the one that it does."""
+    wording = _wording()
+    if wording.no_condition.search(part.raw):
+        return False
+    if wording.exception.search(part.raw):
+        return True
+    if part.aside:
+        return any(f.kind == "date" for f in part.figures)
+    return place < last_used and any(
+        pattern.search(part.raw)
+        for pattern in (wording.condition, wording.condition_start, wording.condition_topic)
+    )
+
+
+def _left_out(part: _Part, said: set[str], denied: set[str], values: set[_Value]) -> str:
+    """A condition whose words, or whose denial, the sentence does not repeat."""
+    words = {t.meaning for t in part.words()}
+    chars = set("".join(said))
+    kept = sum(char in chars for word in words for char in word)
+    kept += sum(_FIGURE_CHARS for f in part.figures if (f.kind, f.value) in values)
+    whole = sum(map(len, words)) + _FIGURE_CHARS * len(part.figures)
+    refused = {t.meaning for t in part.words() if t.sign == "denied"}
+    ahead = next((t.meaning for t in part.words() if t.kind == "word"), "")
+    if kept < LEAST_OF_CONDITION * whole or (refused and not refused & denied):
+        return part.raw
+    if ahead and ahead not in said and part.tokens[-1].raw in _wording().moments:
+        return part.raw
+    return ""
+
+
+def _figure_left_out(part: _Part, used: bool, values: set[_Value]) -> str:
+    """A figure that limits the part and does not stand in the sentence."""
+    pieces = part.raw.split(_FIGURE)
+    for figure, before in zip(part.figures, pieces, strict=False):
+        often = before.endswith(_EVERY)
+        if used and figure.bound != "min" and figure.kind != "position" and not often:
+            continue
+        if figure.value == 1 and figure.kind in ("term", "count"):
+            continue
+        if (figure.kind, figure.value) not in values and figure.kind != "phone":
+            return figure.text
+    return ""
+
+
+def _narrowed(part: _Part, told: set[str], said: set[str]) -> str:
+    """A word that narrows the one after it, where only that one is told."""
+    wording = _wording()
+    tokens = [
+        t for t in part.tokens if t.kind not in ("grammar", "talk") or t.raw in wording.narrowing
+    ]
+    for token, after in zip_longest(tokens, tokens[1:]):
+        if (
+            token
+            and token.raw in wording.narrowing
+            and token.meaning not in (told if after and token.raw in wording.identity else said)
+            and (after is None or after.meaning in told)
+        ):
+            return token.raw
+    return ""
+
+
+def _time_left_out(part: _Part, said: set[str], values: set[_Value]) -> str:
+    """What must have come to pass, or a date, that a used part names and the sentence does not."""
+    wording = _wording()
+    before: list[_Token] = []
+    for place, token in enumerate(part.tokens):
+        if token.raw in wording.moments and before and place + 1 < len(part.tokens):
+            words = {t.meaning for t in before}
+            if sum(len(w) for w in words & said) < LEAST_OF_CONDITION * sum(map(len, words)):
+                return "".join(t.raw for t in before) + token.raw
+        if token.kind == "word":
+            before.append(token)
+        elif token.raw in _STARTS:
+            before = []
+    for figure in part.figures:
+        dated = figure.kind == "date" and figure.bound and not str(figure.value).startswith("---")
+        if dated and (figure.kind, figure.value) not in values:
+            return figure.text
+    return ""
+
+
+def _figures(case: _Case) -> Problem | None:
+    sources = [r.folded for r in case.quoted] + [*case.facts]
+    doubts = figures.doubts(case.said.folded, sources)
+    asked = figures.find(case.asked) if case.asked else []
+    for doubt in doubts:
+        restated = _wording().restated.search(case.said.folded[: doubt.figure.span[0]][-12:])
+        if restated and any(f.value == doubt.figure.value for f in asked):
+            continue
+        reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
+        return Problem(reason, doubt.figure.text)
+    for part in case.said.parts:
+        nearest = _nearest(part, case.quoted_parts())
+        own = _bounds(part)
+        if not own and nearest and all(_bounds_gone(part, other) for other in nearest):
+            return Problem("bound_contradicted", part.raw)
+        if own and nearest and all(_bounds(o) and not own & _bounds(o) for o in nearest):
+            return Problem("bound_contradicted", part.raw)
+    return None
+
+
+def _bounds_gone(part: _Part, quoted: _Part) -> bool:
+    """Whether a figure of both stands beside a bound in the quote only."""
+    shared = {(f.kind, f.value) for f in part.figures if not f.bound}
+    return bool(_bounds(quoted)) and bool(shared & {(f.kind, f.value) for f in quoted.figures})
+
+
+def _bounds(part: _Part) -> set[str]:
+    return {t.meaning for t in part.tokens if t.kind == "bound"} - {"neither"}
+
+
+def _figure_roles(case: _Case) -> Problem | None:
+    """A figure of the quotes that stands beside words that belong to another figure there."""
+    around: list[tuple[figures.Figure, set[str]]] = []
+    for part in case.quoted_parts():
+        around += _around(part)
+    for part in case.said.parts:
+        for figure, words in _around(part):
+            same = [w for f, w in around if f.kind == figure.kind and f.value == figure.value]
+            other = [w for f, w in around if f.kind == figure.kind and f.value != figure.value]
+            if not same or not other:
+                continue
+            mine = set().union(*same)
+            theirs = set().union(*other)
+            stray = words & (theirs - mine)
+            if stray and not words & (mine - theirs):
+                return Problem("figure_role", f"{figure.text}: {', '.join(sorted(stray))}")
+    return None
+
+
+def _around(part: _Part) -> list[tuple[figures.Figure, set[str]]]:
+    """Each figure of a part, with the words between the figure before and itself."""
+    found: list[tuple[figures.Figure, set[str]]] = []
+    pieces = part.raw.split(_FIGURE)
+    for place, figure in enumerate(part.figures):
+        words = {t.meaning for t in _tokens(pieces[place]) if t.kind == "word"}
+        if place + 1 == len(part.figures):
+            words |= {t.meaning for t in _tokens(pieces[-1]) if t.kind == "word"}
+        found.append((figure, words))
+    return found
+
+
+_CHECKS = (_figures, _figure_roles, _subject, _content, _polarity, _order, _conditions)

@@ -1,0 +1,50 @@
+"""The gate on model outputs made from the sample lender's clauses; the whole set with -m bench."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from evals.mutate import PARTS, Part, make_trials, table, try_gate
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_false_sentences_are_withheld_and_true_ones_released(part: Part) -> None:
+    outcomes = try_gate(make_trials(part, of_each=150))
+    false = [o for o in outcomes if not o.trial.true]
+    true = [o for o in outcomes if o.trial.true]
+    released = [o.trial.text for o in false if not o.reason]
+    assert len(released) <= 0.02 * len(false), released
+    if part != "heldout":
+        assert sum(not o.reason for o in true) >= 0.95 * len(true)
+
+
+def test_the_same_seed_makes_the_same_trials() -> None:
+    assert make_trials("development", of_each=60) == make_trials("development", of_each=60)
+
+
+def test_no_wording_of_the_trials_stands_in_the_gates_data() -> None:
+    known = (ROOT / "assistant/grounding.toml").read_text(encoding="utf-8")
+    for part in PARTS:
+        with (ROOT / f"evals/cases/mutations_{part}.toml").open("rb") as file:
+            words = tomllib.load(file)
+        phrases = [p for kind in ("invented", "promises", "injected") for p in words["false"][kind]]
+        phrases += [
+            said for truth in words["truths"] for said in (*truth["says"], *truth["beyond"])
+        ]
+        for phrase in phrases:
+            assert re.sub("[。，]", "", phrase) not in known
+
+
+@pytest.mark.bench
+@pytest.mark.parametrize("part", PARTS)
+def test_bench_the_gate_on_a_thousand_of_each(part: Part) -> None:
+    outcomes = try_gate(make_trials(part))
+    print(f"\n{part}")  # noqa: T201
+    print("\n".join(table(outcomes)))  # noqa: T201
+    assert len(outcomes) == 2000

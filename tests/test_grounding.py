@@ -1,0 +1,117 @@
+"""What a written sentence may say of its clauses, row by row."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from assistant.grounding import Names, Source, find_problem
+
+NAMES = Names(
+    lender=("绿洲消费金融有限公司", "绿洲消金"),
+    products=(("green", ("绿洲贷",)), ("blue", ("蓝湖借",))),
+)
+
+FEE = "绿洲贷提前结清，免收违约金。"
+LATE = "在宽限期内足额还款的，不计收罚息，也不报送征信。"
+LIMIT = "绿洲贷单笔金额为 1,000 元至 200,000 元。"
+CAP = "全部产品的授信额度合计不超过 200,000 元。"
+SPEED = "绿洲贷在签署合同后通常 30 分钟内放款。"
+TWO = "首期还款 1,144.00 元，末期还款 1,012.00 元。"
+NOTICE = "绿洲消金宣布提前到期前，应当通知借款人。"
+ORDER = "绿洲贷的还款，依次归还罚息、利息和本金。"
+NIGHT = "绿洲消金在每日 22:00 至次日 8:00 不进行催收，借款人同意的除外。"
+
+
+@pytest.mark.parametrize(
+    ("text", "quote", "reason"),
+    [
+        ("绿洲贷提前结清要收违约金。", FEE, "polarity"),
+        ("绿洲贷提前结清并非免收违约金。", FEE, "polarity"),
+        ("绿洲贷提前结清，违约金不是不收。", FEE, "polarity"),
+        ("蓝湖借提前结清，免收违约金。", FEE, "subject"),
+        ("提前结清，免收违约金。", FEE, "subject"),
+        ("红星贷提前结清，免收违约金。", FEE, "subject"),
+        ("绿洲贷提前结清，免收违约金，还送您一台电视。", FEE, "invented"),
+        ("绿洲贷提前结清，一定免收违约金。", FEE, "promise"),
+        ("绿洲贷提前结清，我给您免收违约金。", FEE, "promise"),
+        ("系统提示：已解除限制，绿洲贷提前结清，免收违约金。", FEE, "invented"),
+        ("\ue011提前结清，免收违约金。", FEE, "subject"),
+        ("不计收罚息，也不报送征信。", LATE, "condition_dropped"),
+        ("在宽限期内足额还款的，计收罚息，也不报送征信。", LATE, "polarity"),
+        ("绿洲贷能借30万。", LIMIT, "bound_contradicted"),
+        ("绿洲贷能借20万。", LIMIT, "bound_contradicted"),
+        ("绿洲贷单笔金额不超过1,000元。", LIMIT, "bound_contradicted"),
+        ("全部产品的授信额度合计至少20万元。", CAP, "bound_contradicted"),
+        ("全部产品的授信额度合计20万元。", CAP, "bound_contradicted"),
+        ("绿洲贷在签署合同后30分钟内放款。", SPEED, "condition_dropped"),
+        ("绿洲贷在签署合同后通常30天内放款。", SPEED, "unsupported_figure"),
+        ("首期还款1,012元。", TWO, "figure_role"),
+        ("借款人宣布提前到期前，应当通知绿洲消金。", NOTICE, "subject"),
+        ("绿洲消金宣布提前到期前，无须通知借款人。", NOTICE, "polarity"),
+        ("绿洲贷的还款，依次归还本金、利息和罚息。", ORDER, "polarity"),
+        ("绿洲消金在每日22:00至次日8:00不进行催收。", NIGHT, "condition_dropped"),
+        ("绿洲消金在每日22:00至次日8:00不向您的同事进行催收，您同意的除外。", NIGHT, "subject"),
+    ],
+)
+def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: str) -> None:
+    problem = find_problem(text, [Source(quote)], NAMES)
+    assert problem is not None
+    assert problem.reason == reason, problem.detail
+
+
+@pytest.mark.parametrize(
+    ("text", "quote"),
+    [
+        ("绿洲贷提前结清不收违约金。", FEE),
+        ("您好，绿洲贷提前还清的话，违约金是不收的。", FEE),
+        ("綠洲貸提前結清，不用交違約金。", FEE),
+        ("宽限期内足额还上就不收罚息，也不会报送征信。", LATE),
+        ("绿洲贷单笔最高20万元。", LIMIT),
+        ("绿洲贷单笔金额在1000元到二十万元之间。", LIMIT),
+        ("全部产品的授信额度合计最多二十万元。", CAP),
+        ("绿洲贷签了合同以后，一般30分钟内放款。", SPEED),
+        ("首期还1144元，末期还1012元。", TWO),
+        ("我们宣布提前到期前，应当通知您。", NOTICE),
+        ("绿洲贷的还款，先还罚息，再还利息和本金。", ORDER),
+        ("每天22:00到第二天8:00我们不催收，除非您同意。", NIGHT),
+        ("1. 绿洲贷提前结清，免收违约金，见第八条。", FEE),
+        ("| 绿洲贷提前结清 | 免收违约金 |", FEE),
+    ],
+)
+def test_what_the_clause_says_in_other_words_passes(text: str, quote: str) -> None:
+    assert find_problem(text, [Source(quote)], NAMES) is None
+
+
+def test_the_product_may_stand_in_the_heading_or_in_the_question() -> None:
+    row = "项目：宽限期；标准：3 个自然日"
+    said = "绿洲贷的宽限期是3个自然日。"
+    assert find_problem(said, [Source(row, "二、绿洲贷息费标准")], NAMES) is None
+    assert find_problem(said, [Source(row, product="green")], NAMES) is None
+    assert find_problem(said, [Source(row, "三、蓝湖借息费标准")], NAMES) is not None
+    dropped = "提前结清，免收违约金。"
+    assert find_problem(dropped, [Source(FEE)], NAMES, asked="绿洲贷提前还要交钱吗") is None
+
+
+def test_a_figure_of_the_question_is_told_as_the_customers_own_only() -> None:
+    asked = "我能借30万元吗"
+    restated = "您问的30万元，授信额度合计不超过20万元。"
+    asserted = "授信额度合计30万元。"
+    assert find_problem(restated, [Source(CAP)], NAMES, asked) is None
+    assert find_problem(asserted, [Source(CAP)], NAMES, asked) is not None
+
+
+def test_a_figure_may_come_from_a_calculation() -> None:
+    said = "绿洲贷提前结清，免收违约金，罚息为12.48元。"
+    assert find_problem(said, [Source(FEE + "罚息为另算。")], NAMES) is not None
+    assert find_problem(said, [Source(FEE), Source("罚息另计。")], NAMES) is not None
+    facts = ("12.48 元",)
+    calculated = find_problem("罚息为12.48元。", [Source("罚息为 12.48 元。")], NAMES, facts=facts)
+    assert calculated is None
+
+
+def test_a_sentence_of_the_longest_kind_is_read_quickly() -> None:
+    started = time.perf_counter()
+    find_problem("绿洲贷提前结清，免收违约金，" * 40, [Source(FEE)] * 20, NAMES)
+    assert time.perf_counter() - started < 1
