@@ -575,7 +575,7 @@ async def test_writers_in_several_processes_make_one_chain(lender: Deps) -> None
     verdict = await verify(lender.trail)
     assert verdict.ok, verdict
     told = await audit.read_entries(lender.engine, limit=1000)
-    assert len(told) == 3 * 40 + 2 + 10 * 2 + 2  # founded, release; notices and lender
+    assert len(told) == 3 * 40 + 2 + 10 * 2 + 3  # founded, release; notices, lender and rules
     for n in range(3):
         own = [json.loads(e.body)["n"] for e in told if e.subject == f"writer{n}"]
         assert own == list(range(40))
