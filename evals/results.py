@@ -49,6 +49,8 @@ class SuiteResult:
     """Who answered; empty where only the search was run."""
     plain: Mapping[str, Share] = field(default_factory=dict)
     """The same metrics of the usual recipe, of the same run; empty where it was not run."""
+    tables: tuple[str, ...] = ()
+    """More of what was found, in Markdown, for the report."""
     not_run: str = ""
     """Why the suite was left out; what else it says is then empty."""
 
@@ -99,7 +101,7 @@ class Outcome:
             if suite.models:
                 lines.append(f"  answered by {', '.join(suite.models)}")
             lines.append(
-                f"  {'metric':<12} {'n':>4}  {'value':>6}  {'95 % interval':<14}  {'bar':<12}"
+                f"  {'metric':<14} {'n':>4}  {'value':>6}  {'95 % interval':<14}  {'bar':<12}"
                 + ("  plain recipe" if suite.plain else "")
             )
             for name, share in suite.metrics.items():
@@ -107,7 +109,7 @@ class Outcome:
                 bar += "  missed" if name in suite.missed else ""
                 plain = suite.plain.get(name)
                 lines.append(
-                    f"  {name:<12} {share.n:>4}  {share.value:>6.3f}  {_interval(share):<14}  "
+                    f"  {name:<14} {share.n:>4}  {share.value:>6.3f}  {_interval(share):<14}  "
                     f"{bar:<12}" + (f"  {plain.value:.3f}  {_interval(plain)}" if plain else "")
                 )
             for failure in suite.failures:
@@ -143,6 +145,7 @@ def _table(outcome: Outcome) -> str:
     for suite in outcome.suites:
         wrong = "not run" if suite.not_run else f"{len(suite.failures)} of {suite.n} cases"
         lines += [f"## {suite.name}: {wrong}", ""]
+        lines += [line for table in suite.tables for line in (table, "")]
         if not suite.failures:
             continue
         lines.append("| case | asked | expected | said | cited | wrong in |")

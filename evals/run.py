@@ -16,12 +16,13 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
+from .messages import MessageSuite, judge_messages
 from .metrics import Check, Seen, Share, check_first, check_within_five, wilson
 from .plain_recipe import Progress, open_plain, written_out
 from .results import RESULTS, Failure, Outcome, SuiteResult, write_report
 from .schema import BadCases, Case
 from .statutes import NOT_RUN, load_collection, rank_statutes
-from .suites import SUITES, RankedSuite, Suite
+from .suites import SUITES, AnySuite, RankedSuite, Suite
 
 if TYPE_CHECKING:
     from .harness import Run
@@ -59,7 +60,7 @@ def sizes(statutes: Path | None) -> dict[str, int | None]:
     """Suite -> number of its questions; None where its folder is not given. Raises BadCases."""
     queries = None if statutes is None else len(load_collection(statutes).queries)
     return {
-        name: len(suite.cases()) if isinstance(suite, Suite) else queries
+        name: queries if isinstance(suite, RankedSuite) else len(suite.cases())
         for name, suite in SUITES.items()
     }
 
@@ -100,7 +101,7 @@ def run_suites(
 
 
 async def evaluate(
-    suites: Sequence[Suite | RankedSuite],
+    suites: Sequence[AnySuite],
     deps: Deps,
     *,
     limit: int | None = None,
@@ -122,6 +123,8 @@ async def evaluate(
     for suite in suites:
         if isinstance(suite, RankedSuite):
             results[suite.name] = await _rank(suite, deps, limit, progress)
+        elif isinstance(suite, MessageSuite):
+            results[suite.name] = await asyncio.to_thread(judge_messages, suite, deps.rules, limit)
     outcome = Outcome(tuple(results[suite.name] for suite in suites), folder)
     write_report(outcome, run)
     return outcome

@@ -77,7 +77,7 @@ def load_cases(file: Path) -> list[Case]:
         try:
             case = Case.model_validate_json(line)
         except ValidationError as error:
-            raise BadCases(f"{file.name}:{number}: {_first_fault(error)}") from None
+            raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
         if case.id in seen:
             raise BadCases(
                 f"{file.name}:{number}: id: {case.id!r} is taken by line {seen[case.id]}"
@@ -89,7 +89,7 @@ def load_cases(file: Path) -> list[Case]:
     return cases
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
     fault = error.errors()[0]
     parts: Sequence[str | int] = fault["loc"]
     return f"{'.'.join(map(str, parts)) or 'line'}: {fault['msg']}"

@@ -8,9 +8,10 @@ from datetime import date
 from pathlib import Path
 from typing import Literal
 
+from .messages import MessageSuite
 from .schema import BadCases, Case, load_cases
 
-__all__ = ["SUITES", "BadCases", "RankedSuite", "Suite", "load_cases"]
+__all__ = ["SUITES", "AnySuite", "BadCases", "MessageSuite", "RankedSuite", "Suite", "load_cases"]
 
 _CASES = Path(__file__).parent / "cases"
 
@@ -103,7 +104,34 @@ _STATUTES = RankedSuite(
     bars={"ndcg_10": 0.58},
 )
 
-SUITES: Mapping[str, Suite | RankedSuite] = {
+_COMPLIANCE_DEV = MessageSuite(
+    name="compliance-dev",
+    file=_CASES / "compliance_dev.jsonl",
+    about="messages by the compliance rules: those that patterns are written with",
+    today=date(2026, 11, 20),
+    bars={"recall": 0.95, "precision": 0.95},
+)
+
+# Written before any pattern and by nobody who writes them; what fails here is not looked at to
+# mend a pattern.
+_COMPLIANCE = replace(
+    _COMPLIANCE_DEV,
+    name="compliance",
+    file=_CASES / "compliance_test.jsonl",
+    about="messages by the compliance rules: those that no pattern was written with",
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite
+
+SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
-    for suite in (_RETRIEVAL, _ANSWERS, _RETRIEVAL_FRESH, _ANSWERS_FRESH, _STATUTES)
+    for suite in (
+        _RETRIEVAL,
+        _ANSWERS,
+        _RETRIEVAL_FRESH,
+        _ANSWERS_FRESH,
+        _STATUTES,
+        _COMPLIANCE_DEV,
+        _COMPLIANCE,
+    )
 }

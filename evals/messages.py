@@ -1,0 +1,195 @@
+"""Labelled messages, judged by the compliance rules: what is found, what is found wrongly."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from assistant.compliance import BadMessage, read_message, review_given
+from assistant.rules import RulePack
+
+from .metrics import Check, Share, wilson
+from .results import Failure, SuiteResult
+from .schema import BadCases, Text, first_fault
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSuite:
+    """Messages with the rules that each of them breaks."""
+
+    name: str
+    file: Path
+    about: str
+    today: date
+    """The day whose rules apply where a message does not say its own."""
+    bars: Mapping[str, float]
+
+    def cases(self) -> list[MessageCase]:
+        """Raises BadCases."""
+        return load_messages(self.file)
+
+
+class Broken(BaseModel):
+    """Which rules a message breaks; none: it may go out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rules: tuple[Text, ...]
+    may: tuple[Text, ...] = ()
+    """Rules about which one may argue: finding them is neither right nor wrong."""
+
+
+class MessageCase(BaseModel):
+    """One message and the rules it breaks in the eyes of who labelled it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    text: Text
+    task: Literal["chat", "marketing", "agent", "collections"]
+    channel: str | None = None
+    context: Mapping[str, Any] = Field(default_factory=dict)
+    topic: Text
+    difficulty: Literal["easy", "medium", "hard"]
+    source: Text
+    expect: Broken
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A message with what the rules found in it."""
+
+    case: MessageCase
+    found: frozenset[str]
+
+    @property
+    def breaks(self) -> frozenset[str]:
+        return frozenset(self.case.expect.rules)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """What was found, without what one may argue about."""
+        return self.found - (frozenset(self.case.expect.may) - self.breaks)
+
+
+def load_messages(file: Path) -> list[MessageCase]:
+    """The cases of a JSONL file, in order. Raises BadCases."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
+    cases: dict[str, MessageCase] = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            case = MessageCase.model_validate_json(line)
+        except ValidationError as error:
+            raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
+        if case.id in cases:
+            raise BadCases(f"{file.name}:{number}: id: {case.id!r} is taken")
+        cases[case.id] = case
+    if not cases:
+        raise BadCases(f"{file.name}: holds no case")
+    return [*cases.values()]
+
+
+def judge(suite: MessageSuite, rules: RulePack, limit: int | None = None) -> list[Judged]:
+    """Every message as `zhunxin check` judges it. Raises BadCases."""
+    judged: list[Judged] = []
+    for case in suite.cases()[:limit]:
+        unknown = {*case.expect.rules, *case.expect.may} - rules.by_id.keys()
+        if unknown:
+            raise BadCases(f"{suite.file.name}: {case.id}: no rule {min(unknown)!r}")
+        row = {
+            "text": case.text,
+            "task": case.task,
+            "channel": case.channel,
+            "context": dict(case.context),
+        }
+        try:
+            given = read_message(rules, row, on=None, today=suite.today)
+        except BadMessage as error:
+            raise BadCases(f"{suite.file.name}: {case.id}: {error}") from None
+        found = frozenset(finding.rule.id for finding in review_given(rules, given).findings)
+        judged.append(Judged(case, found))
+    return judged
+
+
+def judge_messages(suite: MessageSuite, rules: RulePack, limit: int | None = None) -> SuiteResult:
+    """Raises BadCases."""
+    judged = judge(suite, rules, limit)
+    metrics = _metrics(judged)
+    return SuiteResult(
+        name=suite.name,
+        n=len(judged),
+        scored=len(judged),
+        metrics=metrics,
+        bars=suite.bars,
+        missed=tuple(
+            name
+            for name, bar in suite.bars.items()
+            if name not in metrics or metrics[name].value < bar
+        ),
+        failures=tuple(_failure(one) for one in judged if one.counted != one.breaks),
+        models=(),
+        tables=(by_topic(judged), by_rule(judged, rules)),
+    )
+
+
+def _metrics(judged: Sequence[Judged]) -> dict[str, Share]:
+    """recall, precision: of messages, by whether anything is found in them that one of their rules
+    is about. rule_recall, rule_precision: of single findings, each a message with a rule."""
+    breaking = [one for one in judged if one.breaks]
+    flagged = [one for one in judged if one.counted]
+    right = sum(len(one.found & one.breaks) for one in judged)
+    counts = {
+        "recall": (sum(bool(one.found) for one in breaking), len(breaking)),
+        "precision": (sum(bool(one.breaks) for one in flagged), len(flagged)),
+        "rule_recall": (right, sum(len(one.breaks) for one in judged)),
+        "rule_precision": (right, sum(len(one.counted) for one in judged)),
+    }
+    return {name: wilson(passed, n) for name, (passed, n) in counts.items() if n}
+
+
+def _failure(one: Judged) -> Failure:
+    missed = ", ".join(sorted(one.breaks - one.found))
+    wrong = ", ".join(sorted(one.counted - one.breaks))
+    checks = {"rules": Check(False, missed or "nothing more", wrong or "nothing else")}
+    return Failure(one.case.id, one.case.text, checks, expected=", ".join(one.case.expect.rules))
+
+
+def by_topic(judged: Sequence[Judged]) -> str:
+    """Recall and precision of messages by topic, as a table in Markdown."""
+    lines = ["| topic | breaking | found | clean | found wrongly |", "|---|--:|--:|--:|--:|"]
+    for topic in sorted({one.case.topic for one in judged}):
+        here = [one for one in judged if one.case.topic == topic]
+        breaking = [one for one in here if one.breaks]
+        clean = [one for one in here if not one.breaks]
+        cells = (
+            len(breaking),
+            sum(bool(one.found) for one in breaking),
+            len(clean),
+            sum(bool(one.counted) for one in clean),
+        )
+        lines.append(f"| {topic} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def by_rule(judged: Sequence[Judged], rules: RulePack) -> str:
+    """For each rule, what was found, missed and found wrongly, as a table in Markdown."""
+    found, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
+    for one in judged:
+        found.update(one.found & one.breaks)
+        missed.update(one.breaks - one.found)
+        wrong.update(one.counted - one.breaks)
+    lines = ["| rule | anchor | found | missed | found wrongly |", "|---|---|--:|--:|--:|"]
+    for rule in rules.rules:
+        cells = (rule.anchor, found[rule.id], missed[rule.id], wrong[rule.id])
+        lines.append(f"| {rule.id} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)

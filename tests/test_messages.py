@@ -1,0 +1,111 @@
+"""The labelled messages: they are read with care, and the rules do not get worse at them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from assistant.rules import RulePack, load_rules
+from evals.messages import MessageSuite, by_rule, by_topic, judge, judge_messages, load_messages
+from evals.schema import BadCases
+from evals.suites import SUITES
+
+
+@pytest.fixture(scope="module")
+def rules() -> RulePack:
+    return load_rules()
+
+
+def suite(name: str = "compliance") -> MessageSuite:
+    found = SUITES[name]
+    assert isinstance(found, MessageSuite)
+    return found
+
+
+ROW = {
+    "id": "m-1",
+    "text": "放心吧，百分百下款。",
+    "task": "marketing",
+    "channel": "sms",
+    "topic": "promise",
+    "difficulty": "easy",
+    "source": "authored",
+    "expect": {"rules": ["CN-PROM-01"]},
+}
+
+
+def written(folder: Path, *rows: dict[str, object]) -> MessageSuite:
+    file = folder / "messages.jsonl"
+    file.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), "utf-8")
+    return replace(suite(), file=file)
+
+
+@pytest.mark.parametrize("name", ["compliance-dev", "compliance"])
+def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> None:
+    cases = suite(name).cases()
+    breaking = sum(bool(case.expect.rules) for case in cases)
+    assert len(cases) >= 400
+    assert 0.4 <= breaking / len(cases) <= 0.6
+    assert {case.task for case in cases} == {"chat", "marketing", "agent", "collections"}
+
+
+def test_no_message_is_in_both_halves() -> None:
+    halves = [
+        {case.text for case in suite(name).cases()} for name in ("compliance-dev", "compliance")
+    ]
+    assert not halves[0] & halves[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "recall", "precision"),
+    # The second half is not looked at to mend a pattern, so that its bars of 0.95 stay ahead.
+    [("compliance-dev", 0.97, 0.97), ("compliance", 0.83, 0.88)],
+)
+def test_the_rules_do_not_get_worse_at_them(
+    rules: RulePack, name: str, recall: float, precision: float
+) -> None:
+    metrics = judge_messages(suite(name), rules).metrics
+    assert metrics["recall"].value >= recall, metrics
+    assert metrics["precision"].value >= precision, metrics
+
+
+def test_what_one_may_argue_about_is_neither_right_nor_wrong(
+    rules: RulePack, tmp_path: Path
+) -> None:
+    row = {**ROW, "expect": {"rules": [], "may": ["CN-PROM-01"]}}
+    result = judge_messages(written(tmp_path, row, {**ROW, "id": "m-2"}), rules)
+    assert result.metrics["precision"].n == 1
+    assert result.metrics["recall"].value == 1
+    assert result.failures == ()
+
+
+def test_a_rule_that_is_missed_or_found_wrongly_is_counted_under_its_topic(
+    rules: RulePack, tmp_path: Path
+) -> None:
+    rows = [{**ROW, "expect": {"rules": []}}, {**ROW, "id": "m-2", "text": "您好。"}]
+    judged = judge(written(tmp_path, *rows), rules)
+    assert "| promise | 1 | 0 | 1 | 1 |" in by_topic(judged)
+    assert "| CN-PROM-01 | derived | 0 | 1 | 1 |" in by_rule(judged, rules)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"task": "fax"}, "messages.jsonl:1: task"),
+        ({"context": {"nobody": 1}}, "m-1: context"),
+        ({"expect": {"rules": ["CN-NO-99"]}}, "no rule 'CN-NO-99'"),
+    ],
+)
+def test_a_case_that_cannot_be_used_is_named(
+    rules: RulePack, tmp_path: Path, change: dict[str, object], why: str
+) -> None:
+    with pytest.raises(BadCases, match=why):
+        judge(written(tmp_path, {**ROW, **change}), rules)
+
+
+def test_an_id_used_twice_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadCases, match="2: id: 'm-1' is taken"):
+        load_messages(written(tmp_path, ROW, ROW).file)
