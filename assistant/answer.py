@@ -369,7 +369,9 @@ def _forbidden(work: _Work, text: str) -> list[str]:
 
 
 def _lacks(work: _Work) -> bool:
-    """Whether the rules hold anything against the reply as a whole, now that it is complete."""
+    """Whether the rules hold anything against what a model wrote, now that it is complete."""
+    if not any(sentence.kind == "model" for sentence in work.sentences):
+        return False
     found = _review(work, "\n".join(sentence.text for sentence in work.sentences), whole=True)
     work.rule_findings += [finding.rule.id for finding in found]
     return bool(found)

@@ -150,16 +150,20 @@ async def release(
         quotes: list[Draft] = []
         for citation in draft.citations:
             quote = Draft(citation.quote, "quote", (citation,))
-            fault, more = await _judge(quote, bar)
+            fault, more = await _judge(quote, bar, instead=True)
             seconds += more
             if fault is None:
                 quotes.append(quote)
         yield Verdict(tuple(quotes), draft, finding, seconds)
 
 
-async def _judge(draft: Draft, bar: Bar) -> tuple[Finding | None, float]:
-    """The first thing against a draft, and the seconds it took to look, the verifier's apart."""
-    finding, seconds = _timed_check(draft, bar)
+async def _judge(draft: Draft, bar: Bar, *, instead: bool = False) -> tuple[Finding | None, float]:
+    """The first thing against a draft, and the seconds it took to look, the verifier's apart.
+
+    instead: it is a quote that would stand in the place of a sentence. Other quotes are words of
+    the lender or the law, whose clauses were reviewed when they went in.
+    """
+    finding, seconds = _timed_check(draft, bar, reviewed=instead or draft.kind == "model")
     if finding is not None or draft.kind != "model" or bar.verifier is None:
         return finding, seconds
     try:
@@ -208,11 +212,11 @@ def _figures(text: str, sources: list[str]) -> Finding | None:
     return Finding("unsupported_figure", ", ".join(f.text for f in wrong)) if wrong else None
 
 
-def _timed_check(draft: Draft, bar: Bar) -> tuple[Finding | None, float]:
+def _timed_check(draft: Draft, bar: Bar, *, reviewed: bool) -> tuple[Finding | None, float]:
     started = time.perf_counter()
     try:
         finding = check(draft, bar.names)
-        if finding is None and bar.review is not None:
+        if finding is None and reviewed and bar.review is not None:
             messages = bar.review(draft.text)
             finding = Finding("rule", "; ".join(messages)) if messages else None
     except Exception as error:
