@@ -1086,7 +1086,9 @@ def test_one_signs_in_with_the_keyboard_and_is_told_of_a_mistake(site: Site) -> 
     page.wait_for_url(f"{site.url}/knowledge?view=diff")
     assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
     page.goto(f"{site.url}/sign-in")
-    page.wait_for_url(f"{site.url}/knowledge")
+    expect(page.locator("#pages a")).to_have_text(
+        [words("zh-Hans")[f"page.{name}"] for name in ("knowledge", "check")]
+    )
     page.context.close()
 
 

@@ -64,6 +64,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/rules"): ANY_STAFF,
     ("GET", "/v1/rules/{rule_id}"): ANY_STAFF,
     ("GET", "/knowledge"): ANY_STAFF,
+    ("GET", "/check"): ANY_STAFF,
     ("GET", "/v1/knowledge/documents"): ANY_STAFF,
     ("GET", "/v1/knowledge/documents/{source:path}/versions"): ANY_STAFF,
     ("GET", "/v1/knowledge/documents/{source:path}/clauses"): ANY_STAFF,

@@ -214,6 +214,11 @@ async def knowledge_page() -> FileResponse:
     return FileResponse(WEB / "knowledge.html")
 
 
+@pages.get("/check")
+async def check_page() -> FileResponse:
+    return FileResponse(WEB / "check.html")
+
+
 async def _warm(deps: Deps) -> None:
     """Load knowledge and model before the first question asks for them."""
     try:

@@ -1,7 +1,7 @@
-/* What every view of the knowledge page uses: wording, requests, and small parts. */
+/* What every page for staff uses: wording, requests, the frame, and small parts. */
 
 import { build } from "./widget-dom.js";
-import { chooseLocale, fill, loadStrings, longDate, STAFF_LOCALE_KEY } from "./widget-strings.js";
+import { chooseLocale, fill, loadStrings, LOCALES, longDate, STAFF_LOCALE_KEY } from "./widget-strings.js";
 
 export { build };
 
@@ -11,9 +11,11 @@ export let locale = "zh-Hans";
 
 // Wording
 
-export async function loadWords() {
+/** Loads the wording of the pages named; where two word the same thing, the later one counts. */
+export async function loadWords(...pages) {
   locale = chooseLocale([localStorage.getItem(STAFF_LOCALE_KEY), ...navigator.languages]);
-  words = await loadStrings(locale, "knowledge");
+  const loaded = await Promise.all(pages.map((page) => loadStrings(locale, page)));
+  words = Object.assign({}, ...loaded);
   document.documentElement.lang = locale;
 }
 
@@ -73,10 +75,6 @@ export class Failure extends Error {
   }
 }
 
-export function useToken(token) {
-  csrfToken = token;
-}
-
 /** Where to sign in, and to come back from. */
 export function toSignIn() {
   const back = `${location.pathname}${location.search}${location.hash}`;
@@ -112,6 +110,67 @@ export async function call(path, { method = "GET", body, signal } = {}) {
 export function query(values) {
   const given = Object.entries(values).filter(([, value]) => value !== "" && value != null);
   return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+// The frame
+
+/** Who is signed in; null where the page is being left to sign in, or shows why it cannot begin. */
+export async function enter(...pages) {
+  await loadWords("knowledge", ...pages);
+  try {
+    const me = await call("/v1/staff/me");
+    csrfToken = me.csrf_token ?? "";
+    return me;
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    if (error.status !== 401) {
+      document.querySelector("#app").replaceChildren(failure(error, () => location.reload()));
+    }
+    return null;
+  }
+}
+
+/** The header with the other pages and the views of this one, and the heading.
+
+    beforeLeave: called before one signs out. */
+export function frame(me, views, tabs, place, beforeLeave = () => {}) {
+  const heading = build("h1", { tabindex: "-1" });
+  const languages = select(
+    LOCALES.map((name) => [name, t(name)]),
+    locale,
+    { "aria-label": t("language"), class: "quiet" },
+  );
+  languages.addEventListener("change", () => changeLocale(languages.value));
+  const leave = button(t("sign_out"), { class: "quiet" }, async () => {
+    beforeLeave();
+    await call("/v1/staff/session", { method: "DELETE" }).catch(() => {});
+    location.assign("/sign-in");
+  });
+  const skip = build("a", { href: `#${place.id}`, class: "skip" }, t("skip"));
+  skip.addEventListener("click", (event) => {
+    event.preventDefault();
+    heading.focus();
+  });
+  const others = me.pages
+    .filter((page) => page !== location.pathname && says(`page.${page.slice(1)}`))
+    .map((page) => build("a", { href: page }, t(`page.${page.slice(1)}`)));
+  document.querySelector("#app").append(
+    skip,
+    build(
+      "header",
+      { class: "top" },
+      build(
+        "p",
+        { class: "brand" },
+        build("img", { src: "/web/icon.svg", alt: "", width: "24", height: "24" }),
+        t("title"),
+      ),
+      build("div", { class: "who" }, build("span", { class: "name" }, me.name), languages, leave),
+      build("nav", { "aria-label": views }, ...tabs, ...others),
+    ),
+    build("main", {}, heading, place),
+  );
+  return heading;
 }
 
 // Parts

@@ -1,9 +1,6 @@
 /* The knowledge page: who is signed in, which view is open. */
 
-import {
-  announce, build, button, call, changeLocale, failure, Failure, loadWords, locale, select, t, useToken,
-} from "./knowledge-kit.js";
-import { LOCALES } from "./widget-strings.js";
+import { announce, build, enter, failure, Failure, frame, t } from "./knowledge-kit.js";
 import { showDiff } from "./knowledge-diff.js";
 import { showDocument, showDocuments } from "./knowledge-documents.js";
 import { showFindings } from "./knowledge-findings.js";
@@ -66,57 +63,14 @@ async function open(place, heading, tabs, first) {
   }
 }
 
-function frame() {
-  const heading = build("h1", { tabindex: "-1" });
+async function begin() {
+  me = await enter();
+  if (!me) return;
   const tabs = Object.keys(VIEWS).map((view) =>
     build("a", { href: `#/${view}`, "data-view": view }, t(`view.${view}`)),
   );
-  const languages = select(
-    LOCALES.map((name) => [name, t(name)]),
-    locale,
-    { "aria-label": t("language"), class: "quiet" },
-  );
-  languages.addEventListener("change", () => changeLocale(languages.value));
-  const leave = button(t("sign_out"), { class: "quiet" }, async () => {
-    await call("/v1/staff/session", { method: "DELETE" }).catch(() => {});
-    location.assign("/sign-in");
-  });
   const place = build("div", { id: "view" });
-  const skip = build("a", { href: "#view", class: "skip" }, t("skip"));
-  skip.addEventListener("click", (event) => {
-    event.preventDefault();
-    heading.focus();
-  });
-  document.querySelector("#app").append(
-    skip,
-    build(
-      "header",
-      { class: "top" },
-      build(
-        "p",
-        { class: "brand" },
-        build("img", { src: "/web/icon.svg", alt: "", width: "24", height: "24" }),
-        t("title"),
-      ),
-      build("div", { class: "who" }, build("span", { class: "name" }, me.name), languages, leave),
-      build("nav", { "aria-label": t("views") }, ...tabs),
-    ),
-    build("main", {}, heading, place),
-  );
-  return { heading, tabs, place };
-}
-
-async function begin() {
-  await loadWords();
-  try {
-    me = await call("/v1/staff/me");
-  } catch (error) {
-    if (!(error instanceof Failure) || error.status === 401) return;
-    document.querySelector("#app").replaceChildren(failure(error, () => location.reload()));
-    return;
-  }
-  useToken(me.csrf_token ?? "");
-  const { heading, tabs, place } = frame();
+  const heading = frame(me, t("views"), tabs, place);
   addEventListener("hashchange", () => open(place, heading, tabs, false));
   await open(place, heading, tabs, true);
   announce("");
