@@ -356,6 +356,10 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
 async def _bar(work: _Work) -> Bar:
     """What each sentence has to pass beside its own quotes."""
     deps = work.deps
+    if not deps.rules.memo:
+        # The first text takes as long as the patterns take to be put together, off the event loop
+        # and before the gate's clock runs.
+        await asyncio.to_thread(_review, work, work.masked.text, whole=True)
     model = await deps.verifier()
     verifier = ModelVerifier(RecordedChat(model, work.turns), work.prompts) if model else None
     return Bar(names_of(deps.lender), review=partial(_forbidden, work), verifier=verifier)
