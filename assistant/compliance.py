@@ -378,7 +378,16 @@ def _prefilter(pack: RulePack, evasion: bool) -> Prefilter:
 
 
 def _sought(trigger: Trigger) -> Iterator[Pattern]:
+    """All patterns that are compared with the message itself."""
     yield from trigger.patterns
+    yield from trigger.unless
+    yield from trigger.only_with
+    yield from trigger.unless_with
+    yield from trigger.message_with
+    yield from trigger.requires_any
+    yield from trigger.requires_all
+    for words in (*trigger.unless_before, *trigger.unless_after):
+        yield words.pattern
     for condition in trigger.figures:
         yield from condition.near
 
@@ -391,36 +400,47 @@ class _Search:
         self._message = message
         self._evasion = evasion
         self._holds: dict[Pattern, bool] = {}
+        self._spans: dict[Pattern, list[Span]] = {}
 
     @cached_property
     def folded(self) -> Folded:
         return self._message.bare if self._evasion else self._message.plain
 
     @cached_property
-    def _segments(self) -> list[tuple[int, int, Set[Pattern]]]:
+    def _segments(self) -> list[tuple[int, bytes, Set[Pattern]]]:
         text = self.folded.text
         prefilter = _prefilter(self._pack, self._evasion)
-        return [
-            (start, end, prefilter.candidates(text[start:end])) for start, end in _segments(text)
-        ]
+        segments = [(start, text[start:end]) for start, end in _segments(text)]
+        return [(start, part.encode(), prefilter.candidates(part)) for start, part in segments]
 
     @cached_property
     def candidates(self) -> Set[Pattern]:
-        """The sought patterns that may match anywhere."""
+        """The sought patterns that may match within a segment."""
         return frozenset().union(*(candidates for _, _, candidates in self._segments))
 
-    def spans(self, pattern: Pattern) -> Iterator[Span]:
+    def may_hold(self, pattern: Pattern) -> bool:
+        """Whether a pattern may match any part of the message, as its literals tell."""
+        # A part of a longer text may go over the border of two segments.
+        return len(self._segments) > 1 or pattern in self.candidates
+
+    def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""
-        for start, end, candidates in self._segments:
-            if pattern in candidates:
-                for first, last in pattern.spans(self.folded.text[start:end]):
-                    yield start + first, start + last
+        known = self._spans.get(pattern)
+        if known is None:
+            known = [
+                (start + first, start + last)
+                for start, part, candidates in self._segments
+                if pattern in candidates
+                for first, last in pattern.encoded_spans(part)
+            ]
+            self._spans[pattern] = known
+        return known
 
     def holds(self, pattern: Pattern) -> bool:
         """Whether a pattern matches anywhere in the message."""
         known = self._holds.get(pattern)
         if known is None:
-            known = pattern.within(self.folded.text)
+            known = self.may_hold(pattern) and pattern.within(self.folded.text)
             self._holds[pattern] = known
         return known
 
@@ -483,29 +503,37 @@ def _excused(trigger: Trigger, search: _Search, place: Span) -> bool:
     """Whether what stands around a match takes its meaning away."""
     text = search.folded.text
     start, end = place
-    for phrase in trigger.unless:
-        low, high = max(0, start - PHRASE), min(len(text), end + PHRASE)
-        if any(low + s <= start and end <= low + e for s, e in phrase.spans(text[low:high])):
+    low, high = max(0, start - PHRASE), min(len(text), end + PHRASE)
+    near = text[low:high].encode()
+    for phrase in filter(search.may_hold, trigger.unless):
+        if any(low + s <= start and end <= low + e for s, e in phrase.encoded_spans(near)):
             return True
     for words in trigger.unless_before:
+        if not search.may_hold(words.pattern):
+            continue
         low = clause_start(text, start, words.window, REACH[words.reach])
         if low < start and words.pattern.within(text[low:start]):
             return True
     for words in trigger.unless_after:
+        if not search.may_hold(words.pattern):
+            continue
         high = clause_end(text, end, words.window, REACH[words.reach])
         if end < high and words.pattern.within(text[end:high]):
             return True
-    if not (trigger.only_with or trigger.unless_with):
+    unless_with = [p for p in trigger.unless_with if search.may_hold(p)]
+    if not (trigger.only_with or unless_with):
         return False
     ends = REACH["sentence"]
     sentence = text[clause_start(text, start, BESIDE, ends) : clause_end(text, end, BESIDE, ends)]
-    if any(p.within(sentence) for p in trigger.unless_with):
+    if any(p.within(sentence) for p in unless_with):
         return True
-    return bool(trigger.only_with) and not any(p.within(sentence) for p in trigger.only_with)
+    return bool(trigger.only_with) and not any(
+        p.within(sentence) for p in trigger.only_with if search.may_hold(p)
+    )
 
 
 def _measured(condition: FigureCondition, search: _Search, message: Message) -> Iterator[Span]:
-    if condition.near and not any(True for p in condition.near for _ in search.spans(p)):
+    if condition.near and not any(search.spans(p) for p in condition.near):
         return
     for value, span in measured(condition.quantity, message):
         if not _within_bounds(value, condition.bounds, message):

@@ -1,13 +1,16 @@
 """Literals that a regular expression cannot match without, by which most patterns are passed over.
 
 The sets of RE2 that do this make their states as they meet new text, which costs milliseconds a
-message; looking pairs of characters up in a table costs none of that.
+message; looking runs of two and three characters up in a table costs none of that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise, product
+
+import numpy as np
+import numpy.typing as npt
 
 MOST_STRINGS = 64
 """Strings that part of a pattern may match and still count as so many literals."""
@@ -16,6 +19,9 @@ Strings = frozenset[str]
 _Part = tuple[Strings | None, tuple[Strings, ...]]
 """(all that it matches, or None for too many; sets of which any match holds a literal each)"""
 
+Places = npt.NDArray[np.intp]
+
+_EVERYWHERE: Places = np.zeros(1, dtype=np.intp)
 _ANYTHING: _Part = (None, ())
 _NOTHING: _Part = (frozenset({""}), ())
 
@@ -189,44 +195,48 @@ class LiteralIndex:
     """Which of many patterns a text may match, by the literals that they need."""
 
     def __init__(self, needed: Iterable[tuple[Strings, ...]]) -> None:
-        self._by_pair: dict[str, list[tuple[str, list[int]]]] = {}
-        self._by_char: dict[str, list[int]] = {}
-        self._first: dict[int, list[int]] = {}
-        """First set of a pattern -> numbers of the patterns with it."""
-        self._others: list[frozenset[int]] = []
-        """The other sets of each pattern."""
-        self._always: list[int] = []
+        self._short: dict[str, Places] = {}
+        """Literal of up to three characters -> the places of the sets that hold it."""
+        self._long: dict[str, list[tuple[str, Places]]] = {}
+        """First three characters -> longer literals and their places."""
         sets: dict[Strings, int] = {}
-        for number, wanted in enumerate(needed):
-            ids = [sets.setdefault(literals, len(sets)) for literals in wanted]
-            self._others.append(frozenset(ids[1:]))
-            if ids:
-                self._first.setdefault(ids[0], []).append(number)
-            else:
-                self._always.append(number)
+        places: list[int] = []
+        self._first: list[int] = []
+        """Where the sets of each pattern begin among `_wanted`."""
+        for wanted in needed:
+            self._first.append(len(places))
+            # Place 0 is a set of which every text holds a literal.
+            places += [sets.setdefault(literals, len(sets) + 1) for literals in wanted] or [0]
+        self._wanted = np.array(places, dtype=np.intp)
+        """The places of the sets of all patterns, one pattern after the other."""
+        self._sets = len(sets) + 1
         owners: dict[str, list[int]] = {}
         for literals, place in sets.items():
             for literal in literals:
                 owners.setdefault(literal, []).append(place)
-        for literal, places in owners.items():
-            if len(literal) == 1:
-                self._by_char[literal] = places
+        for literal, held in owners.items():
+            row = np.array(held, dtype=np.intp)
+            if len(literal) <= 3:
+                self._short[literal] = row
             else:
-                self._by_pair.setdefault(literal[:2], []).append((literal, places))
+                self._long.setdefault(literal[:3], []).append((literal, row))
 
     def candidates(self, text: str) -> list[int]:
         """Numbers of the patterns all of whose sets have a literal in `text`."""
-        present: set[int] = set()
-        for char in self._by_char.keys() & set(text):
-            present.update(self._by_char[char])
-        pairs = {first + second for first, second in pairwise(text)}
-        for pair in self._by_pair.keys() & pairs:
-            for literal, places in self._by_pair[pair]:
-                if len(literal) == 2 or literal in text:
-                    present.update(places)
-        return self._always + [
-            number
-            for place in self._first.keys() & present
-            for number in self._first[place]
-            if self._others[number] <= present
+        if not self._first:
+            return []
+        parts = set(text).union(map("".join, pairwise(text)))
+        triples = set(map("".join, zip(text, text[1:], text[2:], strict=False)))
+        found = [_EVERYWHERE]
+        found += [self._short[part] for part in self._short.keys() & (parts | triples)]
+        found += [
+            places
+            for triple in self._long.keys() & triples
+            for literal, places in self._long[triple]
+            if literal in text
         ]
+        present = np.zeros(self._sets, dtype=np.bool_)
+        present[np.concatenate(found)] = True
+        held = np.logical_and.reduceat(present[self._wanted], self._first)
+        candidates: list[int] = np.flatnonzero(held).tolist()
+        return candidates

@@ -79,7 +79,10 @@ class Pattern:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Where it matches `text`, in order."""
-        encoded = text.encode()
+        return self.encoded_spans(text.encode())
+
+    def encoded_spans(self, encoded: bytes) -> Iterator[tuple[int, int]]:
+        """Where it matches a text, given in UTF-8, in characters and in order."""
         place = counted = 0
         for match in self._regex.finditer(encoded):
             first, last = match.span()
