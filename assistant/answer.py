@@ -392,7 +392,28 @@ def _review(work: _Work, text: str, *, whole: bool) -> list[compliance.Finding]:
         on=work.question.today,
         whole=whole,
     )
-    return [finding for finding in reviewed.findings if finding.severity != "warn"]
+    cleared = _cleared(work)
+    return [
+        finding
+        for finding in reviewed.findings
+        if finding.severity != "warn" and not _stands(text, finding, cleared)
+    ]
+
+
+def _cleared(work: _Work) -> list[Clause]:
+    """The clauses found whose text a person let stand as it is."""
+    found = work.found.evidence if work.found else ()
+    return [c for item in found for c in (item.clause, *item.versions) if c.cleared]
+
+
+def _stands(text: str, finding: compliance.Finding, cleared: Sequence[Clause]) -> bool:
+    """Whether the sentence in which a rule finds something stands so in a clause that a person let
+    break that rule."""
+    start, end = finding.span
+    sentence = text[text.rfind("\n", 0, start) + 1 :].split("\n", 1)[0]
+    return "\n" not in text[start:end] and any(
+        finding.rule.id in clause.cleared and sentence in quotable(clause) for clause in cleared
+    )
 
 
 def question_scope(

@@ -310,7 +310,7 @@ async def note_release(
 ) -> Entry | None:
     """Enter which release is live and what it says; None where the last such row says so already.
 
-    action: `ingested`, `activated`, `confirmed` or `uploaded`. by: account, or `cli`.
+    action: `ingested`, `activated`, `confirmed`, `cleared` or `uploaded`. by: account, or `cli`.
     """
     async with trail.engine.connect() as connection:
         last = await connection.scalar(

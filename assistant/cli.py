@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from knowledge.compare import ClauseChange, ReleaseChange, Spans
+    from knowledge.findings import Findings
     from knowledge.release import Progress
     from knowledge.store import Answer, DateToConfirm
 
@@ -41,7 +42,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 release_app = typer.Typer(
-    help="Knowledge releases: list, show and compare them, confirm dates, make one live."
+    help="Knowledge releases: list, show and compare them, confirm dates and clauses, make one "
+    "live."
 )
 eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
@@ -112,7 +114,9 @@ def ingest(
     from knowledge.release import build
 
     from .audit import note_release
+    from .clause_review import clause_rules
     from .figures import stated
+    from .models import today
 
     if not (paths or sample or jsonl):
         _fail("name at least one PATH, or --sample, or --jsonl FILE", 2)
@@ -136,6 +140,7 @@ def ingest(
                 replace_all=replace,
                 jsonl=jsonl,
                 figures=stated,
+                rules=clause_rules(deps.rules, today()),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -153,6 +158,11 @@ def ingest(
             f"{report.embedded} embedded) in {report.seconds:.1f} s"
         )
         _show_noticed(report.release, report.found_dates, report.duplicates, report.contradictions)
+        if report.held:
+            typer.echo(
+                f"{report.held} clauses are held back from borrowers: rules forbid what they say "
+                f"(see `zhunxin release show {report.release}`, then `zhunxin release clear`)"
+            )
 
     _with_deps(run)
 
@@ -503,7 +513,9 @@ def demo_command(
 
     from .api.server import NotOnLoopback, hold_to_loopback
     from .audit import note_release
+    from .clause_review import clause_rules
     from .figures import stated
+    from .models import today
 
     try:
         hold_to_loopback(host)
@@ -522,6 +534,7 @@ def demo_command(
                 _sample_paths(),
                 lock_file=deps.settings.ingest_lock,
                 figures=stated,
+                rules=clause_rules(deps.rules, today()),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -674,7 +687,8 @@ def _kept(deps: Deps, release_id: str) -> str:
 
 @release_app.command("show")
 def release_show(name: ReleaseName = "live", as_json: AsJson = False) -> None:
-    """What was noticed when a release was built: dates to confirm, duplicates, contradictions."""
+    """What was noticed when a release was built: dates to confirm, what rules hold against clauses,
+    duplicates, contradictions."""
     from knowledge.store import document_counts, find_release, release_report
 
     async def run(deps: Deps) -> None:
@@ -700,6 +714,7 @@ def release_show(name: ReleaseName = "live", as_json: AsJson = False) -> None:
             typer.echo("it was built before releases were reviewed: ingest its documents again")
             return
         _show_found_dates(report.found_dates, limit=None)
+        _show_rule_findings(report.findings)
         for kind in ("contradictions", "duplicates"):
             listed = getattr(report.findings, kind)
             count = getattr(report.findings, f"{kind.removesuffix('s')}_count")
@@ -766,7 +781,9 @@ def release_confirm(
     from knowledge.release import confirm
 
     from .audit import note_release
+    from .clause_review import clause_rules
     from .figures import stated
+    from .models import today
 
     said = {
         "effective_from": _answer(effective_from),
@@ -784,6 +801,7 @@ def release_confirm(
                 lock_file=deps.settings.ingest_lock,
                 by="cli",
                 figures=stated,
+                rules=clause_rules(deps.rules, today()),
                 progress=progress,
                 **said,
             )
@@ -795,6 +813,51 @@ def release_confirm(
             _print_json(asdict(done))
         else:
             typer.echo(f"{done.source} is confirmed; release {done.release} is live")
+
+    _with_deps(run)
+
+
+@release_app.command("clear")
+def release_clear(
+    clause_id: Annotated[str, typer.Argument(help="A clause of the live release.")],
+    as_json: AsJson = False,
+) -> None:
+    """Confirm the text of a clause as it stands, so that rules no longer keep it from borrowers.
+
+    This makes a new release, and holds for the same text until other rules speak against it.
+    """
+    from knowledge.release import clear
+
+    from .audit import note_release
+    from .clause_review import clause_rules
+    from .models import today
+
+    async def run(deps: Deps) -> None:
+        with _progress() as progress:
+            done = await clear(
+                deps.engine,
+                deps.vector_store,
+                await deps.embedder(),
+                clause_id,
+                lock_file=deps.settings.ingest_lock,
+                by="cli",
+                rules=clause_rules(deps.rules, today()),
+                progress=progress,
+            )
+        await note_release(
+            deps.trail,
+            done.release,
+            "cleared",
+            by="cli",
+            clause=done.clause_id,
+            text=done.text_hash,
+            rules=done.rules,
+        )
+        if as_json:
+            _print_json(asdict(done))
+        else:
+            broken = ", ".join(done.rules)
+            typer.echo(f"{done.clause_id} stands ({broken}); release {done.release} is live")
 
     _with_deps(run)
 
@@ -1084,7 +1147,15 @@ def _guard(work: Callable[[], Result]) -> Result:
     """Expected faults become a line on stderr: exit 2 for a wrong call, 1 for failed work."""
     from knowledge.embed import EmbeddingUnavailable
     from knowledge.lender import LenderFileError
-    from knowledge.release import NothingReadable, OtherEmbedder, UnknownDocument, WrongDates
+    from knowledge.release import (
+        NothingReadable,
+        NothingToClear,
+        OtherEmbedder,
+        TextChanged,
+        UnknownClause,
+        UnknownDocument,
+        WrongDates,
+    )
     from knowledge.store import NoRelease, NotWritten, UnknownRelease
     from knowledge.vectors import VectorsMissing
 
@@ -1109,6 +1180,9 @@ def _guard(work: Callable[[], Result]) -> Result:
         RulePackError,
         UnknownRelease,
         UnknownDocument,
+        UnknownClause,
+        NothingToClear,
+        TextChanged,
         WrongDates,
     ) as error:
         _fail(str(error), 2)
@@ -1319,6 +1393,7 @@ def _hit_json(item: Any) -> dict[str, Any]:
         "kind": head.kind,
         "product": head.product,
         "audience": head.audience,
+        "held": item.clause.held,
         "version": head.version,
         "jurisdiction": head.jurisdiction,
         "document_no": head.document_no,
@@ -1334,7 +1409,8 @@ def _show_hits(hits: Iterable[dict[str, Any]]) -> None:
     number = 0
     for number, hit in enumerate(hits, start=1):
         dates = f"{hit['effective_from'] or '…'} – {hit['effective_to'] or '…'}"
-        console.print(Text(f"{number}. {hit['document']}  {hit['locator']}", style="bold"))
+        held = "  (held back from borrowers)" if hit["held"] else ""
+        console.print(Text(f"{number}. {hit['document']}  {hit['locator']}{held}", style="bold"))
         number_of = f"  {hit['document_no']}" if hit["document_no"] else ""
         console.print(
             Text(f"   {hit['score']:.3f}  {hit['source']}{number_of}  {dates}", style="dim")
@@ -1376,6 +1452,18 @@ def _show_found_dates(dates: Sequence[DateToConfirm], limit: int | None) -> None
             typer.echo(f"      {found.note}")
     if limit is not None and len(waiting) > limit:
         typer.echo(f"  ... and {len(waiting) - limit} more: `zhunxin release show`")
+
+
+def _show_rule_findings(found: Findings) -> None:
+    """What rules hold against clauses, each with the words that it is about."""
+    typer.echo(f"{found.rule_count} breaches of rules in clauses" + (":" if found.rules else ""))
+    for finding in found.rules:
+        state = "confirmed" if finding.confirmed else finding.severity
+        words = finding.text[slice(*finding.span)].replace("\n", " ")
+        typer.echo(f"  {state:<9}  {finding.rule} {finding.title}  “{words}”")
+        typer.echo(f"      {finding.clause_id}  {finding.source}  {finding.locator}")
+    if found.rule_count > len(found.rules):
+        typer.echo(f"  ... and {found.rule_count - len(found.rules)} more")
 
 
 def _clause_change(row: ClauseChange) -> dict[str, Any]:
@@ -1496,6 +1584,7 @@ def _progress() -> Iterator[Progress]:
     labels = {
         "read": "reading documents",
         "embed": "embedding clauses",
+        "check": "checking clauses",
         "review": "comparing clauses",
         "write": "writing vectors",
     }

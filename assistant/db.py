@@ -129,7 +129,7 @@ uploads = Table(
     Column("report", JSON),
 )
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -34,9 +34,12 @@ from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
 from .audit import Trail, note_release
+from .clause_review import clause_rules
 from .config import Settings
 from .db import as_utc, in_thread, uploads
 from .figures import stated
+from .models import today
+from .rules import RulePack
 
 State = Literal["queued", "running", "cancelling", "done", "failed", "cancelled"]
 WAITING: tuple[State, ...] = ("queued", "running", "cancelling")
@@ -270,6 +273,7 @@ class Worker:
     vector_store: VectorStore
     embedder: Callable[[], Awaitable[Embedder]]
     trail: Trail
+    rules: RulePack
     switched: Callable[[], None] = lambda: None
     """Called when another release has gone live."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -374,6 +378,7 @@ class Worker:
                 [folder],
                 lock_file=self.settings.ingest_lock,
                 figures=stated,
+                rules=clause_rules(self.rules, today()),
                 progress=progress,
             )
             async with engine.connect() as connection:

@@ -49,7 +49,7 @@ def written_out(clauses: Sequence[Clause]) -> dict[str, str]:
     lines: dict[str, list[str]] = {}
     title: dict[str, str] = {}
     for clause in clauses:
-        if clause.head.audience != "borrower":
+        if clause.audience != "borrower":
             continue
         written = lines.setdefault(clause.source, [clause.head.title])
         if clause.title not in ("", clause.head.title, title.get(clause.source)):

@@ -123,6 +123,15 @@ class Clause:
     """Verbatim text; one table row a line, each cell preceded by its column's header."""
     page: int | None = None
     meta: dict[str, str] = field(default_factory=dict, hash=False)
+    held: bool = False
+    """Whether a rule stands against it that nobody has confirmed; see knowledge.clearance."""
+    cleared: tuple[str, ...] = ()
+    """Rules that a person let its text break."""
+
+    @property
+    def audience(self) -> Audience:
+        """Who may read it: what is held back only agents."""
+        return "agent" if self.held else self.head.audience
 
     def in_force(self, day: date) -> bool:
         """Whether the clause's document is in force on `day`, both ends included."""

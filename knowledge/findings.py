@@ -1,4 +1,7 @@
-"""Clauses of a release that say the same, and clauses that say the same with other figures."""
+"""Clauses of a release that say the same, and clauses that say the same with other figures.
+
+What rules hold against single clauses, which is listed beside them, is found in clearance.py.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .chunk import ENUMERATOR, sentences
+from .clearance import RuleFinding
 from .dating import series
 from .documents import CONTRACT_DATED, Clause
 from .text import normalise, signed_between
@@ -98,6 +102,9 @@ class Findings:
     duplicate_count: int = 0
     contradiction_count: int = 0
     seconds: float = 0.0
+    rules: tuple[RuleFinding, ...] = ()
+    """What rules hold against single clauses."""
+    rule_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,7 @@ def stated_contact(lender: Lender, clauses: Iterable[Clause], on: date) -> tuple
     for clause in clauses:
         if (
             clause.source == lender.contact_source
+            and not clause.held
             and clause.in_force(on)
             and lender.hotline in clause.text
             and lender.hours in clause.text

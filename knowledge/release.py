@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from itertools import chain, groupby
 from pathlib import Path
 
@@ -19,12 +20,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from . import compare, store
 from .chunk import chunk
+from .clearance import (
+    CONFIRMED,
+    NO_RULES,
+    Reviewed,
+    Rules,
+    is_lenders,
+    load_reviewed,
+    review_clauses,
+    text_hash,
+)
 from .compare import ReleaseChange
 from .coverage import calibrate, is_current
 from .dating import as_released, unknown_supersedes
 from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
-from .findings import Figures, plain_figures, review
+from .findings import Figures, Findings, plain_figures, review
 from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manifest, unread
 from .sentences import pack, sentence_texts
 from .vectors import VectorStore
@@ -42,8 +53,8 @@ CACHE_BATCH = 5000
 """How many vectors are read from the cache at a time."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage (`wait`, `read`, `embed`, `review`, `write`), how many are done, and of how
-many; `wait` is said once, where another ingestion is under way."""
+"""Called with a stage (`wait`, `read`, `check`, `embed`, `review`, `write`), how many are done, and
+of how many; `wait` is said once, where another ingestion is under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,10 @@ class Report:
     """Dates read from the text of documents whose heads give none, to be confirmed."""
     duplicates: int = 0
     contradictions: int = 0
+    rule_findings: int = 0
+    """What rules hold against clauses."""
+    held: int = 0
+    """Clauses that stay out of borrowers' answers until a person has confirmed them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +107,17 @@ class Confirmed:
     corrected: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """What a person let stand."""
+
+    release: str
+    """The live release, a new one."""
+    clause_id: str
+    text_hash: str
+    rules: tuple[str, ...]
+
+
 class NothingReadable(Exception):
     """No document could be read; carries what was skipped and why."""
 
@@ -102,6 +128,18 @@ class NothingReadable(Exception):
 
 class UnknownDocument(Exception):
     """The live release holds no document of a name; the message says which are like it."""
+
+
+class UnknownClause(Exception):
+    """The live release holds no clause of an id."""
+
+
+class NothingToClear(Exception):
+    """No rule keeps a clause from being shown."""
+
+
+class TextChanged(Exception):
+    """A clause has another text than the one that was looked at."""
 
 
 class WrongDates(Exception):
@@ -123,12 +161,14 @@ async def build(
     replace_all: bool = False,
     jsonl: Path | None = None,
     figures: Figures = plain_figures,
+    rules: Rules = NO_RULES,
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
 
     defaults: taken where a manifest does not say otherwise; wins over what a file says of itself.
     figures: finds the figures by which clauses contradict each other.
+    rules: what lenders' clauses are reviewed by; one that they block is for agents only.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
     Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
@@ -140,6 +180,9 @@ async def build(
         )
         live = await store.active_release(engine)
         before = await _sources_of(engine, live.id) if live else {}
+        reviewed = load_reviewed(live.reviewed if live else None)
+        async with engine.connect() as connection:
+            confirmed = await store.clearances_by_text(connection)
         after = keys if replace_all else before | keys
         parts = await _parts_of(engine, after)
         warnings += _shared_ids(parts)
@@ -149,13 +192,27 @@ async def build(
             and after == before
             and live.embeddings == embedder.name
             and is_current(live.coverage)
+            and reviewed.version == rules.version
+            and not reviewed.outdated(confirmed)
             and await asyncio.to_thread(vector_store.has, live.id, len(parts))
             and (kept := await _report_of(engine, live.id))
         ):
             release_id, noticed = live.id, replace(kept, embedded=0)
+            parts = reviewed.marked(parts)
         else:
+            unchanged = {source for source, key in after.items() if before.get(source) == key}
+            reviewed = await asyncio.to_thread(
+                review_clauses,
+                parts,
+                rules,
+                confirmed,
+                reviewed,
+                unchanged,
+                partial(progress, "check"),
+            )
+            parts = reviewed.marked(parts)
             release_id, noticed = await _make_live(
-                engine, vector_store, embedder, after, parts, figures, warnings, progress
+                engine, vector_store, embedder, after, parts, reviewed, figures, warnings, progress
             )
         await _prune(engine, vector_store)
     return Report(
@@ -173,6 +230,8 @@ async def build(
         found_dates=noticed.found_dates,
         duplicates=noticed.findings.duplicate_count,
         contradictions=noticed.findings.contradiction_count,
+        rule_findings=noticed.findings.rule_count,
+        held=sum(part.held for part in parts),
     )
 
 
@@ -221,6 +280,7 @@ async def confirm(
     effective_to: store.Answer = None,
     reviewed: store.Answer = None,
     figures: Figures = plain_figures,
+    rules: Rules = NO_RULES,
     progress: Progress = lambda stage, done, total: None,
 ) -> Confirmed:
     """Record that a person looked at the dates of a document of the live release, and corrected
@@ -247,12 +307,99 @@ async def confirm(
         if key == held.key:
             return Confirmed(name, live.id, corrected=False)
         after = before | {name: key}
-        parts = await _parts_of(engine, after)
-        release_id, _ = await _make_live(
-            engine, vector_store, embedder, after, parts, figures, [], progress
+        release_id = await _make_again(
+            engine, vector_store, embedder, live, after, rules, figures, progress
         )
-        await _prune(engine, vector_store)
         return Confirmed(name, release_id, corrected=True)
+
+
+async def clear(
+    engine: AsyncEngine,
+    vector_store: VectorStore,
+    embedder: Embedder,
+    clause_id: str,
+    *,
+    lock_file: Path,
+    by: str,
+    rules: Rules,
+    seen: str = "",
+    progress: Progress = lambda stage, done, total: None,
+) -> Cleared:
+    """Record that a person lets the text of a clause of the live release stand as it is, and make
+    it live so. It holds for the same text, wherever it stands, and for the rules that it breaks
+    now; other rules hold it back anew.
+
+    by: who it was. seen: hash of the text that was looked at; empty for the one there is.
+    Raises NoRelease, UnknownClause, TextChanged, NothingToClear, VectorsMissing.
+    """
+    async with _locked(engine, lock_file, progress):
+        live = await store.active_release(engine)
+        if live is None:
+            raise store.NoRelease("nothing has been ingested yet: run `zhunxin ingest PATH`")
+        keys = await _sources_of(engine, live.id)
+        parts = await _parts_of(engine, keys)
+        clause = next((part for part in parts if part.id == clause_id), None)
+        if clause is None:
+            raise UnknownClause(f"no clause {clause_id!r} in the live release")
+        hashed = text_hash(clause)
+        if seen and seen != hashed:
+            raise TextChanged(f"the text of {clause_id} has changed meanwhile")
+        found = await asyncio.to_thread(rules.review, clause) if is_lenders(clause) else ()
+        broken = {flaw.rule for flaw in found if flaw.severity in CONFIRMED}
+        if not broken:
+            raise NothingToClear(f"no rule keeps {clause_id} from being shown")
+        async with engine.begin() as connection:
+            before = (await store.clearances_by_text(connection)).get(hashed, frozenset())
+            await store.clear_text(connection, hashed, broken | before, by)
+        release_id = await _make_again(
+            engine, vector_store, embedder, live, keys, rules, None, progress
+        )
+        return Cleared(release_id, clause_id, hashed, tuple(sorted(broken)))
+
+
+async def _make_again(
+    engine: AsyncEngine,
+    vector_store: VectorStore,
+    embedder: Embedder,
+    live: store.Release,
+    keys: Mapping[str, str],
+    rules: Rules,
+    figures: Figures | None,
+    progress: Progress,
+) -> str:
+    """A release like the live one, with what was confirmed since; returns its id.
+
+    figures: None where no date changed, so that the clauses say the same and contradict each other
+    as before.
+    """
+    before = await _sources_of(engine, live.id)
+    unchanged = {source for source, key in keys.items() if before.get(source) == key}
+    parts = await _parts_of(engine, keys)
+    report = None if figures else await _report_of(engine, live.id)
+    async with engine.connect() as connection:
+        confirmed = await store.clearances_by_text(connection)
+    reviewed = await asyncio.to_thread(
+        review_clauses,
+        parts,
+        rules,
+        confirmed,
+        load_reviewed(live.reviewed),
+        unchanged,
+        partial(progress, "check"),
+    )
+    release_id, _ = await _make_live(
+        engine,
+        vector_store,
+        embedder,
+        keys,
+        reviewed.marked(parts),
+        reviewed,
+        report.findings if report else figures or plain_figures,
+        [Skipped(*warning) for warning in report.warnings] if report else [],
+        progress,
+    )
+    await _prune(engine, vector_store)
+    return release_id
 
 
 def _named(source: str, known: Iterable[str]) -> str:
@@ -274,11 +421,15 @@ async def _make_live(
     embedder: Embedder,
     keys: Mapping[str, str],
     parts: Sequence[Clause],
-    figures: Figures,
+    reviewed: Reviewed,
+    figures: Figures | Findings,
     warnings: Sequence[Skipped],
     progress: Progress,
 ) -> tuple[str, store.ReleaseReport]:
-    """Write a release of these documents beside the live one and switch to it."""
+    """Write a release of these documents beside the live one and switch to it.
+
+    parts: marked by what was `reviewed`. figures: or what they found in the same clauses before.
+    """
     started = time.perf_counter()
     vectors, embedded = await _embed(engine, embedder, parts, progress)
     async with engine.connect() as connection:
@@ -290,7 +441,10 @@ async def _make_live(
     coverage = await asyncio.to_thread(calibrate, embedder, vectors)
     del vectors
     progress("review", 0, 1)
-    findings = await asyncio.to_thread(review, parts, figures)
+    if not isinstance(figures, Findings):
+        figures = await asyncio.to_thread(review, parts, figures)
+    listed, count = await asyncio.to_thread(reviewed.listed, parts)
+    findings = replace(figures, rules=listed, rule_count=count)
     progress("review", 1, 1)
     # Said before the switch, since what is past it cannot be cancelled.
     progress("write", 1, 2)
@@ -318,7 +472,8 @@ async def _make_live(
         embedder.name,
         len(parts),
         coverage=coverage.as_json(),
-        findings=findings.duplicate_count + findings.contradiction_count,
+        findings=findings.duplicate_count + findings.contradiction_count + count,
+        reviewed=reviewed.as_json() if reviewed.version else None,
     )
     async with engine.begin() as connection:
         await store.add_release(connection, release, keys.values(), report)
@@ -369,6 +524,7 @@ async def activate(
                 "`zhunxin ingest` on the documents of that release"
             )
         parts = await _parts_of(engine, await _sources_of(engine, release_id))
+        parts = load_reviewed(known[release_id].reviewed).marked(parts)
         if not await asyncio.to_thread(vector_store.has, release_id, len(parts)):
             vectors, _ = await _embed(engine, embedder, parts, progress)
             await asyncio.to_thread(vector_store.write, release_id, parts, vectors)

@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from . import store
+from .clearance import load_reviewed
 from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
 from .dating import as_released, series
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence
@@ -121,7 +122,7 @@ class Index:
 
     def vector(self, ordinal: int) -> Vectors:
         """The vector of a clause."""
-        held = self.sections[self.clauses[ordinal].head.audience]
+        held = self.sections[self.clauses[ordinal].audience]
         vector: Vectors = held.vectors[np.searchsorted(held.ordinals, ordinal)]
         return vector
 
@@ -145,7 +146,7 @@ async def open_index(
         sources = await store.release_sources(connection, wanted[0].id)
         parts = await store.document_clauses(connection, list(sources.values()))
         packed = await store.sentence_vectors(connection, wanted[0].id, wanted[0].embeddings)
-        parts = as_released(parts)
+        parts = load_reviewed(wanted[0].reviewed).marked(as_released(parts))
         try:
             vectors = await asyncio.to_thread(vector_store.read, wanted[0].id, parts)
         except VectorsMissing:
@@ -413,7 +414,7 @@ def _other_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
         other
         for other in index.versions.get(clause.id, ())
         if not _overlap(other, clause)
-        and other.head.audience == clause.head.audience
+        and other.audience == clause.audience
         and other.text != clause.text
     ]
     return tuple(sorted(others, key=lambda o: o.head.effective_from or date.min, reverse=True))

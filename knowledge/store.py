@@ -37,6 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from .clearance import RuleFinding
 from .documents import DATE_FIELDS, Clause, DateField, Document, FoundDate, Head
 from .embed import Vectors
 from .findings import Finding, Findings, Side
@@ -79,6 +80,7 @@ releases = Table(
     Column("coverage", Text),
     Column("report", Text),
     Column("findings", Integer),
+    Column("reviewed", Text),
 )
 confirmations = Table(
     "confirmations",
@@ -88,6 +90,14 @@ confirmations = Table(
     Column("effective_from", Text),
     Column("effective_to", Text),
     Column("reviewed", Text),
+    Column("confirmed_by", Text, nullable=False),
+    Column("confirmed_at", DateTime(timezone=True), nullable=False),
+)
+clearances = Table(
+    "clearances",
+    metadata,
+    Column("text_hash", String(64), primary_key=True),
+    Column("rules", Text, nullable=False),
     Column("confirmed_by", Text, nullable=False),
     Column("confirmed_at", DateTime(timezone=True), nullable=False),
 )
@@ -138,7 +148,10 @@ class Release:
     coverage: str = ""
     """JSON of what was fitted on the release to tell questions that nothing in it answers."""
     findings: int | None = None
-    """Duplicates and contradictions among its clauses; None of a release that was not reviewed."""
+    """Duplicates, contradictions and breaches of rules; None of a release without a report."""
+    reviewed: str | None = None
+    """JSON of what rules hold against its clauses, see clearance.Reviewed; None where none were
+    asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,6 +384,27 @@ async def confirm(connection: AsyncConnection, said: Confirmation) -> None:
     )
 
 
+async def clearances_by_text(connection: AsyncConnection) -> dict[str, frozenset[str]]:
+    """Hash of a clause's text -> rules that a person let it break."""
+    rows = await connection.execute(select(clearances.c.text_hash, clearances.c.rules))
+    return {row.text_hash: frozenset(json.loads(row.rules)) for row in rows}
+
+
+async def clear_text(
+    connection: AsyncConnection, text_hash: str, rules: Iterable[str], by: str
+) -> None:
+    """Store that a person lets a text break some rules, in the place of what was said before."""
+    await connection.execute(delete(clearances).where(clearances.c.text_hash == text_hash))
+    await connection.execute(
+        insert(clearances).values(
+            text_hash=text_hash,
+            rules=json.dumps(sorted(rules)),
+            confirmed_by=by,
+            confirmed_at=datetime.now(UTC),
+        )
+    )
+
+
 async def release_sources(connection: AsyncConnection, release_id: str) -> dict[str, str]:
     """Source name -> document key of a release."""
     rows = await connection.execute(
@@ -529,21 +563,28 @@ async def held_documents(connection: AsyncConnection, release_id: str) -> dict[s
 async def content_hash(
     connection: AsyncConnection, release_id: str, known: dict[str, str] | None = None
 ) -> str:
-    """SHA-256 over all that a release says: its documents and every column of their clauses.
+    """SHA-256 over all that a release says: its documents, every column of their clauses, and what
+    of them is held back.
 
     Without the vectors, which follow from the text. known: hashes of documents by key, which those
     that are computed are added to; releases share most of their documents. Raises KeyError.
     """
     hashes = {} if known is None else known
     release = await connection.execute(
-        select(releases.c.id, releases.c.embeddings, releases.c.clauses, releases.c.coverage).where(
-            releases.c.id == release_id
-        )
+        select(
+            releases.c.id,
+            releases.c.embeddings,
+            releases.c.clauses,
+            releases.c.coverage,
+            releases.c.reviewed,
+        ).where(releases.c.id == release_id)
     )
     found = release.first()
     if found is None:
         raise KeyError(release_id)
-    digest = hashlib.sha256(json.dumps(list(found)).encode())
+    # What was not reviewed has the hash that it had before there were reviews.
+    said = [*found][: -1 if found.reviewed is None else None]
+    digest = hashlib.sha256(json.dumps(said).encode())
     keys = await connection.execute(
         select(release_documents.c.document_key)
         .where(release_documents.c.release_id == release_id)
@@ -632,6 +673,7 @@ def _release(row: Any) -> Release:
         clauses=row.clauses,
         coverage=row.coverage or "",
         findings=row.findings,
+        reviewed=row.reviewed,
     )
 
 
@@ -666,6 +708,12 @@ async def release_report(connection: AsyncConnection, release_id: str) -> Releas
                 | {
                     kind: tuple(_finding(row) for row in found[kind])
                     for kind in ("duplicates", "contradictions")
+                }
+                | {
+                    "rules": tuple(
+                        RuleFinding(**row | {"span": tuple(row["span"])})
+                        for row in found.get("rules", ())
+                    )
                 }
             ),
         }

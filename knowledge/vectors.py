@@ -177,7 +177,7 @@ def by_audience(parts: Sequence[Clause]) -> dict[Audience, list[int]]:
     """Ordinals of each audience's clauses; every audience is there."""
     ordinals: dict[Audience, list[int]] = {audience: [] for audience in get_args(Audience)}
     for ordinal, part in enumerate(parts):
-        ordinals[part.head.audience].append(ordinal)
+        ordinals[part.audience].append(ordinal)
     return ordinals
 
 

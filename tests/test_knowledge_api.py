@@ -581,6 +581,58 @@ def test_duplicates_are_told_with_both_texts(officer: httpx.Client) -> None:
     assert all(pair["a"]["text"] and pair["b"]["text"] for pair in found["duplicates"])
 
 
+def test_a_clause_that_rules_block_waits_for_somebody_to_confirm_it(
+    server: Server, officer: httpx.Client
+) -> None:
+    text = "青穗消金的福利金产品承诺百分百下款，人人可得。"
+    ingested(officer, ("bonus.md", f"# 福利金\n\n## 第一条 福利金\n\n{text}\n"), kind="faq")
+
+    def waiting() -> dict[str, Any]:
+        rules: list[dict[str, Any]] = get(officer, "findings")["rules"]
+        return {one["source"]: one for one in rules}
+
+    until(lambda: "bonus.md" in waiting())
+    found = waiting()["bonus.md"]
+    assert (found["held"], found["confirmable"]) == (True, True)
+    (flaw, *_) = found["flaws"]
+    assert flaw["severity"] == "block"
+    assert flaw["title"]
+    assert flaw["title_en"]
+    assert "百分百下款" in found["text"][flaw["start"] : flaw["end"]]
+    held = get(officer, "documents/bonus.md/clauses")["clauses"]
+    assert [one["held"] for one in held if text in one["text"]] == [True]
+
+    def search(audience: str) -> dict[str, bool]:
+        query = {"query": "福利金百分百下款", "audience": audience}
+        answer = officer.post("/v1/search", json=query)
+        assert answer.status_code == 200, answer.text
+        return {hit["clause_id"]: hit["held"] for hit in answer.json()["hits"]}
+
+    clause_id = found["clause_id"]
+    assert clause_id not in search("borrower")
+    assert search("agent")[clause_id]
+    assert officer.get(f"/v1/clauses/{clause_id}").status_code == 404
+
+    said = {"clause_id": clause_id, "sha256": found["sha256"]}
+    with server.client("agent") as agent:
+        assert agent.post("/v1/knowledge/clearances", json=said).status_code == 403
+    assert officer.post("/v1/knowledge/clearances", json=said | {"x": 1}).status_code == 422
+    missing = officer.post("/v1/knowledge/clearances", json=said | {"clause_id": "none"})
+    assert missing.status_code == 404
+    stale = officer.post("/v1/knowledge/clearances", json=said | {"sha256": "0" * 64})
+    assert (stale.status_code, stale.json()["code"]) == (409, "changed_meanwhile")
+    with another_ingestion(server.home):
+        busy = officer.post("/v1/knowledge/clearances", json=said)
+    assert (busy.status_code, busy.json()["code"]) == (409, "busy")
+
+    right = officer.post("/v1/knowledge/clearances", json=said)
+    assert right.status_code == 200, right.text
+    until(lambda: "bonus.md" not in waiting())
+    until(lambda: clause_id in search("borrower"))
+    assert search("borrower")[clause_id] is False
+    assert officer.get(f"/v1/clauses/{clause_id}").status_code == 200
+
+
 # Questions
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from assistant.clause_review import clause_rules
 from assistant.deps import open_deps
 from assistant.figures import stated
+from assistant.models import today
 from knowledge import findings, store
 from knowledge.chunk import chunk
 from knowledge.dating import as_released
@@ -449,7 +451,8 @@ KILLS = 6
 
 async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home) -> None:
     home.write("a.md", "可以提前还款。")
-    first = await home.ingest()
+    rules = clause_rules(home.deps.rules, today())
+    first = await home.ingest(rules=rules)
     much(home)
     began = asyncio.get_running_loop().time()
     whole = start(home, "ingest", home.docs / "a.md")
@@ -469,7 +472,7 @@ async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home)
         assert await home.found("提前还款") != [], (kill, delay_s)
         if live == first.release:
             assert await home.found("提前还款") == ["可以提前还款。"]
-    second = await home.ingest()
+    second = await home.ingest(rules=rules)
     assert second.documents == 6
     names = {path.name for path in vectors.iterdir()}
     assert names == {first.release, second.release}

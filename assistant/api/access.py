@@ -79,6 +79,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/knowledge/questions"): ANY_STAFF,
     ("GET", "/v1/knowledge/findings"): ANY_STAFF,
     ("POST", "/v1/knowledge/confirmations"): CURATORS,
+    ("POST", "/v1/knowledge/clearances"): CURATORS,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,
     ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,

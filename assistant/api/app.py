@@ -90,6 +90,7 @@ def create_app(
                 held.vector_store,
                 held.embedder,
                 held.trail,
+                held.rules,
                 held.forget_release,
             )
             if demo:

@@ -113,7 +113,7 @@ async def clause(clause_id: str, deps: FromDeps) -> JSONResponse:
     """A clause of the live release that borrowers may read, as citations link to it."""
     index = await deps.index()
     found = index.by_id.get(clause_id)
-    if found is None or found.head.audience != "borrower":
+    if found is None or found.audience != "borrower":
         raise HTTPException(404, "no such clause")
     return JSONResponse({**journal.clause_as_json(found), "text": found.text})
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -18,16 +18,29 @@ from starlette.requests import ClientDisconnect
 
 from assistant import journal, privacy, uploads
 from assistant.audit import note_release
+from assistant.clause_review import clause_rules
 from assistant.db import in_thread
 from assistant.deps import Deps
 from assistant.figures import stated
 from assistant.models import today
 from assistant.unanswered import group_questions
 from knowledge import compare, store
+from knowledge.clearance import CONFIRMED, RuleFinding
 from knowledge.documents import Clause
 from knowledge.findings import Finding, Side
 from knowledge.readers import READERS
-from knowledge.release import OtherEmbedder, UnknownDocument, WrongDates, activate, confirm, diff
+from knowledge.release import (
+    NothingToClear,
+    OtherEmbedder,
+    TextChanged,
+    UnknownClause,
+    UnknownDocument,
+    WrongDates,
+    activate,
+    clear,
+    confirm,
+    diff,
+)
 from knowledge.retrieve import Scope, covers, retrieve
 from knowledge.shelf import Shelved, shelve, stale_since, state_on, versions
 from knowledge.store import NoRelease
@@ -38,6 +51,7 @@ from .knowledge_schemas import (
     ActivatedBody,
     ChangedDocumentBody,
     ClausesBody,
+    ClearanceRequest,
     ConfirmationRequest,
     DatesToConfirmBody,
     DiffBody,
@@ -46,6 +60,7 @@ from .knowledge_schemas import (
     FindingBody,
     FindingsBody,
     FindingSideBody,
+    FlawBody,
     FoundDateBody,
     HeadChangeBody,
     HitBody,
@@ -57,6 +72,7 @@ from .knowledge_schemas import (
     ReleaseDiffBody,
     ReleasesBody,
     RowBody,
+    RuleFindingBody,
     SearchBody,
     SearchRequest,
     SearchTimings,
@@ -158,6 +174,7 @@ async def list_clauses(
                 page=clause.page,
                 effective_from=clause.head.effective_from,
                 effective_to=clause.head.effective_to,
+                held=clause.held,
             )
             for number, clause in enumerate(parts[offset : offset + limit], start=offset + 1)
         ],
@@ -395,7 +412,7 @@ def _unless_busy(stage: str, done: int, total: int) -> None:
 )
 async def list_findings(deps: FromDeps) -> FindingsBody:
     """Dates of the live release that were read from the text and that nobody has confirmed, and
-    clauses that say the same or contradict each other."""
+    what rules hold against clauses, and clauses that say the same or contradict each other."""
     try:
         index = await deps.index()
     except NoRelease:
@@ -427,6 +444,8 @@ async def list_findings(deps: FromDeps) -> FindingsBody:
 
     return FindingsBody(
         reviewed=True,
+        rules=_rule_findings(report.findings.rules, bodies),
+        rule_count=report.findings.rule_count,
         dates=[
             DatesToConfirmBody(document=bodies[source], found=dates)
             for source, dates in sorted(found.items())
@@ -436,6 +455,88 @@ async def list_findings(deps: FromDeps) -> FindingsBody:
         duplicates=pairs(report.findings.duplicates),
         duplicate_count=report.findings.duplicate_count,
     )
+
+
+def _rule_findings(
+    found: Sequence[RuleFinding], bodies: Mapping[str, DocumentBody]
+) -> list[RuleFindingBody]:
+    """What nobody has confirmed, by clause."""
+    clauses: dict[str, list[RuleFinding]] = {}
+    for one in found:
+        if not one.confirmed:
+            clauses.setdefault(one.clause_id, []).append(one)
+    return [
+        RuleFindingBody(
+            clause_id=clause_id,
+            source=first.source,
+            title=bodies[first.source].title if first.source in bodies else "",
+            locator=first.locator,
+            text=first.text,
+            sha256=first.text_hash,
+            held=any(one.severity == "block" for one in (first, *others)),
+            confirmable=any(one.severity in CONFIRMED for one in (first, *others)),
+            flaws=[
+                FlawBody(
+                    rule=one.rule,
+                    title=one.title,
+                    title_en=one.title_en,
+                    severity=one.severity,
+                    start=one.span[0],
+                    end=one.span[1],
+                )
+                for one in (first, *others)
+            ],
+        )
+        for clause_id, (first, *others) in clauses.items()
+    ]
+
+
+@router.post(
+    "/knowledge/clearances",
+    response_model=ActivatedBody,
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
+)
+async def clear_clause(
+    body: ClearanceRequest, request: Request, deps: FromDeps
+) -> ActivatedBody | JSONResponse:
+    """Record that a person lets a clause's text stand although rules speak against it; a new
+    release is made, from which borrowers are answered with it."""
+    embedder = await deps.embedder()
+    by = signed_in(request).staff_id
+    try:
+        done = await in_thread(
+            deps.settings.database,
+            lambda engine: clear(
+                engine,
+                deps.vector_store,
+                embedder,
+                body.clause_id,
+                lock_file=deps.settings.ingest_lock,
+                by=by,
+                rules=clause_rules(deps.rules, today()),
+                seen=body.sha256,
+                progress=_unless_busy,
+            ),
+        )
+    except Busy:
+        return problem(409, "an ingestion is running; try again when it has ended", code="busy")
+    except TextChanged as error:
+        return problem(409, str(error), code="changed_meanwhile")
+    except NothingToClear as error:
+        return problem(409, str(error), code="nothing_to_confirm")
+    except (UnknownClause, NoRelease):
+        raise HTTPException(404, "no such clause") from None
+    deps.forget_release()
+    await note_release(
+        deps.trail,
+        done.release,
+        "cleared",
+        by=by,
+        clause=done.clause_id,
+        text=done.text_hash,
+        rules=done.rules,
+    )
+    return ActivatedBody(release=done.release)
 
 
 @router.post(
@@ -469,6 +570,7 @@ async def confirm_dates(
                 effective_to=body.effective_to,
                 reviewed=body.reviewed,
                 figures=stated,
+                rules=clause_rules(deps.rules, today()),
                 progress=_unless_busy,
             ),
         )
@@ -691,6 +793,7 @@ async def search(body: SearchRequest, request: Request, deps: FromDeps) -> Searc
                 lexical=round(item.lexical, 4),
                 why={name: round(part, 4) for name, part in item.why.items()},
                 matched=list(item.matched),
+                held=item.clause.held,
             )
         )
     return SearchBody(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from assistant import uploads
+from knowledge.clearance import Severity
 from knowledge.compare import Change
 from knowledge.documents import Audience, DateField, Kind
 from knowledge.shelf import StaleReason, State
@@ -66,6 +67,7 @@ class KnowledgeClauseBody(BaseModel):
     page: int | None
     effective_from: date | None
     effective_to: date | None
+    held: bool = Field(description="Whether it is kept from borrowers until it is confirmed.")
 
 
 class ClausesBody(BaseModel):
@@ -153,7 +155,7 @@ class UploadBody(BaseModel):
     created_at: datetime
     state: uploads.State
     ahead: int = Field(description="How many uploads come before it.")
-    stage: str = Field(description="`wait`, `read`, `embed`, `review` or `write`; may be empty.")
+    stage: str = Field(description="`wait`, `read`, `check`, `embed`, `review`, `write`, or empty.")
     done: int
     total: int
     release: str
@@ -242,9 +244,43 @@ class FindingBody(BaseModel):
     alike: float
 
 
+class FlawBody(BaseModel):
+    rule: str
+    title: str
+    title_en: str
+    severity: Severity
+    start: int = Field(description="Place in the clause's text, in characters.")
+    end: int
+
+
+class RuleFindingBody(BaseModel):
+    """What rules hold against a clause that nobody has confirmed."""
+
+    clause_id: str
+    source: str
+    title: str
+    locator: str
+    text: str
+    sha256: str = Field(description="Of the text, to be sent along when it is confirmed.")
+    held: bool = Field(description="Whether borrowers are not answered from it.")
+    confirmable: bool = Field(description="False where rules only warn.")
+    flaws: list[FlawBody]
+
+
+class ClearanceRequest(BaseModel):
+    """A clause whose text stands as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    clause_id: str = Field(max_length=512)
+    sha256: str = Field(max_length=64, description="Of the text that was looked at.")
+
+
 class FindingsBody(BaseModel):
     reviewed: bool = Field(description="False of a release that was built without a review.")
     dates: list[DatesToConfirmBody] = []
+    rules: list[RuleFindingBody] = Field(default=[], description="One a clause, the worst first.")
+    rule_count: int = Field(default=0, description="Of all findings, confirmed ones too.")
     contradictions: list[FindingBody] = []
     contradiction_count: int = 0
     duplicates: list[FindingBody] = []
@@ -301,6 +337,7 @@ class HitBody(BaseModel):
     lexical: float
     why: dict[str, float] = Field(description="Parts of the score.")
     matched: list[str]
+    held: bool = Field(description="Whether it is kept from borrowers until it is confirmed.")
     effective_from: date | None
     effective_to: date | None
 

@@ -347,6 +347,7 @@ function clauseItem(clause, document, chosen) {
         { class: "locator" },
         build("span", { class: "figures number" }, `${clause.number}`),
         clause.locator,
+        clause.held ? badge("stale", t("held")) : "",
         clause.page ? badge("plain", t("page", { page: clause.page })) : "",
         own ? badge("plain", force(clause)) : "",
       ),

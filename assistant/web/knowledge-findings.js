@@ -1,8 +1,9 @@
-/* What a person should look at: dates found in the text, clauses that say the same, and clauses that
-   contradict each other. */
+/* What a person should look at: dates found in the text, what rules hold against clauses, clauses that
+   say the same, and clauses that contradict each other. */
 
 import {
-  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, linkToClause, note, t,
+  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, linkToClause, locale, note,
+  t,
 } from "./knowledge-kit.js";
 
 const SHOWN = 20;
@@ -17,6 +18,7 @@ export async function showFindings(place, { signal, mayChange }) {
         section("findings.dates", found.dates.length, t("findings.dates.about"), t("findings.dates.none"), [
           ...found.dates.map((document) => dates(document, mayChange)),
         ]),
+        broken(found.rules, mayChange),
         pairs("contradictions", found.contradictions, found.contradiction_count),
         pairs("duplicates", found.duplicates, found.duplicate_count),
       ];
@@ -114,15 +116,89 @@ function said(input, before) {
   return input.value || "open";
 }
 
+// Rules
+
+function broken(found, mayChange) {
+  return listed("rules", found, found.length, (one) => brokenClause(one, mayChange));
+}
+
+function brokenClause(one, mayChange) {
+  const told = build("div");
+  const list = build("ul", { class: "plain-list" });
+  for (const flaw of one.flaws) {
+    const title = locale === "en" ? flaw.title_en : flaw.title;
+    list.append(
+      build(
+        "li",
+        {},
+        badge(flaw.severity === "block" ? "failed" : "stale", t(`findings.severity.${flaw.severity}`)),
+        build("span", { class: "small" }, ` ${flaw.rule} ${title}`),
+      ),
+    );
+  }
+  const node = build(
+    "article",
+    { class: "card" },
+    build(
+      "p",
+      {},
+      build("a", { href: linkToClause(one.source, one.clause_id), class: "title" }, `${one.title} › ${one.locator}`),
+      build("span", { class: "small source" }, one.source),
+    ),
+    build("p", { class: "text" }, ...withFlaws(one.text, one.flaws)),
+    list,
+  );
+  if (one.held) node.append(build("p", { class: "small" }, t("findings.held")));
+  if (!mayChange || !one.confirmable) return node;
+  const stand = button(t("findings.stand"), { class: "strong" }, async () => {
+    stand.disabled = true;
+    try {
+      await call("/v1/knowledge/clearances", {
+        method: "POST",
+        body: { clause_id: one.clause_id, sha256: one.sha256 },
+      });
+      const done = t("findings.stands", { title: one.title, locator: one.locator });
+      node.replaceChildren(note(done, "good"));
+      announce(done);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      stand.disabled = false;
+      told.replaceChildren(failure(error));
+    }
+  });
+  node.append(build("div", { class: "row" }, stand), told);
+  return node;
+}
+
+/** The text with what the rules are about in <mark>. Places are counted in characters, not in units. */
+function withFlaws(text, flaws) {
+  const characters = [...text];
+  const parts = [];
+  let at = 0;
+  for (const { start, end } of [...flaws].sort((a, b) => a.start - b.start || a.end - b.end)) {
+    const from = Math.max(at, start);
+    if (end <= from) continue;
+    parts.push(characters.slice(at, from).join(""), build("mark", {}, characters.slice(from, end).join("")));
+    at = end;
+  }
+  parts.push(characters.slice(at).join(""));
+  return parts;
+}
+
 // Pairs
 
 function pairs(kind, found, count) {
+  return listed(kind, found, count, pair);
+}
+
+/** A section that shows some of its findings at a time. */
+function listed(kind, found, count, show) {
   const list = build("div", { class: "findings" });
   let shown = 0;
   const more = button("", { class: "plain" }, next);
 
   function next() {
-    list.append(...found.slice(shown, shown + SHOWN).map(pair));
+    list.append(...found.slice(shown, shown + SHOWN).map(show));
     shown = Math.min(found.length, shown + SHOWN);
     more.hidden = shown >= found.length;
     more.textContent = t("more", { count: found.length - shown });

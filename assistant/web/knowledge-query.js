@@ -109,6 +109,7 @@ function hitItem(hit, number, names, most) {
         {},
         build("span", { class: "figures number" }, `${number}`),
         build("a", { href: link, class: "title" }, `${hit.document} › ${hit.locator}`),
+        hit.held ? badge("stale", t("held")) : "",
       ),
       build("p", { class: "small" }, [t(`kind.${hit.kind}`), hit.version, force(hit)].filter(Boolean).join(" · ")),
       build("p", { class: "text" }, ...withMatches(hit.text, hit.matched)),
