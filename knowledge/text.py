@@ -122,9 +122,10 @@ def _synonyms() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
 
 
 def _wherever(said: str) -> re.Pattern[str]:
-    """Chinese anywhere, Latin as whole words."""
-    latin = said[0].isascii()
-    return re.compile(rf"\b{re.escape(said)}(?:s|ed|ing)?\b" if latin else re.escape(said))
+    """Chinese anywhere, Latin as whole words, though Chinese may stand next to them."""
+    if not said[0].isascii():
+        return re.compile(re.escape(said))
+    return re.compile(rf"(?<![a-z0-9]){re.escape(said)}(?:s|ed|ing)?(?![a-z0-9])")
 
 
 def meanings(text: str) -> dict[str, tuple[str, ...]]:

@@ -136,6 +136,11 @@ def test_english_counts_as_whole_words() -> None:
     assert expand("the average page") == "the average page"
 
 
+def test_a_latin_word_is_found_between_chinese_ones() -> None:
+    assert "lpr是" in elsewhere("今天的LPR是多少")
+    assert "第三方支付" in expand("能用WeChat还吗")
+
+
 def test_a_question_of_terms_alone_is_searched_as_it_is() -> None:
     assert expand("合同解除的条件") == "合同解除的条件"
 
