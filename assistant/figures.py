@@ -76,9 +76,9 @@ def _re(pattern: str) -> re.Pattern[str]:
 _FULL_WIDTH = {0xFF01 + i: 0x21 + i for i in range(94) if chr(0x21 + i) not in ",;!?()"}
 _TRADITIONAL = str.maketrans(
     "萬億兩個貸簽辦請號還點條項時鐘張筆過內後週歲幣圓塊錢釐幾數戶種級類間滿於達長遲會從單統開結檔頁獲後則餘"
-    "賬應遞歸內約為從準備劃賀壹貳叁肆伍陸柒捌玖拾佰仟參圆贰叄陆",
+    "賬應遞歸內約為從準備劃賀舊壹貳叁肆伍陸柒捌玖拾佰仟參圆贰叄陆",
     "万亿两个贷签办请号还点条项时钟张笔过内后周岁币元块钱厘几数户种级类间满于达长迟会从单统开结档页获后则余"
-    "账应递归内约为从准备划贺一二三四五六七八九十百千三元二三六",
+    "账应递归内约为从准备划贺旧一二三四五六七八九十百千三元二三六",
 )
 _LOWER = {ord(c): ord(c.lower()) for c in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _SPACES = dict.fromkeys([0x00A0, 0x3000, 0x2002, 0x2003, 0x2009, 0x202F, 0x09], 0x20)
@@ -998,7 +998,7 @@ _READERS = {name: read for name, _, read in _FORMS}
 
 
 _SAID_DATE = (
-    rf"(?P<year>大前年|今年|去年|前年|明年|后年|每年|上年"
+    rf"(?P<year>大前年|今年|去年|前年|明年|后年|每年|上年|旧年"
     rf"|(?<![0-9])[0-9]{{4}} ?年|(?<![0-9])[0-9]{{2}} ?年"
     rf"|二[〇零][{_NUMERALS}]{{2}} ?年)?的? ?(?<![0-9第])(?P<month>{_DAY_NUMBER}) ?月份?"
     rf"(?: ?(?P<day>{_DAY_NUMBER}) ?[日号])?"
@@ -1008,7 +1008,7 @@ _SAID_DATE = (
     rf"|(?P<english>(?<![0-9a-z])(?:[0-9]{{1,2}}(?:st|nd|rd|th)? (?:of )?)?{_MONTH_NAME}(?![a-z])"
     r"(?: [0-9]{1,2}(?:st|nd|rd|th)?(?![0-9]))?(?:,? [0-9]{4}| (?:this|last) year)?)"
 )
-_YEARS_BACK = {"今年": 0, "去年": 1, "上年": 1, "前年": 2, "大前年": 3}
+_YEARS_BACK = {"今年": 0, "去年": 1, "上年": 1, "旧年": 1, "前年": 2, "大前年": 3}
 _DAYS_BACK = {"今天": 0, "昨天": 1, "前天": 2}
 _BORROW = (
     r"(?:借(?![记口呗条鉴助给])|贷(?![后方])|签(?![收到名])|申请|放款(?!日)|下款|提款|取款|办|开通"
@@ -1020,7 +1020,7 @@ _NOT_BORROWED = (
 )
 _AFTER_DATE = rf"(?P<gap>[^，。！？；,.!?;\n]{{0,24}}?)(?P<verb>{_BORROW}|合同)(?P<rest>.{{0,8}})"
 _BEFORE_DATE = (
-    rf"(?:{_BORROW}|合同)(?P<gap>[^，。！？；,.!?;\n]{{0,12}}?)(?:在|于|是|为|:|时间|日期|\bin\b|\bon\b|since|from)"
+    rf"(?:{_BORROW}|合同)(?P<gap>[^，。！？；,.!?;\n]{{0,12}}?)(?:在|于|是|为|的|:|时间|日期|\bin\b|\bon\b|since|from)"
     r"\s?(?:早在)?\s?$"
 )
 _OTHER_ACT = (
@@ -1048,7 +1048,7 @@ def said_contract_date(text: str, today: date) -> date | None:
 
 
 _SAID_PERIOD = (
-    r"(?<![0-9])(?P<year>大前年|去年|前年|上年|(?:19|20)[0-9]{2} ?年)的?"
+    r"(?<![0-9])(?P<year>大前年|去年|前年|上年|旧年|(?:19|20)[0-9]{2} ?年)的?"
     r"(?P<part>上半年|下半年|年?初|年?[底末]|[春夏秋冬][天季]?|暑假)?(?:的时候|那会儿?|那时候?)?"
 )
 _PARTS = {
@@ -1111,8 +1111,8 @@ def _about_borrowing(folded: str, match: re.Match[str]) -> bool:
 
 
 _ENGLISH_BEFORE = (
-    r"(?:borrow(?:ed)?|took|taken|signed|applied|got|loan)"
-    r"(?P<gap>[^,.!?;\n]{0,30}?) (?:in|on|since|from) $"
+    r"(?:borrow(?:ed)?|took|taken|signed|applied|got|opened|loan|agreement|contract)"
+    r"(?P<gap>[^,.!?;\n]{0,30}?) (?:in|on|since|from|of|dated) $"
 )
 
 
