@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, TypeVar, get_args
@@ -323,20 +323,42 @@ def load_rules(
     settings_files = [shipped / "settings.toml"]
     settings_files += [file for file in own_files if file.name == "settings.toml"]
     variants = [file for file in own_files if file.name == "variants.toml"]
+    digest = hashlib.sha256()
+    files: list[tuple[str, str]] = []
+    for file in (*packs, *settings_files, shipped / VARIANTS, shipped / SOUNDS, *variants):
+        written = _bytes(file)
+        name = f"own/{file.name}" if file in own_files else file.name
+        files.append((name, written.decode("utf-8", "replace")))
+        digest.update(name.encode())
+        digest.update(hashlib.sha256(written).digest())
+    version = digest.hexdigest()[:12]
+    return _built(
+        jurisdiction,
+        version,
+        tuple(packs),
+        tuple(settings_files),
+        tuple(variants),
+        shipped,
+        tuple(files),
+    )
+
+
+@lru_cache(maxsize=4)
+def _built(
+    jurisdiction: str,
+    version: str,
+    packs: Sequence[Path],
+    settings_files: Sequence[Path],
+    variants: Sequence[Path],
+    shipped: Path,
+    files: Sequence[tuple[str, str]],
+) -> RulePack:
+    """Kept, since putting the patterns together takes half a second."""
     try:
         folding = load_folding(variants, shipped)
     except VariantsError as error:
         raise RulePackError(str(error)) from error
     problems: list[str] = []
-    digest = hashlib.sha256()
-    files: dict[str, str] = {}
-    shared = (shipped / VARIANTS, shipped / SOUNDS)
-    for file in (*packs, *settings_files, *shared, *variants):
-        written = _bytes(file)
-        name = f"own/{file.name}" if file in own_files else file.name
-        files[name] = written.decode("utf-8", "replace")
-        digest.update(name.encode())
-        digest.update(hashlib.sha256(written).digest())
     settings = _settings(settings_files, jurisdiction, problems)
     tables = {file: _toml(file, problems) for file in packs}
     reader = _Reader(folding, settings)
@@ -363,8 +385,8 @@ def load_rules(
         settings=settings,
         sources=reader.sources,
         folding=folding,
-        version=digest.hexdigest()[:12],
-        files=files,
+        version=version,
+        files=dict(files),
     )
 
 
