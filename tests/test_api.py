@@ -259,7 +259,7 @@ def test_a_withheld_sentence_is_never_sent(serve: Serve, stream: str) -> None:
     if stream == "false":
         (withheld,) = response.json()["withheld"]
         assert set(withheld) == {"reason"}
-        assert withheld["reason"].startswith("unsupported_figure")
+        assert withheld["reason"] == "bound_contradicted"
 
 
 def test_a_conversation_goes_on_under_its_id(serve: Serve) -> None:
