@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 RELEASE_CHECK_S = 1.0
 """How old the knowledge of which release is live may be."""
 
-SWITCH_WAIT_S = 1.5
+SWITCH_WAIT_S = 3.0
 """How long the question that finds another release live waits for it."""
 
 SWITCH_RETRY_S = 30.0

@@ -28,8 +28,12 @@ class Stub:
 async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
     """Serve one behaviour a request, in order; a request beyond them gets status 599."""
     stub = Stub()
+    serving: set[asyncio.Task[None] | None] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        writers.append(writer)
         try:
             request_line, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
             headers = {
@@ -63,6 +67,13 @@ async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
         yield stub
     finally:
         server.close()
+        # A connection that is still open when the loop ends would be told of as not closed.
+        for writer in writers:
+            writer.transport.abort()
+        tasks = {task for task in serving if task}
+        if tasks:
+            await asyncio.wait(tasks, timeout=2)
+        await asyncio.sleep(0)
 
 
 def says(text: str, *, finish_reason: str = "stop", pause_s: float = 0.0) -> Behaviour:
