@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,21 @@ def cuts_after(text: str) -> Behaviour:
     async def behave(writer: asyncio.StreamWriter, body: Body) -> None:
         await _begin_stream(writer)
         await _send_event(writer, _chunk(text))
+        writer.transport.abort()
+
+    return behave
+
+
+def quotes_then_cuts(number: int, then: str) -> Behaviour:
+    """Stream a numbered sentence of the prompt with its number, and more, then drop the
+    connection."""
+
+    async def behave(writer: asyncio.StreamWriter, body: Body) -> None:
+        prompt = body["messages"][-1]["content"]
+        sentence = re.search(rf"^\[{number}\] (.*?)[。；]?$", prompt, re.MULTILINE)
+        assert sentence is not None
+        await _begin_stream(writer)
+        await _send_event(writer, _chunk(f"{sentence[1]}[{number}]。{then}"))
         writer.transport.abort()
 
     return behave

@@ -30,7 +30,16 @@ from assistant.llm import Message, ScriptedChat
 from assistant.logs import log_to_stderr
 from prompts.render import notice
 from tests.conftest import settings_for
-from tests.openai_stub import Behaviour, Stub, cuts_after, fails, hangs, openai_stub, says, sends
+from tests.openai_stub import (
+    Behaviour,
+    Stub,
+    fails,
+    hangs,
+    openai_stub,
+    quotes_then_cuts,
+    says,
+    sends,
+)
 from tests.test_answer import EARLY, choosing, writing
 
 FEE_FREE = "起签署的安心贷合同免收提前还款违约金"
@@ -677,10 +686,11 @@ def test_a_model_that_is_down_is_replaced_by_the_clauses_and_a_notice(serve: Ser
 def test_a_model_that_breaks_off_leaves_what_was_released_and_a_human(
     serve: Serve, stub: Callable[..., Stub]
 ) -> None:
-    client = serve(**endpoint(stub(cuts_after("可以提前还款[1]。另外")), ZHUNXIN_LLM_WAY="draft"))
+    client = serve(**endpoint(stub(quotes_then_cuts(1, "另外")), ZHUNXIN_LLM_WAY="draft"))
     events = chat(client, EARLY)
     texts = [e.data["text"] for e in events if e.name == "sentence"]
-    assert texts == ["可以提前还款。", notice("cut_short", "zh-Hans")]
+    quoted = next(e.data["quote"] for e in events if e.name == "citation")
+    assert texts == [f"{quoted.rstrip('。；')}。", notice("cut_short", "zh-Hans")]
     assert [e.name for e in events][-2:] == ["handoff", "done"]
     assert HOTLINE in events[-2].data["text"]
 
