@@ -193,6 +193,8 @@ class Player:
                 self._packs = {version: rules_of_text(text)}
             except RulePackError as error:
                 raise _Missing(f"the rules of version {version}: {error}") from None
+            if self._packs[version].version != version:
+                raise _Missing(f"the rules of version {version}: the text kept is another")
         return self._packs[version]
 
     async def _embedder(self) -> Embedder:

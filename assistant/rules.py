@@ -301,6 +301,10 @@ def of_text(text: str) -> RulePack:
         shipped, own = Path(folder), Path(folder) / "own"
         own.mkdir()
         for name, written in held["files"].items():
+            # Kept texts come from the database: one that was tampered with names no other place.
+            plain = name.removeprefix("own/")
+            if Path(name).name != plain or not plain.endswith(".toml"):
+                raise RulePackError(f"{name!r} is no name of a rule file")
             (shipped / name).write_bytes(written.encode())
         return load_rules(held["jurisdiction"], own if any(own.iterdir()) else None, shipped)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from functools import cache
 
 import pytest
 
 from assistant.compliance import try_examples
-from assistant.rules import RulePack, load_rules
+from assistant.rules import RulePack, RulePackError, as_text, load_rules, of_text
 
 
 @cache
@@ -31,3 +32,11 @@ EXAMPLES = [
 @pytest.mark.parametrize(("rule_id", "kind", "place"), EXAMPLES)
 def test_a_rule_does_on_its_example_what_the_pack_says(rule_id: str, kind: str, place: int) -> None:
     assert failures().get((rule_id, kind, place), "") == ""
+
+
+def test_a_pack_kept_as_text_is_made_again_and_writes_nowhere_else() -> None:
+    loaded = load_rules()
+    assert of_text(as_text(loaded)).version == loaded.version
+    for name in ("../out.toml", "/out.toml", "own/../../out.toml", ".."):
+        with pytest.raises(RulePackError, match="no name of a rule file"):
+            of_text(json.dumps({"jurisdiction": "cn", "files": {name: "x"}}))
