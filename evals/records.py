@@ -107,10 +107,11 @@ def read_cases(folder: Path) -> Iterator[CaseRecord]:
     """Raises BadRun."""
     file = folder / CASES
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not at every break that Unicode knows: some of them stand in texts.
+        lines = file.read_text(encoding="utf-8").rstrip("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadRun(f"{file}: cannot be read as UTF-8 text") from error
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(lines if any(lines) else [], start=1):
         try:
             yield _record(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
@@ -118,6 +119,7 @@ def read_cases(folder: Path) -> Iterator[CaseRecord]:
 
 
 def _record(found: dict[str, Any]) -> CaseRecord:
-    checks = {name: Check(**check) for name, check in found.pop("checks").items()}
-    lists = {name: tuple(found.pop(name)) for name in ("cited", "critical", "findings")}
-    return CaseRecord(checks=checks, **lists, **found)
+    found["checks"] = {name: Check(**check) for name, check in found["checks"].items()}
+    for name in ("cited", "critical", "findings"):
+        found[name] = tuple(found[name])
+    return CaseRecord(**found)
