@@ -28,7 +28,7 @@ from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import compliance, figures, journal, privacy
+from . import compliance, journal, privacy
 from .deps import Deps
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
 from .grounding import names_of
@@ -48,6 +48,7 @@ from .models import (
 )
 from .rules import as_text as rules_as_text
 from .rules import read_context
+from .signing import said_contract_period
 from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
@@ -421,14 +422,17 @@ def question_scope(
 ) -> tuple[Scope, tuple[date, date] | None]:
     """What may answer a question, and the first and last day on which the contract was signed.
 
-    Of a contract said to be of some year or season, the day is known well enough where no terms
-    gave way to others in that time; its last day is one on which all of them were in force.
+    Of a contract said to be of some month, year or season, the day is known well enough where no
+    terms gave way to others in that time; its last day is one on which all of them were in force.
     """
     product = named_product(lender, text)
     given = question.contract_date
-    signed = (given, given) if given else figures.said_contract_period(text, question.today)
+    names = [name for names in lender.products.values() for name in names]
+    signed = (given, given) if given else said_contract_period(text, question.today, names)
     if signed and not index.same_terms(product, *signed):
         signed = None
+    if signed and signed[0] == date.min:
+        signed = (signed[1], signed[1])
     scope = Scope(question.on, contract_date=signed[1] if signed else None, product=product)
     return scope, signed
 
