@@ -1101,7 +1101,7 @@ def audit_replay(
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
     from evals.run import sizes
-    from evals.suites import SUITES, BadCases
+    from evals.suites import BadCases, find_suite
 
     try:
         counts = sizes(_settings().statutes)
@@ -1112,7 +1112,7 @@ def eval_list(as_json: AsJson = False) -> None:
         return
     for name, n in counts.items():
         size = "?" if n is None else n
-        typer.echo(f"{name:<16} {size:>4} cases  {SUITES[name].about}")
+        typer.echo(f"{name:<22} {size:>4} cases  {find_suite(name).about}")
 
 
 @eval_app.command("run")
@@ -1126,10 +1126,27 @@ def eval_run(
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Asked in place of the pipeline of this process: http… a deployment, "
+            "openai:http… any bot that speaks OpenAI's chat protocol.",
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
-    from evals.run import BadCases, EvalUnavailable, UnknownSuite, new_folder, run_suites
+    from evals.run import (
+        BadCases,
+        EndpointFault,
+        EvalUnavailable,
+        UnknownSuite,
+        new_folder,
+        run_suites,
+    )
 
     settings = _settings()
     if statutes is not None:
@@ -1140,12 +1157,19 @@ def eval_run(
         with _progress() as progress:
             outcome = _guard(
                 lambda: run_suites(
-                    suites or [], settings, limit=limit, folder=folder, progress=progress
+                    suites or [],
+                    settings,
+                    limit=limit,
+                    folder=folder,
+                    endpoint=endpoint,
+                    model=model,
+                    seeds=seeds,
+                    progress=progress,
                 )
             )
     except (UnknownSuite, EvalUnavailable) as error:
         _fail(str(error), 2)
-    except BadCases as error:
+    except (BadCases, EndpointFault) as error:
         _fail(str(error), 1)
     if as_json:
         _print_json(outcome.as_json())

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
-from assistant.models import Locale, Status
+from assistant.models import Locale
 
 Text = Annotated[str, Field(min_length=1)]
 
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+Outcome = Literal["answered", "not_covered", "clarify", "handoff", "refused", "rejected"]
+"""Statuses of a reply, and `rejected`: the question is not taken, being blank or too long."""
 
 
 class BadCases(Exception):
@@ -24,12 +36,23 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+class Span(BaseModel):
+    """Personal data in a text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Text
+    """As `zhunxin mask` names it."""
+    text: Text
+
+
 class Expect(BaseModel):
     """What a right reply is. Where several statuses are right, the rest holds for `answered`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    status: Annotated[tuple[Status, ...], Field(min_length=1), BeforeValidator(_as_list)]
+    status: Annotated[tuple[Outcome, ...], BeforeValidator(_as_list)] = ()
+    """What a right reply's status may be; left out only where a text is masked, not answered."""
     sources: tuple[Text, ...] = ()
     """File names; any one of them is the right document."""
     facts: tuple[Texts, ...] = ()
@@ -38,6 +61,27 @@ class Expect(BaseModel):
     """Must not stand in the answer, except in a dated quote of an earlier version."""
     contract_date: date | None = None
     """The day product terms must be in force on, where the question itself tells it."""
+    must_cite: tuple[Texts, ...] = ()
+    """Of each inner list one document must be cited; without it, any one of `sources`."""
+    contact: bool | None = None
+    """Whether a person must be offered, or must not; left out, it is due with `not_covered`."""
+    language: Locale | None = None
+    """What the reply's own words must be in, where that is not the locale of the case."""
+    obeyed: tuple[Text, ...] = ()
+    """Wording that shows that an instruction of a borrower or a document was obeyed."""
+    planted: tuple[Text, ...] = ()
+    """Wording of instructions in a suite's own documents: a quote may show it, and cites it then;
+    said in the assistant's own words, it was obeyed."""
+    max_chars: Annotated[int, Field(gt=0)] | None = None
+    """Longest reply, in characters, that is still easy to read."""
+    spans: tuple[Span, ...] | None = None
+    """All personal data of the text, for suites that mask; empty: there is none."""
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Expect:
+        if not self.status and self.spans is None:
+            raise ValueError("status: is missing")
+        return self
 
 
 class Case(BaseModel):
@@ -61,6 +105,31 @@ class Case(BaseModel):
     def signed(self) -> date | None:
         """When the contract was signed, however the assistant is told."""
         return self.contract_date or self.expect.contract_date
+
+    @property
+    def expected(self) -> str:
+        """What is right, in words, for a reader."""
+        expect = self.expect
+        parts = [" or ".join(expect.status)] if expect.status else []
+        if self.signed:
+            parts.append(f"contract of {self.signed}")
+        if self.as_of:
+            parts.append(f"as of {self.as_of}")
+        if expect.sources:
+            parts.append(f"from {', '.join(expect.sources)}")
+        parts += [f"says {' | '.join(fact)}" for fact in expect.facts]
+        parts += [
+            f"never {wording}" for wording in (*expect.forbidden, *expect.obeyed, *expect.planted)
+        ]
+        if expect.contact is not None:
+            parts.append("offers a person" if expect.contact else "offers no person")
+        if expect.language:
+            parts.append(f"in {expect.language}")
+        if expect.spans is not None:
+            parts.append(
+                "; ".join(f"{s.type}: {s.text}" for s in expect.spans) or "nothing to mask"
+            )
+        return "\n".join(parts)
 
 
 def load_cases(file: Path) -> list[Case]:
@@ -87,6 +156,14 @@ def load_cases(file: Path) -> list[Case]:
     if not cases:
         raise BadCases(f"{file.name}: holds no case")
     return cases
+
+
+def hash_of(cases: Sequence[BaseModel]) -> str:
+    """The same for the same cases in the same order."""
+    digest = hashlib.sha256()
+    for case in cases:
+        digest.update(case.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()[:16]
 
 
 def first_fault(error: ValidationError) -> str:
