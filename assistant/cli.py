@@ -1100,10 +1100,27 @@ def eval_run(
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Asked in place of the pipeline of this process: http… a deployment, "
+            "openai:http… any bot that speaks OpenAI's chat protocol.",
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
     as_json: AsJson = False,
 ) -> None:
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
-    from evals.run import BadCases, EvalUnavailable, UnknownSuite, new_folder, run_suites
+    from evals.run import (
+        BadCases,
+        EndpointFault,
+        EvalUnavailable,
+        UnknownSuite,
+        new_folder,
+        run_suites,
+    )
 
     settings = _settings()
     if statutes is not None:
@@ -1114,12 +1131,19 @@ def eval_run(
         with _progress() as progress:
             outcome = _guard(
                 lambda: run_suites(
-                    suites or [], settings, limit=limit, folder=folder, progress=progress
+                    suites or [],
+                    settings,
+                    limit=limit,
+                    folder=folder,
+                    endpoint=endpoint,
+                    model=model,
+                    seeds=seeds,
+                    progress=progress,
                 )
             )
     except (UnknownSuite, EvalUnavailable) as error:
         _fail(str(error), 2)
-    except BadCases as error:
+    except (BadCases, EndpointFault) as error:
         _fail(str(error), 1)
     if as_json:
         _print_json(outcome.as_json())

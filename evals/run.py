@@ -28,7 +28,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
-from .suites import SUITES, AnySuite, RankedSuite, Suite
+from .suites import SUITES, AnySuite, RankedSuite, Suite, find_suite
 from .targets import (
     BOT,
     EndpointFault,
@@ -108,10 +108,11 @@ def run_suites(
     seeds: how often each case is asked.
     Raises UnknownSuite, BadCases, EvalUnavailable, EndpointFault, and what opening Deps raises.
     """
-    unknown = [name for name in names if name not in SUITES]
-    if unknown:
-        raise UnknownSuite(f"no suite {unknown[0]!r}: there are {', '.join(SUITES)}")
-    suites = [SUITES[name] for name in dict.fromkeys(names)] or list(SUITES.values())
+    try:
+        suites = [find_suite(name) for name in dict.fromkeys(names)] or list(SUITES.values())
+    except KeyError as error:
+        known = ", ".join(SUITES)
+        raise UnknownSuite(f"no suite {error.args[0]!r}: there are {known}") from None
     into = folder or new_folder(settings)
 
     async def main() -> Outcome:
