@@ -1075,7 +1075,7 @@ def audit_replay(
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
     from evals.run import sizes
-    from evals.suites import SUITES, BadCases
+    from evals.suites import BadCases, find_suite
 
     try:
         counts = sizes(_settings().statutes)
@@ -1086,7 +1086,7 @@ def eval_list(as_json: AsJson = False) -> None:
         return
     for name, n in counts.items():
         size = "?" if n is None else n
-        typer.echo(f"{name:<16} {size:>4} cases  {SUITES[name].about}")
+        typer.echo(f"{name:<22} {size:>4} cases  {find_suite(name).about}")
 
 
 @eval_app.command("run")

@@ -28,7 +28,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
-from .suites import SUITES, AnySuite, RankedSuite, Suite, find_suite
+from .suites import PARTS, SUITES, AnySuite, RankedSuite, Suite, find_suite
 from .targets import (
     BOT,
     EndpointFault,
@@ -79,7 +79,7 @@ def sizes(statutes: Path | None) -> dict[str, int | None]:
     queries = None if statutes is None else len(load_collection(statutes).queries)
     return {
         name: queries if isinstance(suite, RankedSuite) else len(suite.cases())
-        for name, suite in SUITES.items()
+        for name, suite in {**SUITES, **PARTS}.items()
     }
 
 
@@ -111,7 +111,7 @@ def run_suites(
     try:
         suites = [find_suite(name) for name in dict.fromkeys(names)] or list(SUITES.values())
     except KeyError as error:
-        known = ", ".join(SUITES)
+        known = ", ".join([*SUITES, *PARTS])
         raise UnknownSuite(f"no suite {error.args[0]!r}: there are {known}") from None
     into = folder or new_folder(settings)
 

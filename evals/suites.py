@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from assistant.rules import Task
 
 from .messages import MessageSuite
 from .schema import BadCases, Case, load_cases
@@ -248,6 +250,27 @@ SUITES: Mapping[str, AnySuite] = {
     )
 }
 
+_MEANT = {
+    "chat": "replies in a chat",
+    "marketing": "marketing copy",
+    "agent": "messages of agents",
+    "collections": "messages of collectors",
+}
+
+PARTS: Mapping[str, MessageSuite] = {
+    part.name: part
+    for task in get_args(Task)
+    for part in [
+        replace(
+            _COMPLIANCE,
+            name=f"compliance-{task}",
+            about=f"of `compliance`: {_MEANT[task]}",
+            task=task,
+        )
+    ]
+}
+"""Parts of suites; run by their names only, since the whole is run anyway."""
+
 
 def find_suite(name: str) -> AnySuite:
     """A suite by its name, or one of the questions in a JSONL file. Raises KeyError."""
@@ -256,4 +279,4 @@ def find_suite(name: str) -> AnySuite:
         own = f"questions of {file.name}"
         bars = {**_PROVED, "status": 0.0, "facts": 0.0, "source": 0.0, "forbidden": 1.0}
         return replace(_ANSWERS, name=file.stem, file=file, about=own, bars=bars)
-    return SUITES[name]
+    return SUITES[name] if name in SUITES else PARTS[name]
