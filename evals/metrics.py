@@ -518,7 +518,7 @@ METRICS: Mapping[str, Metric] = {
     "no_jargon": Metric(check_no_jargon),
     "length": Metric(check_length),
     "answer_first": Metric(check_answer_first),
-    "spans": Metric(check_spans, critical=True),
+    "spans": Metric(check_spans),
     "span_precision": Metric(check_span_precision),
     "known": Metric(check_known),
     "first": Metric(check_first),
