@@ -25,7 +25,7 @@ Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
 Outcome = Literal["answered", "not_covered", "clarify", "handoff", "refused", "rejected"]
-"""Statuses of a reply, and `rejected`: the question is not taken at all, being blank or too long."""
+"""Statuses of a reply, and `rejected`: the question is not taken, being blank or too long."""
 
 
 class BadCases(Exception):
