@@ -19,6 +19,7 @@ from . import __version__
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from evals.calibration import Calibration
     from knowledge.compare import ClauseChange, ReleaseChange, Spans
     from knowledge.findings import Findings
     from knowledge.release import Progress
@@ -1126,6 +1127,50 @@ def eval_run(
     else:
         typer.echo(outcome.as_text())
     if not outcome.passed:
+        raise typer.Exit(1)
+
+
+@eval_app.command("judge")
+def eval_judge(
+    labelled: Annotated[
+        Path | None, typer.Option(help="JSONL of labelled replies; the shipped set by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate the judge of ZHUNXIN_JUDGE: how far it agrees with labelled replies.
+
+    What comes of it is kept in the home folder, and said beside every figure the judge gives. Exit
+    1 where the judge fails, or agrees too little to be listened to by a gate.
+    """
+    from evals.calibration import LABELLED, as_lines, calibrate, keep, load_labelled
+    from evals.judge import JudgeFailed, rubric_version
+    from evals.schema import BadCases
+
+    from .deps import open_judge
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    settings = _settings()
+
+    async def ask() -> Calibration:
+        cases = load_labelled(labelled or LABELLED)
+        model, name = open_judge(settings)
+        try:
+            with _bar("judging") as bar:
+                return await calibrate(model, name, rubric_version(), cases, progress=bar)
+        finally:
+            await model.close()
+
+    try:
+        made = _guard(lambda: asyncio.run(ask()))
+    except (BadCases, JudgeFailed) as error:
+        _fail(str(error), 1)
+    file = keep(made, settings.home / "evals" / "judges")
+    if as_json:
+        _print_json(made.as_json())
+    else:
+        typer.echo("\n".join([*as_lines(made), "", f"kept: {file}"]))
+    if not made.usable:
         raise typer.Exit(1)
 
 
