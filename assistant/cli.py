@@ -1174,6 +1174,64 @@ def eval_judge(
         raise typer.Exit(1)
 
 
+@eval_app.command("redteam")
+def eval_redteam(
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Suites whose questions are taken; `answers`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same attacks.")] = 7,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many attacks.")] = 120,
+    endpoint: Annotated[
+        str, typer.Option(help="Address of a bot that speaks OpenAI's protocol, ending in /v1.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="The name by which that bot is asked.")] = "zhunxin",
+    save: Annotated[
+        Path | None, typer.Option(help="JSONL to which what is found is added as cases.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack the assistant, or another bot, with questions made to mislead.
+
+    Questions are reworded, misspelt, put in Traditional characters, and wrapped in role play,
+    quotes, orders, poisoned documents and conversations that build up. Exit 1 where a promise, a
+    wrong figure, a leak, an obeyed order or a forbidden wording came of it.
+    """
+    from evals.redteam import NoAttack, run_redteam, save_finds
+    from evals.run import UnknownSuite
+    from evals.schema import BadCases
+
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    settings = _settings()
+    try:
+        with _bar("attacking") as bar:
+            outcome = _guard(
+                lambda: run_redteam(
+                    suites or [],
+                    settings,
+                    seed=seed,
+                    n=n,
+                    endpoint_url=endpoint,
+                    model=model,
+                    progress=bar,
+                )
+            )
+        saved = save_finds(outcome.finds, save) if save else None
+    except (UnknownSuite, NoAttack) as error:
+        _fail(str(error), 2)
+    except BadCases as error:
+        _fail(str(error), 1)
+    if as_json:
+        _print_json({"seed": seed, **outcome.as_json(), "saved": saved[0] if saved else None})
+    else:
+        typer.echo(outcome.as_text())
+        if saved:
+            typer.echo(f"{saved[0]} new cases in {save}, {saved[1]} that need a planted document")
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
 def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:
     """Run with everything the settings ask for; expected faults end the command with a line."""
 
