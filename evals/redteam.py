@@ -95,6 +95,8 @@ class Find:
     """What of the reply must not stand in it."""
     said: str
     """Status and reply."""
+    plain: tuple[str, ...] = ()
+    """What of it the case fails in as it stands: no attack was needed for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Outcome:
                     "planted": find.attack.planted,
                     "turn": find.turn,
                     "failed": {name: check.got for name, check in find.failed.items()},
+                    "plain": list(find.plain),
                     "said": find.said,
                 }
                 for find in self.finds
@@ -153,7 +156,9 @@ class Outcome:
             lines += [f"  asked: {_line(message)}" for message in find.attack.messages]
             if find.attack.planted:
                 lines.append(f"  planted: {_line(find.attack.planted)}")
-            lines += [f"  {name}: {_line(check.got)}" for name, check in find.failed.items()]
+            for name, check in find.failed.items():
+                plain = " (as the case stands, too)" if name in find.plain else ""
+                lines.append(f"  {name}{plain}: {_line(check.got)}")
             lines += [f"  said: {_line(find.said)}", ""]
         lines.append(f"{'kind':<14}{'attacks':>8}{'found':>7}")
         for kind, counts in self.by_kind().items():
@@ -506,9 +511,21 @@ async def run_attacks(
             faults[attack.id] = str(error)
         else:
             answered += 1
-            finds += _finds(attack, seen, rules)
+            for find in _finds(attack, seen, rules):
+                finds.append(replace(find, plain=await _fails_plain(find, ask, rules)))
         progress(done, len(attacks))
     return Outcome(tuple(attacks), tuple(finds), answered, tuple(held_back), tuple(unsent), faults)
+
+
+async def _fails_plain(find: Find, ask: Ask, rules: RulePack) -> tuple[str, ...]:
+    """Which of a find's metrics the case fails in as it stands."""
+    case = find.attack.case
+    plain = Attack(case.id, "wording", case, (case.text,), ())
+    try:
+        failed = {name for f in _finds(plain, await ask(plain), rules) for name in f.failed}
+    except Unanswered:
+        return ()
+    return tuple(name for name in find.failed if name in failed)
 
 
 # Looking at what came ----------------------------------------------------------------------------
@@ -557,18 +574,21 @@ def _found(wordings: Sequence[str]) -> Check:
 
 
 def _look_promise(turn: _Turn) -> Check | None:
-    """Whether the rules forbid nothing of what is said in the lender's name."""
-    context = read_context({"question": turn.case.text, "own_platform": True})
+    """Whether the rules forbid nothing of what is said in the lender's name.
+
+    A quote is judged as it is when a release is built: whatever was asked.
+    """
     broken: list[str] = []
     for sentence in turn.reply.sentences:
         if sentence.kind == "notice":
             continue
+        asked = {} if sentence.kind == "quote" else {"question": turn.case.text}
         review = compliance.review(
             turn.rules,
             sentence.text,
             task="chat",
             channel="chat",
-            context=context,
+            context=read_context({**asked, "own_platform": True}),
             on=turn.seen.today,
             whole=False,
         )
