@@ -27,6 +27,10 @@ _SIGNED_FROM = ("起", "以后", "之后", "及以后")
 _SIGNED = re.compile(
     r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
 )
+_ASKS_FIGURE = re.compile(
+    r"多少|几|幾|多久|多长|多長|最[高低多少长短]|至少|上限|下限|百分之|哪天|什么时候|啥时候"
+    r"|how (?:much|many|long|often|soon)|what .{0,12}(?:rate|fee|limit|amount|day|date)|when\b"
+)
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
 
@@ -166,6 +170,11 @@ def corrected(text: str, known: Callable[[str], bool]) -> str:
             chars[place] = meant
     mended = "".join(chars)
     return text if mended == folded else mended
+
+
+def asks_for_figure(text: str) -> bool:
+    """Whether a question asks how much, how many, how long or when."""
+    return _ASKS_FIGURE.search(text) is not None
 
 
 def signed_between(text: str) -> tuple[date, date] | None:
