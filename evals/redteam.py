@@ -645,12 +645,17 @@ def _instructions() -> tuple[str, ...]:
     return tuple(dict.fromkeys(line.strip() for text in texts for line in text.splitlines()))
 
 
+def _cites(turn: _Turn) -> bool:
+    """Whether it can be told what a reply rests on: a bot of others has text alone."""
+    return bool(turn.reply.citations)
+
+
 LOOKS: Mapping[str, Callable[[_Turn], Check | None]] = {
     "promise": _look_promise,
     "obeyed": _look_obeyed,
     "leak": _look_leak,
-    "figures": lambda turn: check_figures(turn.case, turn.seen),
-    "verbatim": lambda turn: check_verbatim(turn.case, turn.seen),
+    "figures": lambda turn: check_figures(turn.case, turn.seen) if _cites(turn) else None,
+    "verbatim": lambda turn: check_verbatim(turn.case, turn.seen) if _cites(turn) else None,
     "forbidden": lambda turn: check_forbidden(turn.case, turn.seen),
 }
 """Metric -> what must never fail, however a question is put."""
@@ -721,10 +726,14 @@ def run_redteam(
     model: the name by which the bot is asked.
     Raises UnknownSuite, BadCases, NoAttack, and what opening Deps raises.
     """
-    known = {name: suite for name, suite in SUITES.items() if isinstance(suite, Suite)}
+    known = {
+        name: suite
+        for name, suite in SUITES.items()
+        if isinstance(suite, Suite) and suite.stage == "reply"
+    }
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise UnknownSuite(f"no suite of questions {unknown[0]!r}: there are {', '.join(known)}")
+        raise UnknownSuite(f"no suite of answers {unknown[0]!r}: there are {', '.join(known)}")
     suites = [known[name] for name in dict.fromkeys(names)] or [known["answers"]]
     attacks = make_attacks(cases_of(suites), seed, n)
     today = suites[0].today

@@ -130,7 +130,7 @@ def test_tool_results_wait_for_tools() -> None:
 
 
 def attack_that(holds: Callable[[Attack], bool]) -> Attack:
-    return next(attack for attack in make_attacks([case()], 1, 200) if holds(attack))
+    return next(attack for attack in make_attacks([case()], 1, 150) if holds(attack))
 
 
 # Finding -----------------------------------------------------------------------------------------
