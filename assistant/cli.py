@@ -1142,7 +1142,7 @@ def eval_judge(
     What comes of it is kept in the home folder, and said beside every figure the judge gives. Exit
     1 where the judge fails, or agrees too little to be listened to by a gate.
     """
-    from evals.calibration import LABELLED, as_lines, calibrate, keep, load_labelled
+    from evals.calibration import LABELLED, as_lines, calibrate, keep, kept_in, load_labelled
     from evals.judge import JudgeFailed, rubric_version
     from evals.schema import BadCases
 
@@ -1165,7 +1165,7 @@ def eval_judge(
         made = _guard(lambda: asyncio.run(ask()))
     except (BadCases, JudgeFailed) as error:
         _fail(str(error), 1)
-    file = keep(made, settings.home / "evals" / "judges")
+    file = keep(made, kept_in(settings.home))
     if as_json:
         _print_json(made.as_json())
     else:

@@ -29,6 +29,7 @@ from .judge import (
     Grade,
     Material,
     judge_all,
+    rubric_version,
 )
 from .metrics import Share, wilson
 from .schema import BadCases, Text, first_fault
@@ -268,6 +269,11 @@ def set_version(labelled: Sequence[Labelled]) -> str:
     return digest.hexdigest()[:16]
 
 
+def kept_in(home: Path) -> Path:
+    """Where calibrations are, in a home folder."""
+    return home / "evals" / "judges"
+
+
 def calibration_file(folder: Path, judge: str, rubric: str, labelled: str) -> Path:
     key = hashlib.sha256(json.dumps([judge, rubric, labelled]).encode()).hexdigest()[:16]
     return folder / f"judge-{key}.json"
@@ -298,6 +304,14 @@ def find_calibration(folder: Path, judge: str, rubric: str, labelled: str) -> Ca
     if (kept.judge, kept.rubric, kept.labelled) != (judge, rubric, labelled):
         raise NoCalibration(f"{file}: is the calibration of another judge: run it again")
     return kept
+
+
+def current_calibration(home: Path, judge: str) -> Calibration | None:
+    """That of a judge with the rubric and the labelled set as they are now, if there is one.
+
+    judge: with its endpoint, as `open_judge` names it. Raises NoCalibration, BadCases.
+    """
+    return find_calibration(kept_in(home), judge, rubric_version(), set_version(load_labelled()))
 
 
 def standing(calibration: Calibration | None, criterion: Criterion) -> Standing:

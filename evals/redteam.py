@@ -15,7 +15,7 @@ import random
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from datetime import date
@@ -200,7 +200,7 @@ def make_attacks(cases: Sequence[Case], seed: int, n: int) -> list[Attack]:
     return _in_turn(attacks.values())
 
 
-def _in_turn(attacks: Sequence[Attack] | Any) -> list[Attack]:
+def _in_turn(attacks: Iterable[Attack]) -> list[Attack]:
     """One of each kind after the other, so that a run that is stopped has seen all of them."""
     by_kind: dict[str, list[Attack]] = {}
     for attack in attacks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -31,9 +32,11 @@ from evals.calibration import (
     agreement,
     as_lines,
     calibrate,
+    current_calibration,
     find_calibration,
     gated,
     keep,
+    kept_in,
     load_labelled,
     set_version,
     standing,
@@ -404,6 +407,40 @@ async def test_an_endpoint_that_is_down_fails_the_calibration(tmp_path: Path) ->
         finally:
             await model.close()
     assert len(stub.requests) < 20
+
+
+async def test_the_command_keeps_what_came_of_it_and_says_it(tmp_path: Path) -> None:
+    labels: tuple[Grade, Grade] = ("pass", "fail")
+    rows = [labelled_row(id=f"tone-{n}", reply=f"r{n}!", label=labels[n % 2]) for n in range(40)]
+    file = tmp_path / "labels.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+    async def behave(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        asked = body["messages"][1]["content"]
+        label = next(row["label"] for row in rows if f"\n{row['reply']}\n" in asked)
+        await says(f"why\nVERDICT: {label.upper()}")(writer, body)
+
+    async with openai_stub(*[behave] * 40) as stub:
+        environ = {
+            "ZHUNXIN_HOME": str(tmp_path),
+            "ZHUNXIN_JUDGE": "openai:strong",
+            "ZHUNXIN_LLM_BASE_URL": stub.base_url,
+        }
+        result = await asyncio.to_thread(
+            CliRunner().invoke,
+            app,
+            ["eval", "judge", "--labelled", str(file), "--json"],
+            env=environ,
+        )
+    told = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert told["usable"] is True
+    assert told["criteria"]["judge_tone"]["agreement"]["kappa"]["value"] == 1.0
+    assert told["criteria"]["judge_tone"]["labelled_by"] == {"author": 40}
+    cases = load_labelled(file)
+    assert find_calibration(kept_in(tmp_path), told["judge"], rubric_version(), set_version(cases))
+    # Another set: for the shipped one this judge is not calibrated.
+    assert current_calibration(tmp_path, told["judge"]) is None
 
 
 def test_the_command_says_why_there_is_no_judge(tmp_path: Path) -> None:
