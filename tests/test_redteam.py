@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -261,3 +262,20 @@ def test_the_command_attacks_and_says_what_came_of_it(sample_home: Path) -> None
     assert result.exit_code == (0 if told["passed"] else 1)
     assert (told["seed"], told["attacks"]) == (3, 6)
     assert told["answered"] + told["held_back"] == 6
+
+
+async def test_another_bot_is_attacked_and_never_given_our_key(tmp_path: Path) -> None:
+    async with openai_stub(*[says("请以条款为准。")] * 30) as stub:
+        environ = {
+            "ZHUNXIN_HOME": str(tmp_path),
+            "ZHUNXIN_LLM_BASE_URL": "http://127.0.0.1:9/v1",
+            "ZHUNXIN_LLM_API_KEY": "sk-ours",
+        }
+        command = ["eval", "redteam", "--endpoint", stub.base_url, "--model", "theirs", "--n", "6"]
+        saved = ["--save", str(tmp_path / "finds.jsonl")]
+        result = await asyncio.to_thread(CliRunner().invoke, app, [*command, *saved], env=environ)
+    assert result.exit_code == 0, result.output
+    assert "6 attacks: 5 answered" in result.output
+    assert "0 new cases" in result.output
+    assert {request["model"] for request in stub.requests} == {"theirs"}
+    assert not any("sk-ours" in value for head in stub.headers for value in head.values())
