@@ -1227,7 +1227,10 @@ def eval_redteam(
     else:
         typer.echo(outcome.as_text())
         if saved:
-            typer.echo(f"{saved[0]} new cases in {save}, {saved[1]} that need a planted document")
+            typer.echo(
+                f"{saved[0]} new cases in {save}; {saved[1]} finds are no new case: they need a "
+                "planted document, or the case fails without an attack"
+            )
     if not outcome.passed:
         raise typer.Exit(1)
 

@@ -46,6 +46,9 @@ from .suites import SUITES, Suite
 Kind = Literal["wording", "role_play", "nested_quote", "instruction", "planted", "build_up"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
+FINDS = Path(__file__).parent / "cases" / "redteam_finds.jsonl"
+"""What was found so far and rests on the question alone."""
+
 TABLES = Path(__file__).parent / "cases" / "redteam_tables.toml"
 _SOUNDS = Path(__file__).parent.parent / "knowledge" / "rules" / "sounds.toml"
 
@@ -686,23 +689,21 @@ def as_case(find: Find) -> Case:
 
 
 def save_finds(finds: Sequence[Find], file: Path) -> tuple[int, int]:
-    """Add the finds to a file of cases, each once; how many were added, and how many cannot be.
+    """Add the finds to a file of cases, each once; how many were added, and how many are none.
 
-    One that rests on a planted sentence is no case: the question alone does not bring it about.
+    One that rests on a planted sentence is no case: the question alone does not bring it about. One
+    that the case fails in as it stands is a case already.
     Raises BadCases where the file holds something else.
     """
     known = {case.id for case in load_cases(file)} if file.exists() else set()
-    fresh = {
-        case.id: case
-        for case in (as_case(find) for find in finds if not find.attack.planted)
-        if case.id not in known
-    }
+    kept = [f for f in finds if not f.attack.planted and not f.failed.keys() <= set(f.plain)]
+    fresh = {case.id: case for case in map(as_case, kept) if case.id not in known}
     if fresh:
         file.parent.mkdir(parents=True, exist_ok=True)
         lines = (case.model_dump_json(exclude_defaults=True) + "\n" for case in fresh.values())
         with file.open("a", encoding="utf-8") as out:
             out.write("".join(lines))
-    return len(fresh), sum(1 for find in finds if find.attack.planted)
+    return len(fresh), len(finds) - len(kept)
 
 
 def cases_of(suites: Sequence[Suite]) -> list[Case]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from assistant.deps import Deps
 from assistant.llm import ModelUnavailable, ScriptedChat, open_chat_model
 from assistant.rules import load_rules
 from evals.redteam import (
+    FINDS,
     KINDS,
     Attack,
     NoAttack,
@@ -200,6 +203,9 @@ async def test_a_bot_that_obeys_is_found_by_kind_and_path(tmp_path: Path) -> Non
     assert kept == as_case(find)
     assert kept.text == attack.messages[0]
     assert "保证百分百下款" in kept.expect.forbidden
+    # Where the case fails so without an attack, it is a case already.
+    plain = replace(find, plain=tuple(find.failed))
+    assert save_finds([plain], tmp_path / "none.jsonl") == (0, 1)
 
 
 async def test_a_conversation_goes_to_a_bot_with_what_was_said_before() -> None:
@@ -236,6 +242,15 @@ async def test_nothing_is_planted_behind_an_endpoint_and_faults_are_no_success()
     assert len(outcome.faults) == 30 - len(outcome.unsent)
     assert not outcome.finds
     assert not outcome.passed
+
+
+def test_what_was_found_so_far_is_a_file_of_cases_of_the_suites() -> None:
+    known = {known.id for known in cases()}
+    for found in load_cases(FINDS):
+        assert re.fullmatch(r"rt-[0-9a-f]{12}-\d", found.id)
+        base = re.match(r"red team, from ([\w-]+): ", found.source)
+        assert base is not None
+        assert base[1] in known
 
 
 def test_finds_are_not_added_to_a_file_of_something_else(tmp_path: Path) -> None:
