@@ -32,7 +32,9 @@ _PRODUCT = "\ue000"
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _COUNTS = ("", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _MONTH_NAME = (
-    r"jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    # Not the verb: I may miss a payment.
+    r"(?:(?<=in )|(?<=since )|(?<=of )|(?<=from )|(?<=[0-9] )|(?<=th ))may|may(?= [0-9]|,? 20)"
+    r"|jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|june?|july?|aug(?:ust)?"
     r"|sep(?:t(?:ember)?)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?"
 )
 _BREAK = r"，。！？；,.!?;\n"
@@ -82,7 +84,7 @@ def _wording() -> _Wording:
             r"(?:,? (?:of )?(?P<enyear>[0-9]{4}|this year|last year))?"
             # A feast.
             rf"|(?:(?P<feastyear>{year}|明年|后年|每年)的?)?(?P<feast>{feasts})节?"
-            r"(?:假期|长?假|那天|期间)?"
+            r"(?:假期|[长放]?假|那天|期间)?"
             # So long ago.
             rf"|(?P<count>半|{number}) ?(?P<more>多?)个?(?P<more2>多?)"
             r"(?P<unit>年|月|周|星期|礼拜|天)(?P<half>半?)(?P<more3>多?)(?:左右)?(?:之|以)?前"
@@ -96,7 +98,10 @@ def _wording() -> _Wording:
             r"|(?P<enpart>early|mid|late|spring|summer|autumn)?[ -]?(?:of |in )?"
             r"(?P<enwhole>last year|this year|(?<=[a-z] )20[0-9]{2}(?= [a-z]|[,.?!;]|$))"
         ),
-        re.compile(r"(?P<side>当[天日]|(?:之|以)?[前后]|起)?(?:的时候|那会儿?|那时候?|左右|份)?"),
+        re.compile(
+            r"(?P<side>当[天日]|(?:之|以)?[前后]|起)?"
+            r"(?:的时候|那会儿?|那时候?|左右|份)?(?:\((?:今|去|前)年\))?"
+        ),
         re.compile(rf"(?P<gap>[^{_BREAK}]{{0,24}}?)(?P<verb>{verbs}|合同)(?P<rest>.{{0,8}})"),
         re.compile(
             rf"(?:{verbs}|{nouns})(?:(?P<gap>[^{_BREAK}]{{0,12}}?)"
