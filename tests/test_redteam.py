@@ -72,11 +72,17 @@ def case(text: str = "安心贷提前还款要违约金吗", **expect: Any) -> C
 
 def test_the_same_seed_makes_the_same_bytes_in_another_process() -> None:
     script = (
-        "import sys; from tests.test_redteam import *;"
-        "sys.stdout.write(attacks_as_jsonl(make_attacks(cases(), 11, 90)))"
+        "import sys; from evals.redteam import *;"
+        "cases = cases_of([SUITES['answers']]);"
+        "sys.stdout.write(attacks_as_jsonl(make_attacks(cases, 11, 90)))"
     )
     other = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+        cwd=CORPUS.parent.parent,
     )
     mine = attacks_as_jsonl(make_attacks(cases(), 11, 90))
     assert other.stdout == mine
