@@ -362,11 +362,23 @@ def check(
             "--semantic", help="Also warn of sentences that resemble bad examples in meaning."
         ),
     ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Put in what a message of its task must carry there, and check the whole.",
+        ),
+    ] = False,
+    locale: Annotated[
+        str, typer.Option(help="Language of what --complete puts in: zh-Hans, zh-Hant or en.")
+    ] = "zh-Hans",
     as_json: AsJson = False,
 ) -> None:
     """Check a text by the compliance rules; exit 1 where it must not go out as it is."""
     from .compliance import STOPS, review_as_json
 
+    if complete and (jsonl or semantic):
+        _fail("--complete is for one text, without --jsonl or --semantic", 2)
     rules = _rule_pack(pack)
     likeness = _likeness(rules) if semantic else None
     day = _day(on)
@@ -386,6 +398,9 @@ def check(
             row["context"] = json.loads(_read_text(str(context)))
         except (ValueError, RecursionError):
             _fail(f"{context}: not JSON", 2)
+    if complete:
+        _complete(rules, row, day, str(context or "--task, --channel"), locale, as_json)
+        return
     found = _review(rules, likeness, row, day, str(context or "--task, --channel"))
     if as_json:
         _print_json(review_as_json(found))
@@ -1163,6 +1178,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from .config import ConfigError
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
+    from .elements import ChannelsError
     from .rules import RulePackError
 
     try:
@@ -1174,6 +1190,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (
+        ChannelsError,
         ConfigError,
         KeyUnusable,
         LenderFileError,
@@ -1309,14 +1326,53 @@ def _review(
     )
 
 
-def _show_review(found: Review) -> None:
+def _complete(
+    rules: RulePack, row: dict[str, Any], day: date | None, where: str, locale: str, as_json: bool
+) -> None:
+    """Put in what a text lacks, from what clauses in force state, and judge the whole."""
+    from .compliance import STOPS, BadMessage, read_message
+    from .elements import append_required, completed_as_json, review_completed
+    from .models import LOCALES, today
+
+    chosen = next((known for known in LOCALES if known == locale), None)
+    if chosen is None:
+        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
+    try:
+        given = read_message(rules, row, on=day, today=today())
+    except BadMessage as error:
+        _fail(f"{where}: {error}", 2)
+    if given.channel is None:
+        _fail("--complete needs a --channel", 2)
+
+    async def run(deps: Deps) -> None:
+        facts = await deps.facts(given.on)
+        completed = append_required(rules, deps.channels, given, facts, chosen)
+        found = review_completed(rules, given, completed)
+        if as_json:
+            _print_json(completed_as_json(completed, found))
+        else:
+            typer.echo(completed.text)
+            for added in completed.added:
+                typer.echo(f"added {added.element}: {added.text.strip()}", err=True)
+            for element in completed.lacking:
+                typer.echo(f"not added {element}: no clause in force states it", err=True)
+            if completed.too_long:
+                typer.echo(f"{len(completed.text)} of {completed.longest} characters", err=True)
+            _show_review(found, to_stderr=True)
+        if found.verdict in STOPS or completed.lacking or completed.too_long:
+            raise typer.Exit(1)
+
+    _with_deps(run)
+
+
+def _show_review(found: Review, *, to_stderr: bool = False) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from .compliance import source_as_json
 
     colours = {"pass": "green", "warn": "yellow", "fix": "yellow", "block": "red"}
-    console = Console()
+    console = Console(stderr=to_stderr)
     console.print(Text(found.verdict, style=f"bold {colours[found.verdict]}"))
     for finding in found.findings:
         source = source_as_json(finding.rule)
