@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -574,7 +575,7 @@ def staff_add(
         password = _new_password(password_stdin)
         with _told_why():
             account = await staff.create_account(
-                deps.engine, login, name or login, _roles(role), password, by="cli"
+                deps.trail, login, name or login, _roles(role), password, by="cli"
             )
         typer.echo(f"account {account.login}: {', '.join(account.roles)}")
 
@@ -612,7 +613,7 @@ def staff_disable(
     async def run(deps: Deps) -> None:
         with _told_why():
             account = await staff.find_account(deps.engine, login)
-            await staff.set_disabled(deps.engine, account.id, not undo, by="cli")
+            await staff.set_disabled(deps.trail, account.id, not undo, by="cli")
         typer.echo(f"account {account.login} is {'open' if undo else 'disabled'}")
 
     _with_deps(run)
@@ -629,7 +630,7 @@ def staff_roles(
     async def run(deps: Deps) -> None:
         with _told_why():
             account = await staff.find_account(deps.engine, login)
-            await staff.set_roles(deps.engine, account.id, _roles(role), by="cli")
+            await staff.set_roles(deps.trail, account.id, _roles(role), by="cli")
             account = await staff.find_account(deps.engine, login)
         typer.echo(f"account {account.login}: {', '.join(account.roles)}")
 
@@ -647,7 +648,7 @@ def staff_password(
         with _told_why():
             account = await staff.find_account(deps.engine, login)
             password = _new_password(password_stdin)
-            await staff.reset_password(deps.engine, account.id, password, by="cli")
+            await staff.reset_password(deps.trail, account.id, password, by="cli")
         typer.echo(f"account {account.login} has a new password")
 
     _with_deps(run)
@@ -835,34 +836,38 @@ def release_confirm(
 @release_app.command("clear")
 def release_clear(
     clause_id: Annotated[str, typer.Argument(help="A clause of the live release.")],
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back that its text was confirmed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Confirm the text of a clause as it stands, so that rules no longer keep it from borrowers.
 
     This makes a new release, and holds for the same text until other rules speak against it.
     """
-    from knowledge.release import clear
+    from knowledge import release
 
     from .audit import note_release
     from .clause_review import clause_rules
     from .models import today
 
+    change = release.withdraw if withdraw else partial(release.clear, by="cli")
+
     async def run(deps: Deps) -> None:
         with _progress() as progress:
-            done = await clear(
+            done = await change(
                 deps.engine,
                 deps.vector_store,
                 await deps.embedder(),
                 clause_id,
                 lock_file=deps.settings.ingest_lock,
-                by="cli",
                 rules=clause_rules(deps.rules, today()),
                 progress=progress,
             )
         await note_release(
             deps.trail,
             done.release,
-            "cleared",
+            "withdrawn" if withdraw else "cleared",
             by="cli",
             clause=done.clause_id,
             text=done.text_hash,
@@ -872,7 +877,8 @@ def release_clear(
             _print_json(asdict(done))
         else:
             broken = ", ".join(done.rules)
-            typer.echo(f"{done.clause_id} stands ({broken}); release {done.release} is live")
+            now = "stands no longer" if withdraw else "stands"
+            typer.echo(f"{done.clause_id} {now} ({broken}); release {done.release} is live")
 
     _with_deps(run)
 

@@ -906,6 +906,16 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
             "500",
             "503",
         },
+        ("post", "/v1/knowledge/clearances/withdrawals"): {
+            "200",
+            "401",
+            "403",
+            "404",
+            "409",
+            "422",
+            "500",
+            "503",
+        },
         ("post", "/v1/knowledge/confirmations"): {
             "200",
             "401",

@@ -8,7 +8,7 @@ import { inUnits, pieces } from "./check-spans.js";
     say: tells it to whoever listens. */
 export function completion(body, take, say) {
   const place = build("div", { class: "completion" });
-  const fill = button(t("complete"), { id: "fill" }, async () => {
+  const fill = button(t("complete"), { id: "fill", class: "plain" }, async () => {
     if (!body.channel) {
       place.replaceChildren(note(t("complete.channel"), "plain"));
       return;
