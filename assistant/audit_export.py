@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prompts.render import page
+from prompts.render import notice, page
 
 from . import audit, journal
 from .audit import Entry, Progress, Trail
@@ -45,7 +45,8 @@ async def export(
     `records.jsonl`: one record a line, with its rows of the chain and its columns as they are
     stored, from which the salted hashes in those rows can be made again. `texts.jsonl`: the wording
     they were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what
-    was asked for, and the end of the chain. That it was exported is entered in the chain.
+    was asked for, and the end of the chain. Each of them carries the label that AI made what the
+    assistant said. That it was exported is entered in the chain.
     Raises FolderNotEmpty, journal.UnreadableRecord.
     """
     if await asyncio.to_thread(_is_taken, out):
@@ -87,6 +88,7 @@ async def export(
             records=items,
             head=head,
             exported_at=head.at,
+            label=notice("ai_label", "zh-Hans"),
         )
         await asyncio.to_thread(_write, pages / f"{conversation}.html", shown)
         lines = "".join(_line(item) for item in items)
@@ -98,7 +100,14 @@ async def export(
         _line({"version": version, "text": text}) for version, text in sorted(texts.items())
     )
     await asyncio.to_thread(_write, out / "texts.jsonl", lines)
-    summary = {**asked, "conversations": len(grouped), "records": done, "head": head.as_json()}
+    label = notice("ai_label", "zh-Hans")
+    summary = {
+        "label": label,
+        **asked,
+        "conversations": len(grouped),
+        "records": done,
+        "head": head.as_json(),
+    }
     await asyncio.to_thread(
         _write, out / "export.json", json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
     )
@@ -117,6 +126,7 @@ async def _item(trail: Trail, record_id: str) -> dict[str, Any] | None:
         return None
     entries = await audit.read_entries(trail.engine, subjects=[record_id])
     return {
+        "label": notice("ai_label", "zh-Hans"),
         "record": record,
         "erased": record["erased_seq"] is not None,
         "stored": {name: stored[name] for name in audit.PERSONAL},

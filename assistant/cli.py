@@ -250,6 +250,8 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask as a borrower; the reply quotes the clauses it rests on."""
+    from prompts.render import notice
+
     from .answer import BadQuestion, answer_question, clean, collect
     from .journal import reply_as_json
     from .models import LOCALES, Event, Question, today
@@ -296,7 +298,7 @@ def ask(
                     _fail(f"{reply.data['text']} (trace {reply.data['trace_id']})", 1)
                 _print_row({"id": row["id"], "error": reply.data["text"]})
                 continue
-            answer = reply_as_json(reply)
+            answer = {**reply_as_json(reply), "label": notice("ai_label", chosen)}
             if questions:
                 _print_row({"id": row["id"], **answer})
             elif as_json:

@@ -13,7 +13,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -635,19 +634,15 @@ async def test_accounts_of_a_version_that_did_not_enter_them_are_taken_in(tmp_pa
 
 async def test_a_head_that_is_exported_while_the_chain_is_read_is_no_break(small: Deps) -> None:
     await ask(small)
-
-    def meanwhile(done: int, total: int) -> None:
-        async def write() -> None:
-            engine = db.open_engine(small.settings.database)
-            trail = replace(small.trail, engine=engine, every=1)
-            await audit.append(trail, "approval", "x", {"by": "test"})
-            await engine.dispose()
-
-        with ThreadPoolExecutor(1) as threads:
-            threads.submit(asyncio.run, write()).result()
-
-    verdict = await verify(small.trail, meanwhile)
-    assert verdict.ok, verdict
+    read_so_far = await audit.last_entry(small.engine)
+    for name in ("x", "y"):
+        await audit.append(replace(small.trail, every=1), "approval", name, {"by": "test"})
+    async with small.engine.connect() as connection:
+        walk = audit._Walk(small.trail, connection, lambda done, total: None, read_so_far)
+        await audit._check_heads(walk)
+        await run(small, delete(db.audit_entries).where(db.audit_entries.c.subject == "y"))
+        with pytest.raises(audit._Broken, match="cut off"):
+            await audit._check_heads(walk)
 
 
 async def test_a_row_made_with_a_key_that_was_given_up_is_told(small: Deps) -> None:
@@ -1101,9 +1096,12 @@ async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
         reply.record_id for reply in (first, second, other)
     }
     assert [entry["kind"] for entry in lines[0]["entries"]] == ["question", "reply"]
+    summary = json.loads((out / "export.json").read_text())
+    assert {row["label"][:5] for row in (*lines, summary)} == {"AI 生成"}
     pages = {path.stem: path.read_text() for path in (out / "conversations").iterdir()}
     assert pages.keys() == {first.conversation_id, other.conversation_id}
     shown = pages[first.conversation_id]
+    assert shown.count("AI 生成") >= 3, "in its head, and with each reply"
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
     assert "default-src 'none'" in shown

@@ -65,6 +65,7 @@ class ContactBody(BaseModel):
 class ReplyBody(BaseModel):
     """A whole reply; `withheld` names reasons only."""
 
+    label: str = Field(description="That AI made it: to be shown with the answer.")
     status: Literal["answered", "not_covered", "clarify", "handoff", "refused"]
     answer: str
     sentences: list[SentenceBody]
