@@ -1025,6 +1025,8 @@ def audit_export(
             typer.echo(
                 f"{done.records} records of {done.conversations} conversations in {done.out}"
             )
+        if done.broken:
+            _fail(f"{done.broken} of them are not as the chain holds them: see `broken`", 1)
 
     _with_deps(run)
 

@@ -1118,6 +1118,37 @@ async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
         await export(lender.trail, out, by="test")
 
 
+def away_from(folder: Path, out: Path) -> list[Path]:
+    """Files in a folder that are not below `out`."""
+    return [p for p in folder.rglob("*") if p.is_file() and out not in p.parents]
+
+
+async def test_an_export_says_which_record_was_changed_and_stays_in_its_folder(
+    small: Deps, tmp_path: Path
+) -> None:
+    kept, changed = await ask(small), await ask(small)
+    await run(
+        small,
+        update(db.records).where(db.records.c.id == changed.record_id).values(question="别的问题"),
+        update(db.records)
+        .where(db.records.c.id == changed.record_id)
+        .values(conversation_id="../../away"),
+        update(db.conversations)
+        .where(db.conversations.c.id == changed.conversation_id)
+        .values(id="../../away"),
+    )
+    out = tmp_path / "a" / "b" / "out"
+    done = await export(small.trail, out, by="test")
+    assert (done.records, done.broken) == (2, 1)
+    lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    found = {line["record"]["id"]: line["broken"] for line in lines}
+    assert found[kept.record_id] == ""
+    assert "is not what row" in found[changed.record_id]
+    assert away_from(tmp_path / "a", out) == []
+    pages = [path.read_text() for path in (out / "conversations").iterdir()]
+    assert sum("broken" in shown for shown in pages) == 1
+
+
 async def test_an_export_of_days_holds_what_was_asked_on_them(small: Deps, tmp_path: Path) -> None:
     await ask(small)
     today = datetime.now(UTC).astimezone(tz=None).date()
