@@ -46,7 +46,7 @@ def figures(text: str) -> set[str]:
 @pytest.mark.model
 def test_no_promise_and_no_figure_that_no_clause_has_is_shown(server_url: str) -> None:
     clauses: dict[str, str] = {}
-    with httpx.Client(base_url=server_url, timeout=60) as client:
+    with httpx.Client(base_url=server_url, timeout=300) as client:
 
         def clause(cited: dict[str, Any]) -> str:
             name = cited["clause_id"]
