@@ -126,8 +126,8 @@ class _Pieces:
         if event.name == "citation":
             self._citations[event.data["index"]] = event.data
         # A client of this kind shows the text alone, so the label is part of it.
-        said = event.data["label"] if event.name == "done" else event.data.get("text")
-        if event.name not in ("sentence", "handoff", "done"):
+        said = event.data.get("label" if event.name == "done" else "text")
+        if said is None or event.name not in ("sentence", "handoff", "done"):
             return "", []
         text = ("\n" if self._length else "") + said
         start, self._length = self._length + (self._length > 0), self._length + len(text)
