@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from assistant import figures
+from assistant import figures, signing
 from assistant.models import Citation, Reply, Sentence
 from knowledge.documents import Clause
+from knowledge.lender import load_lender
 from knowledge.text import normalise
 
 from .schema import Case
@@ -259,7 +260,8 @@ def _named(clause: Clause) -> Iterable[str]:
 
 
 def _dates(case: Case, seen: Seen) -> Iterable[date]:
-    said = figures.said_contract_period(case.text, seen.today) or ()
+    names = [name for names in load_lender().products.values() for name in names]
+    said = signing.said_contract_period(case.text, seen.today, names) or ()
     return [day for day in (case.as_of, case.contract_date, *said) if day is not None]
 
 

@@ -146,7 +146,7 @@ def test_every_required_fact_stands_in_a_document_it_may_come_from(file: Path) -
 def test_the_fresh_questions_are_none_of_those_that_are_tuned_on() -> None:
     tuned = {case.text for case in CASE_SUITES["answers"].cases()}
     fresh = CASE_SUITES["answers-fresh"].cases()
-    assert len(fresh) == 150
+    assert len(fresh) >= 150
     assert not tuned & {case.text for case in fresh}
 
 
