@@ -404,6 +404,8 @@ async def test_a_flipped_bit_in_any_column_is_found(lender: Deps, table: Table) 
             raise AssertionError(f"nothing of {cell.column} could be changed")
         verdict = await verify(lender.trail)
         assert not verdict.ok, f"{table.name}.{cell.column} {cell.value!r} {changed!r}"
+        assert verdict.broken_at is not None
+        assert verdict.reason, "it is told which row is wrong, and why"
         await run(lender, undo)
         verdict = await verify(lender.trail)
         assert verdict.ok, f"{cell.column}: {verdict}"
@@ -886,6 +888,27 @@ async def test_a_reply_is_made_again_from_what_was_recorded(deps: Deps, case: st
     deps.use_model(ScriptedChat([]))  # a model that was asked now would fail
     again = await replayed(deps, reply.record_id)
     assert again.outcome == "identical", again.differences
+
+
+async def test_every_record_of_a_run_is_made_again_and_an_erased_one_is_called_so(
+    deps: Deps,
+) -> None:
+    replies = []
+    for model, question, _ in CASES.values():
+        asked_of = replace(deps, _model=None if model is None else replace(model, calls=[]))
+        reply = await collect(answer_question(question, asked_of))
+        assert isinstance(reply, Reply)
+        replies.append(reply)
+    player = Player(deps)
+    outcomes = {reply.record_id: (await player.replay(reply.record_id)) for reply in replies}
+    assert {made.outcome for made in outcomes.values()} == {"identical"}, [
+        made.differences for made in outcomes.values() if not made.identical
+    ]
+    gone = replies[0]
+    assert await audit.erase(deps.trail, conversation_id=gone.conversation_id, by="test") == 1
+    assert (await player.replay(gone.record_id)).outcome == "erased"
+    assert (await player.replay(replies[1].record_id)).outcome == "identical"
+    assert (await verify(deps.trail)).ok
 
 
 async def test_a_reply_without_a_model_that_starts_is_made_again(deps: Deps) -> None:
