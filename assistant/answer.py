@@ -642,13 +642,16 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
         yield work.notice("in_force_on", date=_day(question.as_of))
     if scope.contract_date:
         return
-    if any(signed_between(citation.quote) for citation in cited):
-        return
+    spoken_of = [days for citation in cited if (days := signed_between(citation.quote))]
     for citation in cited:
         for item in work.found.evidence:
             older = next((c for c in item.versions if _before(c, item.clause)), None)
             now = closest(citation.quote, item.clause) if older else None
             if older is None or now is None or likeness(citation.quote, now) < SAME_MATTER:
+                continue
+            ended = older.head.effective_to or date.max
+            if any(first <= ended for first, _ in spoken_of):
+                # What is cited speaks of earlier contracts too.
                 continue
             before = closest(now, older)
             if before is None or bigrams(before) == bigrams(now):

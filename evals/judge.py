@@ -95,9 +95,9 @@ async def judge(model: ChatModel, criterion: Criterion, material: Material) -> J
             "user",
             render(
                 "zh/judge_material",
-                quotes=[_inert(quote) for quote in material.quotes],
-                question=_inert(material.question),
-                reply=_inert(material.reply),
+                quotes=material.quotes,
+                question=material.question,
+                reply=material.reply,
             ).text,
         ),
     ]
@@ -209,8 +209,3 @@ async def judge_records(
         for place, record in enumerate(records)
     ]
     return judged, unscored
-
-
-def _inert(text: str) -> str:
-    """The text with no sign in it that could end the place it stands in."""
-    return text.replace("<", "\uff1c").replace(">", "\uff1e")

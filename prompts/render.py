@@ -106,6 +106,19 @@ def _compiled(source: str) -> Any:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+        undefined=StrictUndefined,
+        autoescape=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_inert,
     )
     return environment.from_string(source)
+
+
+def _inert(value: Any) -> Any:
+    """What is filled in, without signs that could end the place it stands in: material comes
+    between delimiters such as <question>, and is never more than material."""
+    return value.translate(_WIDE) if isinstance(value, str) else value
+
+
+_WIDE = {ord("<"): "\uff1c", ord(">"): "\uff1e"}
