@@ -274,7 +274,8 @@ def sign_test(lost: int, won: int) -> float:
     """Two-sided exact test that cases change either way equally often (McNemar), 0 to 1."""
     n = lost + won
     tail = sum(math.comb(n, k) for k in range(min(lost, won) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    share: float = tail / 2**n
+    return min(1.0, 2 * share)
 
 
 # JSON --------------------------------------------------------------------------------------------
