@@ -349,7 +349,7 @@ class Deployment:
         for citation in said.citations:
             if citation.clause_id not in self.texts:
                 self.texts[citation.clause_id] = await self._clause(citation.clause_id)
-        reply = _reply_of(said, self.texts)
+        reply = reply_of(said, self.texts)
         broken = broken_rules(self.rules, case, reply, suite.today)
         return Told(Seen(suite.today, (), self.texts, reply, broken), reply.model, latency_ms)
 
@@ -386,10 +386,10 @@ class Deployment:
 
 
 def _is_problem(answer: httpx.Response) -> bool:
-    return answer.headers.get("content-type", "").startswith("application/problem+json")
+    return str(answer.headers.get("content-type")).startswith("application/problem+json")
 
 
-def _reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
+def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
     citations = []
     for place in said.citations:
         head = Head(
