@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from assistant import samples
 from assistant.api.schemas import ReplyBody
 from assistant.deps import Deps
-from assistant.models import LOCALES, Locale, Reply
+from assistant.models import LOCALES, Reply
 from assistant.samples import Count, Recorded, Verdict
 from knowledge import store
 from knowledge.text import to_simplified
