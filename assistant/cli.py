@@ -45,7 +45,9 @@ release_app = typer.Typer(
     help="Knowledge releases: list, show and compare them, confirm dates and clauses, make one "
     "live."
 )
-eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
+eval_app = typer.Typer(
+    help="Evaluation suites: list and run them, report on a run, score recorded replies."
+)
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
@@ -1095,7 +1097,9 @@ def eval_run(
     limit: Annotated[int | None, typer.Option(min=1, help="First n cases only.")] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for logs and results; a run that was stopped there goes on."),
+        typer.Option(
+            help="Folder for logs, results and reports; a run that was stopped there goes on."
+        ),
     ] = None,
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
@@ -1103,6 +1107,7 @@ def eval_run(
     as_json: AsJson = False,
 ) -> None:
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
+    from evals.report_files import write_reports
     from evals.run import BadCases, EvalUnavailable, UnknownSuite, new_folder, run_suites
 
     settings = _settings()
@@ -1121,12 +1126,84 @@ def eval_run(
         _fail(str(error), 2)
     except BadCases as error:
         _fail(str(error), 1)
+    write_reports(folder, folder)
     if as_json:
         _print_json(outcome.as_json())
     else:
         typer.echo(outcome.as_text())
     if not outcome.passed:
         raise typer.Exit(1)
+
+
+@eval_app.command("report")
+def eval_report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder that the report is written to.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="Folder of an earlier run: what changed since is told.")
+    ] = None,
+    locale: Annotated[str, typer.Option(help="Language of the page.")] = "zh-Hans",
+    totals_only: Annotated[
+        list[str] | None,
+        typer.Option(help="Suite whose cases are not shown; may be given again."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a run again: page, Markdown summary, JUnit XML, JSON."""
+    from evals.records import BadRun
+    from evals.report_files import write_reports
+
+    from .models import LOCALES
+
+    chosen = next((known for known in LOCALES if known == locale), None)
+    if chosen is None:
+        _fail(f"--locale: expected one of {', '.join(LOCALES)}, got {locale!r}", 2)
+    try:
+        files = write_reports(
+            run, out, baseline=baseline, locale=chosen, totals_only=totals_only or ()
+        )
+    except BadRun as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename}: cannot be written", 1)
+    if as_json:
+        _print_json({"files": [str(file) for file in files]})
+        return
+    for file in files:
+        typer.echo(file)
+
+
+@eval_app.command("sample")
+def eval_sample(
+    days: Annotated[int, typer.Option(min=1, max=366, help="Up to and with today.")] = 7,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of each day's replies that are scored.")
+    ] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Score a sample of the replies that borrowers were given, by what needs no expectation; what
+    comes of it stands on /quality. The same records are drawn whenever it is run."""
+
+    async def run(deps: Deps) -> None:
+        from evals.production import sample
+
+        from .models import today
+
+        with _progress() as progress:
+            found = await sample(
+                deps, today(), days, share, lambda done, total: progress("days", done, total)
+            )
+        if as_json:
+            _print_json(found.as_json())
+            return
+        typer.echo(
+            f"{found.replies} replies in {found.days} days, {found.drawn} drawn, "
+            f"{found.scored} newly scored, {found.unreadable} unreadable"
+        )
+        for name, count in found.wrong.items():
+            typer.echo(f"  {name:<10} {count:>5} wrong")
+
+    _with_deps(run)
 
 
 def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:
@@ -1587,6 +1664,7 @@ def _progress() -> Iterator[Progress]:
         "check": "checking clauses",
         "review": "comparing clauses",
         "write": "writing vectors",
+        "days": "scoring days",
     }
     console = Console(stderr=True)
     with Bars(
