@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from .records import CASES, INFO, BadRun
-from .report import Run, read_run
+from .report import Run, as_json, read_run
 
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
 """No separator, and no leading dot: a name never leads out of the folder."""
 HELD_AT_ONCE = 8
 """Runs kept in memory; one has a few megabytes."""
+SUMMARIES = 256
+"""Accounts of runs kept in memory, a few kilobytes each."""
 
 
 class UnknownRun(Exception):
@@ -32,10 +35,12 @@ def list_runs(root: Path) -> list[str]:
 
 def open_run(root: Path, name: str) -> Run:
     """Raises UnknownRun, BadRun."""
-    folder = root / name
-    if not RUN_NAME.fullmatch(name) or not _is_run(folder):
-        raise UnknownRun(name)
-    return _read(folder, _stamp(folder))
+    return _read(*_found(root, name))
+
+
+def summarise(root: Path, name: str) -> Mapping[str, Any]:
+    """A run as JSON, without its topics and cases. Raises UnknownRun, BadRun."""
+    return _summary(*_found(root, name))
 
 
 def describe(error: BadRun) -> str:
@@ -43,9 +48,24 @@ def describe(error: BadRun) -> str:
     return re.sub(r"^\S*[\\/](?=[^\\/\s]+[:\s])", "", str(error))
 
 
+@lru_cache(SUMMARIES)
+def _summary(folder: Path, stamp: tuple[int, ...]) -> Mapping[str, Any]:
+    whole = as_json(read_run(folder))
+    left_out = ("topics", "difficulties", "wrong")
+    suites = [{k: v for k, v in suite.items() if k not in left_out} for suite in whole["suites"]]
+    return {**whole, "suites": suites}
+
+
 @lru_cache(HELD_AT_ONCE)
-def _read(folder: Path, stamp: Sequence[int]) -> Run:
+def _read(folder: Path, stamp: tuple[int, ...]) -> Run:
     return read_run(folder)
+
+
+def _found(root: Path, name: str) -> tuple[Path, tuple[int, ...]]:
+    folder = root / name
+    if not RUN_NAME.fullmatch(name) or not _is_run(folder):
+        raise UnknownRun(name)
+    return folder, _stamp(folder)
 
 
 def _is_run(path: Path) -> bool:

@@ -350,6 +350,17 @@ def record_as_json(record: CaseRecord) -> dict[str, Any]:
     return {**asdict(record), "passed": record.passed}
 
 
+def encodable(value: Any) -> Any:
+    """The same JSON without halves of surrogate pairs, which cannot be sent as UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {encodable(name): encodable(held) for name, held in value.items()}
+    if isinstance(value, list | tuple):
+        return [encodable(held) for held in value]
+    return value
+
+
 def share_as_json(share: Share) -> dict[str, float]:
     return {
         "value": round(share.value, 4),

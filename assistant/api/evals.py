@@ -300,21 +300,17 @@ def _runs(root: Path, offset: int, limit: int) -> dict[str, Any]:
 
 def _run(root: Path, name: str, *, brief: bool) -> dict[str, Any] | None:
     """None where there is no such run."""
-    from evals.kept_runs import UnknownRun, describe, open_run
+    from evals.kept_runs import UnknownRun, describe, open_run, summarise
     from evals.records import BadRun
-    from evals.report import as_json
+    from evals.report import as_json, encodable
 
     try:
-        whole = as_json(open_run(root, name))
+        whole = summarise(root, name) if brief else as_json(open_run(root, name))
     except UnknownRun:
         return None
     except BadRun as error:
-        return {"id": name, "broken": describe(error)}
-    if brief:
-        for suite in whole["suites"]:
-            suite.pop("topics")
-            suite.pop("difficulties")
-    return {**whole, "id": name}
+        return {"id": name, "broken": encodable(describe(error))}
+    return {**encodable(whole), "id": name}
 
 
 def _cases(
@@ -328,7 +324,7 @@ def _cases(
 ) -> dict[str, Any] | None:
     from evals.kept_runs import UnknownRun, open_run
     from evals.records import BadRun, CaseRecord
-    from evals.report import badness, record_as_json
+    from evals.report import badness, encodable, record_as_json
 
     try:
         run = open_run(root, name)
@@ -349,7 +345,7 @@ def _cases(
     found = sorted((record for record in run.records if fits(record)), key=badness)
     page = found[offset : offset + limit]
     return {
-        "cases": [record_as_json(record) for record in page],
+        "cases": [encodable(record_as_json(record)) for record in page],
         "total": len(found),
         "next": offset + limit if offset + limit < len(found) else None,
     }
@@ -358,10 +354,10 @@ def _cases(
 def _changes(root: Path, name: str, baseline: str) -> dict[str, Any] | None:
     from evals.kept_runs import UnknownRun, open_run
     from evals.records import BadRun
-    from evals.report import compare, comparison_as_json
+    from evals.report import compare, comparison_as_json, encodable
 
     try:
         comparison = compare(open_run(root, baseline), open_run(root, name))
     except (UnknownRun, BadRun):
         return None
-    return {**comparison_as_json(comparison), "before": baseline, "after": name}
+    return {**encodable(comparison_as_json(comparison)), "before": baseline, "after": name}
