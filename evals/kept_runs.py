@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from .records import CASES, INFO, BadRun
+from .records import CASES, INFO, BadRun, read_info
 from .report import Run, as_json, read_run
 
 RUN_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z_.-]{0,63}")
@@ -24,13 +24,13 @@ class UnknownRun(Exception):
 
 
 def list_runs(root: Path) -> list[str]:
-    """Names of the runs under a folder, the one that was written last first; none where there is
-    no such folder."""
+    """Names of the runs under a folder, the one that was started last first, and those that cannot
+    be read last; none where there is no such folder."""
     try:
         folders = [path for path in root.iterdir() if _is_run(path)]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    return [path.name for path in sorted(folders, key=_written, reverse=True)]
+    return [path.name for path in sorted(folders, key=_started, reverse=True)]
 
 
 def open_run(root: Path, name: str) -> Run:
@@ -79,11 +79,11 @@ def _is_run(path: Path) -> bool:
     )
 
 
-def _written(folder: Path) -> tuple[float, str]:
+def _started(folder: Path) -> tuple[str, str]:
     try:
-        return (folder / INFO).stat().st_mtime, folder.name
-    except OSError:
-        return 0.0, folder.name
+        return read_info(folder).started, folder.name
+    except BadRun:
+        return "", folder.name
 
 
 def _stamp(folder: Path) -> tuple[int, ...]:

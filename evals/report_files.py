@@ -123,7 +123,8 @@ def _add_case(
         time=_seconds([record]),
     )
     if record.fault:
-        ElementTree.SubElement(case, "error", type="fault", message=_xml(_short(record.fault)))
+        told = "" if totals_only else _short(record.fault)
+        ElementTree.SubElement(case, "error", type="fault", message=_xml(told))
     elif not record.passed:
         kind = "critical" if record.critical else "wrong"
         named = ", ".join(wrong_in(record))
@@ -155,10 +156,17 @@ def as_summary(
 ) -> str:
     """Markdown, short enough for a comment."""
     missed = [f"{_md(part.name)} {_md(name)}" for part in run.parts for name in part.missed]
-    verdict = f"below the bar: {', '.join(missed)}" if missed else "every bar is met"
     counted = {
         name: sum(getattr(part, name) for part in run.parts) for name in ("n", "critical", "faults")
     }
+    if missed:
+        verdict = f"below the bar: {', '.join(missed)}"
+    elif not any(part.metrics for part in run.parts):
+        verdict = "nothing was measured, which is no success"
+    elif counted["critical"]:
+        verdict = "every bar is met, but cases are wrong in what must never fail"
+    else:
+        verdict = "every bar is met"
     compared = ("--:|---|", " before | change |") if comparison else ("", "")
     lines = [
         f"### Evaluation: {verdict}",
@@ -294,6 +302,7 @@ def as_page(
             name: sum(getattr(part, name) for part in run.parts)
             for name in ("n", "failed", "critical", "faults")
         },
+        measured=any(part.metrics for part in run.parts),
         missed=[(part.name, name) for part in run.parts for name in part.missed],
         most=WORST_ON_PAGE,
     )

@@ -28,7 +28,7 @@ export async function showLive(place, { values, signal, mayRead }) {
       return [
         summary(lines),
         build("p", { class: "small" }, t("live.marked", { p: drift.unlikely })),
-        ...lines.map((line) => scorer(line, drift.by, mayRead, signal)),
+        build("div", { class: "scorers" }, ...lines.map((line) => scorer(line, drift.by, mayRead, signal))),
       ];
     },
     signal,
@@ -74,18 +74,19 @@ function scorer(line, by, mayRead, signal) {
       ],
     };
   });
+  const last = line.points.at(-1);
   return build(
     "section",
     { class: "card suite", "data-scorer": line.scorer },
-    build("h2", {}, metricName(line.scorer)),
-    build("p", { class: "small" }, `${t(`live.scorer.${line.scorer}`)} ${t("live.version", { version: line.version })}`),
     build(
       "div",
-      { class: "beside" },
-      build("figure", { class: "chart" }, timeChart(points)),
-      table(metricName(line.scorer), columns, rows),
+      { class: "between" },
+      build("h2", {}, metricName(line.scorer)),
+      build("p", { class: "row" }, build("span", { class: "figures" }, share(last.value)), badge(MARKS[last.drift], t(`drift.${last.drift}`))),
     ),
-    found,
+    build("p", { class: "small" }, `${t(`live.scorer.${line.scorer}`)} ${t("live.version", { version: line.version })}`),
+    build("figure", { class: "chart" }, timeChart(points)),
+    build("details", {}, build("summary", {}, t("runs.figures")), table(metricName(line.scorer), columns, rows), found),
   );
 }
 

@@ -140,7 +140,7 @@ function runTable(runs) {
       cells: run.broken
         ? ["–", build("code", {}, run.id), "–", "–", "–", "–", verdict]
         : [
-            dayTime(run.started), runLink(run), run.versions.model || "–",
+            build("span", { class: "when" }, dayTime(run.started)), runLink(run), run.versions.model || "–",
             sum("n"), sum("failed"), sum("critical"), verdict,
           ],
     };
