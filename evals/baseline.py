@@ -56,10 +56,16 @@ class CaseVerdicts:
     """Hash of the text and of what is expected."""
     tallies: Mapping[str, Tally]
     """Metric -> verdict; metrics that say nothing about the case are missing."""
+    askings: int = 1
     unscored: int = 0
     """Askings that came to no score."""
     critical: tuple[str, ...] = ()
     """Metrics that must never fail and did, in any asking."""
+
+    @property
+    def scored(self) -> bool:
+        """Whether any asking came to a score."""
+        return self.unscored < self.askings
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +131,7 @@ def verdicts_of(info: RunInfo, records: Iterable[CaseRecord]) -> RunVerdicts:
     found = {name: list(rows) for name, rows in by_suite}
     if strange := found.keys() - known.keys():
         raise NotKept(f"the run has cases of {min(strange)!r}, but no account of that suite")
-    suites = {
-        name: _suite(suite, found[name]) for name, suite in known.items() if found.get(name)
-    }
+    suites = {name: _suite(suite, found[name]) for name, suite in known.items() if found.get(name)}
     return RunVerdicts(info.started, dict(info.versions), suites)
 
 
@@ -158,6 +162,7 @@ def _verdicts(askings: Sequence[CaseRecord]) -> CaseVerdicts:
     return CaseVerdicts(
         digest=_digest(askings[0]),
         tallies={name: Tally(sum(values), len(values)) for name, values in sums.items()},
+        askings=len(askings),
         unscored=sum(bool(asking.fault) for asking in askings),
         critical=tuple(dict.fromkeys(name for a in askings for name in a.critical)),
     )
@@ -323,7 +328,7 @@ def _read_row(
         if not 0 <= tally.passed <= tally.said or tally.said < 1:
             raise ValueError(f"{where}: {name}: {mark!r} is no verdict")
         tallies[name] = tally
-    return CaseVerdicts(digest, tallies, critical=tuple(critical))
+    return CaseVerdicts(digest, tallies, askings, critical=tuple(critical))
 
 
 def _spelled(mark: str, askings: int) -> str:

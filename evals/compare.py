@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +108,7 @@ class Comparison:
     """Why the two cannot be compared; the rest is then empty, but for what is critical."""
     notes: tuple[str, ...] = ()
     """What was not compared."""
-    versions: Mapping[str, tuple[str, str]] | None = None
+    versions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """What differs between the runs: name -> before and now."""
     suites: tuple[SuiteChange, ...] = ()
     metrics: tuple[MetricChange, ...] = ()
@@ -167,7 +167,7 @@ class Comparison:
         lines += [f"  not compared: {note}" for note in self.notes]
         lines += [
             f"  {name}: {before or 'none'} before, {now or 'none'} now"
-            for name, (before, now) in (self.versions or {}).items()
+            for name, (before, now) in self.versions.items()
         ]
         for suite in self.suites:
             lines.append(
@@ -190,54 +190,52 @@ def compare(
     before: RunVerdicts,
     now: RunVerdicts,
     file: str | Path,
+    *,
+    whole: bool = False,
     not_run: Mapping[str, str] | None = None,
 ) -> Comparison:
-    """file: of the baseline, to be named. not_run: suite -> why it was left out of this run."""
-    asked = [name for name in before.suites if name in now.suites]
+    """file: of the baseline, to be named. whole: whether all suites were asked for.
+    not_run: suite -> why it was left out all the same."""
     left_out = dict(not_run or {})
-    pairs = [(before.suites[name], now.suites[name]) for name in asked]
-    refused = tuple(reason for pair in pairs for reason in _misfits(*pair))
-    notes = [
-        f"{name}, {left_out.get(name) or 'which was not asked for'}"
-        for name in before.suites
-        if name not in now.suites
+    missing = [name for name in before.suites if name not in now.suites]
+    pairs = [
+        (suite, now.suites[name]) for name, suite in before.suites.items() if name in now.suites
     ]
+    refused = [reason for pair in pairs for reason in _misfits(*pair)]
+    if whole:
+        refused += [
+            f"{name}: there is no such suite any more" for name in missing if name not in left_out
+        ]
+    notes = [f"{name}, {left_out.get(name, 'which was not asked for')}" for name in missing]
     notes += [
         f"{name}, of which the baseline holds nothing"
         for name in now.suites
         if name not in before.suites
     ]
     notes += [
-        f"{was.name}: {metric}, which the baseline does not hold"
+        f"{metric} of {was.name}, which the baseline does not hold"
         for was, found in pairs
         for metric in found.metrics
         if metric not in was.metrics
     ]
-    critical = tuple(
-        Critical(name, case, found.critical, known=_known(before, name, case))
-        for name, suite in now.suites.items()
-        for case, found in suite.cases.items()
-        if found.critical
-    )
-    head = Comparison(
+    return Comparison(
         baseline=str(file),
         started=before.started,
-        refused=refused,
+        refused=tuple(refused),
         notes=tuple(notes),
         versions={
             name: (before.versions.get(name, ""), now.versions.get(name, ""))
             for name in dict.fromkeys([*before.versions, *now.versions])
             if before.versions.get(name, "") != now.versions.get(name, "")
         },
-        critical=critical,
-    )
-    if refused:
-        return head
-    return Comparison(
-        **{name: getattr(head, name) for name in ("baseline", "started", "notes", "versions")},
-        critical=critical,
-        suites=tuple(_suite(*pair) for pair in pairs),
-        metrics=_metrics(pairs),
+        suites=() if refused else tuple(_suite(*pair) for pair in pairs),
+        metrics=() if refused else _metrics(pairs),
+        critical=tuple(
+            Critical(name, case, found.critical, known=_known(before, name, case))
+            for name, suite in now.suites.items()
+            for case, found in suite.cases.items()
+            if found.critical
+        ),
     )
 
 
@@ -280,6 +278,7 @@ def _suite(was: SuiteVerdicts, now: SuiteVerdicts) -> SuiteChange:
         differences = {
             metric: _value(found, metric) - _value(was.cases[case], metric)
             for metric in (SCORED, *was.metrics)
+            if metric == SCORED or found.scored
         }
         worse = tuple(metric for metric, by in differences.items() if by < 0)
         better = tuple(metric for metric, by in differences.items() if by > 0)
@@ -304,7 +303,7 @@ def _value(found: CaseVerdicts, metric: str) -> float:
     came to no score are counted by SCORED alone.
     """
     if metric == SCORED:
-        return 1.0 / (1 + found.unscored)
+        return 1 - found.unscored / found.askings
     tally = found.tallies.get(metric)
     return 1.0 if tally is None else tally.value
 
@@ -322,13 +321,10 @@ def _metrics(pairs: Sequence[tuple[SuiteVerdicts, SuiteVerdicts]]) -> tuple[Metr
             before, after = _shares(was, metric), _shares(now, metric)
             if before is None or after is None:
                 continue
-            both = [
-                case
-                for case, found in now.cases.items()
-                if metric == SCORED or not (found.unscored or was.cases[case].unscored)
-            ]
             differences = [
-                _value(now.cases[case], metric) - _value(was.cases[case], metric) for case in both
+                _value(found, metric) - _value(was.cases[case], metric)
+                for case, found in now.cases.items()
+                if metric == SCORED or (found.scored and was.cases[case].scored)
             ]
             rows.append((was.name, metric, before, after, differences))
     tests = [drop_test(differences) for *_, differences in rows]
@@ -357,7 +353,7 @@ def _metrics(pairs: Sequence[tuple[SuiteVerdicts, SuiteVerdicts]]) -> tuple[Metr
 def _shares(suite: SuiteVerdicts, metric: str) -> Share | None:
     """None where the metric says nothing about any case."""
     if metric == SCORED:
-        return wilson(sum(not c.unscored for c in suite.cases.values()), len(suite.cases))
+        return wilson(sum(case.scored for case in suite.cases.values()), len(suite.cases))
     return share_of([c.tallies[metric] for c in suite.cases.values() if metric in c.tallies])
 
 
@@ -375,7 +371,7 @@ def share_of(tallies: Sequence[Tally]) -> Share | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class DropTest:
     """A one-sided test of a drop."""
 
     p: float
@@ -383,7 +379,7 @@ class Test:
     """What p would be had every case that changed become worse."""
 
 
-def drop_test(differences: Sequence[float]) -> Test:
+def drop_test(differences: Sequence[float]) -> DropTest:
     """The exact paired test of a drop: how often chance alone gives a sum as low as this, where
     the sign of each case's difference is tossed.
 
@@ -393,7 +389,7 @@ def drop_test(differences: Sequence[float]) -> Test:
     steps = [round(difference * _STEPS) for difference in differences]
     sizes = [abs(step) for step in steps if step]
     if not sizes:
-        return Test(1.0, 1.0)
+        return DropTest(1.0, 1.0)
     unit = math.gcd(*sizes)
     sizes = [size // unit for size in sizes]
     lost = sum(-step // unit for step in steps if step < 0)
@@ -405,10 +401,10 @@ def drop_test(differences: Sequence[float]) -> Test:
         reached += size
         chances[size : reached + 1] += chances[: reached + 1 - size].copy()
         chances[: reached + 1] /= 2
-    return Test(min(1.0, float(chances[lost:].sum())), 0.5 ** len(sizes))
+    return DropTest(min(1.0, float(chances[lost:].sum())), 0.5 ** len(sizes))
 
 
-def adjust(tests: Sequence[Test]) -> list[float]:
+def adjust(tests: Sequence[DropTest]) -> list[float]:
     """Each p over all of them: the chance that any is as low, were nothing changed, is below it.
 
     Tests in which too few cases changed to be significant whichever way, which is known without
