@@ -113,6 +113,10 @@ class Settings(BaseModel):
         description="Folder of the collection that the evaluation suite `statutes` ranks: "
         "corpus.jsonl, queries.jsonl, qrels.tsv.",
     )
+    eval_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Bearer token for the endpoint that `zhunxin eval run --endpoint` asks.",
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."
     )

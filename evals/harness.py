@@ -1,4 +1,4 @@
-"""The door to inspect-ai: runs suites through our own pipeline and keeps inspect's logs."""
+"""The door to inspect-ai: asks the cases of suites, and keeps inspect's logs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import contextlib
 import hashlib
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +17,21 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from assistant.answer import answer_question
-from assistant.deps import Deps
-from assistant.journal import reply_as_json
-from assistant.models import Question, Reply
-
-from .metrics import METRICS, Check, Seen, wilson
+from .metrics import METRICS, Check, wilson
 from .plain_recipe import Progress
+from .records import CaseRecord
+from .results import failed_critical
 from .schema import Case
 from .suites import Suite
+from .targets import FAULTS_IN_A_ROW, CaseUnanswered, EndpointFault, Told
+from .targets import Target as Asked
 
 CASES_AT_ONCE = 2
 RETRIES = 1
 
 
-class CaseUnanswered(Exception):
-    """A case came to no reply of the assistant that is being measured."""
-
-
 class Stopped(Exception):
     """The run was stopped before its end; what was asked so far is in its folder."""
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What is kept of a case that was asked."""
-
-    said: str
-    """Status and reply; empty where only the search was run."""
-    cited: tuple[str, ...]
-    """Documents and places cited, or found where only the search was run."""
-    model: str
 
 
 @dataclass(slots=True)
@@ -57,44 +40,50 @@ class Run:
 
     suite: Suite
     cases: Sequence[Case]
-    seen: dict[str, Seen] = field(default_factory=dict)
-    """Case id -> what came of it in this process, for the metrics."""
+    target: Asked
+    seeds: int = 1
+    """How often each case is asked."""
     told: dict[str, Told] = field(default_factory=dict)
-    """Case id -> what came of it, also before the run was stopped; a case that failed or ran out
-    of time is missing."""
-    checks: dict[str, dict[str, Check]] = field(default_factory=dict)
-    """Case id -> metric -> verdict; metrics that say nothing about the case are missing."""
-    faults: dict[str, str] = field(default_factory=dict)
-    """Case id -> why it could not be scored."""
+    """Asking -> what came of it in this process, for the metrics."""
+    records: dict[str, CaseRecord] = field(default_factory=dict)
+    """Asking -> its record, also from before the run was stopped."""
+    fault: EndpointFault | None = None
+    """What the endpoint did last, where that was no answer."""
+    faults_in_a_row: int = 0
+
+    @property
+    def askings(self) -> dict[str, tuple[Case, int]]:
+        """Each case with each seed, by a name that inspect's logs know it by."""
+        return {
+            f"{case.id}@{seed}" if seed else case.id: (case, seed)
+            for seed in range(self.seeds)
+            for case in self.cases
+        }
+
+    @property
+    def given_up(self) -> bool:
+        return self.faults_in_a_row >= FAULTS_IN_A_ROW
 
 
 async def run_tasks(
-    suites: Sequence[tuple[Suite, Sequence[Case]]],
-    deps: Deps,
-    folder: Path,
-    run_id: str,
-    progress: Progress,
-) -> list[Run]:
-    """Run the cases of each suite; logs in inspect's format go to `folder`.
+    runs: Sequence[Run], folder: Path, identity: Mapping[str, str], progress: Progress
+) -> None:
+    """Ask the cases of each suite; logs in inspect's format go to `folder`.
 
-    Cases that the logs of the same run and release hold are not asked again: inspect's own retry
-    finds tasks in files only, and ours hold what the process has open.
-    Raises Stopped.
+    identity: what the logs are of. Cases that logs of the same hold are not asked again: inspect's
+    own retry finds tasks in files only, and ours hold what the process has open.
+    Raises Stopped, and EndpointFault where an endpoint was given up.
     """
-    index = await deps.index()
-    texts = {clause.id: clause.text for clause in index.clauses}
-    runs = [Run(suite, cases) for suite, cases in suites]
-    identity = {"run": run_id, "release": index.release.id}
     await _take_up(runs, folder, identity)
-    left = [run for run in runs if len(run.told) < len(run.cases)]
+    left = [run for run in runs if run.askings.keys() - run.records.keys()]
     logs: list[EvalLog] = []
     if left:
         # What inspect shows on stdout, which belongs to our results, is in its logs too.
         with contextlib.redirect_stdout(io.StringIO()):
             logs = await eval_async(
-                [_task(run, deps, texts, progress) for run in left],
+                [_task(run, progress) for run in left],
                 model=None,
-                metadata=identity,
+                metadata=dict(identity),
                 log_dir=str(folder),
                 log_level="warning",
                 log_realtime=False,
@@ -106,11 +95,13 @@ async def run_tasks(
                 max_tasks=1,
                 ctl_server=False,
             )
+    for run in left:
+        if run.given_up and run.fault is not None:
+            raise run.fault
     if len(logs) < len(left) or any(log.status == "cancelled" for log in logs):
         raise Stopped("the evaluation was stopped")
     for run, log in zip(left, logs, strict=True):
         _collect_faults(run, log)
-    return runs
 
 
 async def _take_up(runs: Sequence[Run], folder: Path, identity: Mapping[str, str]) -> None:
@@ -121,36 +112,74 @@ async def _take_up(runs: Sequence[Run], folder: Path, identity: Mapping[str, str
         run = by_suite.get(header.eval.task)
         if run is None or dict(header.eval.metadata or {}) != dict(identity):
             continue
-        cases = {case.id: case for case in run.cases}
         log = await read_eval_log_async(info)
+        askings = run.askings
         for sample in log.samples or ():
-            case = cases.get(str(sample.id))
-            if case is not None and sample.metadata.get("case") == _digest(case):
-                _take_up_case(run, case, sample)
+            asking = askings.get(str(sample.id))
+            if asking is not None and sample.metadata.get("case") == _digest(asking[0]):
+                _take_up_case(run, *asking, sample)
 
 
-def _take_up_case(run: Run, case: Case, sample: EvalSample) -> None:
+def _take_up_case(run: Run, case: Case, seed: int, sample: EvalSample) -> None:
     told = sample.metadata.get("told")
     if sample.error is not None or told is None or sample.scores is None:
         return
-    verdicts = {name: score.metadata for name, score in sample.scores.items() if score.metadata}
-    run.told[case.id] = Told(told["said"], tuple(told["cited"]), told["model"])
-    run.checks[case.id] = {
-        name: Check(**verdict["check"]) for name, verdict in verdicts.items() if "check" in verdict
+    found = {name: score.metadata for name, score in sample.scores.items() if score.metadata}
+    # In the order of the suite, which inspect's logs do not keep.
+    checks = {
+        n: Check(**found[n]["check"]) for n in run.suite.metrics if "check" in found.get(n, {})
     }
+    run.records[str(sample.id)] = record_of(run.suite, case, seed, told, checks)
+
+
+def told_as_json(told: Told) -> dict[str, Any]:
+    """What is kept of a case that was asked, for its record."""
+    return {
+        "said": told.said,
+        "cited": list(told.cited),
+        "model": told.model,
+        "findings": list(told.seen.findings),
+        "latency_ms": told.latency_ms,
+        "tokens_in": told.tokens_in,
+        "tokens_out": told.tokens_out,
+    }
+
+
+def record_of(
+    suite: Suite, case: Case, seed: int, told: Mapping[str, Any], checks: Mapping[str, Check]
+) -> CaseRecord:
+    """told: from `told_as_json`."""
+    return CaseRecord(
+        suite=suite.name,
+        case=case.id,
+        seed=seed,
+        topic=case.topic,
+        difficulty=case.difficulty,
+        text=case.text,
+        expected=case.expected,
+        said=told["said"],
+        cited=tuple(told["cited"]),
+        checks=checks,
+        critical=failed_critical(checks),
+        findings=tuple(told["findings"]),
+        model=told["model"],
+        latency_ms=told["latency_ms"],
+        tokens_in=told["tokens_in"],
+        tokens_out=told["tokens_out"],
+    )
 
 
 def _digest(case: Case) -> str:
     return hashlib.sha256(case.model_dump_json().encode()).hexdigest()
 
 
-def _task(run: Run, deps: Deps, texts: Mapping[str, str], progress: Progress) -> Task:
+def _task(run: Run, progress: Progress) -> Task:
     return Task(
         name=run.suite.name,
         dataset=MemoryDataset(
             [
                 Sample(
-                    id=case.id,
+                    id=name,
                     input=case.text,
                     target=case.expect.model_dump_json(exclude_defaults=True),
                     metadata={
@@ -159,97 +188,69 @@ def _task(run: Run, deps: Deps, texts: Mapping[str, str], progress: Progress) ->
                         "case": _digest(case),
                     },
                 )
-                for case in run.cases
-                if case.id not in run.told
+                for name, (case, _) in run.askings.items()
+                if name not in run.records
             ]
         ),
-        solver=_pipeline(run, deps, texts, progress),
-        scorer=[_scorer(run, name) for name in run.suite.bars],
+        solver=_asking(run, progress),
+        scorer=[_scorer(run, name) for name in run.suite.metrics],
         time_limit=run.suite.time_limit_s,
     )
 
 
 @solver
-def _pipeline(run: Run, deps: Deps, texts: Mapping[str, str], progress: Progress) -> Solver:
+def _asking(run: Run, progress: Progress) -> Solver:
     """Asks a case as a borrower would; no model of inspect's takes part."""
-    cases = {case.id: case for case in run.cases}
+    askings = run.askings
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        case = cases[str(state.sample_id)]
-        progress(run.suite.name, len(run.told), len(run.cases))
-        seen = await ask(case, run.suite, deps, texts)
-        run.seen[case.id] = seen
-        run.told[case.id] = _told(seen)
-        state.metadata["told"] = asdict(run.told[case.id])
-        progress(run.suite.name, len(run.told), len(run.cases))
-        if seen.reply is not None:
-            state.metadata["reply"] = reply_as_json(seen.reply)
-            state.output = ModelOutput.from_content(
-                seen.reply.model or "none", f"[{seen.reply.status}]\n{seen.reply.answer}"
-            )
+        name = str(state.sample_id)
+        case, seed = askings[name]
+        if run.given_up:
+            raise CaseUnanswered("the endpoint was given up")
+        progress(run.suite.name, len({*run.records, *run.told}), len(askings))
+        try:
+            told = await run.target.ask(case, run.suite, seed)
+        except EndpointFault as error:
+            run.fault = error
+            run.faults_in_a_row += 1
+            raise
+        run.faults_in_a_row = 0
+        run.told[name] = told
+        state.metadata["told"] = told_as_json(told)
+        progress(run.suite.name, len({*run.records, *run.told}), len(askings))
+        if told.seen.reply is not None:
+            state.metadata["reply"] = told.as_json()
+            state.output = ModelOutput.from_content(told.model or "none", told.said)
         return state
 
     return solve
 
 
-async def ask(case: Case, suite: Suite, deps: Deps, texts: Mapping[str, str]) -> Seen:
-    """What the pipeline makes of a case, on the suite's day.
-
-    Raises CaseUnanswered where it broke off, or fell back to quoting since its model was down:
-    the score of a fallback says nothing about the model.
-    """
-    question = Question(
-        text=case.text,
-        today=suite.today,
-        locale=case.locale,
-        as_of=case.as_of,
-        contract_date=case.contract_date,
-        channel="eval",
-    )
-    sources: tuple[str, ...] = ()
-    reply: Reply | None = None
-    async with aclosing(answer_question(question, deps)) as events:
-        async for event in events:
-            if event.name == "evidence":
-                sources = tuple(clause["source"] for clause in event.data["clauses"])
-                if suite.stage == "search":
-                    break
-            elif event.name == "error":
-                raise CaseUnanswered(f"trace {event.data['trace_id']}")
-            elif event.reply is not None and suite.stage == "reply":
-                reply = event.reply
-    if reply is not None and reply.model == "extractive" and deps.wants_model:
-        raise CaseUnanswered("the language model gave no answer")
-    return Seen(suite.today, sources, texts, reply)
-
-
-def _told(seen: Seen) -> Told:
-    reply = seen.reply
-    if reply is None:
-        return Told("", tuple(dict.fromkeys(seen.sources)), "")
-    places = [f"{c.clause.source} {c.clause.locator}" for c in reply.citations]
-    return Told(f"[{reply.status}] {reply.answer}", tuple(dict.fromkeys(places)), reply.model)
-
-
 def _scorer(run: Run, name: str) -> Scorer:
-    cases = {case.id: case for case in run.cases}
+    askings = run.askings
     measure = METRICS[name]
 
     @scorer(metrics=[share()], name=name)
     def build() -> Scorer:
         async def score(state: TaskState, target: Target) -> Score:
-            case = cases[str(state.sample_id)]
-            seen = run.seen.get(case.id)
-            if seen is None:
+            asking = str(state.sample_id)
+            case, seed = askings[asking]
+            told = run.told.get(asking)
+            if told is None:
                 return Score.unscored(reason="the case was not answered")
-            check = measure(case, seen)
+            check = measure.check(case, told.seen)
+            before = run.records.get(asking)
+            checks = dict(before.checks) if before else {}
+            if check is not None:
+                checks[name] = check
+            kept = told_as_json(told)
+            run.records[asking] = record_of(run.suite, case, seed, kept, checks)
             if check is None:
                 return Score.unscored(reason="says nothing about this case")
-            run.checks.setdefault(case.id, {})[name] = check
-            told = "" if check.passed else f"wanted {check.wanted}; got {check.got}"
-            return Score(
-                value=float(check.passed), explanation=told, metadata={"check": asdict(check)}
-            )
+            wrong = "" if check.passed else f"wanted {check.wanted}; got {check.got}"
+            value = float(check.passed) if check.score is None else check.score
+            return Score(value=value, explanation=wrong, metadata={"check": asdict(check)})
 
         return score
 
@@ -275,6 +276,19 @@ def _collect_faults(run: Run, log: EvalLog) -> None:
         str(sample.id): sample.error.message if sample.error else "ran out of time"
         for sample in log.samples or ()
     }
-    for case in run.cases:
-        if case.id not in run.told:
-            run.faults[case.id] = errors.get(case.id) or whole or "was not run"
+    for name, (case, seed) in run.askings.items():
+        if name not in run.told and name not in run.records:
+            fault = errors.get(name) or whole or "was not run"
+            record = record_of(run.suite, case, seed, _NOTHING, {})
+            run.records[name] = replace(record, fault=fault)
+
+
+_NOTHING: Mapping[str, Any] = {
+    "said": "",
+    "cited": (),
+    "model": "",
+    "findings": (),
+    "latency_ms": 0.0,
+    "tokens_in": 0,
+    "tokens_out": 0,
+}

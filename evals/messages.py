@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,8 +16,9 @@ from assistant.compliance import BadMessage, read_message, review_given
 from assistant.rules import RulePack
 
 from .metrics import Check, Share, wilson
-from .results import Failure, SuiteResult
-from .schema import BadCases, Text, first_fault
+from .records import CaseRecord, SuiteInfo
+from .results import SuiteResult, failures_of
+from .schema import BadCases, Text, first_fault, hash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Judged:
 
     case: MessageCase
     found: frozenset[str]
+    latency_ms: float = 0.0
 
     @property
     def breaks(self) -> frozenset[str]:
@@ -99,10 +102,23 @@ def load_messages(file: Path) -> list[MessageCase]:
     return [*cases.values()]
 
 
-def judge(suite: MessageSuite, rules: RulePack, limit: int | None = None) -> list[Judged]:
-    """Every message as `zhunxin check` judges it. Raises BadCases."""
+def judge(
+    suite: MessageSuite,
+    rules: RulePack,
+    limit: int | None = None,
+    before: Mapping[str, CaseRecord] | None = None,
+    judged_one: Callable[[Judged], None] = lambda one: None,
+) -> list[Judged]:
+    """Every message as `zhunxin check` judges it. Raises BadCases.
+
+    before: case -> its record, where it was judged already by the same rules.
+    judged_one: is called with each message that is judged now.
+    """
     judged: list[Judged] = []
     for case in suite.cases()[:limit]:
+        if before and (known := before.get(case.id)):
+            judged.append(Judged(case, frozenset(known.findings), known.latency_ms))
+            continue
         unknown = {*case.expect.rules, *case.expect.may} - rules.by_id.keys()
         if unknown:
             raise BadCases(f"{suite.file.name}: {case.id}: no rule {min(unknown)!r}")
@@ -112,19 +128,25 @@ def judge(suite: MessageSuite, rules: RulePack, limit: int | None = None) -> lis
             "channel": case.channel,
             "context": dict(case.context),
         }
+        started = time.perf_counter()
         try:
             given = read_message(rules, row, on=None, today=suite.today)
         except BadMessage as error:
             raise BadCases(f"{suite.file.name}: {case.id}: {error}") from None
         found = frozenset(finding.rule.id for finding in review_given(rules, given).findings)
-        judged.append(Judged(case, found))
+        one = Judged(case, found, round((time.perf_counter() - started) * 1000, 1))
+        judged.append(one)
+        judged_one(one)
     return judged
 
 
-def judge_messages(suite: MessageSuite, rules: RulePack, limit: int | None = None) -> SuiteResult:
-    """Raises BadCases."""
-    judged = judge(suite, rules, limit)
+def judge_messages(
+    suite: MessageSuite, rules: RulePack, limit: int | None = None, **resumed: Any
+) -> SuiteResult:
+    """resumed: as `judge` takes it. Raises BadCases."""
+    judged = judge(suite, rules, limit, **resumed)
     metrics = _metrics(judged)
+    records = tuple(record_of(suite, one) for one in judged)
     return SuiteResult(
         name=suite.name,
         n=len(judged),
@@ -136,32 +158,66 @@ def judge_messages(suite: MessageSuite, rules: RulePack, limit: int | None = Non
             for name, bar in suite.bars.items()
             if name not in metrics or metrics[name].value < bar
         ),
-        failures=tuple(_failure(one) for one in judged if one.counted != one.breaks),
+        failures=failures_of(records),
         models=(),
         tables=(by_topic(judged), by_rule(judged, rules)),
+        records=records,
+        info=SuiteInfo(suite.name, hash_of([one.case for one in judged]), dict(VERSIONS)),
     )
 
 
 def _metrics(judged: Sequence[Judged]) -> dict[str, Share]:
     """recall, precision: of messages, by whether anything is found in them that one of their rules
-    is about. rule_recall, rule_precision: of single findings, each a message with a rule."""
+    is about. exact: of messages, by whether all their rules are found and no others. rule_recall,
+    rule_precision: of single findings, each a message with a rule."""
     breaking = [one for one in judged if one.breaks]
     flagged = [one for one in judged if one.counted]
     right = sum(len(one.found & one.breaks) for one in judged)
     counts = {
         "recall": (sum(bool(one.found) for one in breaking), len(breaking)),
         "precision": (sum(bool(one.breaks) for one in flagged), len(flagged)),
+        "exact": (sum(one.counted == one.breaks for one in judged), len(judged)),
         "rule_recall": (right, sum(len(one.breaks) for one in judged)),
         "rule_precision": (right, sum(len(one.counted) for one in judged)),
     }
     return {name: wilson(passed, n) for name, (passed, n) in counts.items() if n}
 
 
-def _failure(one: Judged) -> Failure:
+VERSIONS: Mapping[str, int] = {
+    "recall": 1,
+    "precision": 1,
+    "exact": 1,
+    "rule_recall": 1,
+    "rule_precision": 1,
+}
+"""Metric -> version of its definition."""
+
+
+def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
+    case = one.case
     missed = ", ".join(sorted(one.breaks - one.found))
     wrong = ", ".join(sorted(one.counted - one.breaks))
-    checks = {"rules": Check(False, missed or "nothing more", wrong or "nothing else")}
-    return Failure(one.case.id, one.case.text, checks, expected=", ".join(one.case.expect.rules))
+    found = ", ".join(sorted(one.found)) or "nothing"
+    checks = {
+        "exact": Check(not missed and not wrong, missed or "nothing more", wrong or "nothing else")
+    }
+    if one.breaks:
+        checks["recall"] = Check(bool(one.found), ", ".join(sorted(one.breaks)), found)
+    if one.counted:
+        checks["precision"] = Check(bool(one.breaks), "nothing", found)
+    return CaseRecord(
+        suite=suite.name,
+        case=case.id,
+        seed=0,
+        topic=case.topic,
+        difficulty=case.difficulty,
+        text=case.text,
+        expected=", ".join(case.expect.rules) or "nothing",
+        said=", ".join(sorted(one.found)),
+        checks=checks,
+        findings=tuple(sorted(one.found)),
+        latency_ms=one.latency_ms,
+    )
 
 
 def by_topic(judged: Sequence[Judged]) -> str:

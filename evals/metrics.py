@@ -33,6 +33,12 @@ class Seen:
     """Clause id -> its text in the live release."""
     reply: Reply | None = None
     """None where only the search was run."""
+    findings: tuple[str, ...] = ()
+    """Ids of the rules that the reply's own words break."""
+    rejected: str = ""
+    """Why the question was not taken at all; there is no reply then."""
+    cites: bool = True
+    """Whether who answered says what its words rest on; a bot of others has text alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +48,20 @@ class Check:
     passed: bool
     wanted: str = ""
     got: str = ""
+    score: float | None = None
+    """0 to 1, where the metric is a share or a gain within the case and not a yes or no."""
 
 
-Metric = Callable[[Case, Seen], Check | None]
-"""None where the metric says nothing about the case."""
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """What is measured, and in which version of its definition."""
+
+    check: Callable[[Case, Seen], Check | None]
+    """None where the metric says nothing about the case."""
+    version: int = 1
+    """Counted up when the definition changes: figures of two versions cannot be compared."""
+    critical: bool = False
+    """Whether it must never fail: a promise, a wrong figure, a leak, an injection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +227,13 @@ def check_in_force(case: Case, seen: Seen) -> Check | None:
     return Check(not wrong, f"in force on {case.signed or on}", ", ".join(dict.fromkeys(wrong)))
 
 
+def check_rules(case: Case, seen: Seen) -> Check | None:
+    """Whether no rule that stops a message stands against the reply's own words."""
+    if seen.reply is None:
+        return None
+    return Check(not seen.findings, "no rule broken", ", ".join(seen.findings))
+
+
 def check_right(case: Case, seen: Seen) -> Check | None:
     """Whether the reply is right as a whole: status, document, facts, nothing forbidden."""
     parts = (check_status, check_source, check_facts, check_forbidden)
@@ -260,7 +283,7 @@ def _named(clause: Clause) -> Iterable[str]:
 
 def _dates(case: Case, seen: Seen) -> Iterable[date]:
     said = figures.said_contract_period(case.text, seen.today) or ()
-    return [day for day in (case.as_of, case.contract_date, *said) if day is not None]
+    return [day for day in (case.as_of or seen.today, case.contract_date, *said) if day is not None]
 
 
 def _short(text: str) -> str:
@@ -301,15 +324,16 @@ def _among(case: Case, sources: Sequence[str]) -> Check | None:
 
 
 METRICS: Mapping[str, Metric] = {
-    "right": check_right,
-    "status": check_status,
-    "source": check_source,
-    "facts": check_facts,
-    "forbidden": check_forbidden,
-    "verbatim": check_verbatim,
-    "figures": check_figures,
-    "in_force": check_in_force,
-    "known": check_known,
-    "first": check_first,
-    "within_five": check_within_five,
+    "right": Metric(check_right),
+    "status": Metric(check_status),
+    "source": Metric(check_source),
+    "facts": Metric(check_facts),
+    "forbidden": Metric(check_forbidden, critical=True),
+    "verbatim": Metric(check_verbatim, critical=True),
+    "figures": Metric(check_figures, critical=True),
+    "in_force": Metric(check_in_force, critical=True),
+    "rules": Metric(check_rules, critical=True),
+    "known": Metric(check_known),
+    "first": Metric(check_first),
+    "within_five": Metric(check_within_five),
 }

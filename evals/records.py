@@ -113,12 +113,13 @@ def read_cases(folder: Path) -> Iterator[CaseRecord]:
         raise BadRun(f"{file}: cannot be read as UTF-8 text") from error
     for number, line in enumerate(lines if any(lines) else [], start=1):
         try:
-            yield _record(json.loads(line))
+            yield record_from(json.loads(line))
         except (ValueError, TypeError, KeyError) as error:
             raise BadRun(f"{file}:{number}: is not the record of a case ({error})") from error
 
 
-def _record(found: dict[str, Any]) -> CaseRecord:
+def record_from(found: dict[str, Any]) -> CaseRecord:
+    """The record of a line of `cases.jsonl`. Raises TypeError, KeyError."""
     found["checks"] = {name: Check(**check) for name, check in found["checks"].items()}
     for name in ("cited", "critical", "findings"):
         found[name] = tuple(found[name])

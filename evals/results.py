@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .metrics import Check, Share
+from .metrics import METRICS, Check, Share, mean, wilson
+from .records import CaseRecord, SuiteInfo
 
 RESULTS = "results.json"
 FAILURES = "failures.md"
@@ -30,6 +31,7 @@ class Failure:
     """The reply; empty where only the search was run."""
     cited: tuple[str, ...] = ()
     """Documents and places cited, or found where only the search was run."""
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +55,71 @@ class SuiteResult:
     """More of what was found, in Markdown, for the report."""
     not_run: str = ""
     """Why the suite was left out; what else it says is then empty."""
+    records: tuple[CaseRecord, ...] = ()
+    """What came of each case, each seed of a case apart."""
+    info: SuiteInfo | None = None
+    """None where the suite was not run."""
 
     @property
     def passed(self) -> bool:
         return not self.missed
 
 
+def shares(records: Sequence[CaseRecord]) -> dict[str, Share]:
+    """Metric -> its share over the cases that it says something about, in order of appearance.
+
+    A case that was asked several times counts once, with the mean of its verdicts.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    graded: set[str] = set()
+    for record in records:
+        for name, check in record.checks.items():
+            value = float(check.passed) if check.score is None else check.score
+            found.setdefault(name, {}).setdefault(record.case, []).append(value)
+            if check.score is not None:
+                graded.add(name)
+    result: dict[str, Share] = {}
+    for name, cases in found.items():
+        values = [sum(verdicts) / len(verdicts) for verdicts in cases.values()]
+        yes_or_no = name not in graded and all(value in (0.0, 1.0) for value in values)
+        result[name] = wilson(round(sum(values)), len(values)) if yes_or_no else mean(values)
+    return result
+
+
+def failed_critical(checks: Mapping[str, Check]) -> tuple[str, ...]:
+    """The failed metrics that must never fail."""
+    return tuple(
+        n for n, c in checks.items() if not c.passed and n in METRICS and METRICS[n].critical
+    )
+
+
+def failures_of(records: Sequence[CaseRecord]) -> tuple[Failure, ...]:
+    """The cases that are wrong in something, without the metric that only sums up the others."""
+    failures = []
+    for record in records:
+        findings = {n: c for n, c in record.checks.items() if not c.passed and n != "right"}
+        if record.fault:
+            findings = {"scored": Check(False, "a reply", record.fault)}
+        if findings:
+            failures.append(
+                Failure(
+                    case=record.case,
+                    text=record.text,
+                    findings=findings,
+                    expected=record.expected,
+                    said=record.said,
+                    cited=record.cited,
+                    seed=record.seed,
+                )
+            )
+    return tuple(failures)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     suites: tuple[SuiteResult, ...]
     folder: Path
-    """Where inspect's logs, `results.json` and `failures.md` are."""
+    """Where inspect's logs, `info.json`, `cases.jsonl`, `results.json` and `failures.md` are."""
 
     @property
     def passed(self) -> bool:

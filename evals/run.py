@@ -6,29 +6,44 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
-from .messages import MessageSuite, judge_messages
-from .metrics import Check, Seen, Share, check_first, check_within_five, wilson
+from .messages import Judged, MessageSuite, judge_messages
+from .messages import record_of as message_record
+from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
-from .results import RESULTS, Failure, Outcome, SuiteResult, write_report
-from .schema import BadCases, Case
+from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
+from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
+from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
 from .suites import SUITES, AnySuite, RankedSuite, Suite
+from .targets import (
+    BOT,
+    EndpointFault,
+    Target,
+    counted,
+    open_endpoint,
+    open_pipeline,
+    shipped_texts,
+)
 
 if TYPE_CHECKING:
     from .harness import Run
 
 __all__ = [
     "BadCases",
+    "EndpointFault",
     "EvalUnavailable",
     "Outcome",
     "UnknownSuite",
@@ -42,6 +57,8 @@ _RUN = "run.json"
 _ROOT = Path(__file__).parent.parent
 _MEASURED = ("assistant", "evals", "knowledge", "prompts")
 _MEASURED_FILES = frozenset({".py", ".toml", ".j2"})
+
+IN_PROCESS_ONLY = "only the pipeline of this process can be run so, not an endpoint"
 
 
 class UnknownSuite(Exception):
@@ -76,6 +93,9 @@ def run_suites(
     *,
     limit: int | None,
     folder: Path | None,
+    endpoint: str = "",
+    model: str = "",
+    seeds: int = 1,
     progress: Progress = _silent,
 ) -> Outcome:
     """Run the suites named, or all, with what the settings say. Blocks for minutes.
@@ -83,7 +103,9 @@ def run_suites(
     limit: the first so many questions of each suite only.
     folder: for logs and results; a new one under the home folder where it is None. A run that was
     stopped goes on where its folder is given again and nothing it measures has changed.
-    Raises UnknownSuite, BadCases, EvalUnavailable, and what opening Deps raises.
+    endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
+    seeds: how often each case is asked.
+    Raises UnknownSuite, BadCases, EvalUnavailable, EndpointFault, and what opening Deps raises.
     """
     unknown = [name for name in names if name not in SUITES]
     if unknown:
@@ -94,7 +116,15 @@ def run_suites(
     async def main() -> Outcome:
         async with open_deps(settings) as deps:
             return await evaluate(
-                suites, deps, limit=limit, folder=into, progress=progress, compare=True
+                suites,
+                deps,
+                limit=limit,
+                folder=into,
+                endpoint=endpoint,
+                model=model,
+                seeds=seeds,
+                progress=progress,
+                compare=not endpoint,
             )
 
     return asyncio.run(main())
@@ -106,66 +136,163 @@ async def evaluate(
     *,
     limit: int | None = None,
     folder: Path,
+    endpoint: str = "",
+    model: str = "",
+    seeds: int = 1,
     progress: Progress = _silent,
     compare: bool = False,
 ) -> Outcome:
-    """Run suites through the pipeline that `deps` makes up.
+    """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
     compare: whether the usual recipe is run beside the suites that only search.
-    Raises BadCases, EvalUnavailable, and what opening the live release raises.
+    Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
     """
-    run = _run_id(folder, deps)
     asked = [(suite, suite.cases()[:limit]) for suite in suites if isinstance(suite, Suite)]
-    results = {
-        result.name: result
-        for result in await _ask(asked, deps, folder, run, progress, compare=compare)
-    }
-    for suite in suites:
-        if isinstance(suite, RankedSuite):
-            results[suite.name] = await _rank(suite, deps, limit, progress)
-        elif isinstance(suite, MessageSuite):
-            results[suite.name] = await asyncio.to_thread(judge_messages, suite, deps.rules, limit)
+    started = time.perf_counter()
+    measured = _measured(deps, endpoint, model)
+    kept = _Kept(folder, measured)
+    results: dict[str, SuiteResult] = {}
+    try:
+        async with _target(deps, endpoint, model, needed=bool(asked)) as target:
+            for result in await _ask(asked, deps, target, kept, seeds, progress, compare=compare):
+                results[result.name] = result
+        for suite in suites:
+            if isinstance(suite, RankedSuite):
+                results[suite.name] = await _rank(suite, deps, endpoint, limit, kept, progress)
+            elif isinstance(suite, MessageSuite):
+                results[suite.name] = await _judge(suite, deps, endpoint, limit, kept, progress)
+    finally:
+        seconds = kept.spent(time.perf_counter() - started)
     outcome = Outcome(tuple(results[suite.name] for suite in suites), folder)
-    write_report(outcome, run)
+    info = RunInfo(
+        run=kept.run,
+        started=kept.started,
+        seconds=seconds,
+        seeds=seeds,
+        versions=await _versions(deps, endpoint, model, outcome, released=bool(asked)),
+        suites=tuple(result.info for result in outcome.suites if result.info),
+    )
+    write_run(folder, info, [record for result in outcome.suites for record in result.records])
+    write_report(outcome, kept.run)
+    kept.clear()
     return outcome
 
 
+@asynccontextmanager
+async def _target(
+    deps: Deps, endpoint: str, model: str, *, needed: bool
+) -> AsyncIterator[Target | None]:
+    """Who is asked; None where no suite asks anybody."""
+    if not needed:
+        yield None
+        return
+    target: Target
+    if endpoint:
+        texts = shipped_texts() if endpoint.startswith(BOT) else {}
+        target = open_endpoint(endpoint, model, deps.settings, deps.rules, texts)
+    else:
+        target = await open_pipeline(deps)
+    try:
+        yield target
+    finally:
+        await target.close()
+
+
 async def _rank(
-    suite: RankedSuite, deps: Deps, limit: int | None, progress: Progress
+    suite: RankedSuite,
+    deps: Deps,
+    endpoint: str,
+    limit: int | None,
+    kept: _Kept,
+    progress: Progress,
 ) -> SuiteResult:
     folder = deps.settings.statutes
-    if folder is None:
-        return SuiteResult(suite.name, 0, 0, {}, suite.bars, (), (), (), not_run=NOT_RUN)
-    return await rank_statutes(
-        suite, folder, deps.settings, await deps.embedder(), limit=limit, progress=progress
-    )
+    if endpoint or folder is None:
+        return _not_run(suite, IN_PROCESS_ONLY if endpoint else NOT_RUN)
+    of = _hash_of_files(folder)
+    with kept.part(suite.name, of) as (before, add):
+        return await rank_statutes(
+            suite,
+            folder,
+            deps.settings,
+            await deps.embedder(),
+            limit=limit,
+            progress=progress,
+            before=before,
+            ranked_one=add,
+        )
+
+
+async def _judge(
+    suite: MessageSuite,
+    deps: Deps,
+    endpoint: str,
+    limit: int | None,
+    kept: _Kept,
+    progress: Progress,
+) -> SuiteResult:
+    if endpoint:
+        return _not_run(suite, IN_PROCESS_ONLY)
+    cases = suite.cases()[:limit]
+    with kept.part(suite.name, f"{hash_of(cases)} {deps.rules.version}") as (before, add):
+        done = len(before)
+
+        def judged_one(one: Judged) -> None:
+            nonlocal done
+            done += 1
+            add(message_record(suite, one))
+            progress(suite.name, done, len(cases))
+
+        progress(suite.name, done, len(cases))
+        return await asyncio.to_thread(
+            judge_messages, suite, deps.rules, limit, before=before, judged_one=judged_one
+        )
+
+
+def _not_run(suite: AnySuite, why: str) -> SuiteResult:
+    return SuiteResult(suite.name, 0, 0, {}, suite.bars, (), (), (), not_run=why)
 
 
 async def _ask(
     asked: Sequence[tuple[Suite, Sequence[Case]]],
     deps: Deps,
-    folder: Path,
-    run: str,
+    target: Target | None,
+    kept: _Kept,
+    seeds: int,
     progress: Progress,
     *,
     compare: bool,
 ) -> list[SuiteResult]:
-    if not asked:
+    if target is None:
         return []
     try:
-        from .harness import run_tasks
+        from .harness import Run, run_tasks
     except ModuleNotFoundError as error:
         if error.name != "inspect_ai":
             raise
         raise EvalUnavailable("inspect-ai is not installed: install the extra `eval`") from None
-    if deps.wants_model and any(suite.stage == "reply" for suite, _ in asked):
+    left_out = [suite for suite, _ in asked if suite.stage == "search" and not target.searches]
+    taken = [(suite, cases) for suite, cases in asked if suite not in left_out]
+    if not target.endpoint and deps.wants_model and any(s.stage == "reply" for s, _ in taken):
         # Opened before the clock of the first case runs; without it, cases are only quoted.
         with contextlib.suppress(ModelError):
-            await deps.chat_model()
-    runs = await run_tasks(asked, deps, folder, run, progress)
-    searched = [(suite, cases) for suite, cases in asked if suite.stage == "search"]
+            counted(deps, await deps.chat_model())
+    identity = {
+        "run": kept.run,
+        "release": "" if target.endpoint else (await deps.index()).release.id,
+    }
+    runs = [
+        # A search gives the same whatever the seed.
+        Run(suite, cases, target, seeds if suite.stage == "reply" else 1)
+        for suite, cases in taken
+    ]
+    await run_tasks(runs, kept.folder, identity, progress)
+    searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
     plain = await _plain(searched, deps, progress) if compare and searched else {}
-    return [_result(done, plain.get(done.suite.name, {})) for done in runs]
+    return [
+        *(_result(done, plain.get(done.suite.name, {})) for done in runs),
+        *(_not_run(suite, IN_PROCESS_ONLY) for suite in left_out),
+    ]
 
 
 async def _plain(
@@ -173,7 +300,7 @@ async def _plain(
 ) -> dict[str, dict[str, Share]]:
     """Suite -> what the usual recipe comes to over the documents of the live release."""
     index, embedder = await deps.index(), await deps.embedder()
-    shares: dict[str, dict[str, Share]] = {}
+    found: dict[str, dict[str, Share]] = {}
     async with open_plain(written_out(index.clauses), deps, embedder, progress) as plain:
         for suite, cases in asked:
             checks: dict[str, list[Check]] = {}
@@ -181,99 +308,157 @@ async def _plain(
                 vector = await asyncio.to_thread(embedder.query, case.text)
                 near = await asyncio.to_thread(plain.nearest, vector, 5)
                 seen = Seen(suite.today, tuple(near), {})
-                for name, measure in (("first", check_first), ("within_five", check_within_five)):
-                    if check := measure(case, seen):
+                for name in ("first", "within_five"):
+                    if check := METRICS[name].check(case, seen):
                         checks.setdefault(name, []).append(check)
-            shares[suite.name] = {
-                name: wilson(sum(c.passed for c in found), len(found))
-                for name, found in checks.items()
+            found[suite.name] = {
+                name: wilson(sum(c.passed for c in verdicts), len(verdicts))
+                for name, verdicts in checks.items()
             }
-    return shares
+    return found
 
 
 def _result(run: Run, plain: Mapping[str, Share]) -> SuiteResult:
     suite = run.suite
-    verdicts = {
-        name: [checks[name].passed for checks in run.checks.values() if name in checks]
-        for name in suite.bars
-    }
-    shares = {name: wilson(sum(passed), len(passed)) for name, passed in verdicts.items() if passed}
-    missed = [name for name, share in shares.items() if share.value < suite.bars[name]]
-    if not shares or len(run.told) < suite.least_scored * len(run.cases):
+    records = tuple(run.records[name] for name in run.askings)
+    found = shares(records)
+    measured = {name: found[name] for name in suite.metrics if name in found}
+    missed = [
+        name for name, bar in suite.bars.items() if name in measured and measured[name].value < bar
+    ]
+    scored = len({record.case for record in records if not record.fault})
+    if not measured or scored < suite.least_scored * len(run.cases):
         missed.insert(0, "scored")
     return SuiteResult(
         name=suite.name,
         n=len(run.cases),
-        scored=len(run.told),
-        metrics=shares,
+        scored=scored,
+        metrics=measured,
         bars=suite.bars,
         missed=tuple(missed),
-        failures=tuple(_failures(run)),
-        models=tuple(dict.fromkeys(told.model for told in run.told.values() if told.model)),
+        failures=failures_of(records),
+        models=tuple(dict.fromkeys(record.model for record in records if record.model)),
         plain=plain,
+        records=records,
+        info=SuiteInfo(
+            suite.name, hash_of(run.cases), {name: METRICS[name].version for name in suite.metrics}
+        ),
     )
 
 
-def _failures(run: Run) -> list[Failure]:
-    failures = []
-    for case in run.cases:
-        findings = _findings(run.checks.get(case.id, {}), run.faults.get(case.id))
-        if findings:
-            told = run.told.get(case.id)
-            failures.append(
-                Failure(
-                    case.id,
-                    case.text,
-                    findings,
-                    expected=_expected(case),
-                    said=told.said if told else "",
-                    cited=told.cited if told else (),
-                )
-            )
-    return failures
+# What a run is of -------------------------------------------------------------------------------
 
 
-def _findings(checks: Mapping[str, Check], fault: str | None) -> dict[str, Check]:
-    """What is wrong, without the metric that only sums up the others."""
-    if fault is not None:
-        return {"scored": Check(False, "a reply", fault)}
-    return {name: c for name, c in checks.items() if not c.passed and name != "right"}
-
-
-def _expected(case: Case) -> str:
-    expect = case.expect
-    parts = [" or ".join(expect.status)]
-    if case.signed:
-        parts.append(f"contract of {case.signed}")
-    if case.as_of:
-        parts.append(f"as of {case.as_of}")
-    if expect.sources:
-        parts.append(f"from {', '.join(expect.sources)}")
-    parts += [f"says {' | '.join(fact)}" for fact in expect.facts]
-    parts += [f"never {wording}" for wording in expect.forbidden]
-    return "\n".join(parts)
-
-
-def _run_id(folder: Path, deps: Deps) -> str:
-    """The id of the run that was stopped in this folder, if what it measured is as it was."""
-    measured = {
-        "code": _code(),
+def _measured(deps: Deps, endpoint: str, model: str) -> dict[str, object]:
+    """What a run that was stopped must find as it was, to go on."""
+    return {
+        "code": _hash_of(*_MEASURED),
         "models": [*deps.model_specs],
-        "endpoint": deps.settings.llm_base_url,
+        "llm": deps.settings.llm_base_url,
         "way": deps.settings.llm_way,
         "embeddings": deps.settings.embeddings,
+        "rules": deps.rules.version,
+        "endpoint": endpoint,
+        "model": model,
     }
-    before, over = _read(folder / _RUN), _read(folder / RESULTS)
-    if before.get("measured") == measured and before.get("run") not in (None, over.get("run")):
-        return str(before["run"])
-    run = uuid.uuid4().hex
-    folder.mkdir(parents=True, exist_ok=True)
-    written = json.dumps({"run": run, "measured": measured}, ensure_ascii=False, indent=2)
-    (folder / _RUN).write_text(written + "\n", encoding="utf-8")
-    return run
 
 
-def _read(file: Path) -> dict[str, object]:
+async def _versions(
+    deps: Deps, endpoint: str, model: str, outcome: Outcome, *, released: bool
+) -> dict[str, str]:
+    """What a comparison lists where it differs."""
+    answered = dict.fromkeys(name for suite in outcome.suites for name in suite.models)
+    here = released and not endpoint
+    return {
+        "code": deps.code_version,
+        "prompts": _hash_of("prompts"),
+        "rules": deps.rules.version,
+        "release": (await deps.index()).release.id if here else "",
+        "model": ", ".join(answered) or model,
+        "embeddings": (await deps.embedder()).name if here else "",
+        "way": "" if endpoint else deps.settings.llm_way,
+        "endpoint": endpoint,
+    }
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What a run leaves in its folder while it goes on, so that it can go on after a stop.
+
+    Questions stand in inspect's logs; other suites' records in a file of their own, a line each.
+    """
+
+    folder: Path
+    run: str
+    started: str
+    """Instant in UTC, ISO 8601."""
+    seconds: float
+    """Spent before."""
+    measured: Mapping[str, object]
+
+    def __init__(self, folder: Path, measured: Mapping[str, object]) -> None:
+        """Takes up the run that was stopped in this folder, if what it measured is as it was."""
+        self.folder, self.measured = folder, measured
+        before, over = _read(folder / _RUN), _read(folder / RESULTS)
+        if before.get("measured") == measured and before.get("run") not in (None, over.get("run")):
+            self.run = str(before["run"])
+            self.started, self.seconds = str(before["started"]), float(before["seconds"])
+            return
+        self.run, self.seconds = uuid.uuid4().hex, 0.0
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._write()
+
+    def _write(self) -> None:
+        held = {name: getattr(self, name) for name in ("run", "started", "seconds", "measured")}
+        text = json.dumps(held, ensure_ascii=False, indent=2)
+        (self.folder / _RUN).write_text(text + "\n", encoding="utf-8")
+
+    def spent(self, seconds: float) -> float:
+        """The seconds spent in all, with those of this process."""
+        self.seconds = round(self.seconds + seconds, 1)
+        self._write()
+        return self.seconds
+
+    @contextlib.contextmanager
+    def part(
+        self, suite: str, of: str
+    ) -> Iterator[tuple[dict[str, CaseRecord], Callable[[CaseRecord], None]]]:
+        """The records of a suite that stand already, by case, and a way to add one.
+
+        of: what else the records follow from; others are not taken up.
+        """
+        head = {"run": self.run, "of": of}
+        before: dict[str, CaseRecord] = {}
+        file = self._part(suite)
+        lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
+        if lines and lines[0] == json.dumps(head):
+            for line in lines[1:]:
+                # The last line may be half written.
+                with contextlib.suppress(ValueError, TypeError, KeyError):
+                    record = record_from(json.loads(line))
+                    before[record.case] = record
+        with file.open("w", encoding="utf-8") as out:
+
+            def add(record: CaseRecord) -> None:
+                out.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+                out.flush()
+
+            out.write(json.dumps(head) + "\n")
+            for record in before.values():
+                add(record)
+            yield before, add
+
+    def _part(self, suite: str) -> Path:
+        return self.folder / f"part-{suite}.jsonl"
+
+    def clear(self) -> None:
+        """Removes what only a stopped run needs."""
+        for file in self.folder.glob("part-*.jsonl"):
+            file.unlink()
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -281,12 +466,19 @@ def _read(file: Path) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _code() -> str:
+def _hash_of(*rooms: str) -> str:
     """A hash of the program and its wording: another program is another run."""
     digest = hashlib.sha256()
-    for root in _MEASURED:
-        for path in sorted((_ROOT / root).rglob("*")):
+    for room in rooms:
+        for path in sorted((_ROOT / room).rglob("*")):
             if path.suffix in _MEASURED_FILES and "corpus" not in path.parts:
                 digest.update(path.relative_to(_ROOT).as_posix().encode())
                 digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return digest.hexdigest()[:16]
+
+
+def _hash_of_files(folder: Path) -> str:
+    """By size and time: the files of a collection are large."""
+    stats = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+    held = [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:16]

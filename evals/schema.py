@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -62,6 +63,21 @@ class Case(BaseModel):
         """When the contract was signed, however the assistant is told."""
         return self.contract_date or self.expect.contract_date
 
+    @property
+    def expected(self) -> str:
+        """What is right, in words, for a reader."""
+        expect = self.expect
+        parts = [" or ".join(expect.status)]
+        if self.signed:
+            parts.append(f"contract of {self.signed}")
+        if self.as_of:
+            parts.append(f"as of {self.as_of}")
+        if expect.sources:
+            parts.append(f"from {', '.join(expect.sources)}")
+        parts += [f"says {' | '.join(fact)}" for fact in expect.facts]
+        parts += [f"never {wording}" for wording in expect.forbidden]
+        return "\n".join(parts)
+
 
 def load_cases(file: Path) -> list[Case]:
     """The cases of a JSONL file, in order. Raises BadCases."""
@@ -87,6 +103,14 @@ def load_cases(file: Path) -> list[Case]:
     if not cases:
         raise BadCases(f"{file.name}: holds no case")
     return cases
+
+
+def hash_of(cases: Sequence[BaseModel]) -> str:
+    """The same for the same cases in the same order."""
+    digest = hashlib.sha256()
+    for case in cases:
+        digest.update(case.model_dump_json().encode() + b"\n")
+    return digest.hexdigest()[:16]
 
 
 def first_fault(error: ValidationError) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +19,10 @@ from knowledge.embed import Embedder
 from knowledge.release import build
 from knowledge.retrieve import Index, Scope, open_index, retrieve
 
-from .metrics import Check, Share, mean, ndcg, recall
+from .metrics import Check, mean, ndcg, recall
 from .plain_recipe import Progress, open_plain
-from .results import Failure, SuiteResult
+from .records import CaseRecord, SuiteInfo
+from .results import SuiteResult, failures_of, shares
 from .schema import BadCases
 from .suites import RankedSuite
 
@@ -101,69 +104,93 @@ async def rank_statutes(
     *,
     limit: int | None,
     progress: Progress,
+    before: Mapping[str, CaseRecord] | None = None,
+    ranked_one: Callable[[CaseRecord], None] = lambda record: None,
 ) -> SuiteResult:
-    """Search the collection. Raises BadCases, and what building and opening a release raise."""
+    """Search the collection. Raises BadCases, and what building and opening a release raise.
+
+    before: query -> its record, where the same search was run already.
+    ranked_one: is called with the record of each query that is searched for now.
+    """
     collection = await asyncio.to_thread(load_collection, folder)
     asked = dict(list(collection.queries.items())[:limit])
     async with ingested(collection, settings, embedder, progress) as (deps, index):
         texts = {name: "\n".join(filter(None, both)) for name, both in collection.passages.items()}
         async with open_plain(texts, deps, embedder, progress) as plain:
-            ours: dict[str, list[str]] = {}
+            records = {name: before[name] for name in asked if before and name in before}
             theirs: dict[str, list[str]] = {}
             for done, (name, text) in enumerate(asked.items()):
                 progress(suite.name, done, len(asked))
-                found = await asyncio.to_thread(
-                    retrieve, index, embedder, text, Scope(on=suite.today), TOP
-                )
-                ours[name] = [evidence.clause.id for evidence in found.evidence]
+                if name not in records:
+                    started = time.perf_counter()
+                    found = await asyncio.to_thread(
+                        retrieve, index, embedder, text, Scope(on=suite.today), TOP
+                    )
+                    latency_ms = round((time.perf_counter() - started) * 1000, 1)
+                    ids = [evidence.clause.id for evidence in found.evidence]
+                    records[name] = _record(suite, collection, name, ids, latency_ms)
+                    ranked_one(records[name])
                 vector = await asyncio.to_thread(embedder.query, text)
                 # Some articles are split, so that their chunks take places twice.
                 near = await asyncio.to_thread(plain.nearest, vector, 3 * TOP)
                 theirs[name] = list(dict.fromkeys(near))[:TOP]
             progress(suite.name, len(asked), len(asked))
-    metrics = _means(collection, ours)
+    kept = tuple(records[name] for name in asked)
+    metrics = shares(kept)
     return SuiteResult(
         name=suite.name,
         n=len(asked),
-        scored=len(ours),
+        scored=len(kept),
         metrics=metrics,
         bars=suite.bars,
         missed=tuple(name for name, bar in suite.bars.items() if metrics[name].value < bar),
-        failures=tuple(_failures(collection, ours)),
+        failures=failures_of(kept),
         models=(),
-        plain=_means(collection, theirs),
+        plain={
+            name: mean(
+                [measure(ids, collection.grades[query], TOP) for query, ids in theirs.items()]
+            )
+            for name, measure in MEASURES.items()
+        },
+        records=kept,
+        info=SuiteInfo(suite.name, _hash(collection, asked), dict.fromkeys(MEASURES, 1)),
     )
 
 
-def _means(collection: Collection, ranked: Mapping[str, Sequence[str]]) -> dict[str, Share]:
-    judged = [(ids, collection.grades[name]) for name, ids in ranked.items()]
-    return {
-        f"ndcg_{TOP}": mean([ndcg(ids, grades, TOP) for ids, grades in judged]),
-        f"recall_{TOP}": mean([recall(ids, grades, TOP) for ids, grades in judged]),
-    }
+MEASURES = {f"ndcg_{TOP}": ndcg, f"recall_{TOP}": recall}
 
 
-def _failures(collection: Collection, ranked: Mapping[str, Sequence[str]]) -> list[Failure]:
-    """The queries none of whose right passages was found."""
-
+def _record(
+    suite: RankedSuite, collection: Collection, query: str, ids: Sequence[str], latency_ms: float
+) -> CaseRecord:
     def titles(names: Sequence[str]) -> str:
         return "; ".join(collection.passages[name][0] or name for name in names)
 
-    failures = []
-    for query, ids in ranked.items():
-        right = list(collection.grades[query])
-        if not set(right) & set(ids):
-            check = Check(False, titles(right), titles(ids[:3]) or "nothing")
-            failures.append(
-                Failure(
-                    case=query,
-                    text=collection.queries[query],
-                    findings={f"recall_{TOP}": check},
-                    expected=check.wanted,
-                    cited=tuple(titles([name]) for name in ids[:3]),
-                )
-            )
-    return failures
+    grades = collection.grades[query]
+    wanted, got = titles(list(grades)), titles(ids[:3]) or "nothing"
+    scores = {name: measure(ids, grades, TOP) for name, measure in MEASURES.items()}
+    return CaseRecord(
+        suite=suite.name,
+        case=query,
+        seed=0,
+        topic="statutes",
+        difficulty="medium",
+        text=collection.queries[query],
+        expected=wanted,
+        cited=tuple(titles([name]) for name in ids[:3]),
+        checks={name: Check(score > 0, wanted, got, score) for name, score in scores.items()},
+        latency_ms=latency_ms,
+    )
+
+
+def _hash(collection: Collection, asked: Mapping[str, str]) -> str:
+    """The same for the same passages, queries and judgements."""
+    held = [
+        dict(collection.passages),
+        {name: dict(collection.grades[name]) for name in asked},
+        asked,
+    ]
+    return hashlib.sha256(json.dumps(held, ensure_ascii=False).encode()).hexdigest()[:16]
 
 
 def _write_clauses(collection: Collection, file: Path) -> Path:

