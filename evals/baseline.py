@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from .records import CaseRecord, RunInfo, SuiteInfo
+from .records import CaseRecord, RunInfo, SuiteInfo, read_cases, read_info
 
 FORMAT = 1
 
@@ -157,8 +157,8 @@ def _verdicts(askings: Sequence[CaseRecord]) -> CaseVerdicts:
     sums: dict[str, list[float]] = {}
     for asking in askings:
         for name, check in asking.checks.items():
-            score = getattr(check, "score", None)
-            sums.setdefault(name, []).append(float(check.passed) if score is None else score)
+            value = float(check.passed) if check.score is None else check.score
+            sums.setdefault(name, []).append(value)
     return CaseVerdicts(
         digest=_digest(askings[0]),
         tallies={name: Tally(sum(values), len(values)) for name, values in sums.items()},
@@ -217,8 +217,13 @@ def _named(names: Sequence[str]) -> str:
     return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown
 
 
+def keep(folder: Path, file: Path) -> None:
+    """Make a baseline of the run in a folder. Raises NotKept, BadBaseline, records.BadRun."""
+    write_baseline(file, verdicts_of(read_info(folder), read_cases(folder)))
+
+
 def write_baseline(file: Path, run: RunVerdicts) -> None:
-    """Raises NotKept."""
+    """Raises NotKept, and BadBaseline where what the file holds cannot be read."""
     check_kept(run, file)
     head = {"format": FORMAT, "started": run.started, "versions": dict(run.versions)}
     lines = [f" {json.dumps(name)}: {json.dumps(value)}," for name, value in head.items()]

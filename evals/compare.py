@@ -8,7 +8,6 @@ case costs and how long it takes is told as a ratio and fails nothing: machines 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,8 +18,6 @@ import numpy as np
 
 from .baseline import CaseVerdicts, RunVerdicts, Spread, SuiteVerdicts, Tally
 from .metrics import Share, mean, wilson
-
-COMPARISON = "comparison.json"
 
 LEVEL = 0.05
 """Of significance, over all metrics of all suites together."""
@@ -478,9 +475,3 @@ def _rounded(found: Any) -> Any:
     if isinstance(found, dict):
         return {name: _rounded(value) for name, value in found.items()}
     return found
-
-
-def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Beside the other files of the run."""
-    text = json.dumps(comparison.as_json(), ensure_ascii=False, indent=2, allow_nan=False)
-    (folder / COMPARISON).write_text(text + "\n", encoding="utf-8")

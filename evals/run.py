@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,9 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
+from .baseline import BadBaseline, RunVerdicts, read_baseline, verdicts_of
+from .compare import Comparison
+from .compare import compare as compare_runs
 from .messages import Judged, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from .harness import Run
 
 __all__ = [
+    "BadBaseline",
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
@@ -96,6 +100,7 @@ def run_suites(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: Path | None = None,
     progress: Progress = _silent,
 ) -> Outcome:
     """Run the suites named, or all, with what the settings say. Blocks for minutes.
@@ -105,8 +110,11 @@ def run_suites(
     stopped goes on where its folder is given again and nothing it measures has changed.
     endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
     seeds: how often each case is asked.
-    Raises UnknownSuite, BadCases, EvalUnavailable, EndpointFault, and what opening Deps raises.
+    baseline: a file of verdicts that the run is held to; read before anything is asked.
+    Raises UnknownSuite, BadCases, BadBaseline, EvalUnavailable, EndpointFault, and what opening
+    Deps raises.
     """
+    held = None if baseline is None else (baseline, read_baseline(baseline))
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         raise UnknownSuite(f"no suite {unknown[0]!r}: there are {', '.join(SUITES)}")
@@ -123,6 +131,7 @@ def run_suites(
                 endpoint=endpoint,
                 model=model,
                 seeds=seeds,
+                baseline=held,
                 progress=progress,
                 compare=not endpoint,
             )
@@ -139,11 +148,13 @@ async def evaluate(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: tuple[Path, RunVerdicts] | None = None,
     progress: Progress = _silent,
     compare: bool = False,
 ) -> Outcome:
     """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
+    baseline: what the run is held to, and the file it stands in.
     compare: whether the usual recipe is run beside the suites that only search.
     Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
     """
@@ -172,10 +183,29 @@ async def evaluate(
         versions=await _versions(deps, endpoint, model, outcome, released=bool(asked)),
         suites=tuple(result.info for result in outcome.suites if result.info),
     )
-    write_run(folder, info, [record for result in outcome.suites for record in result.records])
+    records = [record for result in outcome.suites for record in result.records]
+    write_run(folder, info, records)
+    if baseline is not None:
+        outcome = replace(outcome, comparison=_held_to(*baseline, outcome, info, records))
     write_report(outcome, kept.run)
     kept.clear()
     return outcome
+
+
+def _held_to(
+    file: Path,
+    before: RunVerdicts,
+    outcome: Outcome,
+    info: RunInfo,
+    records: Sequence[CaseRecord],
+) -> Comparison:
+    return compare_runs(
+        before,
+        verdicts_of(info, records),
+        file,
+        whole={suite.name for suite in outcome.suites} >= SUITES.keys(),
+        not_run={suite.name: suite.not_run for suite in outcome.suites if suite.not_run},
+    )
 
 
 @asynccontextmanager
