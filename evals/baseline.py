@@ -19,7 +19,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, read_cases, read_info
 
 FORMAT = 1
 
-QUICK = 100
+QUICK = 60
 """Cases of a suite, at most, that are asked wherever the tests run."""
 
 _NOTHING, _PASSED, _FAILED = "-", "+", "x"
@@ -149,7 +149,7 @@ def _suite(info: SuiteInfo, records: Sequence[CaseRecord]) -> SuiteVerdicts:
         cases={case: _verdicts(askings) for case, askings in by_case.items()},
         latency_ms=spread([record.latency_ms for record in scored]),
         cost=spread(costs) if len(costs) == len(scored) else None,
-        quick=_quick([askings[0] for askings in by_case.values()]),
+        quick=_quick([a[0] for a in by_case.values() if not any(asked.critical for asked in a)]),
     )
 
 
@@ -184,6 +184,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 def _quick(cases: Sequence[CaseRecord]) -> tuple[str, ...]:
     """Up to QUICK cases, in turn one of each topic and difficulty.
 
+    Those that are critical fail the gate of all cases, and are left to it.
     By a hash of the id, so that a case that is added displaces few of the others.
     """
     strata: dict[tuple[str, str], list[str]] = {}
