@@ -27,7 +27,7 @@ from assistant.config import Settings
 from assistant.deps import Deps
 from assistant.journal import reply_as_json
 from assistant.llm import ChatModel, Completion, Message, TextStream, Way
-from assistant.models import Citation, Contact, Question, Reply, Sentence
+from assistant.models import Citation, Contact, Question, Reply, Sentence, Withheld
 from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
@@ -386,7 +386,7 @@ class Deployment:
 
 
 def _is_problem(answer: httpx.Response) -> bool:
-    return answer.headers.get("content-type", "").startswith("application/problem+json")
+    return str(answer.headers.get("content-type")).startswith("application/problem+json")
 
 
 def _reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
@@ -407,6 +407,7 @@ def _reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
         status=said.status,
         sentences=tuple(Sentence(s.text, s.kind, tuple(s.citations)) for s in said.sentences),
         citations=tuple(citations),
+        withheld=tuple(Withheld("", item["reason"]) for item in said.withheld),
         contact=Contact(said.contact.hotline, said.contact.hours) if said.contact else None,
         model=said.model,
         release=said.release,

@@ -1,4 +1,4 @@
-"""Wording by which replies are judged, from wording.toml: how a bot says no, and offers a person."""
+"""Wording by which replies are judged: how a bot says no, how it offers a person."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def offers_contact(text: str) -> bool:
 
 
 def told_beside(case: Case, today: date) -> str:
-    """What a bot is told beside the question, as our pipeline is: the day, and of which contract."""
+    """What a bot is told beside the question, as our pipeline is: the day, and the contract."""
     said = wording()["bot"]
     parts = [said["today"].format(today=today)]
     if case.as_of:
