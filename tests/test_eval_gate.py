@@ -1,7 +1,7 @@
 """The regression gate on the real pipeline: a part of the committed baseline, and regressions that
 are planted in the program's data and code, each of which it has to see.
 
-What `evals/baselines/main.json` holds was measured with quoting in place of a model, which is exact:
+What `evals/baselines/main.json` holds was measured with quoting in place of a model: exactly.
 
     ZHUNXIN_LLM=extractive zhunxin ingest --sample
     ZHUNXIN_LLM=extractive zhunxin eval run --save-baseline evals/baselines/main.json
@@ -40,7 +40,7 @@ from evals.schema import BadCases
 from evals.suites import SUITES, MessageSuite, Suite
 from prompts.render import pinned
 
-from .openai_stub import Behaviour, hangs, openai_stub, says
+from .openai_stub import hangs, openai_stub, says
 
 ROOT = Path(__file__).parent.parent
 MAIN = ROOT / "evals" / "baselines" / "main.json"
@@ -167,17 +167,17 @@ async def test_a_rule_that_finds_nothing_any_more_fails_the_gate(
     drops = {drop["metric"]: drop for drop in gate_of(outcome)}
     assert drops["exact"]["kind"] == "drop"
     assert not outcome.passed
-    named = {case.id: case.expect.rules for case in suite[0].cases()}
-    assert all("CN-PROM-01" in named[case] for case in drops["exact"]["cases"])
+    expected = {r.case: r.expected for r in read_cases(tmp_path / "planted")}
+    assert all("CN-PROM-01" in expected[case] for case in drops["exact"]["cases"])
 
 
 async def test_a_rule_that_is_gone_stops_the_run_by_its_name(deps: Deps, tmp_path: Path) -> None:
     deps.rules = load_rules(
         shipped=without_rule("CN-PROM-01", tmp_path / "rules", keep_its_name=False)
     )
+    suite = SUITES["compliance-dev"]
+    assert isinstance(suite, MessageSuite)
     with pytest.raises(BadCases, match="no rule 'CN-PROM-01'"):
-        suite = SUITES["compliance-dev"]
-        assert isinstance(suite, MessageSuite)
         await run([suite], deps, tmp_path / "report")
 
 
@@ -285,49 +285,42 @@ def test_broken_weights_of_the_search_fail_the_command(
 async def test_a_run_that_was_killed_goes_on_where_it_was(
     sample_home: Path, tmp_path: Path
 ) -> None:
-    says_none = says('{"ids": []}')
-    arguments = (
-        "eval",
-        "run",
-        "answers",
-        "--limit",
-        "8",
-        "--json",
-        "--report",
-        str(tmp_path / "r"),
-    )
+    """The model has answered five questions when it falls silent, and the run is killed."""
+    folder = tmp_path / "report"
+    silent, killed = asyncio.Event(), asyncio.Event()
+    nothing = says('{"ids": []}')
 
-    async def start(base_url: str) -> asyncio.subprocess.Process:
-        call, environ = command(
-            *arguments, home=sample_home, ZHUNXIN_LLM="openai:stub", ZHUNXIN_LLM_BASE_URL=base_url,
-            ZHUNXIN_LLM_WAY="select",
-        )  # fmt: skip
-        return await asyncio.create_subprocess_exec(
-            *call,
-            cwd=ROOT,
-            env=environ,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-
-    waiting = asyncio.Event()
-
-    async def never(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
-        waiting.set()
+    async def answer(writer: asyncio.StreamWriter, body: dict[str, Any]) -> None:
+        if killed.is_set() or len(stub.requests) <= 5:
+            await nothing(writer, body)
+            return
+        silent.set()
         await hangs(writer, body)
 
-    answered: list[Behaviour] = [says_none] * 5
-    async with openai_stub(*answered, never, never, never) as stub:
-        run = await start(stub.base_url)
-        await asyncio.wait_for(waiting.wait(), 120)
+    async with openai_stub(*[answer] * 40) as stub:
+        call, environ = command(
+            "eval", "run", "answers", "--limit", "8", "--report", str(folder), "--json",
+            home=sample_home, ZHUNXIN_LLM="openai:stub", ZHUNXIN_LLM_BASE_URL=stub.base_url,
+            ZHUNXIN_LLM_WAY="select",
+        )  # fmt: skip
+
+        async def start() -> asyncio.subprocess.Process:
+            pipe = asyncio.subprocess.PIPE
+            return await asyncio.create_subprocess_exec(
+                *call, cwd=ROOT, env=environ, stdout=pipe, stderr=pipe
+            )
+
+        run = await start()
+        await asyncio.wait_for(silent.wait(), 120)
         run.kill()
         await run.communicate()
-        assert not (tmp_path / "r" / "results.json").exists()
-    async with openai_stub(*[says_none] * 20) as stub:
-        again = await start(stub.base_url)
+        assert not (folder / "results.json").exists()
+        killed.set()
+        before = len(stub.requests)
+        again = await start()
         out, err = await asyncio.wait_for(again.communicate(), 120)
-        asked = len(stub.requests)
-    found = json.loads(out)
-    assert (found["suites"][0]["n"], found["suites"][0]["scored"]) == (8, 8), err.decode()
-    assert asked < 8
-    assert len([*read_cases(tmp_path / "r")]) == 8
+        asked = len(stub.requests) - before
+    [suite] = json.loads(out)["suites"]
+    assert (suite["n"], suite["scored"]) == (8, 8), err.decode()
+    assert len([*read_cases(folder)]) == 8
+    assert 0 < asked <= 4
