@@ -26,6 +26,7 @@ from .messages import Judged, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
+from .planted import planted
 from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
@@ -301,22 +302,24 @@ async def _ask(
         if error.name != "inspect_ai":
             raise
         raise EvalUnavailable("inspect-ai is not installed: install the extra `eval`") from None
-    left_out = [suite for suite, _ in asked if suite.stage == "search" and not target.searches]
+    left_out = [s for s, _ in asked if not target.searches and (s.stage != "reply" or s.documents)]
     taken = [(suite, cases) for suite, cases in asked if suite not in left_out]
     if not target.endpoint and deps.wants_model and any(s.stage == "reply" for s, _ in taken):
         # Opened before the clock of the first case runs; without it, cases are only quoted.
         with contextlib.suppress(ModelError):
             counted(deps, await deps.chat_model())
-    identity = {
-        "run": kept.run,
-        "release": "" if target.endpoint else (await deps.index()).release.id,
-    }
-    runs = [
-        # A search gives the same whatever the seed.
-        Run(suite, cases, target, seeds if suite.stage == "reply" else 1)
-        for suite, cases in taken
-    ]
-    await run_tasks(runs, kept.folder, identity, progress)
+    release = "" if target.endpoint else (await deps.index()).release.id
+    async with contextlib.AsyncExitStack() as opened:
+        runs = []
+        for suite, cases in taken:
+            whom = target
+            if suite.documents is not None:
+                own = planted(deps, suite.documents, suite.today, progress)
+                whom = await open_pipeline(await opened.enter_async_context(own))
+            # What is no reply is the same whatever the seed.
+            runs.append(Run(suite, cases, whom, seeds if suite.stage == "reply" else 1))
+        identity = {"run": kept.run, "release": release}
+        await run_tasks(runs, kept.folder, identity, progress)
     searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
     plain = await _plain(searched, deps, progress) if compare and searched else {}
     return [

@@ -28,6 +28,7 @@ from assistant.deps import Deps
 from assistant.journal import reply_as_json
 from assistant.llm import ChatModel, Completion, Message, TextStream, Way
 from assistant.models import Citation, Contact, Question, Reply, Sentence, Withheld
+from assistant.privacy import mask
 from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
@@ -175,6 +176,10 @@ class Pipeline:
         down: the score of a fallback says nothing about the model.
         """
         deps = self.deps
+        if suite.stage == "mask":
+            found = mask(case.text).spans
+            seen = Seen(suite.today, (), {}, spans=tuple((s.type, s.text) for s in found))
+            return Told(seen)
         question = Question(
             text=case.text,
             today=suite.today,
