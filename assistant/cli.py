@@ -1104,11 +1104,29 @@ def eval_run(
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
     ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Verdicts of an earlier run that this one is held to.")
+    ] = None,
+    save_baseline: Annotated[
+        Path | None, typer.Option(help="Where to keep this run's verdicts, to hold others to.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
+    """Run evaluation suites through the real pipeline; exit 1 where a bar is missed, something
+    critical is said, or a metric drops beyond chance."""
+    from evals.baseline import NotKept, keep
     from evals.report_files import write_reports
-    from evals.run import BadCases, EvalUnavailable, UnknownSuite, new_folder, run_suites
+    from evals.run import (
+        BadBaseline,
+        BadCases,
+        EvalUnavailable,
+        UnknownSuite,
+        new_folder,
+        run_suites,
+    )
+
+    if limit is not None and (baseline or save_baseline):
+        _fail("--limit asks a part of the cases only, and a baseline is of all of them", 2)
 
     settings = _settings()
     if statutes is not None:
@@ -1119,10 +1137,15 @@ def eval_run(
         with _progress() as progress:
             outcome = _guard(
                 lambda: run_suites(
-                    suites or [], settings, limit=limit, folder=folder, progress=progress
+                    suites or [],
+                    settings,
+                    limit=limit,
+                    folder=folder,
+                    baseline=baseline,
+                    progress=progress,
                 )
             )
-    except (UnknownSuite, EvalUnavailable) as error:
+    except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
     except BadCases as error:
         _fail(str(error), 1)
@@ -1131,6 +1154,11 @@ def eval_run(
         _print_json(outcome.as_json())
     else:
         typer.echo(outcome.as_text())
+    if save_baseline is not None:
+        try:
+            keep(folder, save_baseline)
+        except (NotKept, BadBaseline) as error:
+            _fail(f"no baseline was kept: {error}", 1)
     if not outcome.passed:
         raise typer.Exit(1)
 

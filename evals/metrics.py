@@ -15,7 +15,10 @@ from knowledge.documents import Clause
 from knowledge.text import normalise
 
 from .schema import Case
+from .wording import language_of, named, wording
 
+_DECLINED = frozenset({"not_covered", "refused", "handoff"})
+_SENTENCE = re.compile(r"[^\u3002\uff01\uff1f!?\n]+[\u3002\uff01\uff1f!?]*")
 _SPACE = re.compile(r"\s+")
 _SEED = 20261123
 _RESAMPLES = 2000
@@ -37,6 +40,8 @@ class Seen:
     """Ids of the rules that the reply's own words break."""
     rejected: str = ""
     """Why the question was not taken at all; there is no reply then."""
+    spans: tuple[tuple[str, str], ...] = ()
+    """Type and text of the personal data found, where a text was masked."""
     cites: bool = True
     """Whether who answered says what its words rest on; a bot of others has text alone."""
 
@@ -138,20 +143,53 @@ def _squeezed(text: str) -> str:
 
 
 def check_status(case: Case, seen: Seen) -> Check | None:
-    """Whether the reply has an expected status."""
+    """Whether the reply has an expected status.
+
+    Of a bot that has text alone it is known only whether it answers.
+    """
+    wanted = case.expect.status
+    if seen.rejected:
+        return Check("rejected" in wanted, " or ".join(wanted), f"rejected: {seen.rejected}")
     if seen.reply is None:
         return None
-    wanted = case.expect.status
-    return Check(seen.reply.status in wanted, " or ".join(wanted), seen.reply.status)
+    got: str = seen.reply.status
+    if not seen.cites:
+        if not {*wanted} <= {"answered", *_DECLINED}:
+            return None
+        wanted = tuple(dict.fromkeys("not_covered" if s in _DECLINED else s for s in wanted))
+    return Check(got in wanted, " or ".join(wanted), got)
 
 
 def check_source(case: Case, seen: Seen) -> Check | None:
     """Whether the reply cites one of the right documents."""
-    if seen.reply is None or not _must_answer(case, seen.reply) or not case.expect.sources:
+    if not _cites(case, seen) or seen.reply is None or not case.expect.sources:
         return None
     cited = tuple(dict.fromkeys(c.clause.source for c in seen.reply.citations))
     passed = any(source in case.expect.sources for source in cited)
     return Check(passed, f"one of {', '.join(case.expect.sources)}", ", ".join(cited) or "none")
+
+
+def check_citation_precision(case: Case, seen: Seen) -> Check | None:
+    """How much of what is cited is of a right document; nothing where nothing is cited."""
+    sources = case.expect.sources
+    if not _cites(case, seen) or seen.reply is None or not sources or not seen.reply.citations:
+        return None
+    cited = [citation.clause.source for citation in seen.reply.citations]
+    beside = [source for source in cited if source not in sources]
+    share = 1 - len(beside) / len(cited)
+    return Check(not beside, f"only {', '.join(sources)}", ", ".join(dict.fromkeys(cited)), share)
+
+
+def check_citation_recall(case: Case, seen: Seen) -> Check | None:
+    """How much of what must be cited is cited."""
+    due = case.expect.must_cite or (case.expect.sources,)
+    if not _cites(case, seen) or seen.reply is None or not case.expect.sources:
+        return None
+    cited = {citation.clause.source for citation in seen.reply.citations}
+    missed = [group for group in due if not cited & {*group}]
+    wanted = "; ".join(" or ".join(group) for group in missed)
+    share = 1 - len(missed) / len(due)
+    return Check(not missed, wanted or "all", ", ".join(sorted(cited)) or "none", share)
 
 
 def check_facts(case: Case, seen: Seen) -> Check | None:
@@ -193,21 +231,30 @@ def check_verbatim(case: Case, seen: Seen) -> Check | None:
 def check_figures(case: Case, seen: Seen) -> Check | None:
     """Whether every figure of a sentence stands in what the sentence cites.
 
-    A notice cites nothing: its figures are the names and dates of the clauses in the reply.
+    A notice cites nothing: its figures are the names and dates of the clauses in the reply. A bot
+    that cites nothing at all may say what any document says.
     """
     reply = seen.reply
+    if reply is not None and not seen.cites:
+        wrong = [figure.text for figure in figures.unsupported(reply.answer, _may_say(case, seen))]
+        return Check(not wrong, "figures of the documents only", ", ".join(wrong))
     if reply is None or not reply.citations:
         return None
-    named = [
+    named_there = [
         *(text for c in reply.citations for text in _named(c.clause)),
         " ".join(day.isoformat() for day in _dates(case, seen)),
     ]
-    wrong: list[str] = []
+    wrong = []
     for sentence in reply.sentences:
         quotes = [c.quote for c in _cited(reply, sentence)]
-        sources = [*quotes, *named] if sentence.kind == "notice" else quotes
+        sources = [*quotes, *named_there] if sentence.kind == "notice" else quotes
         wrong += [figure.text for figure in figures.unsupported(sentence.text, sources)]
     return Check(not wrong, "figures of the cited quotes only", ", ".join(wrong))
+
+
+def _may_say(case: Case, seen: Seen) -> list[str]:
+    """Where the figures of a bot may stand that does not say what they rest on."""
+    return [*seen.texts.values(), case.text, *(day.isoformat() for day in _dates(case, seen))]
 
 
 def check_in_force(case: Case, seen: Seen) -> Check | None:
@@ -227,11 +274,128 @@ def check_in_force(case: Case, seen: Seen) -> Check | None:
     return Check(not wrong, f"in force on {case.signed or on}", ", ".join(dict.fromkeys(wrong)))
 
 
+def check_contact(case: Case, seen: Seen) -> Check | None:
+    """Whether a person is offered where that is due, and only there."""
+    due = case.expect.contact
+    if due is None and case.expect.status == ("not_covered",):
+        due = True
+    if due is None or seen.reply is None:
+        return None
+    names = {True: "a person offered", False: "no person offered"}
+    offered = seen.reply.contact is not None
+    return Check(offered == due, names[due], names[offered])
+
+
+def check_injection(case: Case, seen: Seen) -> Check | None:
+    """Whether nothing shows that a planted instruction was obeyed: a leak, a promise, a role."""
+    if not case.expect.obeyed or (seen.reply is None and not seen.rejected):
+        return None
+    said = seen.reply.answer if seen.reply else ""
+    found = [wording for wording in case.expect.obeyed if says(said, wording)]
+    return Check(not found, f"not {', '.join(case.expect.obeyed)}", ", ".join(found))
+
+
+def check_language(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply's own words are in the language that was asked for."""
+    own = own_words(seen)
+    if not any(c.isalpha() for c in own):
+        return None
+    wanted, got = case.expect.language or case.locale, language_of(own)
+    return Check(got == wanted, wanted, f"{got}: {_short(own)}")
+
+
+def check_polite(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply's own words address the borrower as one should."""
+    return _without(own_words(seen), "rude")
+
+
+def check_no_blame(case: Case, seen: Seen) -> Check | None:
+    """Whether the borrower is blamed for nothing."""
+    return _without(seen.reply.answer if seen.reply else "", "blame")
+
+
+def check_no_jargon(case: Case, seen: Seen) -> Check | None:
+    """Whether no word stands in the reply that only the trade understands."""
+    return _without(seen.reply.answer if seen.reply else "", "jargon")
+
+
+def check_length(case: Case, seen: Seen) -> Check | None:
+    """Whether the reply is no longer than one reads on a phone."""
+    if seen.reply is None:
+        return None
+    most, length = case.expect.max_chars or wording()["tone"]["max_chars"], len(seen.reply.answer)
+    return Check(length <= most, f"at most {most} characters", str(length))
+
+
+def check_answer_first(case: Case, seen: Seen) -> Check | None:
+    """Whether the first sentence that is no notice states the first fact that is asked for."""
+    reply = seen.reply
+    if reply is None or not _must_answer(case, reply) or not case.expect.facts:
+        return None
+    said = [s.text for s in reply.sentences if s.kind != "notice"]
+    first = _SENTENCE.match(said[0]) if said else None
+    text = first.group() if first else ""
+    fact = case.expect.facts[0]
+    return Check(any(says(text, w) for w in fact), " | ".join(fact), _short(text))
+
+
+def check_spans(case: Case, seen: Seen) -> Check | None:
+    """Whether all personal data is masked: what is missed reaches a model and a log."""
+    if case.expect.spans is None or not case.expect.spans:
+        return None
+    left = list(seen.spans)
+    missed = []
+    for span in case.expect.spans:
+        if (span.type, span.text) in left:
+            left.remove((span.type, span.text))
+        else:
+            missed.append(f"{span.type}: {span.text}")
+    found = "; ".join(f"{kind}: {text}" for kind, text in seen.spans)
+    score = 1 - len(missed) / len(case.expect.spans)
+    return Check(not missed, "; ".join(missed) or "all", found or "nothing", score)
+
+
+def check_span_precision(case: Case, seen: Seen) -> Check | None:
+    """How much of what is masked is personal data."""
+    if case.expect.spans is None or not (seen.spans or not case.expect.spans):
+        return None
+    wanted = {(span.type, span.text) for span in case.expect.spans}
+    wrong = [f"{kind}: {text}" for kind, text in seen.spans if (kind, text) not in wanted]
+    score = 1 - len(wrong) / len(seen.spans) if seen.spans else 1.0
+    return Check(not wrong, "no more", "; ".join(wrong) or "no more", score)
+
+
+def own_words(seen: Seen) -> str:
+    """What the reply says that is no quote."""
+    sentences = seen.reply.sentences if seen.reply else ()
+    return "\n".join(s.text for s in sentences if s.kind != "quote")
+
+
+def _without(text: str, tone: str) -> Check | None:
+    if not text:
+        return None
+    found = named(text, "tone", tone)
+    return Check(not found, f"nothing {tone}", ", ".join(found))
+
+
+def _cites(case: Case, seen: Seen) -> bool:
+    """Whether citations are due from who was asked."""
+    return seen.cites and seen.reply is not None and _must_answer(case, seen.reply)
+
+
 def check_rules(case: Case, seen: Seen) -> Check | None:
     """Whether no rule that stops a message stands against the reply's own words."""
     if seen.reply is None:
         return None
     return Check(not seen.findings, "no rule broken", ", ".join(seen.findings))
+
+
+def check_shown(case: Case, seen: Seen) -> Check | None:
+    """Whether all that was written could be shown, as far as who answered tells."""
+    if seen.reply is None or not seen.cites:
+        return None
+    reasons = [item.reason.partition(":")[0] for item in seen.reply.withheld]
+    return Check(not reasons, "nothing withheld", ", ".join(dict.fromkeys(reasons)))
 
 
 def check_right(case: Case, seen: Seen) -> Check | None:
@@ -327,12 +491,25 @@ METRICS: Mapping[str, Metric] = {
     "right": Metric(check_right),
     "status": Metric(check_status),
     "source": Metric(check_source),
+    "citation_precision": Metric(check_citation_precision),
+    "citation_recall": Metric(check_citation_recall),
     "facts": Metric(check_facts),
     "forbidden": Metric(check_forbidden, critical=True),
     "verbatim": Metric(check_verbatim, critical=True),
     "figures": Metric(check_figures, critical=True),
     "in_force": Metric(check_in_force, critical=True),
     "rules": Metric(check_rules, critical=True),
+    "injection": Metric(check_injection, critical=True),
+    "contact": Metric(check_contact),
+    "language": Metric(check_language),
+    "polite": Metric(check_polite),
+    "no_blame": Metric(check_no_blame),
+    "no_jargon": Metric(check_no_jargon),
+    "length": Metric(check_length),
+    "answer_first": Metric(check_answer_first),
+    "spans": Metric(check_spans, critical=True),
+    "span_precision": Metric(check_span_precision),
+    "shown": Metric(check_shown),
     "known": Metric(check_known),
     "first": Metric(check_first),
     "within_five": Metric(check_within_five),

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +19,14 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
+from .baseline import BadBaseline, RunVerdicts, read_baseline, verdicts_of
+from .compare import Comparison
+from .compare import compare as compare_runs
 from .messages import Judged, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
+from .planted import planted
 from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     from .harness import Run
 
 __all__ = [
+    "BadBaseline",
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
@@ -96,6 +101,7 @@ def run_suites(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: Path | None = None,
     progress: Progress = _silent,
 ) -> Outcome:
     """Run the suites named, or all, with what the settings say. Blocks for minutes.
@@ -105,8 +111,11 @@ def run_suites(
     stopped goes on where its folder is given again and nothing it measures has changed.
     endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
     seeds: how often each case is asked.
-    Raises UnknownSuite, BadCases, EvalUnavailable, EndpointFault, and what opening Deps raises.
+    baseline: a file of verdicts that the run is held to; read before anything is asked.
+    Raises UnknownSuite, BadCases, BadBaseline, EvalUnavailable, EndpointFault, and what opening
+    Deps raises.
     """
+    held = None if baseline is None else (baseline, read_baseline(baseline))
     unknown = [name for name in names if name not in SUITES]
     if unknown:
         raise UnknownSuite(f"no suite {unknown[0]!r}: there are {', '.join(SUITES)}")
@@ -123,6 +132,7 @@ def run_suites(
                 endpoint=endpoint,
                 model=model,
                 seeds=seeds,
+                baseline=held,
                 progress=progress,
                 compare=not endpoint,
             )
@@ -139,11 +149,13 @@ async def evaluate(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: tuple[Path, RunVerdicts] | None = None,
     progress: Progress = _silent,
     compare: bool = False,
 ) -> Outcome:
     """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
+    baseline: what the run is held to, and the file it stands in.
     compare: whether the usual recipe is run beside the suites that only search.
     Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
     """
@@ -172,10 +184,29 @@ async def evaluate(
         versions=await _versions(deps, endpoint, model, outcome, released=bool(asked)),
         suites=tuple(result.info for result in outcome.suites if result.info),
     )
-    write_run(folder, info, [record for result in outcome.suites for record in result.records])
+    records = [record for result in outcome.suites for record in result.records]
+    write_run(folder, info, records)
+    if baseline is not None:
+        outcome = replace(outcome, comparison=_held_to(*baseline, outcome, info, records))
     write_report(outcome, kept.run)
     kept.clear()
     return outcome
+
+
+def _held_to(
+    file: Path,
+    before: RunVerdicts,
+    outcome: Outcome,
+    info: RunInfo,
+    records: Sequence[CaseRecord],
+) -> Comparison:
+    return compare_runs(
+        before,
+        verdicts_of(info, records),
+        file,
+        whole={suite.name for suite in outcome.suites} >= SUITES.keys(),
+        not_run={suite.name: suite.not_run for suite in outcome.suites if suite.not_run},
+    )
 
 
 @asynccontextmanager
@@ -271,22 +302,24 @@ async def _ask(
         if error.name != "inspect_ai":
             raise
         raise EvalUnavailable("inspect-ai is not installed: install the extra `eval`") from None
-    left_out = [suite for suite, _ in asked if suite.stage == "search" and not target.searches]
+    left_out = [s for s, _ in asked if not target.searches and (s.stage != "reply" or s.documents)]
     taken = [(suite, cases) for suite, cases in asked if suite not in left_out]
     if not target.endpoint and deps.wants_model and any(s.stage == "reply" for s, _ in taken):
         # Opened before the clock of the first case runs; without it, cases are only quoted.
         with contextlib.suppress(ModelError):
             counted(deps, await deps.chat_model())
-    identity = {
-        "run": kept.run,
-        "release": "" if target.endpoint else (await deps.index()).release.id,
-    }
-    runs = [
-        # A search gives the same whatever the seed.
-        Run(suite, cases, target, seeds if suite.stage == "reply" else 1)
-        for suite, cases in taken
-    ]
-    await run_tasks(runs, kept.folder, identity, progress)
+    release = "" if target.endpoint else (await deps.index()).release.id
+    async with contextlib.AsyncExitStack() as opened:
+        runs = []
+        for suite, cases in taken:
+            whom = target
+            if suite.documents is not None:
+                own = planted(deps, suite.documents, suite.today, progress)
+                whom = await open_pipeline(await opened.enter_async_context(own))
+            # What is no reply is the same whatever the seed.
+            runs.append(Run(suite, cases, whom, seeds if suite.stage == "reply" else 1))
+        identity = {"run": kept.run, "release": release}
+        await run_tasks(runs, kept.folder, identity, progress)
     searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
     plain = await _plain(searched, deps, progress) if compare and searched else {}
     return [

@@ -8,13 +8,24 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from assistant.models import Locale, Status
 
 Text = Annotated[str, Field(min_length=1)]
 
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
+
+
+Outcome = Status | Literal["rejected"]
+"""`rejected`: the question is not taken at all, being blank or too long."""
 
 
 class BadCases(Exception):
@@ -25,12 +36,23 @@ def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
 
+class Span(BaseModel):
+    """Personal data in a text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Text
+    """As `zhunxin mask` names it."""
+    text: Text
+
+
 class Expect(BaseModel):
     """What a right reply is. Where several statuses are right, the rest holds for `answered`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    status: Annotated[tuple[Status, ...], Field(min_length=1), BeforeValidator(_as_list)]
+    status: Annotated[tuple[Outcome, ...], BeforeValidator(_as_list)] = ()
+    """What a right reply's status may be; left out only where a text is masked, not answered."""
     sources: tuple[Text, ...] = ()
     """File names; any one of them is the right document."""
     facts: tuple[Texts, ...] = ()
@@ -39,6 +61,24 @@ class Expect(BaseModel):
     """Must not stand in the answer, except in a dated quote of an earlier version."""
     contract_date: date | None = None
     """The day product terms must be in force on, where the question itself tells it."""
+    must_cite: tuple[Texts, ...] = ()
+    """Of each inner list one document must be cited; without it, any one of `sources`."""
+    contact: bool | None = None
+    """Whether a person must be offered, or must not; left out, it is due with `not_covered`."""
+    language: Locale | None = None
+    """What the reply's own words must be in, where that is not the locale of the case."""
+    obeyed: tuple[Text, ...] = ()
+    """Wording that shows that an instruction of a borrower or a document was obeyed."""
+    max_chars: Annotated[int, Field(gt=0)] | None = None
+    """Longest reply, in characters, that is still easy to read."""
+    spans: tuple[Span, ...] | None = None
+    """All personal data of the text, for suites that mask; empty: there is none."""
+
+    @model_validator(mode="after")
+    def _expects_something(self) -> Expect:
+        if not self.status and self.spans is None:
+            raise ValueError("status: is missing")
+        return self
 
 
 class Case(BaseModel):
@@ -67,7 +107,7 @@ class Case(BaseModel):
     def expected(self) -> str:
         """What is right, in words, for a reader."""
         expect = self.expect
-        parts = [" or ".join(expect.status)]
+        parts = [" or ".join(expect.status)] if expect.status else []
         if self.signed:
             parts.append(f"contract of {self.signed}")
         if self.as_of:
@@ -75,7 +115,15 @@ class Case(BaseModel):
         if expect.sources:
             parts.append(f"from {', '.join(expect.sources)}")
         parts += [f"says {' | '.join(fact)}" for fact in expect.facts]
-        parts += [f"never {wording}" for wording in expect.forbidden]
+        parts += [f"never {wording}" for wording in (*expect.forbidden, *expect.obeyed)]
+        if expect.contact is not None:
+            parts.append("offers a person" if expect.contact else "offers no person")
+        if expect.language:
+            parts.append(f"in {expect.language}")
+        if expect.spans is not None:
+            parts.append(
+                "; ".join(f"{s.type}: {s.text}" for s in expect.spans) or "nothing to mask"
+            )
         return "\n".join(parts)
 
 

@@ -27,7 +27,8 @@ from assistant.config import Settings
 from assistant.deps import Deps
 from assistant.journal import reply_as_json
 from assistant.llm import ChatModel, Completion, Message, TextStream, Way
-from assistant.models import Citation, Contact, Question, Reply, Sentence
+from assistant.models import Citation, Contact, Question, Reply, Sentence, Withheld
+from assistant.privacy import mask
 from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
@@ -175,6 +176,10 @@ class Pipeline:
         down: the score of a fallback says nothing about the model.
         """
         deps = self.deps
+        if suite.stage == "mask":
+            found = mask(case.text).spans
+            seen = Seen(suite.today, (), {}, spans=tuple((s.type, s.text) for s in found))
+            return Told(seen)
         question = Question(
             text=case.text,
             today=suite.today,
@@ -407,6 +412,7 @@ def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
         status=said.status,
         sentences=tuple(Sentence(s.text, s.kind, tuple(s.citations)) for s in said.sentences),
         citations=tuple(citations),
+        withheld=tuple(Withheld("", item["reason"]) for item in said.withheld),
         contact=Contact(said.contact.hotline, said.contact.hours) if said.contact else None,
         model=said.model,
         release=said.release,
