@@ -1149,7 +1149,7 @@ def eval_run(
         _fail(str(error), 2)
     except BadCases as error:
         _fail(str(error), 1)
-    write_reports(folder, folder)
+    write_reports(folder, folder, baseline=baseline)
     if as_json:
         _print_json(outcome.as_json())
     else:
@@ -1168,7 +1168,8 @@ def eval_report(
     run: Annotated[Path, typer.Argument(help="Folder of a run.")],
     out: Annotated[Path, typer.Option(help="Folder that the report is written to.")],
     baseline: Annotated[
-        Path | None, typer.Option(help="Folder of an earlier run: what changed since is told.")
+        Path | None,
+        typer.Option(help="Folder of an earlier run, or its verdicts: what changed is told."),
     ] = None,
     locale: Annotated[str, typer.Option(help="Language of the page.")] = "zh-Hans",
     totals_only: Annotated[
@@ -1178,6 +1179,7 @@ def eval_report(
     as_json: AsJson = False,
 ) -> None:
     """Write the report of a run again: page, Markdown summary, JUnit XML, JSON."""
+    from evals.baseline import BadBaseline
     from evals.records import BadRun
     from evals.report_files import write_reports
 
@@ -1190,7 +1192,7 @@ def eval_report(
         files = write_reports(
             run, out, baseline=baseline, locale=chosen, totals_only=totals_only or ()
         )
-    except BadRun as error:
+    except (BadRun, BadBaseline) as error:
         _fail(str(error), 2)
     except OSError as error:
         _fail(f"{error.filename}: cannot be written", 1)

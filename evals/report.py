@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any, Literal
 
+from .baseline import NotKept, RunVerdicts, verdicts_of
+from .compare import Change as CaseChange
+from .compare import compare as compare_verdicts
 from .metrics import Check, Share
-from .records import BadRun, CaseRecord, RunInfo, read_cases, read_info
+from .records import BadRun, CaseRecord, RunInfo, read_cases, read_info, record_from
 from .results import shares
 from .suites import SUITES, RankedSuite
 
@@ -23,7 +25,6 @@ SUMS = frozenset({"right", "exact"})
 """Metrics that only sum up others."""
 LEADS = ("right", "within_five", "exact", "ndcg_10")
 """The metric by which topics are compared: the first of these that a suite has."""
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,19 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Raises BadRun."""
-    return run_of(read_info(folder), tuple(read_cases(folder)), _calibration(folder))
+    records = tuple(_encodable(record) for record in read_cases(folder))
+    return run_of(read_info(folder), records, _calibration(folder))
+
+
+def _encodable(record: CaseRecord) -> CaseRecord:
+    """The record without halves of surrogate pairs, which JSON can bring and nothing can write."""
+    held = asdict(record)
+    try:
+        json.dumps(held, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        whole = json.dumps(held, ensure_ascii=False).encode("utf-8", "replace")
+        return record_from(json.loads(whole))
+    return record
 
 
 def run_of(
@@ -189,14 +202,12 @@ class Change:
     before: Share
     after: Share
     lost: tuple[str, ...]
-    """Cases that passed and now fail."""
+    """Cases that became worse in it."""
     won: tuple[str, ...]
     p: float
-    """How likely a change as one-sided as this is by chance alone, 0 to 1."""
-
-    @property
-    def significant(self) -> bool:
-        return self.p < SIGNIFICANT
+    """Chance of a drop like this if nothing had changed, over all metrics compared, 0 to 1."""
+    significant: bool
+    """Whether it dropped beyond chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,78 +215,64 @@ class Comparison:
     """A run held against an earlier one."""
 
     against: str
-    """Id of the earlier run."""
+    """Name of the earlier run, or of its file."""
     differs: Mapping[str, tuple[str, str]]
     """What was measured -> its version then and now, where they differ."""
     changes: tuple[Change, ...]
     refused: Mapping[str, Refused]
-    """Suite -> why its figures, or some, cannot be compared."""
+    """Suite -> why its figures cannot be compared."""
 
 
 Refused = Literal["not_before", "other_cases", "other_metrics"]
 
 
-def compare(before: Run, after: Run) -> Comparison:
-    """What changed between two runs, case by case."""
-    then, now = before.info.versions, after.info.versions
-    suites = {suite.name: suite for suite in before.info.suites}
-    changes: list[Change] = []
+def verdicts(run: Run) -> RunVerdicts:
+    """The run without its texts. Raises BadRun."""
+    try:
+        return verdicts_of(run.info, run.records)
+    except NotKept as error:
+        raise BadRun(str(error)) from None
+
+
+def compare(before: RunVerdicts, after: Run, against: str) -> Comparison:
+    """What changed between two runs, case by case. Raises BadRun.
+
+    Where the gate refuses the whole of two runs since one suite asks other cases, a reader is told
+    about the others.
+    """
+    now = verdicts(after)
     refused: dict[str, Refused] = {}
-    for suite in after.info.suites:
-        earlier = suites.get(suite.name)
-        if earlier is None:
-            refused[suite.name] = "not_before"
-        elif earlier.cases != suite.cases:
-            refused[suite.name] = "other_cases"
-        else:
-            same = [n for n, v in suite.metrics.items() if earlier.metrics.get(n) == v]
-            if len(same) < len(suite.metrics):
-                refused[suite.name] = "other_metrics"
-            changes += _changes(suite.name, before, after, same)
-    return Comparison(
-        against=before.info.run,
-        differs={
-            name: (then.get(name, ""), now.get(name, ""))
-            for name in dict.fromkeys([*then, *now])
-            if then.get(name, "") != now.get(name, "")
-        },
-        changes=tuple(changes),
-        refused=refused,
+    for name, suite in now.suites.items():
+        if name not in before.suites:
+            refused[name] = "not_before"
+        elif compare_verdicts(_only(before, {name}), _only(now, {name}), against).refused:
+            same = dict(before.suites[name].metrics) == dict(suite.metrics)
+            refused[name] = "other_cases" if same else "other_metrics"
+    held = now.suites.keys() - refused.keys()
+    found = compare_verdicts(_only(before, held), _only(now, held), against)
+    cases = {suite.name: suite for suite in found.suites}
+    changes = tuple(
+        Change(
+            suite=metric.suite,
+            metric=metric.metric,
+            before=metric.before,
+            after=metric.now,
+            lost=_in(metric.metric, cases[metric.suite].broken),
+            won=_in(metric.metric, cases[metric.suite].fixed),
+            p=metric.adjusted,
+            significant=metric.dropped,
+        )
+        for metric in found.metrics
     )
+    return Comparison(against, found.versions, changes, refused)
 
 
-def _changes(suite: str, before: Run, after: Run, metrics: Sequence[str]) -> Iterator[Change]:
-    then, now = _verdicts(before, suite), _verdicts(after, suite)
-    shares_then, shares_now = (
-        {part.name: part.metrics for part in run.parts}.get(suite, {}) for run in (before, after)
-    )
-    for metric in metrics:
-        if metric not in shares_then or metric not in shares_now:
-            continue
-        both = [case for case, own in now.items() if metric in own and metric in then.get(case, {})]
-        lost = tuple(case for case in both if then[case][metric] and not now[case][metric])
-        won = tuple(case for case in both if now[case][metric] and not then[case][metric])
-        p = sign_test(len(lost), len(won))
-        yield Change(suite, metric, shares_then[metric], shares_now[metric], lost, won, p)
+def _only(run: RunVerdicts, names: Collection[str]) -> RunVerdicts:
+    return replace(run, suites={n: suite for n, suite in run.suites.items() if n in names})
 
 
-def _verdicts(run: Run, suite: str) -> dict[str, dict[str, bool]]:
-    """Case -> metric -> whether it passed at every asking."""
-    found: dict[str, dict[str, bool]] = {}
-    for record in run.records:
-        if record.suite == suite:
-            own = found.setdefault(record.case, {})
-            for name, check in record.checks.items():
-                own[name] = own.get(name, True) and check.passed
-    return found
-
-
-def sign_test(lost: int, won: int) -> float:
-    """Two-sided exact test that cases change either way equally often (McNemar), 0 to 1."""
-    n = lost + won
-    tail = sum(math.comb(n, k) for k in range(min(lost, won) + 1))
-    share: float = tail / 2**n
-    return min(1.0, 2 * share)
+def _in(metric: str, changed: Iterable[CaseChange]) -> tuple[str, ...]:
+    return tuple(one.case for one in changed if metric in one.metrics)
 
 
 # JSON --------------------------------------------------------------------------------------------
@@ -348,17 +345,6 @@ def comparison_as_json(comparison: Comparison, hidden: Collection[str] = ()) -> 
 
 def record_as_json(record: CaseRecord) -> dict[str, Any]:
     return {**asdict(record), "passed": record.passed}
-
-
-def encodable(value: Any) -> Any:
-    """The same JSON without halves of surrogate pairs, which cannot be sent as UTF-8."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, Mapping):
-        return {encodable(name): encodable(held) for name, held in value.items()}
-    if isinstance(value, list | tuple):
-        return [encodable(held) for held in value]
-    return value
 
 
 def share_as_json(share: Share) -> dict[str, float]:

@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from assistant.models import Locale
 from prompts.render import page, page_words
 
+from .baseline import RunVerdicts, read_baseline
 from .metrics import Share
 from .records import CaseRecord
 from .report import (
@@ -30,6 +31,7 @@ from .report import (
     badness,
     compare,
     read_run,
+    verdicts,
     wrong_in,
 )
 
@@ -41,7 +43,7 @@ WORST_IN_SUMMARY = 10
 REFUSED: Mapping[Refused, str] = {
     "not_before": "was not run then",
     "other_cases": "asks other cases than then: its figures cannot be compared",
-    "other_metrics": "defines some metrics anew: those cannot be compared",
+    "other_metrics": "measures other metrics than then: its figures cannot be compared",
 }
 
 _MOST_CHARS = 160
@@ -61,12 +63,12 @@ def write_reports(
 ) -> list[Path]:
     """Write every format of the report of a run; returns the files.
 
-    baseline: folder of an earlier run, to say what changed since.
+    baseline: folder of an earlier run, or a file of its verdicts, to say what changed since.
     totals_only: suites whose cases are not shown, such as those that nobody may tune on.
-    Raises BadRun.
+    Raises BadRun, BadBaseline.
     """
     run = read_run(folder)
-    comparison = compare(read_run(baseline), run) if baseline else None
+    comparison = compare(_earlier(baseline), run, baseline.stem) if baseline else None
     data = as_json(run, comparison, totals_only)
     written = {
         PAGE: as_page(run, comparison, locale, totals_only),
@@ -76,9 +78,12 @@ def write_reports(
     }
     out.mkdir(parents=True, exist_ok=True)
     for name, text in written.items():
-        # Half a surrogate pair can come in as JSON and cannot go out as UTF-8.
-        (out / name).write_text(text, encoding="utf-8", errors="replace")
+        (out / name).write_text(text, encoding="utf-8")
     return [out / name for name in written]
+
+
+def _earlier(baseline: Path) -> RunVerdicts:
+    return verdicts(read_run(baseline)) if baseline.is_dir() else read_baseline(baseline)
 
 
 # JUnit -------------------------------------------------------------------------------------------
@@ -213,9 +218,11 @@ def _change_cells(change: Change | None) -> list[str]:
     before = f"{change.before.value:.3f}"
     if not change.lost and not change.won:
         return [before, "none"]
-    sure = "more than chance" if change.significant else "may be chance"
-    counted = f"{len(change.lost)} lost, {len(change.won)} won"
-    return [before, f"{counted} (p {change.p:.2f}, {sure})"]
+    told = f"{len(change.lost)} lost, {len(change.won)} won"
+    if change.lost:
+        sure = "more than chance" if change.significant else "may be chance"
+        told += f" (p {change.p:.2g}, {sure})"
+    return [before, told]
 
 
 def _summary_of(comparison: Comparison, totals_only: Collection[str]) -> Iterator[str]:

@@ -14,7 +14,6 @@ HOSTILE = (
     "<script>alert(1)</script> ]]> <!-- & \"'` | @someone {run} {{ 7*7 }} "
     "[x](javascript:alert(1)) ![i](http://example.com/i.png) \u2028\u2029\x00\x07\x1b[31m 结束"
 )
-HALF_A_PAIR = "\ud800"
 METRICS = {"right": 1, "status": 1, "figures": 1, "judge_tone": 1}
 GOOD = Check(True)
 BAD = Check(False, f"wanted {HOSTILE}", f"got {HOSTILE}")
@@ -28,8 +27,9 @@ def case(number: int, suite: str = "answers", **more: object) -> CaseRecord:
         "seed": 0,
         "topic": ("fees", "rates")[number % 2],
         "difficulty": "easy",
-        "text": "提前还款要违约金吗？",
-        "expected": "answered",
+        # The same in both runs, or they could not be compared.
+        "text": HOSTILE if number < 10 else "提前还款要违约金吗？",
+        "expected": HOSTILE if number < 10 else "answered",
         "said": "[answered] 不收。",
         "cited": ("terms.md 第二条",),
         "checks": dict.fromkeys(METRICS, GOOD),
@@ -46,7 +46,7 @@ def wrong(number: int, *metrics: str, **more: object) -> CaseRecord:
         number,
         checks=dict.fromkeys(METRICS, GOOD) | failed,
         critical=tuple(name for name in metrics if name == "figures"),
-        **{"text": HOSTILE, "said": HOSTILE, "expected": HOSTILE, "cited": (HOSTILE,)} | more,
+        **{"said": HOSTILE, "cited": (HOSTILE,)} | more,
     )
 
 
@@ -60,7 +60,7 @@ AFTER: Sequence[CaseRecord] = [
     wrong(0, "figures", "right"),
     *(wrong(n, "status", "right") for n in range(1, 10)),
     case(10, fault=f"ran out of time {HOSTILE}", checks={}),
-    *(case(n) for n in range(11, 40)),
+    *(case(n) for n in range(11, 39)),
 ]
 
 
@@ -71,7 +71,6 @@ def two_runs(root: Path) -> tuple[Path, Path]:
     write_run(later, info("after", code="2"), AFTER)
     with (later / "cases.jsonl").open("a", encoding="utf-8") as out:
         # As JSON may bring it, escaped: no program can write it as UTF-8.
-        half = asdict(wrong(40, "status", text="half a pair "))
-        line = json.dumps(half).replace("half a pair ", "half a pair \\ud800")
-        out.write(line + "\n")
+        line = json.dumps(asdict(wrong(39, "status", "right", said="half a pair ")))
+        out.write(line.replace("half a pair ", "half a pair \\ud800") + "\n")
     return earlier, later

@@ -136,8 +136,10 @@ class ChangeBody(BaseModel):
     won: list[str]
     lost_n: int
     won_n: int
-    p: float = Field(description="How likely so one-sided a change is by chance alone.")
-    significant: bool
+    p: float = Field(
+        description="Chance of a drop like this had nothing changed, over all metrics."
+    )
+    significant: bool = Field(description="Whether it dropped beyond chance.")
 
 
 class ComparisonBody(BaseModel):
@@ -302,15 +304,15 @@ def _run(root: Path, name: str, *, brief: bool) -> dict[str, Any] | None:
     """None where there is no such run."""
     from evals.kept_runs import UnknownRun, describe, open_run, summarise
     from evals.records import BadRun
-    from evals.report import as_json, encodable
+    from evals.report import as_json
 
     try:
         whole = summarise(root, name) if brief else as_json(open_run(root, name))
     except UnknownRun:
         return None
     except BadRun as error:
-        return {"id": name, "broken": encodable(describe(error))}
-    return {**encodable(whole), "id": name}
+        return {"id": name, "broken": describe(error)}
+    return {**whole, "id": name}
 
 
 def _cases(
@@ -324,7 +326,7 @@ def _cases(
 ) -> dict[str, Any] | None:
     from evals.kept_runs import UnknownRun, open_run
     from evals.records import BadRun, CaseRecord
-    from evals.report import badness, encodable, record_as_json
+    from evals.report import badness, record_as_json
 
     try:
         run = open_run(root, name)
@@ -345,7 +347,7 @@ def _cases(
     found = sorted((record for record in run.records if fits(record)), key=badness)
     page = found[offset : offset + limit]
     return {
-        "cases": [encodable(record_as_json(record)) for record in page],
+        "cases": [record_as_json(record) for record in page],
         "total": len(found),
         "next": offset + limit if offset + limit < len(found) else None,
     }
@@ -354,10 +356,10 @@ def _cases(
 def _changes(root: Path, name: str, baseline: str) -> dict[str, Any] | None:
     from evals.kept_runs import UnknownRun, open_run
     from evals.records import BadRun
-    from evals.report import compare, comparison_as_json, encodable
+    from evals.report import compare, comparison_as_json, verdicts
 
     try:
-        comparison = compare(open_run(root, baseline), open_run(root, name))
+        comparison = compare(verdicts(open_run(root, baseline)), open_run(root, name), baseline)
     except (UnknownRun, BadRun):
         return None
-    return {**encodable(comparison_as_json(comparison)), "before": baseline, "after": name}
+    return {**comparison_as_json(comparison), "before": baseline, "after": name}

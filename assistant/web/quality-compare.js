@@ -91,12 +91,13 @@ function differences(differs) {
 function row(change, metric) {
   const figures = (text) => build("span", { class: "figures" }, text);
   const moved = metric.lost_n + metric.won_n;
-  const worse = metric.significant && metric.lost_n > metric.won_n;
   const told = moved
     ? [
         build("span", { class: "figures" }, t("compare.moved", { lost: metric.lost_n, won: metric.won_n })),
         " ",
-        badge(worse ? "failed" : "plain", t(metric.significant ? "compare.sure" : "compare.unsure", { p: metric.p.toFixed(3) })),
+        metric.lost_n
+          ? badge(metric.significant ? "failed" : "plain", t(metric.significant ? "compare.sure" : "compare.unsure", { p: metric.p }))
+          : "",
       ]
     : [t("compare.none")];
   const named = (cases, sign) =>
