@@ -6,7 +6,7 @@ A verdict holds no words: what a borrower wrote and was told stays in the record
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -123,22 +123,10 @@ async def keep(engine: AsyncEngine, verdicts: Sequence[Verdict]) -> None:
     """Store verdicts; the same verdict twice is one."""
     if not verdicts:
         return
-    now = datetime.now(UTC)
-    upsert = _UPSERTS[engine.dialect.name]
+    rows = [{**asdict(verdict), "scored_at": datetime.now(UTC)} for verdict in verdicts]
     async with engine.begin() as connection:
-        for verdict in verdicts:
-            await connection.execute(
-                upsert(samples)
-                .values(
-                    record_id=verdict.record_id,
-                    scorer=verdict.scorer,
-                    version=verdict.version,
-                    day=verdict.day,
-                    passed=verdict.passed,
-                    scored_at=now,
-                )
-                .on_conflict_do_nothing()
-            )
+        insert = _UPSERTS[engine.dialect.name](samples).on_conflict_do_nothing()
+        await connection.execute(insert, rows)
 
 
 async def counts(engine: AsyncEngine, first: date, scorers: Mapping[str, int]) -> list[Count]:

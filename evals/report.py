@@ -94,8 +94,9 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Raises BadRun."""
+    info = read_info(folder)
     records = tuple(_encodable(record) for record in read_cases(folder))
-    return run_of(read_info(folder), records, _calibration(folder))
+    return run_of(info, records, _calibration(folder))
 
 
 def _encodable(record: CaseRecord) -> CaseRecord:
