@@ -12,7 +12,7 @@ from typing import Any, Literal
 from .baseline import NotKept, RunVerdicts, verdicts_of
 from .compare import Change as CaseChange
 from .compare import compare as compare_verdicts
-from .metrics import Check, Share
+from .metrics import Check, Share, wilson
 from .records import BadRun, CaseRecord, RunInfo, read_cases, read_info, record_from
 from .results import shares
 from .suites import SUITES, RankedSuite
@@ -21,10 +21,9 @@ JUDGED = "judge_"
 """How the names of metrics begin that a model gave its verdict on."""
 CALIBRATION = "calibration.json"
 """Beside the records of a run that a judge took part in: metric -> what its judge is worth."""
+DIFFICULTIES = ("easy", "medium", "hard")
 SUMS = frozenset({"right", "exact"})
 """Metrics that only sum up others."""
-LEADS = ("right", "within_five", "exact", "ndcg_10")
-"""The metric by which topics are compared: the first of these that a suite has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,8 @@ class Slice:
     n: int
     failed: int
     """Cases that are wrong in something, or could not be scored."""
+    passed: Share
+    """Of the cases that are right in everything."""
     metrics: Mapping[str, Share]
 
 
@@ -61,11 +62,6 @@ class Part:
     cost: float | None
     worst: tuple[CaseRecord, ...]
     """All that is wrong, what must never fail first."""
-
-    @property
-    def lead(self) -> str:
-        """The metric by which its topics are compared; empty where nothing was measured."""
-        return next((n for n in LEADS if n in self.metrics), next(iter(self.metrics), ""))
 
     @property
     def missed(self) -> tuple[str, ...]:
@@ -173,10 +169,19 @@ def _slices(records: Sequence[CaseRecord], key: Callable[[CaseRecord], str]) -> 
     found: dict[str, list[CaseRecord]] = {}
     for record in records:
         found.setdefault(key(record), []).append(record)
-    return tuple(
-        Slice(name, _count(own), _count(r for r in own if not r.passed), shares(own))
-        for name, own in sorted(found.items())
-    )
+    return tuple(sorted((_slice(*item) for item in found.items()), key=_weakness))
+
+
+def _slice(name: str, records: Sequence[CaseRecord]) -> Slice:
+    n, failed = _count(records), _count(r for r in records if not r.passed)
+    return Slice(name, n, failed, wilson(n - failed, n), shares(records))
+
+
+def _weakness(one: Slice) -> tuple[float, str]:
+    """Difficulties in their order; topics by how much of them is wrong."""
+    if one.name in DIFFICULTIES:
+        return (float(DIFFICULTIES.index(one.name)), one.name)
+    return (one.passed.value, one.name)
 
 
 def _calibration(folder: Path) -> dict[str, str]:
@@ -311,7 +316,6 @@ def part_as_json(part: Part) -> dict[str, Any]:
         "metrics": _shares_as_json(part.metrics),
         "bars": dict(part.bars),
         "missed": list(part.missed),
-        "lead": part.lead,
         "topics": [_slice_as_json(one) for one in part.topics],
         "difficulties": [_slice_as_json(one) for one in part.difficulties],
         "latency_ms": part.latency_ms
@@ -366,5 +370,6 @@ def _slice_as_json(one: Slice) -> dict[str, Any]:
         "name": one.name,
         "n": one.n,
         "failed": one.failed,
+        "passed": share_as_json(one.passed),
         "metrics": _shares_as_json(one.metrics),
     }

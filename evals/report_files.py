@@ -338,8 +338,9 @@ def _on_page(
     return {
         "part": part,
         "rows": rows,
-        "topics": [_sliced(one, part.lead) for one in part.topics],
-        "difficulties": [_sliced(one, part.lead) for one in part.difficulties],
+        "topics": [_sliced(one) for one in part.topics if one.failed],
+        "faultless": [one for one in part.topics if not one.failed],
+        "difficulties": [_sliced(one) for one in part.difficulties],
         "worst": []
         if totals_only
         else [(record, wrong_in(record)) for record in part.worst[:WORST_ON_PAGE]],
@@ -347,9 +348,8 @@ def _on_page(
     }
 
 
-def _sliced(one: Slice, lead: str) -> dict[str, Any]:
-    share = one.metrics.get(lead)
-    return {"slice": one, "share": share, "strip": share and _strip(share)}
+def _sliced(one: Slice) -> dict[str, Any]:
+    return {"slice": one, "strip": _strip(one.passed)}
 
 
 def _strip(share: Share, bar: float | None = None, before: Share | None = None) -> Strip:

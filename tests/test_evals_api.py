@@ -87,7 +87,7 @@ def test_a_run_is_opened_by_suite_and_topic(client: httpx.Client) -> None:
     assert suite["n"] == 40
     assert suite["critical"] == 1
     assert suite["faults"] == 1
-    assert [topic["name"] for topic in suite["topics"]] == ["fees", "rates"]
+    assert [topic["name"] for topic in suite["topics"]] == ["rates", "fees"]
     assert run["judged"] == {"judge_tone": None}
     assert client.get("/v1/evals/broken").json()["broken"]
 

@@ -187,7 +187,8 @@ def test_nothing_is_wider_than_the_screen(view: str, filled: Server, open_page: 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll('button, a, select')]
-            .filter((n) => n.checkVisibility() && !(n.textContent.trim() || n.labels?.length || n.ariaLabel)).length"""
+            .filter((n) => n.checkVisibility())
+            .filter((n) => !(n.textContent.trim() || n.labels?.length || n.ariaLabel)).length"""
     )
     assert unnamed == 0
 

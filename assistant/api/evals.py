@@ -44,6 +44,7 @@ class SliceBody(BaseModel):
     name: str
     n: int
     failed: int
+    passed: ShareBody = Field(description="Of the cases that are right in everything.")
     metrics: dict[str, ShareBody]
 
 
@@ -61,7 +62,6 @@ class SuiteOfRunBody(BaseModel):
     metrics: dict[str, ShareBody]
     bars: dict[str, float] = Field(description="Metric -> least value.")
     missed: list[str]
-    lead: str = Field(description="The metric by which topics are compared.")
     topics: list[SliceBody] = []
     difficulties: list[SliceBody] = []
     latency_ms: LatencyBody | None

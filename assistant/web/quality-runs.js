@@ -236,24 +236,31 @@ function suiteOf(run, suite) {
     build("p", { class: "small" }, told.join(" · ")),
     table(t("suite.metrics", { suite: suite.name }), columns, rows),
     build("p", { class: "small" }, t("legend")),
-    slices(t("suite.topics", { metric: metricName(suite.lead) }), suite.topics, suite.lead, (topic) => ({ ...here, topic })),
+    ...slices(t("suite.topics"), "topic", suite.topics.filter((topic) => topic.failed), (topic) => ({ ...here, topic })),
+    faultless(suite.topics.filter((topic) => !topic.failed)),
+    ...slices(t("suite.difficulties"), "difficulty", suite.difficulties),
   );
 }
 
-function slices(question, found, lead, values) {
-  const columns = ["topic", "n", "wrong", "value", "interval", "picture"].map((name) => t(`column.${name}`));
-  const rows = found.map((slice) => {
-    const own = slice.metrics[lead];
-    return {
-      cells: [
-        slice.name,
-        figures(slice.n),
-        slice.failed ? casesLink(values(slice.name), String(slice.failed)) : figures(0),
-        own ? figures(share(own.value)) : "–",
-        own ? figures(interval(own)) : "–",
-        own ? strip(own) : "–",
-      ],
-    };
-  });
-  return build("div", {}, build("h3", {}, question), table(question, columns, rows));
+/** values: of the link to a slice's wrong cases. */
+function slices(question, first, found, values = null) {
+  if (!found.length) return [];
+  const columns = [first, "n", "wrong", "passed", "interval", "picture"].map((name) => t(`column.${name}`));
+  const rows = found.map((slice) => ({
+    cells: [
+      says(`difficulty.${slice.name}`) ? t(`difficulty.${slice.name}`) : slice.name,
+      figures(slice.n),
+      values && slice.failed ? casesLink(values(slice.name), String(slice.failed)) : figures(slice.failed),
+      figures(share(slice.passed.value)),
+      figures(interval(slice.passed)),
+      strip(slice.passed),
+    ],
+  }));
+  return [build("h3", {}, question), table(question, columns, rows)];
+}
+
+function faultless(topics) {
+  if (!topics.length) return "";
+  const names = topics.map((topic) => topic.name).join(t("list.and"));
+  return build("p", { class: "small" }, t("suite.faultless", { count: topics.length, names }));
 }
