@@ -49,7 +49,7 @@ REFUSED: Mapping[Refused, str] = {
 _MOST_CHARS = 160
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 cannot hold, even escaped."""
-_MARKUP = re.compile(r"[^\w\s\u3000-\u303f\uff00-\uffef\u2014\u2018-\u201d\u2026]|_")
+_MARKUP = re.compile(r"[^\w\s\u3000-\u303f\uff00-\uffef\u2014\u2018-\u201d\u2026]|(?<!\w)_|_(?!\w)")
 _BLANK = re.compile(r"\s+")
 
 
