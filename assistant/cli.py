@@ -1111,10 +1111,12 @@ def eval_run(
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed, something
     critical is said, or a metric drops beyond chance."""
     from evals.baseline import NotKept, keep
+    from evals.records import Stopped
     from evals.run import (
         BadBaseline,
         BadCases,
         EvalUnavailable,
+        OtherSuites,
         UnknownSuite,
         new_folder,
         run_suites,
@@ -1142,7 +1144,7 @@ def eval_run(
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except BadCases as error:
+    except (BadCases, OtherSuites, Stopped) as error:
         _fail(str(error), 1)
     if as_json:
         _print_json(outcome.as_json())

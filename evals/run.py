@@ -19,10 +19,10 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
-from .baseline import BadBaseline, RunVerdicts, read_baseline, verdicts_of
-from .compare import Comparison
+from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
+from .compare import Comparison, misfits
 from .compare import compare as compare_runs
-from .messages import Judged, MessageSuite, judge_messages
+from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
@@ -50,6 +50,7 @@ __all__ = [
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
+    "OtherSuites",
     "Outcome",
     "UnknownSuite",
     "evaluate",
@@ -68,6 +69,10 @@ IN_PROCESS_ONLY = "only the pipeline of this process can be run so, not an endpo
 
 class UnknownSuite(Exception):
     """No suite has this name; the message lists those there are."""
+
+
+class OtherSuites(Exception):
+    """A baseline is of other cases or definitions; each line of the message says in what."""
 
 
 class EvalUnavailable(Exception):
@@ -112,8 +117,8 @@ def run_suites(
     endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
     seeds: how often each case is asked.
     baseline: a file of verdicts that the run is held to; read before anything is asked.
-    Raises UnknownSuite, BadCases, BadBaseline, EvalUnavailable, EndpointFault, and what opening
-    Deps raises.
+    Raises UnknownSuite, BadCases, BadBaseline, OtherSuites, EvalUnavailable, EndpointFault, and
+    what opening Deps raises.
     """
     held = None if baseline is None else (baseline, read_baseline(baseline))
     unknown = [name for name in names if name not in SUITES]
@@ -155,10 +160,14 @@ async def evaluate(
 ) -> Outcome:
     """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
-    baseline: what the run is held to, and the file it stands in.
+    baseline: what the run is held to, and the file it stands in. One that is of other cases or
+    definitions is refused before anything is asked.
     compare: whether the usual recipe is run beside the suites that only search.
-    Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
+    Raises BadCases, OtherSuites, EvalUnavailable, EndpointFault, and what opening the live release
+    raises.
     """
+    if baseline is not None:
+        _refuse_others(*baseline, suites, limit)
     asked = [(suite, suite.cases()[:limit]) for suite in suites if isinstance(suite, Suite)]
     started = time.perf_counter()
     measured = _measured(deps, endpoint, model)
@@ -191,6 +200,29 @@ async def evaluate(
     write_report(outcome, kept.run)
     kept.clear()
     return outcome
+
+
+def _refuse_others(
+    file: Path, before: RunVerdicts, suites: Sequence[AnySuite], limit: int | None
+) -> None:
+    """Raises OtherSuites, BadCases."""
+    reasons: list[str] = []
+    for suite in suites:
+        held = before.suites.get(suite.name)
+        if held is not None and not isinstance(suite, RankedSuite):
+            cases = suite.cases()[:limit]
+            reasons += misfits(held, to_ask(_info(suite, cases), cases))
+    if reasons:
+        raise OtherSuites(f"{file} is of other suites:\n" + "\n".join(reasons))
+
+
+def _info(suite: Suite | MessageSuite, cases: Sequence[Case | MessageCase]) -> SuiteInfo:
+    metrics = (
+        VERSIONS
+        if isinstance(suite, MessageSuite)
+        else {name: METRICS[name].version for name in suite.metrics}
+    )
+    return SuiteInfo(suite.name, hash_of(cases), dict(metrics))
 
 
 def _held_to(
@@ -373,9 +405,7 @@ def _result(run: Run, plain: Mapping[str, Share]) -> SuiteResult:
         models=tuple(dict.fromkeys(record.model for record in records if record.model)),
         plain=plain,
         records=records,
-        info=SuiteInfo(
-            suite.name, hash_of(run.cases), {name: METRICS[name].version for name in suite.metrics}
-        ),
+        info=_info(suite, run.cases),
     )
 
 
