@@ -1075,7 +1075,7 @@ def audit_replay(
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
     from evals.run import sizes
-    from evals.suites import SUITES, BadCases
+    from evals.suites import BadCases, find_suite
 
     try:
         counts = sizes(_settings().statutes)
@@ -1086,7 +1086,7 @@ def eval_list(as_json: AsJson = False) -> None:
         return
     for name, n in counts.items():
         size = "?" if n is None else n
-        typer.echo(f"{name:<16} {size:>4} cases  {SUITES[name].about}")
+        typer.echo(f"{name:<22} {size:>4} cases  {find_suite(name).about}")
 
 
 @eval_app.command("run")
@@ -1100,6 +1100,16 @@ def eval_run(
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Asked in place of the pipeline of this process: http… a deployment, "
+            "openai:http… any bot that speaks OpenAI's chat protocol.",
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
     baseline: Annotated[
         Path | None, typer.Option(help="Verdicts of an earlier run that this one is held to.")
     ] = None,
@@ -1115,6 +1125,7 @@ def eval_run(
     from evals.run import (
         BadBaseline,
         BadCases,
+        EndpointFault,
         EvalUnavailable,
         OtherSuites,
         UnknownSuite,
@@ -1138,13 +1149,16 @@ def eval_run(
                     settings,
                     limit=limit,
                     folder=folder,
+                    endpoint=endpoint,
+                    model=model,
+                    seeds=seeds,
                     baseline=baseline,
                     progress=progress,
                 )
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except (BadCases, OtherSuites, Stopped) as error:
+    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
         _fail(str(error), 1)
     if as_json:
         _print_json(outcome.as_json())

@@ -31,7 +31,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
-from .suites import SUITES, AnySuite, RankedSuite, Suite
+from .suites import PARTS, SUITES, AnySuite, RankedSuite, Suite, find_suite
 from .targets import (
     BOT,
     EndpointFault,
@@ -88,7 +88,7 @@ def sizes(statutes: Path | None) -> dict[str, int | None]:
     queries = None if statutes is None else len(load_collection(statutes).queries)
     return {
         name: queries if isinstance(suite, RankedSuite) else len(suite.cases())
-        for name, suite in SUITES.items()
+        for name, suite in {**SUITES, **PARTS}.items()
     }
 
 
@@ -121,10 +121,11 @@ def run_suites(
     what opening Deps raises.
     """
     held = None if baseline is None else (baseline, read_baseline(baseline))
-    unknown = [name for name in names if name not in SUITES]
-    if unknown:
-        raise UnknownSuite(f"no suite {unknown[0]!r}: there are {', '.join(SUITES)}")
-    suites = [SUITES[name] for name in dict.fromkeys(names)] or list(SUITES.values())
+    try:
+        suites = [find_suite(name) for name in dict.fromkeys(names)] or list(SUITES.values())
+    except KeyError as error:
+        known = ", ".join([*SUITES, *PARTS])
+        raise UnknownSuite(f"no suite {error.args[0]!r}: there are {known}") from None
     into = folder or new_folder(settings)
 
     async def main() -> Outcome:

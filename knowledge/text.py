@@ -24,8 +24,13 @@ _SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SIGNED_FROM = ("起", "以后", "之后", "及以后")
+_SIGNED_IN = re.compile(r"(?<!\d)(\d{4})年(?:\S{0,2})?签[署订约]的")
 _SIGNED = re.compile(
     r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
+)
+_ASKS_FIGURE = re.compile(
+    r"多少|几|幾|多久|多长|多長|最[高低多少长短]|至少|上限|下限|百分之|哪天|什么时候|啥时候"
+    r"|how (?:much|many|long|often|soon)|what .{0,12}(?:rate|fee|limit|amount|day|date)|when\b"
 )
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
@@ -168,13 +173,22 @@ def corrected(text: str, known: Callable[[str], bool]) -> str:
     return text if mended == folded else mended
 
 
+def asks_for_figure(text: str) -> bool:
+    """Whether a question asks how much, how many, how long or when."""
+    return _ASKS_FIGURE.search(text) is not None
+
+
 def signed_between(text: str) -> tuple[date, date] | None:
     """Days of signing that a sentence limits itself to, both included; None where it does not.
 
-    Read from wording such as 2026年1月1日起签署的 and 2025年12月31日以前签订的.
+    Read from wording such as 2026年1月1日起签署的, 2025年12月31日以前签订的 and 2025年签署的.
     """
     first, last = date.min, date.max
-    for match in _SIGNED.finditer(normalise(text).replace(" ", "")):
+    folded = normalise(text).replace(" ", "")
+    years = [int(year) for year in _SIGNED_IN.findall(folded)]
+    if years and max(years) < date.max.year:
+        first, last = date(max(1, min(years)), 1, 1), date(max(years), 12, 31)
+    for match in _SIGNED.finditer(folded):
         try:
             day = date(*map(int, match.group(1, 2, 3)))
         except ValueError:
