@@ -111,6 +111,7 @@ class RunVerdicts:
                 self.suites[name],
                 hash="",
                 cases={case: self.suites[name].cases[case] for case in asked},
+                quick=tuple(case for case in self.suites[name].quick if case in {*asked}),
                 # What was spread over all of them says nothing about a part.
                 latency_ms=None,
                 cost=None,
