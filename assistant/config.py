@@ -115,7 +115,7 @@ class Settings(BaseModel):
     )
     eval_token: SecretStr = Field(
         default=SecretStr(""),
-        description="Bearer token for the endpoint that `zhunxin eval run --endpoint` asks.",
+        description="Bearer token for the endpoint that `zhunxin eval run --endpoint URL` asks.",
     )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."

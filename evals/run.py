@@ -183,6 +183,8 @@ async def evaluate(
                 results[suite.name] = await _rank(suite, deps, endpoint, limit, kept, progress)
             elif isinstance(suite, MessageSuite):
                 results[suite.name] = await _judge(suite, deps, endpoint, limit, kept, progress)
+            if not isinstance(suite, Suite):
+                await _log(results[suite.name], kept)
     finally:
         seconds = kept.spent(time.perf_counter() - started)
     outcome = Outcome(tuple(results[suite.name] for suite in suites), folder)
@@ -311,6 +313,18 @@ async def _judge(
         return await asyncio.to_thread(
             judge_messages, suite, deps.rules, limit, before=before, judged_one=judged_one
         )
+
+
+async def _log(result: SuiteResult, kept: _Kept) -> None:
+    """Leaves inspect's log beside the records, where inspect-ai is installed; it judged nothing."""
+    try:
+        from .harness import log_records
+    except ModuleNotFoundError as error:
+        if error.name != "inspect_ai":
+            raise
+        return
+    if result.records:
+        await log_records(result.name, result.records, kept.folder, {"run": kept.run})
 
 
 def _not_run(suite: AnySuite, why: str) -> SuiteResult:

@@ -17,15 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-from assistant.models import Locale, Status
+from assistant.models import Locale
 
 Text = Annotated[str, Field(min_length=1)]
 
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
-Outcome = Status | Literal["rejected"]
-"""`rejected`: the question is not taken at all, being blank or too long."""
+Outcome = Literal["answered", "not_covered", "clarify", "handoff", "refused", "rejected"]
+"""Statuses of a reply, and `rejected`: the question is not taken, being blank or too long."""
 
 
 class BadCases(Exception):

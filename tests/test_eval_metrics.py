@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from assistant.models import Citation, Contact, Reply, Sentence
+from assistant.models import Citation, Contact, Reply, Sentence, Status
 from evals.metrics import METRICS, Check, Seen
 from evals.records import CaseRecord
 from evals.results import failed_critical, shares
-from evals.schema import Case
+from evals.schema import Case, Outcome
 
 from .test_evals import NEW, OLD, row
 
@@ -134,6 +134,10 @@ def test_the_answer_comes_first(sentences: tuple[str, ...], passed: bool) -> Non
     check = judged("answer_first", said(*sentences), {"facts": [["免收"]]})
     assert check is not None
     assert check.passed is passed
+
+
+def test_every_status_of_a_reply_can_be_expected() -> None:
+    assert {*get_args(Outcome)} == {*get_args(Status), "rejected"}
 
 
 def test_a_question_that_is_not_taken_has_a_status_of_its_own() -> None:

@@ -277,6 +277,8 @@ async def test_a_run_keeps_who_ran_what_and_what_came_of_each_asking(
     assert sum(r.suite == "compliance-dev" for r in records) == 2
     assert outcome.suites[0].metrics["right"].n == 2
     assert not list(folder.glob("part-*"))
+    logs = {name.split("_")[1] for name in (log.name for log in folder.glob("*.eval"))}
+    assert logs == {"answers", "compliance-dev"}
 
 
 async def test_an_endpoint_that_is_down_ends_the_run_by_its_name(
