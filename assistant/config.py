@@ -54,6 +54,11 @@ class Settings(BaseModel):
         description="`openai:<model>`: a strong model, at the same endpoint, that has to agree "
         "that a written sentence follows from its clauses. Empty: none.",
     )
+    judge: str = Field(
+        default="",
+        description="`openai:<model>`: a strong model, at the same endpoint, that judges replies "
+        "in evaluations for what code cannot see. Empty: none; the local model is no judge.",
+    )
     local_model: Path | None = Field(
         default=None, description="Another GGUF file to run as the local model."
     )

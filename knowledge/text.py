@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -100,17 +100,46 @@ def dictionary_words(text: str) -> list[str]:
     return list(rjieba.cut(text, False))
 
 
+_Phrases = Mapping[str, Sequence[tuple[int, str, re.Pattern[str] | None]]]
+"""First character -> place in the file, the phrase, and its pattern where it is Latin."""
+
+
+def _phrases(said: Iterable[str]) -> _Phrases:
+    """Phrases to look for: Chinese anywhere, Latin as whole words, though Chinese may stand next to
+    them. Only those whose first character a text has are looked for at all."""
+    by_first: dict[str, list[tuple[int, str, re.Pattern[str] | None]]] = {}
+    for place, phrase in enumerate(map(fold, said)):
+        pattern = None
+        if phrase[0].isascii():
+            word = rf"(?<![a-z0-9]){re.escape(phrase)}(?:s|ed|ing)?(?![a-z0-9])"
+            pattern = re.compile(word)
+        by_first.setdefault(phrase[0], []).append((place, phrase, pattern))
+    return by_first
+
+
+def _said(phrases: _Phrases, folded: str) -> list[tuple[int, str]]:
+    """Place and wording of each phrase that a text says, in the order of the file."""
+    found: list[tuple[int, str]] = []
+    for first in set(folded):
+        for place, phrase, pattern in phrases.get(first, ()):
+            if pattern is None:
+                if phrase in folded:
+                    found.append((place, phrase))
+            elif match := pattern.search(folded):
+                found.append((place, match.group()))
+    return sorted(found)
+
+
 @lru_cache(maxsize=1)
-def _topics() -> tuple[re.Pattern[str], ...]:
+def _topics() -> _Phrases:
     with (Path(__file__).parent / "elsewhere.toml").open("rb") as file:
         topics = tomllib.load(file)["topics"]
-    return tuple(_wherever(fold(said)) for group in topics.values() for said in group)
+    return _phrases(said for group in topics.values() for said in group)
 
 
 def elsewhere(text: str) -> list[str]:
     """What a question names that a lender may have nothing to do with, as it says it."""
-    folded = fold(text)
-    return [match.group() for topic in _topics() if (match := topic.search(folded)) is not None]
+    return [said for _, said in _said(_topics(), fold(text))]
 
 
 @lru_cache(maxsize=1)
@@ -120,27 +149,15 @@ def _wording() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _synonyms() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
-    return tuple(
-        (_wherever(fold(said)), tuple(meant)) for said, meant in _wording()["terms"].items()
-    )
-
-
-def _wherever(said: str) -> re.Pattern[str]:
-    """Chinese anywhere, Latin as whole words, though Chinese may stand next to them."""
-    if not said[0].isascii():
-        return re.compile(re.escape(said))
-    return re.compile(rf"(?<![a-z0-9]){re.escape(said)}(?:s|ed|ing)?(?![a-z0-9])")
+def _synonyms() -> tuple[_Phrases, tuple[tuple[str, ...], ...]]:
+    terms: Mapping[str, Sequence[str]] = _wording()["terms"]
+    return _phrases(terms), tuple(tuple(meant) for meant in terms.values())
 
 
 def meanings(text: str) -> dict[str, tuple[str, ...]]:
     """What a question says colloquially -> the words that terms use for it."""
-    folded = fold(text)
-    return {
-        match.group(): meant
-        for said, meant in _synonyms()
-        if (match := said.search(folded)) is not None
-    }
+    phrases, meant = _synonyms()
+    return {said: meant[place] for place, said in _said(phrases, fold(text))}
 
 
 def expand(text: str) -> str:
