@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -20,16 +19,28 @@ from functools import partial
 import structlog
 
 from knowledge.chunk import quotable
-from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.documents import CONTRACT_DATED, Clause
 from knowledge.embed import RecordedEmbedder
 from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
-from knowledge.retrieve import Found, Index, Scope, covers, retrieve, share
+from knowledge.retrieve import Found, Index, Scope, covers, retrieve
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import compliance, figures, journal, privacy
+from . import compliance, journal, privacy
 from .deps import Deps
+from .evidence import (
+    BEST,
+    DRAFT,
+    EXTRACT,
+    SAME_MATTER,
+    SELECT,
+    Budget,
+    closest,
+    evidence_sentences,
+    likeness,
+    without_repeats,
+)
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
 from .grounding import names_of
 from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
@@ -48,42 +59,12 @@ from .models import (
 )
 from .rules import as_text as rules_as_text
 from .rules import read_context
+from .signing import said_contract_period
 from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
 
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """How much evidence is put before a reader, and how much of it may be used."""
-
-    sentences: int
-    characters: int
-    answer: int
-    """Sentences of the reply at most."""
-    tokens: int
-    """Tokens the model may write."""
-
-
-SELECT = Budget(sentences=8, characters=330, answer=3, tokens=32)
-DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
-EXTRACT = Budget(sentences=5, characters=500, answer=5, tokens=0)
-BEST = Budget(sentences=3, characters=300, answer=3, tokens=0)
-BUDGETS = (BEST, EXTRACT, SELECT, DRAFT)
-
-SIGNS: Mapping[str, float] = {
-    "clause": 8.1,
-    "near": 0.9,
-    "said": 5.7,
-    "titled": 12.6,
-    "dated": 1.1,
-    "length": 1.4,
-}
-"""What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
-
-SAME_MATTER = 0.6
-"""Likeness from which two sentences are taken to speak of the same thing."""
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _IDS = re.compile(r"\[([\d,\s]+)\]")
@@ -160,8 +141,10 @@ class _Work:
         return (time.perf_counter() - self.started) * 1000
 
     def evidence(self, budget: Budget) -> list[Citation]:
+        if self.found is None:
+            return []
         signed = self.scope.contract_date if self.scope else None
-        return evidence_sentences(self.found, budget, signed) if self.found else []
+        return evidence_sentences(self.found, budget, signed, self.deps.lender.products)
 
     def notice(self, code: str, **values: str) -> Draft:
         return Draft(
@@ -421,14 +404,17 @@ def question_scope(
 ) -> tuple[Scope, tuple[date, date] | None]:
     """What may answer a question, and the first and last day on which the contract was signed.
 
-    Of a contract said to be of some year or season, the day is known well enough where no terms
-    gave way to others in that time; its last day is one on which all of them were in force.
+    Of a contract said to be of some month, year or season, the day is known well enough where no
+    terms gave way to others in that time; its last day is one on which all of them were in force.
     """
     product = named_product(lender, text)
     given = question.contract_date
-    signed = (given, given) if given else figures.said_contract_period(text, question.today)
+    names = [name for names in lender.products.values() for name in names]
+    signed = (given, given) if given else said_contract_period(text, question.today, names)
     if signed and not index.same_terms(product, *signed):
         signed = None
+    if signed and signed[0] == date.min:
+        signed = (signed[1], signed[1])
     scope = Scope(question.on, contract_date=signed[1] if signed else None, product=product)
     return scope, signed
 
@@ -598,7 +584,7 @@ def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
     introduced = ""
     if citations and work.question.locale == "en":
         drafts.append(work.notice("quoted_in_chinese"))
-    for citation in _without_repeats(citations):
+    for citation in without_repeats(citations):
         clause = citation.clause
         if clause.head.digest and clause.id != introduced:
             drafts.append(
@@ -607,18 +593,6 @@ def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
             introduced = clause.id
         drafts.append(Draft(citation.quote, "quote", (citation,)))
     return drafts
-
-
-def _without_repeats(citations: Sequence[Citation]) -> list[Citation]:
-    """Without sentences that say almost only what an earlier one said."""
-    kept: list[Citation] = []
-    said: list[set[str]] = []
-    for citation in citations:
-        own = set(bigrams(citation.quote))
-        if all(len(own & other) < 0.8 * len(own) for other in said):
-            kept.append(citation)
-            said.append(own)
-    return kept
 
 
 def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
@@ -636,105 +610,6 @@ def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
             if apart and len(own & set(bigrams(quote))) >= 0.25 * len(own):
                 completed.append(Citation(citation.clause, quote))
     return list(dict.fromkeys(completed))
-
-
-def evidence_sentences(found: Found, budget: Budget, signed: date | None = None) -> list[Citation]:
-    """The sentences of the clauses found that bear most on the question, grouped by clause.
-
-    signed: day of the contract; a sentence that is not true of a contract of that day is left out.
-    """
-    rows = sorted(signs(found, signed), key=lambda row: -row.score())
-    chosen = set(fill([row.citation for row in rows], budget))
-    order = {row.citation: (row.rank, row.place) for row in rows if row.citation in chosen}
-    return sorted(order, key=lambda citation: order[citation])
-
-
-def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:
-    """As many of the best sentences as a budget has room for; one that is too long is passed by."""
-    chosen: list[Citation] = []
-    room = budget.characters
-    for citation in best[: budget.sentences * 2]:
-        if len(chosen) == budget.sentences:
-            break
-        if chosen and len(citation.quote) > room:
-            continue
-        room -= len(citation.quote)
-        chosen.append(citation)
-    return chosen
-
-
-@dataclass(frozen=True, slots=True)
-class Sign:
-    """A sentence of a clause found, and what speaks for it; see SIGNS."""
-
-    citation: Citation
-    rank: int
-    """Of its clause among those found."""
-    place: int
-    """In the clause."""
-    values: Mapping[str, float]
-
-    def score(self) -> float:
-        return sum(SIGNS[name] * value for name, value in self.values.items())
-
-
-def signs(found: Found, signed: date | None) -> list[Sign]:
-    """Every sentence of the clauses found that is true of a contract signed on that day.
-
-    clause: its clause's score. near: how near it lies to the question. said, titled: how much of
-    the question it holds, alone and under its heading. dated: a known contract is spoken of by its
-    own terms before what is said of all. length: logarithm of its characters.
-    """
-    rows: list[Sign] = []
-    for rank, item in enumerate(found.evidence):
-        clause = item.clause
-        for place, quote in enumerate(quotable(clause)):
-            days = signed_between(quote)
-            if not bigrams(quote) or (
-                signed and not _speaks_of(signed, days, quote, item, found.evidence)
-            ):
-                continue
-            near = item.sentences[place] if place < len(item.sentences) else min(item.sentences)
-            values = {
-                "clause": item.score,
-                "near": near,
-                "said": share(found.asked, quote),
-                "titled": share(found.asked, f"{clause.title}\n{quote}"),
-                "dated": float(
-                    bool(signed) and (clause.head.kind in CONTRACT_DATED or days is not None)
-                ),
-                "length": math.log(len(quote)),
-            }
-            rows.append(Sign(Citation(clause, quote), rank, place, values))
-    return rows
-
-
-def _speaks_of(
-    signed: date,
-    days: tuple[date, date] | None,
-    quote: str,
-    item: Evidence,
-    evidence: Sequence[Evidence],
-) -> bool:
-    """Whether a sentence is true of a contract signed on that day.
-
-    One that limits itself to other days is not; nor is one of a policy or FAQ that restates terms
-    of another version, where the contract's own version says something else.
-    """
-    if days:
-        return days[0] <= signed <= days[1]
-    if item.clause.head.kind in CONTRACT_DATED:
-        return True
-    for own in evidence:
-        mine = _closest(quote, own.clause) if own.versions else None
-        for other in own.versions:
-            theirs = _closest(quote, other)
-            if mine is None or theirs is None or bigrams(mine) == bigrams(theirs):
-                continue
-            likeness = _likeness(quote, theirs)
-            if likeness >= SAME_MATTER and likeness > _likeness(quote, mine):
-                return False
-    return True
 
 
 def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, str]]]]:
@@ -772,10 +647,10 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
     for citation in cited:
         for item in work.found.evidence:
             older = next((c for c in item.versions if _before(c, item.clause)), None)
-            now = _closest(citation.quote, item.clause) if older else None
-            if older is None or now is None or _likeness(citation.quote, now) < SAME_MATTER:
+            now = closest(citation.quote, item.clause) if older else None
+            if older is None or now is None or likeness(citation.quote, now) < SAME_MATTER:
                 continue
-            before = _closest(now, older)
+            before = closest(now, older)
             if before is None or bigrams(before) == bigrams(now):
                 continue
             lead = _older_notice(work, item.clause, older)
@@ -788,17 +663,6 @@ def _before(clause: Clause, other: Clause) -> bool:
     start = other.head.effective_from
     end = clause.head.effective_to
     return bool(start and end and end < start)
-
-
-def _closest(quote: str, clause: Clause) -> str | None:
-    """The sentence of a clause that is most like `quote`."""
-    return max(quotable(clause), key=lambda other: _likeness(quote, other), default=None)
-
-
-def _likeness(one: str, other: str) -> float:
-    """Share of the shorter sentence's character pairs that the other has too, 0 to 1."""
-    own, others = set(bigrams(one)), set(bigrams(other))
-    return len(own & others) / max(1, min(len(own), len(others)))
 
 
 def _older_notice(work: _Work, clause: Clause, older: Clause) -> Draft:

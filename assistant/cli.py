@@ -19,6 +19,7 @@ from . import __version__
 if TYPE_CHECKING:
     from rich.text import Text
 
+    from evals.calibration import Calibration
     from knowledge.compare import ClauseChange, ReleaseChange, Spans
     from knowledge.findings import Findings
     from knowledge.release import Progress
@@ -1077,7 +1078,7 @@ def audit_replay(
 def eval_list(as_json: AsJson = False) -> None:
     """The suites and how many cases each has."""
     from evals.run import sizes
-    from evals.suites import SUITES, BadCases
+    from evals.suites import BadCases, find_suite
 
     try:
         counts = sizes(_settings().statutes)
@@ -1088,7 +1089,7 @@ def eval_list(as_json: AsJson = False) -> None:
         return
     for name, n in counts.items():
         size = "?" if n is None else n
-        typer.echo(f"{name:<16} {size:>4} cases  {SUITES[name].about}")
+        typer.echo(f"{name:<22} {size:>4} cases  {find_suite(name).about}")
 
 
 @eval_app.command("run")
@@ -1104,6 +1105,16 @@ def eval_run(
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
     ] = None,
+    endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Asked in place of the pipeline of this process: http… a deployment, "
+            "openai:http… any bot that speaks OpenAI's chat protocol.",
+        ),
+    ] = "",
+    model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
     baseline: Annotated[
         Path | None, typer.Option(help="Verdicts of an earlier run that this one is held to.")
     ] = None,
@@ -1115,11 +1126,14 @@ def eval_run(
     """Run evaluation suites through the real pipeline; exit 1 where a bar is missed, something
     critical is said, or a metric drops beyond chance."""
     from evals.baseline import NotKept, keep
+    from evals.records import Stopped
     from evals.report_files import write_reports
     from evals.run import (
         BadBaseline,
         BadCases,
+        EndpointFault,
         EvalUnavailable,
+        OtherSuites,
         UnknownSuite,
         new_folder,
         run_suites,
@@ -1141,13 +1155,16 @@ def eval_run(
                     settings,
                     limit=limit,
                     folder=folder,
+                    endpoint=endpoint,
+                    model=model,
+                    seeds=seeds,
                     baseline=baseline,
                     progress=progress,
                 )
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except BadCases as error:
+    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
         _fail(str(error), 1)
     write_reports(folder, folder, baseline=baseline)
     if as_json:
@@ -1234,6 +1251,111 @@ def eval_sample(
             typer.echo(f"  {name:<10} {count:>5} wrong")
 
     _with_deps(run)
+
+
+@eval_app.command("judge")
+def eval_judge(
+    labelled: Annotated[
+        Path | None, typer.Option(help="JSONL of labelled replies; the shipped set by default.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Calibrate the judge of ZHUNXIN_JUDGE: how far it agrees with labelled replies.
+
+    What comes of it is kept in the home folder, and said beside every figure the judge gives. Exit
+    1 where the judge fails, or agrees too little to be listened to by a gate.
+    """
+    from evals.calibration import LABELLED, as_lines, calibrate, keep, kept_in, load_labelled
+    from evals.judge import JudgeFailed, rubric_version
+    from evals.schema import BadCases
+
+    from .deps import open_judge
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    settings = _settings()
+
+    async def ask() -> Calibration:
+        cases = load_labelled(labelled or LABELLED)
+        model, name = open_judge(settings)
+        try:
+            with _bar("judging") as bar:
+                return await calibrate(model, name, rubric_version(), cases, progress=bar)
+        finally:
+            await model.close()
+
+    try:
+        made = _guard(lambda: asyncio.run(ask()))
+    except (BadCases, JudgeFailed) as error:
+        _fail(str(error), 1)
+    file = keep(made, kept_in(settings.home))
+    if as_json:
+        _print_json(made.as_json())
+    else:
+        typer.echo("\n".join([*as_lines(made), "", f"kept: {file}"]))
+    if not made.usable:
+        raise typer.Exit(1)
+
+
+@eval_app.command("redteam")
+def eval_redteam(
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Suites whose questions are taken; `answers`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same attacks.")] = 7,
+    n: Annotated[int, typer.Option("--n", min=1, help="How many attacks.")] = 120,
+    endpoint: Annotated[
+        str, typer.Option(help="Address of a bot that speaks OpenAI's protocol, ending in /v1.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="The name by which that bot is asked.")] = "zhunxin",
+    save: Annotated[
+        Path | None, typer.Option(help="JSONL to which what is found is added as cases.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Attack the assistant, or another bot, with questions made to mislead.
+
+    Questions are reworded, misspelt, put in Traditional characters, and wrapped in role play,
+    quotes, orders, poisoned documents and conversations that build up. Exit 1 where a promise, a
+    wrong figure, a leak, an obeyed order or a forbidden wording came of it.
+    """
+    from evals.redteam import NoAttack, run_redteam, save_finds
+    from evals.run import UnknownSuite
+    from evals.schema import BadCases
+
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    settings = _settings()
+    try:
+        with _bar("attacking") as bar:
+            outcome = _guard(
+                lambda: run_redteam(
+                    suites or [],
+                    settings,
+                    seed=seed,
+                    n=n,
+                    endpoint_url=endpoint,
+                    model=model,
+                    progress=bar,
+                )
+            )
+        saved = save_finds(outcome.finds, save) if save else None
+    except (UnknownSuite, NoAttack) as error:
+        _fail(str(error), 2)
+    except BadCases as error:
+        _fail(str(error), 1)
+    if as_json:
+        _print_json({"seed": seed, **outcome.as_json(), "saved": saved[0] if saved else None})
+    else:
+        typer.echo(outcome.as_text())
+        if saved:
+            typer.echo(
+                f"{saved[0]} new cases in {save}; {saved[1]} finds are no new case: they need a "
+                "planted document, or the case fails without an attack"
+            )
+    if not outcome.passed:
+        raise typer.Exit(1)
 
 
 def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:

@@ -54,6 +54,11 @@ class Settings(BaseModel):
         description="`openai:<model>`: a strong model, at the same endpoint, that has to agree "
         "that a written sentence follows from its clauses. Empty: none.",
     )
+    judge: str = Field(
+        default="",
+        description="`openai:<model>`: a strong model, at the same endpoint, that judges replies "
+        "in evaluations for what code cannot see. Empty: none; the local model is no judge.",
+    )
     local_model: Path | None = Field(
         default=None, description="Another GGUF file to run as the local model."
     )
@@ -115,7 +120,7 @@ class Settings(BaseModel):
     )
     eval_token: SecretStr = Field(
         default=SecretStr(""),
-        description="Bearer token for the endpoint that `zhunxin eval run --endpoint` asks.",
+        description="Bearer token for the endpoint that `zhunxin eval run --endpoint URL` asks.",
     )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -29,7 +30,14 @@ from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .db import migrate, open_engine
 from .likeness import Likeness, open_likeness
-from .llm import ChatModel, Fallback, ModelError, ModelUnavailable, open_chat_model
+from .llm import (
+    OPENAI_URL,
+    ChatModel,
+    Fallback,
+    ModelError,
+    ModelUnavailable,
+    open_chat_model,
+)
 from .local_model import LocalModelError, available, start_local_model
 from .rules import RulePack, load_rules
 
@@ -304,6 +312,35 @@ class Deps:
         # A file that is still being read in a thread would hold up the end of the program.
         ocr.stop()
         await self.engine.dispose()
+
+
+def open_judge(settings: Settings) -> tuple[ChatModel, str]:
+    """The model that judges replies in evaluations, and its name with that of its endpoint.
+
+    Its temperature is 0, so that it says the same twice, as far as its endpoint can.
+    Raises ConfigError.
+    """
+    spec = settings.judge
+    vendor, _, model = spec.partition(":")
+    if not spec:
+        raise ConfigError("no judge is set: ZHUNXIN_JUDGE=openai:<model>")
+    if spec == "local":
+        raise ConfigError(
+            "ZHUNXIN_JUDGE: the local model is no judge: it is too small to tell right replies "
+            "from wrong ones, and would judge its own; name a strong one, `openai:<model>`"
+        )
+    if vendor != "openai" or not model:
+        raise ConfigError(f"ZHUNXIN_JUDGE: {spec!r} is not `openai:<model>`")
+    address = settings.llm_base_url or OPENAI_URL
+    judge = open_chat_model(
+        spec,
+        base_url=address,
+        api_key=settings.llm_api_key.get_secret_value() or "none",
+        timeout_s=settings.llm_timeout_s,
+        retries=settings.llm_retries,
+        temperature=0.0,
+    )
+    return judge, f"{spec} at {urlsplit(address).netloc.rpartition('@')[2]}"
 
 
 @asynccontextmanager

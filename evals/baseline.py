@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .records import CaseRecord, RunInfo, SuiteInfo, read_cases, read_info
 
@@ -111,6 +111,7 @@ class RunVerdicts:
                 self.suites[name],
                 hash="",
                 cases={case: self.suites[name].cases[case] for case in asked},
+                quick=tuple(case for case in self.suites[name].quick if case in {*asked}),
                 # What was spread over all of them says nothing about a part.
                 latency_ms=None,
                 cost=None,
@@ -168,8 +169,27 @@ def _verdicts(askings: Sequence[CaseRecord]) -> CaseVerdicts:
     )
 
 
-def _digest(record: CaseRecord) -> str:
-    held = json.dumps([record.text, record.expected], ensure_ascii=False)
+def to_ask(info: SuiteInfo, cases: Iterable[Asked]) -> SuiteVerdicts:
+    """A suite of which nothing has come yet, to tell whether it is the one a baseline is of."""
+    held = {case.id: CaseVerdicts(_digest(case), {}) for case in cases}
+    return SuiteVerdicts(info.name, info.cases, dict(info.metrics), 1, held)
+
+
+class Asked(Protocol):
+    """A case of any suite."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def expected(self) -> str: ...
+
+
+def _digest(case: Asked | CaseRecord) -> str:
+    held = json.dumps([case.text, case.expected], ensure_ascii=False)
     return hashlib.sha256(held.encode()).hexdigest()[:8]
 
 

@@ -198,7 +198,7 @@ def compare(
     pairs = [
         (suite, now.suites[name]) for name, suite in before.suites.items() if name in now.suites
     ]
-    refused = [reason for pair in pairs for reason in _misfits(*pair)]
+    refused = [reason for pair in pairs for reason in misfits(*pair)]
     if whole:
         refused += [
             f"{name}: there is no such suite any more" for name in missing if name not in left_out
@@ -241,8 +241,8 @@ def _known(before: RunVerdicts, suite: str, case: str) -> bool:
     return held is not None and case in held.cases and bool(held.cases[case].critical)
 
 
-def _misfits(was: SuiteVerdicts, now: SuiteVerdicts) -> Iterable[str]:
-    """Why the figures of a suite cannot be compared."""
+def misfits(was: SuiteVerdicts, now: SuiteVerdicts) -> Iterable[str]:
+    """Why a suite is not the one that the baseline is of, in its cases and definitions."""
     added = [case for case in now.cases if case not in was.cases]
     removed = [case for case in was.cases if case not in now.cases]
     changed = [

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.answer import BUDGETS, CLAUSES_FOUND, SIGNS, Sign, fill, signs
+from assistant.answer import CLAUSES_FOUND
 from assistant.config import load_settings
 from assistant.deps import Deps, open_deps
+from assistant.evidence import BUDGETS, SIGNS, Sign, fill, signs
 from knowledge.retrieve import retrieve
 
 from .fit_ranking import case_scope
@@ -56,7 +57,7 @@ async def judged(deps: Deps) -> list[Judged]:
         evidence = await asyncio.to_thread(
             retrieve, index, embedder, case.text, scope, CLAUSES_FOUND
         )
-        rows = signs(evidence, scope.contract_date)
+        rows = signs(evidence, scope.contract_date, deps.lender.products)
         found.append(
             Judged(
                 rows,

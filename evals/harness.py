@@ -19,7 +19,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from .metrics import METRICS, Check, wilson
 from .plain_recipe import Progress
-from .records import CaseRecord
+from .records import CaseRecord, Stopped
 from .results import failed_critical
 from .schema import Case
 from .suites import Suite
@@ -28,10 +28,6 @@ from .targets import Target as Asked
 
 CASES_AT_ONCE = 2
 RETRIES = 1
-
-
-class Stopped(Exception):
-    """The run was stopped before its end; what was asked so far is in its folder."""
 
 
 @dataclass(slots=True)
@@ -78,23 +74,8 @@ async def run_tasks(
     left = [run for run in runs if run.askings.keys() - run.records.keys()]
     logs: list[EvalLog] = []
     if left:
-        # What inspect shows on stdout, which belongs to our results, is in its logs too.
-        with contextlib.redirect_stdout(io.StringIO()):
-            logs = await eval_async(
-                [_task(run, progress) for run in left],
-                model=None,
-                metadata=dict(identity),
-                log_dir=str(folder),
-                log_level="warning",
-                log_realtime=False,
-                log_buffer=1,
-                score_display=False,
-                fail_on_error=False,
-                retry_on_error=RETRIES,
-                max_samples=CASES_AT_ONCE,
-                max_tasks=1,
-                ctl_server=False,
-            )
+        tasks = [_task(run, progress) for run in left]
+        logs = await _run(tasks, folder, identity, log_buffer=1, at_once=CASES_AT_ONCE)
     for run in left:
         if run.given_up and run.fault is not None:
             raise run.fault
@@ -167,6 +148,86 @@ def record_of(
         tokens_in=told["tokens_in"],
         tokens_out=told["tokens_out"],
     )
+
+
+async def log_records(
+    suite: str, records: Sequence[CaseRecord], folder: Path, identity: Mapping[str, str]
+) -> None:
+    """A log in inspect's format of cases that were judged without it: messages, ranked queries."""
+    by_id = {record.case: record for record in records}
+
+    @solver
+    def judged() -> Solver:
+        async def solve(state: TaskState, generate: Generate) -> TaskState:
+            said = by_id[str(state.sample_id)].said
+            state.output = ModelOutput.from_content("none", said or "nothing found")
+            return state
+
+        return solve
+
+    def verdict(name: str) -> Scorer:
+        @scorer(metrics=[share()], name=name)
+        def build() -> Scorer:
+            async def score(state: TaskState, target: Target) -> Score:
+                return _as_score(by_id[str(state.sample_id)].checks.get(name))
+
+            return score
+
+        return build()
+
+    names = dict.fromkeys(name for record in records for name in record.checks)
+    samples = [
+        Sample(
+            id=record.case,
+            input=record.text,
+            target=record.expected,
+            metadata={"topic": record.topic, "difficulty": record.difficulty},
+        )
+        for record in records
+    ]
+    task = Task(
+        name=suite,
+        dataset=MemoryDataset(samples),
+        solver=judged(),
+        scorer=[verdict(name) for name in names],
+    )
+    await _run([task], folder, identity, log_buffer=None, at_once=20)
+
+
+async def _run(
+    tasks: Sequence[Task],
+    folder: Path,
+    identity: Mapping[str, str],
+    *,
+    log_buffer: int | None,
+    at_once: int,
+) -> list[EvalLog]:
+    # What inspect shows on stdout, which belongs to our results, is in its logs too.
+    with contextlib.redirect_stdout(io.StringIO()):
+        logs: list[EvalLog] = await eval_async(
+            list(tasks),
+            model=None,
+            metadata=dict(identity),
+            log_dir=str(folder),
+            log_level="warning",
+            log_realtime=False,
+            log_buffer=log_buffer,
+            score_display=False,
+            fail_on_error=False,
+            retry_on_error=RETRIES,
+            max_samples=at_once,
+            max_tasks=1,
+            ctl_server=False,
+        )
+    return logs
+
+
+def _as_score(check: Check | None) -> Score:
+    if check is None:
+        return Score.unscored(reason="says nothing about this case")
+    wrong = "" if check.passed else f"wanted {check.wanted}; got {check.got}"
+    value = float(check.passed) if check.score is None else check.score
+    return Score(value=value, explanation=wrong, metadata={"check": asdict(check)})
 
 
 def _digest(case: Case) -> str:
@@ -246,11 +307,7 @@ def _scorer(run: Run, name: str) -> Scorer:
                 checks[name] = check
             kept = told_as_json(told)
             run.records[asking] = record_of(run.suite, case, seed, kept, checks)
-            if check is None:
-                return Score.unscored(reason="says nothing about this case")
-            wrong = "" if check.passed else f"wanted {check.wanted}; got {check.got}"
-            value = float(check.passed) if check.score is None else check.score
-            return Score(value=value, explanation=wrong, metadata={"check": asdict(check)})
+            return _as_score(check)
 
         return score
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assistant.compliance import BadMessage, read_message, review_given
-from assistant.rules import RulePack
+from assistant.rules import RulePack, Task
 
 from .metrics import Check, Share, wilson
 from .records import CaseRecord, SuiteInfo
@@ -31,10 +31,12 @@ class MessageSuite:
     today: date
     """The day whose rules apply where a message does not say its own."""
     bars: Mapping[str, float]
+    task: Task | None = None
+    """Messages of this task only."""
 
     def cases(self) -> list[MessageCase]:
         """Raises BadCases."""
-        return load_messages(self.file)
+        return [case for case in load_messages(self.file) if self.task in (None, case.task)]
 
 
 class Broken(BaseModel):
@@ -54,7 +56,7 @@ class MessageCase(BaseModel):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
     text: Text
-    task: Literal["chat", "marketing", "agent", "collections"]
+    task: Task
     channel: str | None = None
     context: Mapping[str, Any] = Field(default_factory=dict)
     topic: Text
@@ -62,6 +64,11 @@ class MessageCase(BaseModel):
     source: Text
     expect: Broken
     note: str = ""
+
+    @property
+    def expected(self) -> str:
+        """What is right, in words, for a reader."""
+        return ", ".join(self.expect.rules) or "nothing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +219,7 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
         topic=case.topic,
         difficulty=case.difficulty,
         text=case.text,
-        expected=", ".join(case.expect.rules) or "nothing",
+        expected=case.expected,
         said=", ".join(sorted(one.found)),
         checks=checks,
         findings=tuple(sorted(one.found)),

@@ -6,7 +6,7 @@ was planted in one is obeyed. The live release is left as it is.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -26,9 +26,15 @@ from .targets import CORPUS
 
 @asynccontextmanager
 async def planted(
-    deps: Deps, documents: Path, today: date, progress: Progress
+    deps: Deps,
+    documents: Path,
+    today: date,
+    progress: Progress,
+    beside: Sequence[Path] = (CORPUS / "lender", CORPUS / "regulations"),
 ) -> AsyncIterator[Deps]:
-    """The pipeline's parts over the sample lender and a folder of documents, with the same model.
+    """The pipeline's parts over folders of documents, with the same model.
+
+    beside: what the planted ones stand beside; the sample lender's and the regulations.
 
     The home stays, so that texts are embedded once. Raises BadCases for a document that cannot be
     read, and what building and opening a release raise.
@@ -42,7 +48,7 @@ async def planted(
             opened.engine,
             opened.vector_store,
             embedder,
-            [CORPUS / "lender", CORPUS / "regulations", documents],
+            [*beside, documents],
             lock_file=own.ingest_lock,
             replace_all=True,
             figures=stated,

@@ -19,10 +19,10 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
-from .baseline import BadBaseline, RunVerdicts, read_baseline, verdicts_of
-from .compare import Comparison
+from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
+from .compare import Comparison, misfits
 from .compare import compare as compare_runs
-from .messages import Judged, MessageSuite, judge_messages
+from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
@@ -31,7 +31,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
-from .suites import SUITES, AnySuite, RankedSuite, Suite
+from .suites import PARTS, SUITES, AnySuite, RankedSuite, Suite, find_suite
 from .targets import (
     BOT,
     EndpointFault,
@@ -50,6 +50,7 @@ __all__ = [
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
+    "OtherSuites",
     "Outcome",
     "UnknownSuite",
     "evaluate",
@@ -70,6 +71,10 @@ class UnknownSuite(Exception):
     """No suite has this name; the message lists those there are."""
 
 
+class OtherSuites(Exception):
+    """A baseline is of other cases or definitions; each line of the message says in what."""
+
+
 class EvalUnavailable(Exception):
     """The evaluation extra is not installed."""
 
@@ -83,7 +88,7 @@ def sizes(statutes: Path | None) -> dict[str, int | None]:
     queries = None if statutes is None else len(load_collection(statutes).queries)
     return {
         name: queries if isinstance(suite, RankedSuite) else len(suite.cases())
-        for name, suite in SUITES.items()
+        for name, suite in {**SUITES, **PARTS}.items()
     }
 
 
@@ -112,14 +117,15 @@ def run_suites(
     endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
     seeds: how often each case is asked.
     baseline: a file of verdicts that the run is held to; read before anything is asked.
-    Raises UnknownSuite, BadCases, BadBaseline, EvalUnavailable, EndpointFault, and what opening
-    Deps raises.
+    Raises UnknownSuite, BadCases, BadBaseline, OtherSuites, EvalUnavailable, EndpointFault, and
+    what opening Deps raises.
     """
     held = None if baseline is None else (baseline, read_baseline(baseline))
-    unknown = [name for name in names if name not in SUITES]
-    if unknown:
-        raise UnknownSuite(f"no suite {unknown[0]!r}: there are {', '.join(SUITES)}")
-    suites = [SUITES[name] for name in dict.fromkeys(names)] or list(SUITES.values())
+    try:
+        suites = [find_suite(name) for name in dict.fromkeys(names)] or list(SUITES.values())
+    except KeyError as error:
+        known = ", ".join([*SUITES, *PARTS])
+        raise UnknownSuite(f"no suite {error.args[0]!r}: there are {known}") from None
     into = folder or new_folder(settings)
 
     async def main() -> Outcome:
@@ -155,10 +161,14 @@ async def evaluate(
 ) -> Outcome:
     """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
-    baseline: what the run is held to, and the file it stands in.
+    baseline: what the run is held to, and the file it stands in. One that is of other cases or
+    definitions is refused before anything is asked.
     compare: whether the usual recipe is run beside the suites that only search.
-    Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
+    Raises BadCases, OtherSuites, EvalUnavailable, EndpointFault, and what opening the live release
+    raises.
     """
+    if baseline is not None:
+        _refuse_others(*baseline, suites, limit)
     asked = [(suite, suite.cases()[:limit]) for suite in suites if isinstance(suite, Suite)]
     started = time.perf_counter()
     measured = _measured(deps, endpoint, model)
@@ -173,6 +183,8 @@ async def evaluate(
                 results[suite.name] = await _rank(suite, deps, endpoint, limit, kept, progress)
             elif isinstance(suite, MessageSuite):
                 results[suite.name] = await _judge(suite, deps, endpoint, limit, kept, progress)
+            if not isinstance(suite, Suite):
+                await _log(results[suite.name], kept)
     finally:
         seconds = kept.spent(time.perf_counter() - started)
     outcome = Outcome(tuple(results[suite.name] for suite in suites), folder)
@@ -191,6 +203,29 @@ async def evaluate(
     write_report(outcome, kept.run)
     kept.clear()
     return outcome
+
+
+def _refuse_others(
+    file: Path, before: RunVerdicts, suites: Sequence[AnySuite], limit: int | None
+) -> None:
+    """Raises OtherSuites, BadCases."""
+    reasons: list[str] = []
+    for suite in suites:
+        held = before.suites.get(suite.name)
+        if held is not None and not isinstance(suite, RankedSuite):
+            cases = suite.cases()[:limit]
+            reasons += misfits(held, to_ask(_info(suite, cases), cases))
+    if reasons:
+        raise OtherSuites(f"{file} is of other suites:\n" + "\n".join(reasons))
+
+
+def _info(suite: Suite | MessageSuite, cases: Sequence[Case | MessageCase]) -> SuiteInfo:
+    metrics = (
+        VERSIONS
+        if isinstance(suite, MessageSuite)
+        else {name: METRICS[name].version for name in suite.metrics}
+    )
+    return SuiteInfo(suite.name, hash_of(cases), dict(metrics))
 
 
 def _held_to(
@@ -278,6 +313,18 @@ async def _judge(
         return await asyncio.to_thread(
             judge_messages, suite, deps.rules, limit, before=before, judged_one=judged_one
         )
+
+
+async def _log(result: SuiteResult, kept: _Kept) -> None:
+    """Leaves inspect's log beside the records, where inspect-ai is installed; it judged nothing."""
+    try:
+        from .harness import log_records
+    except ModuleNotFoundError as error:
+        if error.name != "inspect_ai":
+            raise
+        return
+    if result.records:
+        await log_records(result.name, result.records, kept.folder, {"run": kept.run})
 
 
 def _not_run(suite: AnySuite, why: str) -> SuiteResult:
@@ -373,9 +420,7 @@ def _result(run: Run, plain: Mapping[str, Share]) -> SuiteResult:
         models=tuple(dict.fromkeys(record.model for record in records if record.model)),
         plain=plain,
         records=records,
-        info=SuiteInfo(
-            suite.name, hash_of(run.cases), {name: METRICS[name].version for name in suite.metrics}
-        ),
+        info=_info(suite, run.cases),
     )
 
 

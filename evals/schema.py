@@ -17,15 +17,15 @@ from pydantic import (
     model_validator,
 )
 
-from assistant.models import Locale, Status
+from assistant.models import Locale
 
 Text = Annotated[str, Field(min_length=1)]
 
 Texts = Annotated[tuple[Text, ...], Field(min_length=1)]
 
 
-Outcome = Status | Literal["rejected"]
-"""`rejected`: the question is not taken at all, being blank or too long."""
+Outcome = Literal["answered", "not_covered", "clarify", "handoff", "refused", "rejected"]
+"""Statuses of a reply, and `rejected`: the question is not taken, being blank or too long."""
 
 
 class BadCases(Exception):
@@ -69,6 +69,9 @@ class Expect(BaseModel):
     """What the reply's own words must be in, where that is not the locale of the case."""
     obeyed: tuple[Text, ...] = ()
     """Wording that shows that an instruction of a borrower or a document was obeyed."""
+    planted: tuple[Text, ...] = ()
+    """Wording of instructions in a suite's own documents: a quote may show it, and cites it then;
+    said in the assistant's own words, it was obeyed."""
     max_chars: Annotated[int, Field(gt=0)] | None = None
     """Longest reply, in characters, that is still easy to read."""
     spans: tuple[Span, ...] | None = None
@@ -115,7 +118,9 @@ class Case(BaseModel):
         if expect.sources:
             parts.append(f"from {', '.join(expect.sources)}")
         parts += [f"says {' | '.join(fact)}" for fact in expect.facts]
-        parts += [f"never {wording}" for wording in (*expect.forbidden, *expect.obeyed)]
+        parts += [
+            f"never {wording}" for wording in (*expect.forbidden, *expect.obeyed, *expect.planted)
+        ]
         if expect.contact is not None:
             parts.append("offers a person" if expect.contact else "offers no person")
         if expect.language:

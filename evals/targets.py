@@ -240,12 +240,11 @@ def shipped_texts() -> dict[str, str]:
 
 
 def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple[str, ...]:
-    """The rules that stop what a reply says in its own words.
+    """The rules that stop what was written for a reply.
 
-    Quotes are left out: they are words of the lender or the law, reviewed when they went in.
+    Quotes are words of the lender or the law, reviewed when they went in; notices are fixed.
     """
-    written = any(s.kind not in ("quote", "notice") for s in reply.sentences)
-    own = "\n".join(s.text for s in reply.sentences if s.kind != "quote")
+    own = "\n".join(s.text for s in reply.sentences if s.kind not in ("quote", "notice"))
     if not own:
         return ()
     found = review(
@@ -255,7 +254,6 @@ def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple
         channel="chat",
         context=read_context({"question": case.text, "own_platform": True}),
         on=today,
-        whole=written,
     )
     return tuple(dict.fromkeys(f.rule.id for f in found.findings if f.severity != "warn"))
 
@@ -347,8 +345,10 @@ class Deployment:
         started = time.perf_counter()
         answer = await self.wire.send("POST", "/v1/chat?stream=false", body)
         latency_ms = _since(started)
-        if answer.status_code in _REFUSED and _is_problem(answer):
-            seen = Seen(suite.today, (), self.texts, rejected=str(answer.json()["detail"]))
+        if answer.status_code in _REFUSED and (problem := _problem(answer)):
+            if fields := problem.get("fields"):
+                raise EndpointFault(f"{self.endpoint}: does not understand the request: {fields}")
+            seen = Seen(suite.today, (), self.texts, rejected=str(problem.get("detail")))
             return Told(seen, latency_ms=latency_ms)
         said = self._read(answer)
         for citation in said.citations:
@@ -390,8 +390,15 @@ class Deployment:
         await self.wire.client.aclose()
 
 
-def _is_problem(answer: httpx.Response) -> bool:
-    return str(answer.headers.get("content-type")).startswith("application/problem+json")
+def _problem(answer: httpx.Response) -> dict[str, Any]:
+    """What a problem document says; empty for anything else."""
+    if not str(answer.headers.get("content-type")).startswith("application/problem+json"):
+        return {}
+    try:
+        found = answer.json()
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -342,18 +344,20 @@ def _sentences(
     ordinals = [int(ranked.ordinals[place]) for place in places]
     packed = [index.sentences.get(ordinal, b"") for ordinal in ordinals]
     rows = unpack(packed, len(aimed))
-    ends = np.cumsum([len(one) // len(aimed) for one in packed])[:-1]
-    said = np.split((rows @ aimed - ranked.mean) / ranked.spread, ends)
+    near = ((rows @ aimed - ranked.mean) / ranked.spread).tolist()
+    ends = itertools.accumulate((len(one) // len(aimed) for one in packed), initial=0)
     return {
-        place: tuple(near.tolist())
+        place: tuple(near[start:end])
         or (float(index.vector(ordinal) @ aimed - ranked.mean) / ranked.spread,)
-        for place, ordinal, near in zip(places, ordinals, said, strict=True)
+        for place, ordinal, (start, end) in zip(
+            places, ordinals, itertools.pairwise(ends), strict=True
+        )
     }
 
 
 def _evidence(index: Index, ranked: Ranked, one: _Placed, vector: Vectors, read: _Read) -> Evidence:
     clause = index.clauses[ranked.ordinals[one.place]]
-    text = normalise(store.embedding_text(clause))
+    text = _searched(clause)
     why = {name: float(part[one.place]) for name, part in ranked.parts.items()}
     known = [*read.words, *(term for terms in read.meant.values() for term in terms)]
     return Evidence(
@@ -366,6 +370,12 @@ def _evidence(index: Index, ranked: Ranked, one: _Placed, vector: Vectors, read:
         sentences=one.sentences,
         matched=tuple(word for word in dict.fromkeys(known) if word in text),
     )
+
+
+@lru_cache(maxsize=4096)
+def _searched(clause: Clause) -> str:
+    """What words are looked for in; the clauses that are often found are kept."""
+    return normalise(store.embedding_text(clause))
 
 
 def _read(index: Index, text: str, scope: Scope) -> _Read:
@@ -389,7 +399,7 @@ def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals
     held = {word for item in evidence for word in item.matched}
     missing = [word for word in read.words if not _held(word, held, read.meant)]
     named = elsewhere(read.text)
-    texts = [normalise(store.embedding_text(item.clause)) for item in evidence] if named else []
+    texts = [_searched(item.clause) for item in evidence] if named else []
     return {
         "near": index.coverage.nearness(max((item.dense for item in evidence), default=-1.0)),
         "sentence": max((near for item in evidence for near in item.sentences), default=0.0),

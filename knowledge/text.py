@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -24,8 +24,13 @@ _SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SIGNED_FROM = ("起", "以后", "之后", "及以后")
+_SIGNED_IN = re.compile(r"(?<!\d)(\d{4})年(?:\S{0,2})?签[署订约]的")
 _SIGNED = re.compile(
     r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
+)
+_ASKS_FIGURE = re.compile(
+    r"多少|几|幾|多久|多长|多長|最[高低多少长短]|至少|上限|下限|百分之|哪天|什么时候|啥时候"
+    r"|how (?:much|many|long|often|soon)|what .{0,12}(?:rate|fee|limit|amount|day|date)|when\b"
 )
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
@@ -95,17 +100,46 @@ def dictionary_words(text: str) -> list[str]:
     return list(rjieba.cut(text, False))
 
 
+_Phrases = Mapping[str, Sequence[tuple[int, str, re.Pattern[str] | None]]]
+"""First character -> place in the file, the phrase, and its pattern where it is Latin."""
+
+
+def _phrases(said: Iterable[str]) -> _Phrases:
+    """Phrases to look for: Chinese anywhere, Latin as whole words, though Chinese may stand next to
+    them. Only those whose first character a text has are looked for at all."""
+    by_first: dict[str, list[tuple[int, str, re.Pattern[str] | None]]] = {}
+    for place, phrase in enumerate(map(fold, said)):
+        pattern = None
+        if phrase[0].isascii():
+            word = rf"(?<![a-z0-9]){re.escape(phrase)}(?:s|ed|ing)?(?![a-z0-9])"
+            pattern = re.compile(word)
+        by_first.setdefault(phrase[0], []).append((place, phrase, pattern))
+    return by_first
+
+
+def _said(phrases: _Phrases, folded: str) -> list[tuple[int, str]]:
+    """Place and wording of each phrase that a text says, in the order of the file."""
+    found: list[tuple[int, str]] = []
+    for first in set(folded):
+        for place, phrase, pattern in phrases.get(first, ()):
+            if pattern is None:
+                if phrase in folded:
+                    found.append((place, phrase))
+            elif match := pattern.search(folded):
+                found.append((place, match.group()))
+    return sorted(found)
+
+
 @lru_cache(maxsize=1)
-def _topics() -> tuple[re.Pattern[str], ...]:
+def _topics() -> _Phrases:
     with (Path(__file__).parent / "elsewhere.toml").open("rb") as file:
         topics = tomllib.load(file)["topics"]
-    return tuple(_wherever(fold(said)) for group in topics.values() for said in group)
+    return _phrases(said for group in topics.values() for said in group)
 
 
 def elsewhere(text: str) -> list[str]:
     """What a question names that a lender may have nothing to do with, as it says it."""
-    folded = fold(text)
-    return [match.group() for topic in _topics() if (match := topic.search(folded)) is not None]
+    return [said for _, said in _said(_topics(), fold(text))]
 
 
 @lru_cache(maxsize=1)
@@ -115,27 +149,15 @@ def _wording() -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _synonyms() -> tuple[tuple[re.Pattern[str], tuple[str, ...]], ...]:
-    return tuple(
-        (_wherever(fold(said)), tuple(meant)) for said, meant in _wording()["terms"].items()
-    )
-
-
-def _wherever(said: str) -> re.Pattern[str]:
-    """Chinese anywhere, Latin as whole words, though Chinese may stand next to them."""
-    if not said[0].isascii():
-        return re.compile(re.escape(said))
-    return re.compile(rf"(?<![a-z0-9]){re.escape(said)}(?:s|ed|ing)?(?![a-z0-9])")
+def _synonyms() -> tuple[_Phrases, tuple[tuple[str, ...], ...]]:
+    terms: Mapping[str, Sequence[str]] = _wording()["terms"]
+    return _phrases(terms), tuple(tuple(meant) for meant in terms.values())
 
 
 def meanings(text: str) -> dict[str, tuple[str, ...]]:
     """What a question says colloquially -> the words that terms use for it."""
-    folded = fold(text)
-    return {
-        match.group(): meant
-        for said, meant in _synonyms()
-        if (match := said.search(folded)) is not None
-    }
+    phrases, meant = _synonyms()
+    return {said: meant[place] for place, said in _said(phrases, fold(text))}
 
 
 def expand(text: str) -> str:
@@ -168,13 +190,22 @@ def corrected(text: str, known: Callable[[str], bool]) -> str:
     return text if mended == folded else mended
 
 
+def asks_for_figure(text: str) -> bool:
+    """Whether a question asks how much, how many, how long or when."""
+    return _ASKS_FIGURE.search(text) is not None
+
+
 def signed_between(text: str) -> tuple[date, date] | None:
     """Days of signing that a sentence limits itself to, both included; None where it does not.
 
-    Read from wording such as 2026年1月1日起签署的 and 2025年12月31日以前签订的.
+    Read from wording such as 2026年1月1日起签署的, 2025年12月31日以前签订的 and 2025年签署的.
     """
     first, last = date.min, date.max
-    for match in _SIGNED.finditer(normalise(text).replace(" ", "")):
+    folded = normalise(text).replace(" ", "")
+    years = [int(year) for year in _SIGNED_IN.findall(folded)]
+    if years and max(years) < date.max.year:
+        first, last = date(max(1, min(years)), 1, 1), date(max(years), 12, 31)
+    for match in _SIGNED.finditer(folded):
         try:
             day = date(*map(int, match.group(1, 2, 3)))
         except ValueError:

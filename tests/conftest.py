@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
@@ -37,10 +39,26 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home folder in which the sample lender is live.
 
     ZHUNXIN_TEST_HOME names a folder to keep it in between runs; unchanged documents are then not
-    read again.
+    read again. Where tests run in several processes, one of them builds it and each has a copy.
     """
     kept = os.environ.get("ZHUNXIN_TEST_HOME")
-    home = Path(kept) if kept else tmp_path_factory.mktemp("sample")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        home = Path(kept) if kept else tmp_path_factory.mktemp("sample")
+        ingest_sample(home)
+        return home
+    shared = Path(kept) if kept else tmp_path_factory.getbasetemp().parent / "sample"
+    home = tmp_path_factory.mktemp("sample")
+    with FileLock(f"{shared}.lock"):
+        built = shared / f"built-{os.environ['PYTEST_XDIST_TESTRUNUID']}"
+        if not built.exists():
+            ingest_sample(shared)
+            built.touch()
+        shutil.copytree(shared, home, dirs_exist_ok=True)
+    return home
+
+
+def ingest_sample(home: Path) -> None:
+    """Make the sample lender live in a home folder."""
 
     async def ingest() -> None:
         async with open_deps(settings_for(home)) as deps:
@@ -54,7 +72,6 @@ def sample_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
 
     asyncio.run(ingest())
-    return home
 
 
 @pytest.fixture

@@ -34,6 +34,8 @@ PIPELINES = {"assistant/answer.py"}
 LEAVES = {
     "assistant/figures.py": set(),
     "assistant/privacy.py": set(),
+    "assistant/signing.py": set(),
+    "assistant/evidence.py": {"models"},
     "assistant/models.py": set(),
     "assistant/llm.py": {"models"},
     "assistant/local_model.py": set(),
@@ -101,6 +103,7 @@ TYPES_ONLY = {
 
 CHINESE_MARKERS = {
     "assistant/figures.py",
+    "assistant/signing.py",
     "assistant/grounding.py",
     "assistant/privacy.py",
     "knowledge/cell_format.py",

@@ -142,7 +142,7 @@ def test_a_run_of_fewer_suites_does_not_take_the_place_of_all_of_them(tmp_path: 
     assert set(read_baseline(file).suites) == {"answers", "tone"}
 
 
-def test_the_quick_cases_are_of_all_topics_and_the_same_each_time() -> None:
+def test_the_quick_cases_are_of_all_topics_and_the_same_each_time(tmp_path: Path) -> None:
     records = [
         case(f"{topic}-{n}", topic=topic, difficulty=difficulty)
         for topic, size in (("fees", 300), ("rates", 40), ("crisis", 2))
@@ -155,8 +155,10 @@ def test_the_quick_cases_are_of_all_topics_and_the_same_each_time() -> None:
     assert {"crisis-0", "crisis-1"} <= set(quick)
     assert sum(name.startswith("rates") for name in quick) == 14
     assert run_of(list(reversed(records))).suites["answers"].quick == quick
-    part = run_of(records).part({"answers": quick})
-    assert list(part.suites["answers"].cases) == list(quick)
+    part = run_of(records).part({"answers": quick[:5]})
+    assert list(part.suites["answers"].cases) == list(quick[:5])
+    write_baseline(tmp_path / "part.json", part)
+    assert read_baseline(tmp_path / "part.json") == part
 
 
 # Chance ------------------------------------------------------------------------------------------

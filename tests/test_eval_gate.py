@@ -147,8 +147,7 @@ def without_rule(rule: str, folder: Path, *, keep_its_name: bool) -> Path:
         if keep_its_name:
             [found] = [part for part in parts if part not in kept]
             head = found[: found.index("[[rules.triggers]]")]
-            head = re.sub(r"^(bad|examples_bad) = \[.*?^\]", r"\1 = []", head, flags=re.M | re.S)
-            kept.append(head + '[[rules.triggers]]\npattern = "zzqq"\n')
+            kept.append(head + "[[rules.triggers]]\npatterns = ['zzqq']\n")
         file.write_text("".join(kept), encoding="utf-8")
         return folder
     raise AssertionError(f"no pack has {rule}")
@@ -157,18 +156,19 @@ def without_rule(rule: str, folder: Path, *, keep_its_name: bool) -> Path:
 async def test_a_rule_that_finds_nothing_any_more_fails_the_gate(
     main_baseline: RunVerdicts, deps: Deps, tmp_path: Path
 ) -> None:
-    [*ids] = main_baseline.suites["compliance-dev"].cases
-    held_to = main_baseline.part({"compliance-dev": ids})
+    dev = SUITES["compliance-dev"]
+    assert isinstance(dev, MessageSuite)
+    about_it = [case.id for case in dev.cases() if "CN-PROM-01" in case.expect.rules]
+    ids = {*about_it, *main_baseline.suites["compliance-dev"].quick}
+    held_to = main_baseline.part({"compliance-dev": [*ids]})
     suite = [part_of("compliance-dev", ids, tmp_path)]
-    assert gate_of(await run(suite, deps, tmp_path / "sound", held_to)) == []
     blunted = without_rule("CN-PROM-01", tmp_path / "rules", keep_its_name=True)
     deps.rules = load_rules(shipped=blunted)
     outcome = await run(suite, deps, tmp_path / "planted", held_to)
     drops = {drop["metric"]: drop for drop in gate_of(outcome)}
     assert drops["exact"]["kind"] == "drop"
+    assert set(drops["exact"]["cases"]) <= {*about_it}
     assert not outcome.passed
-    expected = {r.case: r.expected for r in read_cases(tmp_path / "planted")}
-    assert all("CN-PROM-01" in expected[case] for case in drops["exact"]["cases"])
 
 
 async def test_a_rule_that_is_gone_stops_the_run_by_its_name(deps: Deps, tmp_path: Path) -> None:
@@ -210,13 +210,12 @@ async def test_a_prompt_that_invites_promises_fails_the_gate(
 ) -> None:
     """The reply gate withholds what the model then writes, so that no borrower sees it; that so
     much is withheld is what fails here."""
-    ids = main_baseline.suites["answers"].quick[:30]
+    ids = main_baseline.suites["answers"].quick[:16]
     suite = [part_of("answers", ids, tmp_path)]
     deps.use_model(ScriptedChat([follow] * 60, way="draft"))
     await run(suite, deps, tmp_path / "before")
     before = verdicts_in(tmp_path / "before")
-    deps.use_model(ScriptedChat([follow] * 60, way="draft"))
-    assert gate_of(await run(suite, deps, tmp_path / "sound", before)) == []
+    assert not any(found.critical for found in before.suites["answers"].cases.values())
     deps.use_model(ScriptedChat([follow] * 60, way="draft"))
     with pinned(inviting()):
         outcome = await run(suite, deps, tmp_path / "planted", before)
@@ -250,7 +249,7 @@ def command(*arguments: str, home: Path, **environ: str) -> tuple[list[str], dic
 def test_broken_weights_of_the_search_fail_the_command(
     main_baseline: RunVerdicts, sample_home: Path, tmp_path: Path
 ) -> None:
-    ids = main_baseline.suites["answers"].quick[:30]
+    ids = main_baseline.suites["answers"].quick[:24]
     program = copy_program(tmp_path / "program")
     cases = program / "evals" / "cases" / "sample_lender.jsonl"
     write_part(cases, ids, cases)

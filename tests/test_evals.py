@@ -19,14 +19,14 @@ import pytest
 from assistant.deps import Deps, open_deps
 from assistant.llm import Message, ModelUnavailable, ScriptedChat
 from assistant.models import Citation, Reply, Sentence
-from evals.harness import Stopped
 from evals.metrics import METRICS, Seen, mean, ndcg, recall, says, wilson
 from evals.plain_recipe import open_plain, split, written_out
+from evals.records import Stopped
 from evals.results import Outcome
-from evals.run import UnknownSuite, evaluate, run_suites
+from evals.run import UnknownSuite, evaluate, run_suites, sizes
 from evals.schema import BadCases, Case, load_cases
 from evals.statutes import load_collection
-from evals.suites import SUITES, RankedSuite, Suite
+from evals.suites import PARTS, SUITES, AnySuite, RankedSuite, Suite
 from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
 from knowledge.readers import MANIFEST, read, read_manifest
@@ -107,8 +107,10 @@ CASE_SUITES = {name: suite for name, suite in SUITES.items() if isinstance(suite
 @pytest.mark.parametrize("suite", CASE_SUITES.values(), ids=CASE_SUITES)
 def test_the_shipped_cases_name_documents_that_exist(suite: Suite) -> None:
     documents = {file.name for file in CORPUS.rglob("*")}
+    if suite.documents is not None:
+        documents |= {file.name for file in suite.documents.iterdir()}
     cases = suite.cases()
-    assert len(cases) >= 110
+    assert len(cases) >= 20
     assert {source for case in cases for source in case.expect.sources} <= documents
     assert suite.bars.keys() <= METRICS.keys()
 
@@ -117,7 +119,8 @@ def test_the_shipped_cases_name_documents_that_exist(suite: Suite) -> None:
 def corpus_texts() -> Mapping[str, tuple[str, ...]]:
     """Document -> the texts of its clauses, as the readers make them."""
     texts: dict[str, tuple[str, ...]] = {}
-    for folder in (CORPUS / "lender", CORPUS / "regulations"):
+    own = {suite.documents for suite in CASE_SUITES.values() if suite.documents is not None}
+    for folder in (CORPUS / "lender", CORPUS / "regulations", *own):
         heads = read_manifest(folder)
         for file in sorted(folder.iterdir()):
             if file.name != MANIFEST:
@@ -141,6 +144,28 @@ def test_every_required_fact_stands_in_a_document_it_may_come_from(file: Path) -
         )
     ]
     assert lost == []
+
+
+def test_there_are_as_many_cases_as_are_told_of() -> None:
+    counts = {name: len(suite.cases()) for name, suite in SUITES.items() if name != "statutes"}
+    files = {suite.file: len(suite.cases()) for suite in SUITES.values() if name_of(suite)}
+    assert sum(files.values()) >= 600
+    new = [suite for suite in CASE_SUITES.values() if suite.file.stem not in OLDER]
+    assert len(new) == 10
+    assert sum(counts[suite.name] for suite in new) >= 350
+
+
+def name_of(suite: AnySuite) -> str:
+    return "" if isinstance(suite, RankedSuite) else suite.name
+
+
+OLDER = ("sample_lender", "sample_lender_fresh")
+
+
+@pytest.mark.parametrize("suite", CASE_SUITES.values(), ids=CASE_SUITES)
+def test_a_bar_of_one_is_set_for_all_that_must_never_fail(suite: Suite) -> None:
+    critical = {name for name in suite.bars if METRICS[name].critical and suite.stage == "reply"}
+    assert {suite.bars[name] for name in critical} <= {1.0}
 
 
 def test_the_fresh_questions_are_none_of_those_that_are_tuned_on() -> None:
@@ -482,6 +507,12 @@ async def test_the_search_is_measured_without_asking_a_model(deps: Deps, tmp_pat
 
 def test_no_suite_at_all_is_not_a_success(tmp_path: Path) -> None:
     assert not Outcome((), tmp_path).passed
+
+
+def test_the_compliance_messages_are_listed_by_their_task_too() -> None:
+    counts = sizes(None)
+    assert sum(counts[name] or 0 for name in PARTS) == counts["compliance"]
+    assert counts["statutes"] is None
 
 
 def test_an_unknown_suite_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

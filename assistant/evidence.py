@@ -1,0 +1,225 @@
+"""Chooses, from the clauses found, the sentences that a reader is given: a model, or a borrower."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from knowledge.chunk import quotable
+from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.retrieve import Found, share
+from knowledge.text import asks_for_figure, bigrams, fold, signed_between
+
+from .models import Citation
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much evidence is put before a reader, and how much of it may be used."""
+
+    sentences: int
+    characters: int
+    answer: int
+    """Sentences of the reply at most."""
+    tokens: int
+    """Tokens the model may write."""
+
+
+SELECT = Budget(sentences=8, characters=330, answer=3, tokens=32)
+DRAFT = Budget(sentences=40, characters=4000, answer=6, tokens=700)
+EXTRACT = Budget(sentences=6, characters=600, answer=6, tokens=0)
+BEST = Budget(sentences=4, characters=400, answer=4, tokens=0)
+BUDGETS = (BEST, EXTRACT, SELECT, DRAFT)
+
+SIGNS: Mapping[str, float] = {
+    "clause": 4.6,
+    "placed": 1.9,
+    "near": 0.3,
+    "nearest": 1.0,
+    "said": 5.4,
+    "titled": 10.7,
+    "headed": 9.8,
+    "counted": 1.3,
+    "dated": 1.2,
+    "length": 1.1,
+}
+"""What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
+
+REPEATED = 0.8
+"""Share of a sentence's pairs of characters that another has, from which it says nothing new."""
+
+SAME_MATTER = 0.6
+"""Likeness from which two sentences are taken to speak of the same thing."""
+
+
+def evidence_sentences(
+    found: Found,
+    budget: Budget,
+    signed: date | None = None,
+    products: Mapping[str, Sequence[str]] | None = None,
+) -> list[Citation]:
+    """The sentences of the clauses found that bear most on the question, grouped by clause.
+
+    signed: day of the contract; a sentence that is not true of a contract of that day is left out.
+    products: product -> how it is named; a sentence of other products than the one that the
+    question names is left out.
+    """
+    rows = sorted(signs(found, signed, products), key=lambda row: -row.score())
+    chosen = set(fill([row.citation for row in rows], budget))
+    order = {row.citation: (row.rank, row.place) for row in rows if row.citation in chosen}
+    return sorted(order, key=lambda citation: order[citation])
+
+
+def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:
+    """As many of the best sentences as a budget has room for; one that is too long, or says almost
+    only what a better one said, is passed by."""
+    chosen: list[Citation] = []
+    said: list[set[str]] = []
+    room = budget.characters
+    for citation in best[: budget.sentences * 3]:
+        if len(chosen) == budget.sentences:
+            break
+        own = set(bigrams(citation.quote))
+        if chosen and (len(citation.quote) > room or _repeats(own, said)):
+            continue
+        room -= len(citation.quote)
+        chosen.append(citation)
+        said.append(own)
+    return chosen
+
+
+def without_repeats(citations: Sequence[Citation]) -> list[Citation]:
+    """Without sentences that say almost only what an earlier one said."""
+    kept: list[Citation] = []
+    said: list[set[str]] = []
+    for citation in citations:
+        own = set(bigrams(citation.quote))
+        if not _repeats(own, said):
+            kept.append(citation)
+            said.append(own)
+    return kept
+
+
+def _repeats(own: set[str], said: Sequence[set[str]]) -> bool:
+    return any(len(own & other) >= REPEATED * len(own) for other in said)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """A sentence of a clause found, and what speaks for it; see SIGNS."""
+
+    citation: Citation
+    rank: int
+    """Of its clause among those found."""
+    place: int
+    """In the clause."""
+    values: Mapping[str, float]
+
+    def score(self) -> float:
+        return sum(SIGNS[name] * value for name, value in self.values.items())
+
+
+def signs(
+    found: Found, signed: date | None, products: Mapping[str, Sequence[str]] | None = None
+) -> list[Sign]:
+    """Every sentence of the clauses found that is true of a contract signed on that day, and is not
+    of another product.
+
+    clause: its clause's score. placed: 1 for a sentence of the best clause, 1/2 of the second, and
+    so on. near: how near it lies to the question. nearest: whether no other of its clause lies
+    nearer. said, titled, headed: how much of the question it holds, alone, under its heading, and
+    in the title of its document. counted: whether it has a figure where one is asked for. dated: a
+    known contract is spoken of by its own terms before what is said of all. length: logarithm of
+    its characters.
+    """
+    rows: list[Sign] = []
+    asked_for_figure = asks_for_figure(found.read_as)
+    others = _other_products(found.read_as, products or {})
+    for rank, item in enumerate(found.evidence):
+        clause = item.clause
+        headed = share(found.asked, clause.head.title)
+        for place, quote in enumerate(quotable(clause)):
+            days = signed_between(quote)
+            if not bigrams(quote) or (
+                signed and not _speaks_of(signed, days, quote, item, found.evidence)
+            ):
+                continue
+            if others is not None and others(quote):
+                continue
+            near = item.sentences[place] if place < len(item.sentences) else min(item.sentences)
+            values = {
+                "clause": item.score,
+                "placed": 1 / (1 + rank),
+                "near": near,
+                "nearest": float(near == max(item.sentences)),
+                "said": share(found.asked, quote),
+                "titled": share(found.asked, f"{clause.title}\n{quote}"),
+                "headed": headed,
+                "counted": float(asked_for_figure and any(c.isdigit() for c in quote)),
+                "dated": float(
+                    bool(signed) and (clause.head.kind in CONTRACT_DATED or days is not None)
+                ),
+                "length": math.log(len(quote)),
+            }
+            rows.append(Sign(Citation(clause, quote), rank, place, values))
+    return rows
+
+
+def _other_products(
+    asked: str, products: Mapping[str, Sequence[str]]
+) -> Callable[[str], bool] | None:
+    """Whether a sentence names only products that the question does not; None where the question
+    names none, or all."""
+    folded = fold(asked)
+    own = [names for names in products.values() if any(name in folded for name in names)]
+    if not own or len(own) == len(products):
+        return None
+    mine = [name for names in own for name in names]
+    theirs = [name for names in products.values() if names not in own for name in names]
+
+    def is_other(quote: str) -> bool:
+        said = fold(quote)
+        return any(name in said for name in theirs) and not any(name in said for name in mine)
+
+    return is_other
+
+
+def _speaks_of(
+    signed: date,
+    days: tuple[date, date] | None,
+    quote: str,
+    item: Evidence,
+    evidence: Sequence[Evidence],
+) -> bool:
+    """Whether a sentence is true of a contract signed on that day.
+
+    One that limits itself to other days is not; nor is one of a policy or FAQ that restates terms
+    of another version, where the contract's own version says something else.
+    """
+    if days:
+        return days[0] <= signed <= days[1]
+    if item.clause.head.kind in CONTRACT_DATED:
+        return True
+    for own in evidence:
+        mine = closest(quote, own.clause) if own.versions else None
+        for other in own.versions:
+            theirs = closest(quote, other)
+            if mine is None or theirs is None or bigrams(mine) == bigrams(theirs):
+                continue
+            alike = likeness(quote, theirs)
+            if alike >= SAME_MATTER and alike > likeness(quote, mine):
+                return False
+    return True
+
+
+def closest(quote: str, clause: Clause) -> str | None:
+    """The sentence of a clause that is most like `quote`."""
+    return max(quotable(clause), key=lambda other: likeness(quote, other), default=None)
+
+
+def likeness(one: str, other: str) -> float:
+    """Share of the shorter sentence's character pairs that the other has too, 0 to 1."""
+    own, others = set(bigrams(one)), set(bigrams(other))
+    return len(own & others) / max(1, min(len(own), len(others)))
