@@ -89,6 +89,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/evals/{run}/changes"): QUALITY,
     ("GET", "/v1/quality/drift"): QUALITY,
     ("GET", "/v1/quality/replies"): AUDITORS,
+    ("POST", "/v1/knowledge/clearances/withdrawals"): CURATORS,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,
     ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,
