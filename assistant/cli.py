@@ -1254,7 +1254,8 @@ def eval_sample(
     as_json: AsJson = False,
 ) -> None:
     """Score a sample of the replies that borrowers were given, by what needs no expectation; what
-    comes of it stands on /quality. The same records are drawn whenever it is run."""
+    comes of it stands on /quality. The same records are drawn whenever it is run. Exit 1 where a
+    record cannot be read."""
 
     async def run(deps: Deps) -> None:
         from evals.production import sample
@@ -1267,13 +1268,15 @@ def eval_sample(
             )
         if as_json:
             _print_json(found.as_json())
-            return
-        typer.echo(
-            f"{found.replies} replies in {found.days} days, {found.drawn} drawn, "
-            f"{found.scored} newly scored, {found.unreadable} unreadable"
-        )
-        for name, count in found.wrong.items():
-            typer.echo(f"  {name:<10} {count:>5} wrong")
+        else:
+            typer.echo(
+                f"{found.replies} replies in {found.days} days, {found.drawn} drawn, "
+                f"{found.scored} newly scored, {found.unreadable} unreadable"
+            )
+            for name, count in found.wrong.items():
+                typer.echo(f"  {name:<10} {count:>5} wrong")
+        if found.unreadable:
+            raise typer.Exit(1)
 
     _with_deps(run)
 

@@ -35,7 +35,7 @@ BEFORE = timedelta(days=28)
 """What a day or week is held against: the time before it."""
 UNLIKELY = 0.01
 """A difference that chance alone brings about more rarely than this is marked. Lower than usual:
-a year of weeks of six scorers is 300 tests."""
+a year of weeks of seven scorers is 364 tests."""
 LEAST_BEFORE = 20
 """Replies scored before, below which nothing is said of a difference."""
 
@@ -79,7 +79,7 @@ def check_handoff(case: Case, seen: Seen) -> Check | None:
 
 
 SCORERS: Mapping[str, Metric] = {
-    **{name: METRICS[name] for name in ("rules", "figures", "verbatim", "in_force")},
+    **{name: METRICS[name] for name in ("rules", "figures", "verbatim", "in_force", "shown")},
     "language": Metric(check_language),
     "handoff": Metric(check_handoff),
 }
@@ -177,7 +177,8 @@ async def _score(recorded: Recorded, deps: Deps, texts: _Texts) -> dict[str, Che
     """Scorer -> verdict; None where the record cannot be read."""
     held = await texts.of(recorded.release)
     try:
-        reply = reply_of(ReplyBody.model_validate(recorded.reply), held)
+        # The label that AI made it is put on as a reply is sent, and not recorded with it.
+        reply = reply_of(ReplyBody.model_validate({"label": "", **recorded.reply}), held)
         case = _case(recorded, reply)
         today = date.fromisoformat(recorded.settings["today"])
     except (ValidationError, ValueError, KeyError, TypeError):

@@ -206,6 +206,8 @@ def test_the_wording_is_complete_in_every_language() -> None:
         assert key in first or key in kit, key
     for reason in REFUSED:
         assert f"refused.{reason}" in first
+    for scorer in SCORERS:
+        assert f"live.scorer.{scorer}" in first, scorer
     for metric in {*METRICS, *SCORERS, *(name for s in SUITES.values() for name in s.bars)}:
         assert f"metric.{metric}" in first, metric
         assert metric in page_words("eval_report", "zh-Hans")["metrics"], metric
