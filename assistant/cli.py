@@ -47,7 +47,9 @@ release_app = typer.Typer(
     help="Knowledge releases: list, show and compare them, confirm dates and clauses, make one "
     "live."
 )
-eval_app = typer.Typer(help="Evaluation suites: list them, run them.")
+eval_app = typer.Typer(
+    help="Evaluation suites: list and run them, report on a run, score recorded replies."
+)
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
@@ -1121,7 +1123,9 @@ def eval_run(
     limit: Annotated[int | None, typer.Option(min=1, help="First n cases only.")] = None,
     report: Annotated[
         Path | None,
-        typer.Option(help="Folder for logs and results; a run that was stopped there goes on."),
+        typer.Option(
+            help="Folder for logs, results and reports; a run that was stopped there goes on."
+        ),
     ] = None,
     statutes: Annotated[
         Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
@@ -1136,17 +1140,32 @@ def eval_run(
     ] = "",
     model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
+    baseline: Annotated[
+        Path | None, typer.Option(help="Verdicts of an earlier run that this one is held to.")
+    ] = None,
+    save_baseline: Annotated[
+        Path | None, typer.Option(help="Where to keep this run's verdicts, to hold others to.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run evaluation suites through the real pipeline; exit 1 where a bar is missed."""
+    """Run evaluation suites through the real pipeline; exit 1 where a bar is missed, something
+    critical is said, or a metric drops beyond chance."""
+    from evals.baseline import NotKept, keep
+    from evals.records import Stopped
+    from evals.report_files import write_reports
     from evals.run import (
+        BadBaseline,
         BadCases,
         EndpointFault,
         EvalUnavailable,
+        OtherSuites,
         UnknownSuite,
         new_folder,
         run_suites,
     )
+
+    if limit is not None and (baseline or save_baseline):
+        _fail("--limit asks a part of the cases only, and a baseline is of all of them", 2)
 
     settings = _settings()
     if statutes is not None:
@@ -1164,19 +1183,102 @@ def eval_run(
                     endpoint=endpoint,
                     model=model,
                     seeds=seeds,
+                    baseline=baseline,
                     progress=progress,
                 )
             )
-    except (UnknownSuite, EvalUnavailable) as error:
+    except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except (BadCases, EndpointFault) as error:
+    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
         _fail(str(error), 1)
+    write_reports(folder, folder, baseline=baseline)
     if as_json:
         _print_json(outcome.as_json())
     else:
         typer.echo(outcome.as_text())
+    if save_baseline is not None:
+        try:
+            keep(folder, save_baseline)
+        except (NotKept, BadBaseline) as error:
+            _fail(f"no baseline was kept: {error}", 1)
     if not outcome.passed:
         raise typer.Exit(1)
+
+
+@eval_app.command("report")
+def eval_report(
+    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
+    out: Annotated[Path, typer.Option(help="Folder that the report is written to.")],
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an earlier run, or its verdicts: what changed is told."),
+    ] = None,
+    locale: Annotated[str, typer.Option(help="Language of the page.")] = "zh-Hans",
+    totals_only: Annotated[
+        list[str] | None,
+        typer.Option(help="Suite whose cases are not shown; may be given again."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the report of a run again: page, Markdown summary, JUnit XML, JSON."""
+    from evals.baseline import BadBaseline
+    from evals.records import BadRun
+    from evals.report_files import write_reports
+
+    from .models import LOCALES
+
+    chosen = next((known for known in LOCALES if known == locale), None)
+    if chosen is None:
+        _fail(f"--locale: expected one of {', '.join(LOCALES)}, got {locale!r}", 2)
+    try:
+        files = write_reports(
+            run, out, baseline=baseline, locale=chosen, totals_only=totals_only or ()
+        )
+    except (BadRun, BadBaseline) as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(f"{error.filename}: cannot be written", 1)
+    if as_json:
+        _print_json({"files": [str(file) for file in files]})
+        return
+    for file in files:
+        typer.echo(file)
+
+
+@eval_app.command("sample")
+def eval_sample(
+    days: Annotated[int, typer.Option(min=1, max=366, help="Up to and with today.")] = 7,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of each day's replies that are scored.")
+    ] = 0.05,
+    as_json: AsJson = False,
+) -> None:
+    """Score a sample of the replies that borrowers were given, by what needs no expectation; what
+    comes of it stands on /quality. The same records are drawn whenever it is run. Exit 1 where a
+    record cannot be read."""
+
+    async def run(deps: Deps) -> None:
+        from evals.production import sample
+
+        from .models import today
+
+        with _progress() as progress:
+            found = await sample(
+                deps, today(), days, share, lambda done, total: progress("days", done, total)
+            )
+        if as_json:
+            _print_json(found.as_json())
+        else:
+            typer.echo(
+                f"{found.replies} replies in {found.days} days, {found.drawn} drawn, "
+                f"{found.scored} newly scored, {found.unreadable} unreadable"
+            )
+            for name, count in found.wrong.items():
+                typer.echo(f"  {name:<10} {count:>5} wrong")
+        if found.unreadable:
+            raise typer.Exit(1)
+
+    _with_deps(run)
 
 
 @eval_app.command("judge")
@@ -1783,6 +1885,7 @@ def _progress() -> Iterator[Progress]:
         "check": "checking clauses",
         "review": "comparing clauses",
         "write": "writing vectors",
+        "days": "scoring days",
     }
     console = Console(stderr=True)
     with Bars(

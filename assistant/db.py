@@ -14,6 +14,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Date,
     DateTime,
     ForeignKey,
     Index,
@@ -129,7 +130,19 @@ uploads = Table(
     Column("report", JSON),
 )
 
-HEAD = "0004"
+samples = Table(
+    "samples",
+    metadata,
+    Column("record_id", String(32), primary_key=True),
+    Column("scorer", String(32), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("day", Date, nullable=False),
+    Column("passed", Boolean),
+    Column("scored_at", DateTime(timezone=True), nullable=False),
+    Index("ix_samples_day", "day", "scorer"),
+)
+
+HEAD = "0005"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -19,7 +19,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from .metrics import METRICS, Check, wilson
 from .plain_recipe import Progress
-from .records import CaseRecord
+from .records import CaseRecord, Stopped
 from .results import failed_critical
 from .schema import Case
 from .suites import Suite
@@ -28,10 +28,6 @@ from .targets import Target as Asked
 
 CASES_AT_ONCE = 2
 RETRIES = 1
-
-
-class Stopped(Exception):
-    """The run was stopped before its end; what was asked so far is in its folder."""
 
 
 @dataclass(slots=True)

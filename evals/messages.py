@@ -65,6 +65,11 @@ class MessageCase(BaseModel):
     expect: Broken
     note: str = ""
 
+    @property
+    def expected(self) -> str:
+        """What is right, in words, for a reader."""
+        return ", ".join(self.expect.rules) or "nothing"
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -214,7 +219,7 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
         topic=case.topic,
         difficulty=case.difficulty,
         text=case.text,
-        expected=", ".join(case.expect.rules) or "nothing",
+        expected=case.expected,
         said=", ".join(sorted(one.found)),
         checks=checks,
         findings=tuple(sorted(one.found)),

@@ -409,6 +409,14 @@ def check_rules(case: Case, seen: Seen) -> Check | None:
     return Check(not seen.findings, "no rule broken", ", ".join(seen.findings))
 
 
+def check_shown(case: Case, seen: Seen) -> Check | None:
+    """Whether all that was written could be shown, as far as who answered tells."""
+    if seen.reply is None or not seen.cites:
+        return None
+    reasons = [item.reason.partition(":")[0] for item in seen.reply.withheld]
+    return Check(not reasons, "nothing withheld", ", ".join(dict.fromkeys(reasons)))
+
+
 def check_right(case: Case, seen: Seen) -> Check | None:
     """Whether the reply is right as a whole: status, document, facts, nothing forbidden."""
     parts = (check_status, check_source, check_facts, check_forbidden)
@@ -522,6 +530,7 @@ METRICS: Mapping[str, Metric] = {
     "answer_first": Metric(check_answer_first),
     "spans": Metric(check_spans),
     "span_precision": Metric(check_span_precision),
+    "shown": Metric(check_shown),
     "known": Metric(check_known),
     "first": Metric(check_first),
     "within_five": Metric(check_within_five),

@@ -18,6 +18,10 @@ class BadRun(Exception):
     """A folder holds no run that can be read; the message names file and line."""
 
 
+class Stopped(Exception):
+    """A run was stopped before its end; what was asked so far is in its folder."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaseRecord:
     """What came of one case, asked once."""

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .compare import Comparison
 from .metrics import METRICS, Check, Share, mean, wilson
 from .records import CaseRecord, SuiteInfo
 
@@ -120,11 +121,14 @@ class Outcome:
     suites: tuple[SuiteResult, ...]
     folder: Path
     """Where inspect's logs, `info.json`, `cases.jsonl`, `results.json` and `failures.md` are."""
+    comparison: Comparison | None = None
+    """With a baseline, where one was given."""
 
     @property
     def passed(self) -> bool:
         """Nothing measured is not a success; a suite that its folder is missing for is no fault."""
-        return bool(self.suites) and all(suite.passed for suite in self.suites)
+        held = self.comparison is None or self.comparison.passed
+        return held and bool(self.suites) and all(suite.passed for suite in self.suites)
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -142,7 +146,8 @@ class Outcome:
                 }
                 for suite in self.suites
             ],
-            "regressions": [],
+            "regressions": self.comparison.regressions() if self.comparison else [],
+            "comparison": self.comparison.as_json() if self.comparison else None,
             "passed": self.passed,
         }
 
@@ -173,6 +178,8 @@ class Outcome:
                 for name, check in failure.findings.items():
                     lines.append(f"    {name}: wanted {check.wanted}; got {check.got}")
             lines.append("")
+        if self.comparison:
+            lines += [self.comparison.as_text(), ""]
         lines.append(f"logs: {self.folder}")
         return "\n".join(line.rstrip() for line in lines)
 

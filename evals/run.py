@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,10 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps
 from assistant.llm import ModelError
 
-from .messages import Judged, MessageSuite, judge_messages
+from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
+from .compare import Comparison, misfits
+from .compare import compare as compare_runs
+from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
@@ -43,9 +46,11 @@ if TYPE_CHECKING:
     from .harness import Run
 
 __all__ = [
+    "BadBaseline",
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
+    "OtherSuites",
     "Outcome",
     "UnknownSuite",
     "evaluate",
@@ -64,6 +69,10 @@ IN_PROCESS_ONLY = "only the pipeline of this process can be run so, not an endpo
 
 class UnknownSuite(Exception):
     """No suite has this name; the message lists those there are."""
+
+
+class OtherSuites(Exception):
+    """A baseline is of other cases or definitions; each line of the message says in what."""
 
 
 class EvalUnavailable(Exception):
@@ -97,6 +106,7 @@ def run_suites(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: Path | None = None,
     progress: Progress = _silent,
 ) -> Outcome:
     """Run the suites named, or all, with what the settings say. Blocks for minutes.
@@ -106,8 +116,11 @@ def run_suites(
     stopped goes on where its folder is given again and nothing it measures has changed.
     endpoint: asked in place of the pipeline of this process; see `targets.open_endpoint`.
     seeds: how often each case is asked.
-    Raises UnknownSuite, BadCases, EvalUnavailable, EndpointFault, and what opening Deps raises.
+    baseline: a file of verdicts that the run is held to; read before anything is asked.
+    Raises UnknownSuite, BadCases, BadBaseline, OtherSuites, EvalUnavailable, EndpointFault, and
+    what opening Deps raises.
     """
+    held = None if baseline is None else (baseline, read_baseline(baseline))
     try:
         suites = [find_suite(name) for name in dict.fromkeys(names)] or list(SUITES.values())
     except KeyError as error:
@@ -125,6 +138,7 @@ def run_suites(
                 endpoint=endpoint,
                 model=model,
                 seeds=seeds,
+                baseline=held,
                 progress=progress,
                 compare=not endpoint,
             )
@@ -141,14 +155,20 @@ async def evaluate(
     endpoint: str = "",
     model: str = "",
     seeds: int = 1,
+    baseline: tuple[Path, RunVerdicts] | None = None,
     progress: Progress = _silent,
     compare: bool = False,
 ) -> Outcome:
     """Run suites through the pipeline that `deps` makes up, or against an endpoint.
 
+    baseline: what the run is held to, and the file it stands in. One that is of other cases or
+    definitions is refused before anything is asked.
     compare: whether the usual recipe is run beside the suites that only search.
-    Raises BadCases, EvalUnavailable, EndpointFault, and what opening the live release raises.
+    Raises BadCases, OtherSuites, EvalUnavailable, EndpointFault, and what opening the live release
+    raises.
     """
+    if baseline is not None:
+        _refuse_others(*baseline, suites, limit)
     asked = [(suite, suite.cases()[:limit]) for suite in suites if isinstance(suite, Suite)]
     started = time.perf_counter()
     measured = _measured(deps, endpoint, model)
@@ -176,10 +196,52 @@ async def evaluate(
         versions=await _versions(deps, endpoint, model, outcome, released=bool(asked)),
         suites=tuple(result.info for result in outcome.suites if result.info),
     )
-    write_run(folder, info, [record for result in outcome.suites for record in result.records])
+    records = [record for result in outcome.suites for record in result.records]
+    write_run(folder, info, records)
+    if baseline is not None:
+        outcome = replace(outcome, comparison=_held_to(*baseline, outcome, info, records))
     write_report(outcome, kept.run)
     kept.clear()
     return outcome
+
+
+def _refuse_others(
+    file: Path, before: RunVerdicts, suites: Sequence[AnySuite], limit: int | None
+) -> None:
+    """Raises OtherSuites, BadCases."""
+    reasons: list[str] = []
+    for suite in suites:
+        held = before.suites.get(suite.name)
+        if held is not None and not isinstance(suite, RankedSuite):
+            cases = suite.cases()[:limit]
+            reasons += misfits(held, to_ask(_info(suite, cases), cases))
+    if reasons:
+        raise OtherSuites(f"{file} is of other suites:\n" + "\n".join(reasons))
+
+
+def _info(suite: Suite | MessageSuite, cases: Sequence[Case | MessageCase]) -> SuiteInfo:
+    metrics = (
+        VERSIONS
+        if isinstance(suite, MessageSuite)
+        else {name: METRICS[name].version for name in suite.metrics}
+    )
+    return SuiteInfo(suite.name, hash_of(cases), dict(metrics))
+
+
+def _held_to(
+    file: Path,
+    before: RunVerdicts,
+    outcome: Outcome,
+    info: RunInfo,
+    records: Sequence[CaseRecord],
+) -> Comparison:
+    return compare_runs(
+        before,
+        verdicts_of(info, records),
+        file,
+        whole={suite.name for suite in outcome.suites} >= SUITES.keys(),
+        not_run={suite.name: suite.not_run for suite in outcome.suites if suite.not_run},
+    )
 
 
 @asynccontextmanager
@@ -358,9 +420,7 @@ def _result(run: Run, plain: Mapping[str, Share]) -> SuiteResult:
         models=tuple(dict.fromkeys(record.model for record in records if record.model)),
         plain=plain,
         records=records,
-        info=SuiteInfo(
-            suite.name, hash_of(run.cases), {name: METRICS[name].version for name in suite.metrics}
-        ),
+        info=_info(suite, run.cases),
     )
 
 

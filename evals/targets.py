@@ -27,7 +27,7 @@ from assistant.config import Settings
 from assistant.deps import Deps
 from assistant.journal import reply_as_json
 from assistant.llm import ChatModel, Completion, Message, TextStream, Way
-from assistant.models import Citation, Contact, Question, Reply, Sentence
+from assistant.models import Citation, Contact, Question, Reply, Sentence, Withheld
 from assistant.privacy import mask
 from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
@@ -354,7 +354,7 @@ class Deployment:
         for citation in said.citations:
             if citation.clause_id not in self.texts:
                 self.texts[citation.clause_id] = await self._clause(citation.clause_id)
-        reply = _reply_of(said, self.texts)
+        reply = reply_of(said, self.texts)
         broken = broken_rules(self.rules, case, reply, suite.today)
         return Told(Seen(suite.today, (), self.texts, reply, broken), reply.model, latency_ms)
 
@@ -401,7 +401,7 @@ def _problem(answer: httpx.Response) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
+def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
     citations = []
     for place in said.citations:
         head = Head(
@@ -419,6 +419,7 @@ def _reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
         status=said.status,
         sentences=tuple(Sentence(s.text, s.kind, tuple(s.citations)) for s in said.sentences),
         citations=tuple(citations),
+        withheld=tuple(Withheld("", item["reason"]) for item in said.withheld),
         contact=Contact(said.contact.hotline, said.contact.hours) if said.contact else None,
         model=said.model,
         release=said.release,

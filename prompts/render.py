@@ -35,6 +35,12 @@ def page(name: str, /, **values: Any) -> str:
     return str(_page(name).render(**values))
 
 
+def page_words(name: str, locale: str) -> Mapping[str, Any]:
+    """The wording of a page in a language, from `pages/<name>.toml`."""
+    words: Mapping[str, Any] = _tables(_file(f"pages/{name}.toml"))[locale]
+    return words
+
+
 @cache
 def _page(name: str) -> Any:
     from jinja2 import Environment, StrictUndefined

@@ -30,6 +30,7 @@ DOCUMENTS = (
     *READMES,
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "docs/evaluation.md",
     "licenses/README.md",
     "licenses/THIRD_PARTY.md",
 )
@@ -101,7 +102,7 @@ def settings_rows(name: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| `(ZHUNXIN_\w+)` \| (.*?) ?\|", text_of(name), re.M)
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "docs/evaluation.md"])
 def test_every_command_shown_exists_with_its_options(name: str) -> None:
     parsed = [parse(words) for words in shown_commands(name)]
     if name in READMES:
@@ -232,7 +233,7 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     assert newest.group(1) == assistant.__version__
 
 
-@pytest.mark.parametrize("image", ["chat.png", "chat-phone.png", "check.png"])
+@pytest.mark.parametrize("image", ["chat.png", "chat-phone.png", "check.png", "quality.png"])
 def test_a_screenshot_is_a_small_picture(image: str) -> None:
     data = (ROOT / "docs" / image).read_bytes()
     assert data.startswith(b"\x89PNG")

@@ -19,9 +19,9 @@ import pytest
 from assistant.deps import Deps, open_deps
 from assistant.llm import Message, ModelUnavailable, ScriptedChat
 from assistant.models import Citation, Reply, Sentence
-from evals.harness import Stopped
 from evals.metrics import METRICS, Seen, mean, ndcg, recall, says, wilson
 from evals.plain_recipe import open_plain, split, written_out
+from evals.records import Stopped
 from evals.results import Outcome
 from evals.run import UnknownSuite, evaluate, run_suites, sizes
 from evals.schema import BadCases, Case, load_cases

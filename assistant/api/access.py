@@ -37,6 +37,8 @@ CURATORS: frozenset[Role] = frozenset({"compliance", "admin"})
 """May change what is answered from."""
 AUDITORS: frozenset[Role] = frozenset({"auditor"})
 """May read what borrowers were told; whoever keeps the accounts sees the chain alone."""
+QUALITY: frozenset[Role] = frozenset({"supervisor", "compliance", "admin", "auditor"})
+"""May see how good the assistant is."""
 
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
@@ -80,6 +82,13 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/knowledge/findings"): ANY_STAFF,
     ("POST", "/v1/knowledge/confirmations"): CURATORS,
     ("POST", "/v1/knowledge/clearances"): CURATORS,
+    ("GET", "/quality"): QUALITY,
+    ("GET", "/v1/evals"): QUALITY,
+    ("GET", "/v1/evals/{run}"): QUALITY,
+    ("GET", "/v1/evals/{run}/cases"): QUALITY,
+    ("GET", "/v1/evals/{run}/changes"): QUALITY,
+    ("GET", "/v1/quality/drift"): QUALITY,
+    ("GET", "/v1/quality/replies"): AUDITORS,
     ("POST", "/v1/knowledge/clearances/withdrawals"): CURATORS,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,

@@ -36,7 +36,7 @@ from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
-from . import access, audit, chat, compliance, knowledge, openai, problems, staff
+from . import access, audit, chat, compliance, evals, knowledge, openai, problems, staff
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
 
@@ -121,6 +121,7 @@ def create_app(
     app.include_router(knowledge.router)
     app.include_router(audit.router)
     app.include_router(compliance.router)
+    app.include_router(evals.router)
     app.include_router(operations)
     app.include_router(pages)
     _limit_requests(app, settings.requests_per_minute)
@@ -218,6 +219,11 @@ async def knowledge_page() -> FileResponse:
 @pages.get("/check")
 async def check_page() -> FileResponse:
     return FileResponse(WEB / "check.html")
+
+
+@pages.get("/quality")
+async def quality_page() -> FileResponse:
+    return FileResponse(WEB / "quality.html")
 
 
 async def _warm(deps: Deps) -> None:
