@@ -105,6 +105,12 @@ _NUMERALS = "零〇一二三四五六七八九十百千万亿两"
 _CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点[零一二三四五六七八九]{{1,9}})?"
 _NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
 _DAY_NUMBER = r"(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})"
+_HOUR = r"(?:[0-9]{1,2}|[零一二三四五六七八九十两]{1,3})"
+_PART_OF_DAY = (
+    r"(?:上午|早上|早晨|清早|清晨|早间|早|凌晨|中午|下午|午后"
+    r"|傍晚|晚上|晚间|夜里|夜间|深夜|半夜|当晚|晚)"
+)
+_PAST_HOUR = r"(?:半|整|钟|一刻|三刻|[0-5]?[0-9]分)"
 _MONTHS = {
     name: i
     for i, name in enumerate(
@@ -161,10 +167,11 @@ _UNITS: dict[str, tuple[Kind, str, Decimal]] = {
     **dict.fromkeys(["分钟", "minutes", "minute", "mins", "min"], ("term", "minute", _D(1))),
     **dict.fromkeys(["秒钟", "秒", "seconds", "second"], ("term", "second", _D(1))),
     **dict.fromkeys(["周岁", "岁", "years old", "years of age"], ("count", "岁", _D(1))),
-    **dict.fromkeys(["times", "次"], ("count", "次", _D(1))),
+    "个点": ("rate", "", _D("0.01")),
+    **dict.fromkeys(["times", "次", "回", "遍", "趟"], ("count", "次", _D(1))),
     **{
         c: ("count", c, _D(1))
-        for c in "个笔张份种人名位家项倍户键遍回封条款件页字台部套级档类步门枚组题句段轮分点"
+        for c in "个笔张份种人名位家项倍户键封条款件页字台部套级档类步门枚组题句段轮分点"
     },
 }
 # What a unit must not run into: 元旦, 期间, 一次性, 成立, 周年, 分之, 日元.
@@ -225,18 +232,18 @@ _PERIOD_BEFORE = (
 )
 _PERIOD_AFTER = (
     r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)"
-    r"|(年)化(?![利率综融成贷单])|(p\.a)|(yearly|annual|monthly|daily))"
+    r"|(年)化(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
 )
 _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
 _PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"
 
 _BOUND_BEFORE = (
-    r"(?P<maxfar>最高|高达|高至|最多|至多|顶多|封顶|最长|最晚|最迟|上限|maximum|max)"
-    r"|(?P<minfar>最低|最少|至少|起码|最短|最早|下限|minimum|min(?![a-z]))"
-    r"|(?P<max>(?:不|未)(?:得|会|应|能|可|能够)?(?:超过|超出|高于|多于|大于|晚于|迟于|长于)"
+    r"(?P<maxfar>最高|高达|高至|最多|至多|顶多|封顶|最长|最久|最大|最晚|最迟|上限|maximum|max)"
+    r"|(?P<minfar>最低|最少|至少|起码|最短|最小|最早|起步|下限|minimum|min(?![a-z]))"
+    r"|(?P<max>(?:不|未|别|勿|莫)(?:得|会|应|能|可以|可|能够|许|要)?(?:超过|超出|高于|多于|多过|大于|大过|晚于|迟于|长于)"
     r"|up to|at most|(?:no|not) more than|not (?:to )?exceed(?:ing)?|cannot exceed|within"
     r"|(?<!no )(?<!not )less than|under|below|before|until|no later than)"
-    r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|超出|高于|多于|大于"
+    r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|(?<![不高未])达到?|(?<![不超未难能得可会许通经])过了?(?![去期度程])|超出|高于|多于|大于"
     r"|(?<![不未])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than"
     r"|over|above"
     r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
@@ -246,8 +253,10 @@ _ASIDE = r"[（(]单利[)）]"
 _BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民"
 _BOUND_AFTER = (
     r" ?(?:[（(]含[）)]|及)?(?:"
-    r"(?P<max>以内|之内|内(?![容部])|以下|之下|封顶|为限|为上限)"
-    r"|(?P<min>以上|之上|起(?![诉草因点])|开外|or more|or above)"
+    r"(?P<max>(?:的?(?:时间|期限))?(?:以内|之内|内(?![容部])|里(?![程边]))|以下|之下"
+    r"|封顶|到顶|为限|[为是]上限|为最[长高多]|或(?:者)?更[短少低]|或以下)"
+    r"|(?P<min>以上|之上|往上|或以上|打底|或(?:者)?更[长多高]|起(?![诉草因点])|开外"
+    r"|or more|or above)"
     r"|(?P<before>以前|之前|前|止)|(?P<after>以后|之后|后))"
 )
 _JOIN = r" ?(?:-|~|至|到|to|through) ?(?:次日|当日|翌日)? ?"
@@ -314,7 +323,31 @@ def doubts(claim: str, sources: Iterable[str]) -> list[Doubt]:
             found.append(Doubt(figure, _beyond(figure, stated)))
         elif not figure.bound and _only_a_bound(figure, stated):
             found.append(Doubt(figure, True))
+    for rate, same in pairwise(claimed):
+        said = claim[rate.span[1] : same.span[0]]
+        equated = _re(_EQUATED).search(said) is not None and len(said) <= _MOST_BETWEEN
+        if equated and _unlike(rate, same) and not any(_both(rate, same, held) for held in stated):
+            found.append(Doubt(same, False))
     return found
+
+
+_EQUATED = r"[（(即=合＝]|相当|等于|折|约"
+_MOST_BETWEEN = 16
+_PER_YEAR = {"year": (_D(1),), "month": (_D(12),), "day": (_D(360), _D(365))}
+
+
+def _unlike(rate: Figure, other: Figure) -> bool:
+    """Whether two rates for different periods come to different rates a year."""
+    rates = [f for f in (rate, other) if f.kind == "rate" and f.unit in _PER_YEAR]
+    if len(rates) < 2 or rate.unit == other.unit or rate.bound or other.bound:
+        return False
+    yearly = [{_D(str(f.value)) * times for times in _PER_YEAR[f.unit]} for f in rates]
+    return not yearly[0] & yearly[1]
+
+
+def _both(rate: Figure, other: Figure, held: list[Figure]) -> bool:
+    """Whether one source has the two rates side by side."""
+    return any(_states(a, rate) and _states(b, other) for a, b in pairwise(held))
 
 
 def _in_another_unit(one: Figure, stated: list[list[Figure]]) -> bool:
@@ -394,9 +427,14 @@ def _states(source: Figure, claim: Figure) -> bool:
     if claim.kind == "count" and not claim.unit:
         return source.kind in ("money", "term")
     # A table may name the unit in its header only; 365 or 12 alone is too common to be money.
-    grouped = any(c in source.text for c in ",，万萬千")
+    grouped = any(c in source.text for c in ",，万萬千") or _round(source.value)
     in_yuan = (claim.kind, claim.unit) == ("money", "CNY")
     return in_yuan and source.kind == "count" and not source.unit and grouped
+
+
+def _round(value: Value) -> bool:
+    """Whether a bare number is of the size and shape of a principal."""
+    return isinstance(value, Decimal) and value >= 1000 and value % 100 == 0
 
 
 def _dated(source: Figure, claim: Figure) -> bool:
@@ -703,9 +741,13 @@ def _read_english_date(folded: str, start: int, end: int) -> _Found | None:
 
 
 _CLOCK = (
-    rf"(上午|早上|早|凌晨|中午|下午|晚上|晚)? ?({_DAY_NUMBER}) ?(?:(?::([0-5][0-9]))|[点时])"
-    r"(?::[0-9]{2})?(半|整|钟|(?:[0-5]?[0-9])分)? ?(am|pm|a\.m\.|p\.m\.)?"
+    rf"({_PART_OF_DAY})? ?({_HOUR}) ?(?:(?::([0-5][0-9]))|[点时])"
+    rf"(?::[0-9]{{2}})?({_PAST_HOUR})? ?(am|pm|a\.m\.|p\.m\.)?"
 )
+_EVENING = ("下", "午", "傍", "晚", "当", "p")
+_NIGHT = ("夜", "深", "半")
+_LATE = ("晚", "当")
+_MINUTES = {"半": 30, "一刻": 15, "三刻": 45}
 _EN_CLOCK = r"([0-9]{1,2}) ?(am|pm|a\.m\.|p\.m\.)"
 
 
@@ -721,12 +763,15 @@ def _read_time(folded: str, start: int, end: int) -> _Found | None:
         part, hours, minutes, extra, suffix = match.groups()
         hour, half_day = _int(hours), suffix or part or ""
         minute = int(minutes or 0)
-        if extra == "半":
-            minute = 30
+        if extra in _MINUTES:
+            minute = _MINUTES[extra]
         elif extra and extra.endswith("分"):
             minute = int(extra[:-1])
-    if half_day.startswith(("下", "晚", "p")) and hour < 12:
+    evening, night = half_day.startswith(_EVENING), half_day.startswith(_NIGHT)
+    if hour < 12 and (evening or (night and hour >= 6)):
         hour += 12
+    elif hour == 12 and (night or half_day.startswith(_LATE)):
+        hour = 24
     if hour > 24:
         return _count(start, end, hour)
     return _Found("time", start, end, words=f"{hour:02d}:{minute:02d}")
@@ -758,6 +803,7 @@ def _read_per_ten_thousand(folded: str, start: int, end: int) -> _Found | None:
 
 _LI = rf"({_ARABIC}|{_CHINESE}) ?(分|厘)(?:({_ARABIC}|{_CHINESE}) ?厘?)?(?:利息?)?"
 _LI_CONTEXT = r"(?:(年|月|日)利?息?|利率?)[息率]?(?:是|为|要|按|:|算)?[^，。0-9]{0,2}$"
+_LI_AFTER = r"的?(?:年|月|日)?[利息]"
 _LI_FACTORS = {"year": _D("0.1"), "month": _D("0.01"), "day": _D("0.001")}
 
 
@@ -768,7 +814,8 @@ def _read_li(folded: str, start: int, end: int) -> _Found | None:
     if match is None or number is None:
         return None
     context = _re(_LI_CONTEXT).search(folded[max(0, start - 8) : start])
-    if match.group(2) == "分" and not context and "利" not in match.group():
+    spoken_of = context or "利" in match.group() or _re(_LI_AFTER).match(folded, end)
+    if match.group(2) == "分" and not spoken_of:
         if not match.group(1)[0].isascii():
             return None
         return _Found("count", start, end, "分", number[0])
@@ -905,7 +952,7 @@ def _is_article(folded: str, start: int, kind: Kind, unit: str) -> bool:
     return kind == "term" and _re(_INDEFINITE_BEFORE).search(before) is not None
 
 
-_LEAD = rf"(?=[0-9{_NUMERALS}第半¥$〔\[（(【a-z上下早晚凌中人每])"
+_LEAD = rf"(?=[0-9{_NUMERALS}第半¥$〔\[（(【a-z上下早晚凌中人每清午傍夜深当])"
 _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = (
     (
         "phone",
@@ -952,12 +999,13 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     ),
     (
         "time",
-        r"(?<![0-9])(?:(?:上午|早上|凌晨|中午|下午|晚上|晚|早) ?)?"
-        r"[0-9]{1,2}:[0-5][0-9](?::[0-5][0-9])?"
+        rf"(?<![0-9])(?:{_PART_OF_DAY} ?)?[0-9]{{1,2}}:[0-5][0-9](?::[0-5][0-9])?"
         r"(?: ?(?:am|pm|a\.m\.|p\.m\.))?(?![0-9])"
-        rf"|(?:上午|早上|凌晨|中午|下午|晚上|晚|早) ?{_DAY_NUMBER} ?[点时]"
-        r"(?:半|整|钟|[0-5]?[0-9]分)?"
-        r"|(?<![0-9])[0-9]{1,2} ?(?:时(?![间候长效常刻期])|点(?![击]))(?:半|整|钟|[0-5]?[0-9]分)?"
+        rf"|{_PART_OF_DAY} ?{_HOUR} ?[点时]{_PAST_HOUR}?"
+        rf"|(?<![0-9])[0-9]{{1,2}} ?(?:时(?![间候长效常刻期])|点(?![击])){_PAST_HOUR}?"
+        rf"|{_HOUR}点(?:半|整|钟)|[一二]?十[一二三四五六七八九]?点(?=[前后以之])"
+        rf"|{_HOUR}点(?=[到至~-](?:次日|翌日|第二天)?{_PART_OF_DAY}?{_HOUR}[点:])"
+        rf"|(?<=[点半整钟][到至~-]){_HOUR}点"
         r"|(?<![0-9])[0-9]{1,2} ?(?:am|pm|a\.m\.|p\.m\.)(?![a-z])",
         _read_time,
     ),
@@ -968,7 +1016,8 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     ),
     (
         "per_ten_thousand",
-        rf"(?<=[率息])万(?:{_ARABIC}|[一二三四五六七八九])(?![元0-9{_NUMERALS}])",
+        rf"(?<=[率息])万(?:{_ARABIC}|[一二三四五六七八九])(?![元0-9{_NUMERALS}])"
+        rf"|(?<![0-9{_NUMERALS}])万(?:{_ARABIC}|[一二三四五六七八九])(?=的?日?[利息])",
         _read_per_ten_thousand,
     ),
     ("price", rf"{_CURRENCY} ?{_NUMBER}(?: ?(?:元|yuan(?![a-z])))?", _read_price),
@@ -976,7 +1025,8 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     (
         "li",
         rf"(?<![0-9])(?:{_ARABIC}|{_CHINESE}) ?(?:分(?![钟钱之期析别行类布配销摊])|厘(?!米))"
-        rf"(?:(?:{_ARABIC}|{_CHINESE}) ?厘|[0-9](?![0-9%年月日期天]))?(?:利息?)?",
+        rf"(?:(?:{_ARABIC}|{_CHINESE}) ?厘"
+        r"|[0-9一二三四五六七八九](?![0-9%年月日期天个十百千万元块]))?(?:利息?)?",
         _read_li,
     ),
     ("half", r"(?<![上下大多过年])半个?(?:年|月(?!月)|小时|钟头|天|日)", _read_half),

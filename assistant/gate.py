@@ -37,7 +37,7 @@ Reason = Literal[
     "gate_fault",
 ]
 
-LEAST_SHARED = 0.25
+LEAST_SHARED = 0.15
 """Share of a written sentence's character pairs that its quotes must hold. True paraphrases of one
 clause hold about half; a promise put behind a citation that does not speak of it holds none."""
 

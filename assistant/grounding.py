@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,11 +34,26 @@ Reason = Literal[
 MAX_QUOTED_CHARS = 6000
 """Quotes that are longer together are not read at all."""
 
-MOST_UNSAID = 3
+MOST_UNSAID = 4
 """Characters in a row, in one part of a sentence, of words that no quote has."""
 
-MOST_UNSAID_SHARE = 0.3
+MOST_UNSAID_SHARE = 0.45
 """Share of a part's characters that may belong to words that no quote has."""
+
+MOST_UNSAID_SHARE_OF_BOUND = 0.3
+"""The same where a part has a figure that is a bound, in whose place such a word may stand."""
+
+LIGHT = 0.3
+"""What a character of a general word counts beside one of any other."""
+
+MOST_OF_PREDICATE = 1.4
+"""The same of the last word of a part, which says what it is about."""
+
+LEAST_REPLACED = 1.8
+"""Characters of words no quote has from which a part is compared with what it leaves out."""
+
+MOST_OF_TALK = 30
+"""Characters of a part up to which it may be of the talk whatever its words."""
 
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
@@ -96,12 +111,47 @@ def find_problem(
     said = _read(text, names)
     said = _Reading(said.folded, tuple(part for part in said.parts if not part.of_the_talk()))
     quoted = [_read(source.quote, names) for source in sources]
-    case = _Case(said, quoted, sources, names, asked, tuple(facts))
+    case = _Case(_settled(said, quoted), quoted, sources, names, asked, tuple(facts))
     for find in _CHECKS:
         problem = find(case)
         if problem is not None:
             return problem
     return None
+
+
+def _settled(said: _Reading, quoted: Sequence[_Reading]) -> _Reading:
+    """The same, where words no quote has mean the quoted words that they may stand for."""
+    meant: dict[str, _Token] = {}
+    senses = _wording().senses
+    held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}
+    for reading in quoted:
+        for token in reading.tokens():
+            plain = token.kind in ("grammar", "talk") and len(token.raw) > 1
+            if plain or token.kind == "word" or token.raw in _wording().others:
+                for sense in (token.meaning, *senses.get(token.raw, ())):
+                    other = meant.get(sense)
+                    if other is None or (other.kind != "word" and token.kind == "word"):
+                        meant[sense] = token
+
+    def settle(token: _Token) -> _Token:
+        if token.kind not in ("word", "grammar", "talk", "party") or token.meaning in held:
+            return token
+        if token.kind != "word" and (len(token.raw) == 1 or token.meaning < "\u3400"):
+            return token
+        if token.meaning >= "\ue000":
+            return token
+        own = senses.get(token.raw, frozenset()) | {token.meaning}
+        stands_for = [meant[sense] for sense in sorted(own) if sense in meant]
+        if not stands_for:
+            return token
+        kinds = {other.kind for other in stands_for}
+        other = next((o for o in stands_for if o.kind == "word"), stands_for[0])
+        if token.kind != "word" and "word" not in kinds and "party" not in kinds:
+            return token
+        return replace(token, kind=other.kind, meaning=other.meaning)
+
+    parts = tuple(replace(p, tokens=tuple(map(settle, p.tokens))) for p in said.parts)
+    return _Reading(said.folded, parts)
 
 
 Kind = Literal["word", "negation", "modal", "party", "product", "talk", "grammar", "bound"]
@@ -139,8 +189,13 @@ class _Part:
 
     def of_the_talk(self) -> bool:
         """Whether it says nothing of the matter: a greeting, a closing, a reference."""
+        if self.figures:
+            return False
         kinds = {t.kind for t in self.tokens}
-        return "talk" in kinds and not self.figures and not kinds & _MATTER
+        if "talk" in kinds and not kinds & _MATTER:
+            told = [t for t in self.tokens if t.kind != "grammar"]
+            return told[-1].kind != "modal"
+        return len(self.raw) <= MOST_OF_TALK and bool(_wording().whole.fullmatch(self.raw))
 
     def denies(self) -> bool:
         return any(t.kind == "negation" for t in self.tokens)
@@ -172,6 +227,9 @@ class _Case:
         for reading in self.quoted:
             yield from reading.parts
 
+    def quoted_meanings(self) -> set[str]:
+        return {token.meaning for reading in self.quoted for token in reading.tokens()}
+
     def quoted_text(self) -> str:
         return "\n".join(reading.folded for reading in self.quoted)
 
@@ -180,7 +238,11 @@ class _Case:
 class _Wording:
     """grounding.toml, ready to be matched."""
 
-    atoms: re.Pattern[str]
+    atoms: frozenset[str]
+    """Words that are found in a text before it is cut; the longest that fits is taken."""
+    longest: int
+    senses: Mapping[str, frozenset[str]]
+    """Word -> the meanings it may have beside that of `kinds`, from synonyms.toml."""
     kinds: Mapping[str, tuple[tuple[Kind, str], ...]]
     """Word -> the tokens it stands for."""
     ends: frozenset[str]
@@ -192,15 +254,26 @@ class _Wording:
     nouns: frozenset[str]
     endings: tuple[str, ...]
     charges: frozenset[str]
+    done_to: frozenset[str]
+    """What is done to a charge, and does not say which one it is."""
     speaker: frozenset[str]
     done: frozenset[str]
+    whole: re.Pattern[str]
+    """Parts of a sentence that speak of the talk, whatever words they have."""
     opposites: Mapping[str, frozenset[str]]
     anchors: frozenset[str]
     in_order: frozenset[str]
     only: str
     moments: frozenset[str]
+    earlier: frozenset[str]
+    later: frozenset[str]
     condition_topic: re.Pattern[str]
+    light: frozenset[str]
+    days: frozenset[str]
+    frame: frozenset[str]
     claims: frozenset[str]
+    universal: re.Pattern[str]
+    of_all: re.Pattern[str]
     others: frozenset[str]
     objects: frozenset[str]
     acts: frozenset[str]
@@ -211,6 +284,8 @@ class _Wording:
     condition: re.Pattern[str]
     condition_start: re.Pattern[str]
     exception: re.Pattern[str]
+    excepts: re.Pattern[str]
+    enough: re.Pattern[str]
     no_condition: re.Pattern[str]
     restated: re.Pattern[str]
 
@@ -234,8 +309,19 @@ _EXCEPT = frozenset(["除", "除了"])
 _EXCEPTED = frozenset(["外", "以外", "之外"])
 _EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
 _FUNCTION_WORDS = frozenset("cuyo")
+
 _COPULA = frozenset(["\u662f"])
 _EVERY = "\u6bcf"
+_MUST = "\u987b"
+_MAY = "\u53ef\u4ee5"
+_DAY = "\u65e5"
+_LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
+_THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
+_DATED = frozenset("\u6b3e\u8bf7\u7b7e\u9886\u8fd8\u6e05\u65e5")
+"""Last characters of what has a day: a payment, an application, a signature."""
+_JOINS = frozenset("\u6b3e")
+_JOINED = frozenset("\u65e5\u4eba")
+"""What follows the characters above belongs to them: a payment day, a borrower."""
 _STARTS = frozenset("\u5728\u81ea\u4e8e\u4ece")
 _FULL_STOP = frozenset("\u3002;\uff1b!?\uff01\uff1f\n")
 
@@ -278,22 +364,21 @@ def _wording() -> _Wording:
     )
     for word in (*more, *in_pairs):
         kinds.setdefault(word, (("word", word),))
+    senses = _senses(raw["same"])
     pronouns = {*borrower, *raw["talk"]["words"]}
-    wanted = [
+    atoms = {
         w
         for w, t in kinds.items()
         if len(w) > 1 or t[0][0] == "negation" or (w in pronouns and t[0][0] == "party")
-    ]
-    atoms = "|".join(
-        re.escape(w) + ("(?![\u65e5\u4eba])" if w[-1] == "\u6b3e" else "")
-        for w in sorted(wanted, key=len, reverse=True)
-    )
+    } | {word for word in senses if len(word) > 1 and not _joined(word, senses.keys() | kinds)}
     opposites: dict[str, frozenset[str]] = {}
     for one, other in raw["opposites"]["pairs"]:
         opposites[one] = opposites.get(one, frozenset()) | {other}
         opposites[other] = opposites.get(other, frozenset()) | {one}
     return _Wording(
-        atoms=re.compile(f"[\ue001-\ue0ff]|{atoms}"),
+        atoms=frozenset(atoms),
+        longest=max(map(len, atoms)),
+        senses=senses,
         kinds=kinds,
         ends=frozenset(raw["negation"]["ends"]),
         pauses=frozenset(raw["negation"]["pauses"]),
@@ -303,16 +388,25 @@ def _wording() -> _Wording:
         refuted=tuple(raw["negation"]["refuted"]),
         speaker=frozenset(raw["talk"]["speaker"]),
         done=frozenset(raw["talk"]["done"]),
+        whole=re.compile("|".join(raw["talk"]["whole"])),
         opposites=opposites,
         anchors=frozenset(raw["narrowing"]["anchors"]),
         in_order=frozenset(raw["narrowing"]["in_order"]),
         only=raw["narrowing"]["only"],
         endings=tuple(raw["nouns"]["endings"]),
         charges=frozenset(raw["nouns"]["charges"]),
+        done_to=frozenset(raw["nouns"]["done_to"]),
         nouns=frozenset(raw["nouns"]["words"]),
         moments=frozenset(raw["narrowing"]["moments"]),
+        earlier=frozenset(raw["narrowing"]["earlier"]),
+        later=frozenset(raw["narrowing"]["later"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
+        light=frozenset(raw["light"]["words"]),
+        days=frozenset(raw["claims"]["days"]),
+        frame=frozenset(raw["claims"]["frame"]),
         claims=frozenset(raw["claims"]["words"]),
+        universal=re.compile(raw["claims"]["universal"]),
+        of_all=re.compile(raw["claims"]["of_all"]),
         others=frozenset(raw["party"]["others"]),
         objects=frozenset(raw["party"]["objects"]),
         acts=frozenset(raw["party"]["acts"]),
@@ -323,9 +417,34 @@ def _wording() -> _Wording:
         condition=re.compile(raw["narrowing"]["condition_end"]),
         condition_start=re.compile(raw["narrowing"]["condition_start"]),
         exception=re.compile(raw["narrowing"]["exception"]),
+        excepts=re.compile(raw["narrowing"]["excepts"]),
+        enough=re.compile(raw["narrowing"]["enough"]),
         no_condition=re.compile(raw["narrowing"]["no_condition"]),
         restated=re.compile(raw["narrowing"]["restated"]),
     )
+
+
+def _joined(word: str, known: Set[str]) -> bool:
+    """Whether a word is made of known ones of two characters and more."""
+    return len(word) > 3 and any(
+        word[:cut] in known and (word[cut:] in known or _joined(word[cut:], known))
+        for cut in range(2, len(word) - 1)
+    )
+
+
+def _senses(same: Mapping[str, Sequence[str]]) -> Mapping[str, frozenset[str]]:
+    with (Path(__file__).parent / "synonyms.toml").open("rb") as file:
+        lines: Sequence[str] = tomllib.load(file)["same"]
+    senses: dict[str, set[str]] = {}
+    for line in lines:
+        words = line.split()
+        for word in words:
+            senses.setdefault(word, set()).add(words[0])
+    for meaning, named in same.items():
+        for word in named:
+            if word in senses:
+                senses[word].add(meaning)
+    return {word: frozenset(meant) for word, meant in senses.items()}
 
 
 @lru_cache(maxsize=4096)
@@ -401,11 +520,28 @@ def _tokens(stretch: str) -> list[_Token]:
     wording = _wording()
     tokens: list[_Token] = []
     end = 0
-    for match in wording.atoms.finditer(stretch):
-        tokens += _cut(stretch[end : match.start()])
-        tokens += _atom(match.group())
-        end = match.end()
+    place = 0
+    while place < len(stretch):
+        word = _atom_at(stretch, place, wording)
+        if word:
+            tokens += _cut(stretch[end:place])
+            tokens += _atom(word)
+            end = place = place + len(word)
+        else:
+            place += 1
     return tokens + _cut(stretch[end:])
+
+
+def _atom_at(stretch: str, place: int, wording: _Wording) -> str:
+    if _PRIVATE.match(stretch, place):
+        return stretch[place]
+    for length in range(min(wording.longest, len(stretch) - place), 0, -1):
+        word = stretch[place : place + length]
+        if word in wording.atoms:
+            joined = word[-1] in _JOINS and stretch[place + length : place + length + 1] in _JOINED
+            if not joined:
+                return word
+    return ""
 
 
 def _atom(word: str) -> list[_Token]:
@@ -441,6 +577,10 @@ def _part_of_speech(word: str) -> str:
     return str(rjieba.tag(word)[0][1][0])
 
 
+def _is_denied_modal(tokens: Sequence[_Token], place: int) -> bool:
+    return place + 1 < len(tokens) and tokens[place + 1].raw == tokens[place].raw
+
+
 def _signed(tokens: Sequence[_Token]) -> Iterator[_Token]:
     """Tokens with what a denial in the same part makes of them; two in a row cancel out."""
     wording = _wording()
@@ -453,8 +593,11 @@ def _signed(tokens: Sequence[_Token]) -> Iterator[_Token]:
     for place, token in enumerate(tokens):
         if token.kind == "negation":
             outer = denied and token.raw in wording.states
+            was = denied
             twice = denied and previous is not None and previous.kind == "negation"
             denied = not twice
+            if _is_denied_modal(tokens, place) and was and not twice:
+                denied = False
             state = token.raw in wording.states
             for before in range(opened, place):
                 if signs[before] != "denied":
@@ -504,6 +647,7 @@ def _content(case: _Case) -> Problem | None:
     """Words that no quote has."""
     wording = _wording()
     quoted = case.quoted_text()
+    said_meanings = case.said.meanings()
     asked = fold(case.asked)
     for token in case.said.tokens():
         if (
@@ -512,48 +656,115 @@ def _content(case: _Case) -> Problem | None:
             and (token.raw in wording.charges or _swapped(token, case))
         ):
             return Problem("subject", token.raw)
-    quoted += "\n".join(fold(s.heading) for s in case.sources)
+    for whole, of in _of_charges(case):
+        if whole in said_meanings and of not in said_meanings:
+            return Problem("subject", whole)
+    universal = wording.universal.search(case.said.folded)
+    if universal and universal.group() not in quoted and not wording.of_all.search(quoted):
+        return Problem("promise", universal.group())
     meanings = {t.meaning for reading in case.quoted for t in reading.tokens()}
     chars = set(quoted) | set("".join(meanings))
+    done = {meaning for part in case.quoted_parts() for meaning in _done(part)}
+    bounds = {(f.kind, f.value) for p in case.quoted_parts() for f in p.figures if f.bound}
     for part in case.said.parts:
         for token in part.tokens:
             if token.raw in wording.speaker and token.raw not in case.quoted_text():
                 return Problem("promise", part.raw)
-            if token.raw in wording.done and not any(d in quoted for d in wording.done):
-                return Problem("promise", part.raw)
+        if _done(part) - done:
+            return Problem("promise", part.raw)
         unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
         words: list[str] = []
+        before: _Token | None = None
+        last_unheard, last_weight = False, 0.0
         for token in part.tokens:
+            named = before is not None and before.raw[-1] in _DATED
+            governed = before is not None and before.kind in ("modal", "negation")
+            before = token
             unheard = token.meaning not in meanings and token.raw not in quoted
             if unheard and wording.claims & {token.raw, token.meaning}:
                 return Problem("promise", token.raw)
+            if (
+                token.raw in wording.days
+                and not named
+                and not any(day in quoted for day in wording.days)
+            ):
+                return Problem("promise", token.raw)
             if token.raw in _EXTREMES and not part.figures and token.meaning not in meanings:
                 return Problem("promise", token.raw)
-            if token.kind != "word" or token.meaning == wording.only:
+            told = token.kind == "talk" and governed and len(token.raw) > 1
+            if (token.kind != "word" and not told) or token.meaning == wording.only:
                 continue
+            last_unheard, last_weight = False, 0.0
             length += len(token.raw)
             if not unheard:
                 run = 0
                 continue
-            if token.raw in wording.nouns or _names_a_thing(token.raw):
+            if token.raw in wording.nouns or (
+                _names_a_thing(token.raw) and token.raw not in wording.light
+            ):
                 return Problem("invented", token.raw)
             if token.raw in asked and token.kind == "word":
                 run = 0
                 continue
-            weight = sum(1.0 if char not in chars else 0.4 for char in token.raw)
+            weight = _strangeness(token.raw, chars)
+            if token.raw in wording.light and not governed:
+                weight *= LIGHT
             words.append(token.raw)
+            last_unheard = token.raw not in wording.light
+            if last_unheard and len(token.raw) > 1:
+                last_weight = weight
             unsaid += weight
             run += weight
             longest = max(longest, run)
         share = unsaid / max(1, length)
-        if longest > MOST_UNSAID or (share > MOST_UNSAID_SHARE and unsaid >= 1):
+        bounded = bool({(f.kind, f.value) for f in part.figures} & bounds)
+        most_share = MOST_UNSAID_SHARE_OF_BOUND if bounded else MOST_UNSAID_SHARE
+        if longest > MOST_UNSAID or (share > most_share and unsaid >= 1):
             return Problem("invented", " ".join(words))
         nearest = _nearest(part, case.quoted_parts())
         if unsaid >= 1 and not nearest:
             return Problem("invented", " ".join(words))
-        if unsaid >= 1 and all(_replaced(part, other, unsaid) for other in nearest):
+        if last_weight >= MOST_OF_PREDICATE:
+            return Problem("invented", words[-1])
+        least = 1.0 if last_unheard else LEAST_REPLACED
+        if unsaid >= least and all(_replaced(part, other, unsaid) for other in nearest):
             return Problem("invented", " ".join(words))
     return None
+
+
+def _of_charges(case: _Case) -> Iterator[tuple[str, str]]:
+    """Charges of which the quotes name another only, as the interest of a principal."""
+    charges = _wording().charges
+    for part in case.quoted_parts():
+        for one, of, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
+            if one.raw in charges and of.raw == "的" and other.raw in charges:
+                yield one.meaning, other.meaning
+
+
+def _done(part: _Part) -> set[str]:
+    """What a part says has come to pass already; of several words the first is taken."""
+    done = _wording().done
+    found: set[str] = set()
+    open_ = False
+    for token in part.tokens:
+        if token.raw in done:
+            open_ = True
+        elif open_ and token.kind in ("word", "negation"):
+            found.add(token.meaning)
+            open_ = False
+    return found | ({""} if open_ else set())
+
+
+def _strangeness(word: str, chars: set[str]) -> float:
+    """Characters of a word that the quotes have not; one that they have counts less.
+
+    But not the last one of a word that they have for no other: it tells the kind of thing only,
+    as `mail` does in `snail mail`, and so stands in what takes the place of another.
+    """
+    held = [char in chars for char in word]
+    if len(word) > 1 and not any(held[:-1]):
+        held[-1] = False
+    return sum(0.4 if known else 1.0 for known in held)
 
 
 def _names_a_thing(word: str) -> bool:
@@ -591,6 +802,9 @@ def _polarity(case: _Case) -> Problem | None:
     for word in _wording().refuted:
         if word in case.quoted_text() and word not in case.said.folded:
             return Problem("polarity", word)
+    wrong = _wrong_answer(case) or _wrong_time(case)
+    if wrong:
+        return Problem("polarity", wrong)
     everywhere = _signs(case.quoted_parts())
     denied = {t.meaning for p in case.said.parts for t in p.words() if t.sign == "denied"}
     matched = [
@@ -599,6 +813,7 @@ def _polarity(case: _Case) -> Problem | None:
         if denied & {t.meaning for t in part.words() if t.sign == "denied"}
         or (part.denies() and any(_denies_all_of(said, part) for said in case.said.parts))
     ]
+    demanded = {modal for part in case.quoted_parts() for modal in _modals(part)}
     for part in case.said.parts:
         words = part.words()
         if not (words or _modals(part)) or _is_topic(part, matched, case.said.parts):
@@ -620,6 +835,17 @@ def _polarity(case: _Case) -> Problem | None:
             return Problem("polarity", part.raw)
         if all(_modal_clash(part, other) for other in nearest):
             return Problem("polarity", part.raw)
+        own_modals = _modals(part)
+        if _MUST in own_modals and _MUST not in demanded and "!" + _MUST in demanded:
+            return Problem("polarity", part.raw)
+        if (
+            part.denies()
+            and len(part.meanings()) > 1
+            and all(not o.denies() and part.meanings() <= o.meanings() for o in nearest)
+        ):
+            return Problem("polarity", part.raw)
+        if _denies_a_topic(part, case) or _denies_of_another(part, case):
+            return Problem("polarity", part.raw)
         said = {t.meaning for t in words if t.sign == "said"}
         if all(_head(other) in said for other in nearest):
             return Problem("polarity", part.raw)
@@ -635,6 +861,89 @@ def _polarity(case: _Case) -> Problem | None:
         ):
             return Problem("polarity", part.raw)
     return None
+
+
+def _denies_a_topic(part: _Part, case: _Case) -> bool:
+    """Whether a part denies what the quotes only speak of, and not what they deny of it."""
+    said = case.said.meanings()
+    for token in part.words():
+        if token.sign != "denied" or token.kind != "word":
+            continue
+        holders = [o for o in case.quoted_parts() if token.meaning in o.meanings()]
+        if holders and all(
+            other.denies()
+            and _head(other) not in said
+            and all(t.sign != "denied" for t in other.words() if t.meaning == token.meaning)
+            for other in holders
+        ):
+            return True
+    return False
+
+
+def _denies_of_another(part: _Part, case: _Case) -> bool:
+    """Whether a part denies of one thing what the quotes deny of another."""
+    denied = {t.meaning for t in part.words() if t.sign == "denied" and t.kind == "word"}
+    own = {t.meaning for t in part.words() if t.kind == "word"} - denied
+    for meaning in denied:
+        holders = [
+            {t.meaning for t in other.words()} - {meaning}
+            for other in case.quoted_parts()
+            if any(t.meaning == meaning and t.sign == "denied" for t in other.words())
+        ]
+        if own and holders and all(held and not held & part.meanings() for held in holders):
+            elsewhere = {m for other in case.quoted_parts() for m in other.meanings()}
+            if own <= elsewhere:
+                return True
+    return False
+
+
+def _wrong_answer(case: _Case) -> str:
+    """A yes or no that stands for itself, where the quotes have none of its kind."""
+    signed = {modal for part in case.quoted_parts() for modal in _modals(part)}
+    denies = any(part.denies() for part in case.quoted_parts())
+    for place, part in enumerate(case.said.parts):
+        if part.figures or part.words() or not any(t.kind == "modal" for t in part.tokens):
+            continue
+        rest = case.said.parts[place + 1 :]
+        said = {modal for other in rest for modal in _modals(other)}
+        for modal in _modals(part):
+            other = modal[1:] if modal.startswith("!") else "!" + modal
+            if other in said and modal not in said:
+                return part.raw
+            if modal == _MUST and modal not in said and any(p.denies() for p in rest):
+                return part.raw
+            if modal.startswith("!"):
+                wrong = not denies or (modal not in signed and modal[1:] in signed)
+            elif modal == _MUST:
+                wrong = modal not in signed
+            else:
+                wrong = "!" + modal in signed and modal not in signed
+            if wrong:
+                return part.raw
+    return ""
+
+
+def _wrong_time(case: _Case) -> str:
+    """What the sentence puts after something and the quotes before it, or the other way round."""
+    held: dict[str, set[str]] = {}
+    for part in case.quoted_parts():
+        for meaning, when in _times(part):
+            held.setdefault(meaning, set()).add(when)
+    known = case.quoted_meanings()
+    for part in case.said.parts:
+        for meaning, when in _times(part):
+            if meaning not in known or when in held.get(meaning, set()):
+                continue
+            if meaning in held or meaning.endswith(_DAY):
+                return part.raw
+    return ""
+
+
+def _times(part: _Part) -> Iterator[tuple[str, str]]:
+    wording = _wording()
+    for token, after in pairwise(part.tokens):
+        if token.kind == "word" and after.raw in wording.earlier | wording.later:
+            yield token.meaning, "earlier" if after.raw in wording.earlier else "later"
 
 
 def _opposed(part: _Part, quoted: _Part) -> bool:
@@ -714,8 +1023,11 @@ def _against(part: _Part, signs: Mapping[str, set[Sign]], matched: Sequence[_Par
     charges = _wording().charges
     heads = {_head(other) for other in matched}
     excused = {t.meaning for other in matched for t in other.words() if t.sign == "denied"} - heads
+    if "\u4f1a" in _modals(part):
+        excused = set()
     for token in part.tokens:
-        if token.kind not in ("word", "modal", "product"):
+        third = token.kind == "party" and token.raw in _wording().others and token.sign == "said"
+        if token.kind not in ("word", "modal", "product") and not third:
             continue
         held = signs.get(token.meaning)
         if held is None:
@@ -771,13 +1083,23 @@ def _subject(case: _Case) -> Problem | None:
             return Problem("subject", token.raw)
     for part in case.said.parts:
         agent, acts = _agent(part)
-        nearest = [other for other in _nearest(part, case.quoted_parts()) if _agent(other)[0]]
+        nearest_parts = _nearest(part, case.quoted_parts())
+        nearest = [other for other in nearest_parts if _agent(other)[0]]
         if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
+            return Problem("subject", part.raw)
+        if nearest_parts and all(_other_party(part, o) for o in nearest_parts):
             return Problem("subject", part.raw)
         doers = {_doer(o) for o in case.quoted_parts() if o.meanings() & part.meanings()} - {""}
         if doers and _doer(part) not in {"", *doers}:
             return Problem("subject", part.raw)
     return None
+
+
+def _other_party(part: _Part, quoted: _Part) -> bool:
+    """Whether a third party stands where the quote has the lender."""
+    own = {t.meaning for t in part.tokens if t.kind == "party"}
+    held = {t.meaning for t in quoted.tokens if t.kind == "party"}
+    return _LENDER in held - own and bool(own - held - {_BORROWER, _LENDER})
 
 
 def _doer(part: _Part) -> str:
@@ -815,16 +1137,112 @@ def _agent(part: _Part) -> tuple[str, bool]:
     wording = _wording()
     previous = ""
     first, verb = "", False
+    ahead = False
     for token, after in zip_longest(part.tokens, part.tokens[1:]):
+        spared, ahead = (
+            ahead,
+            bool(
+                token
+                and token.kind == "modal"
+                and token.meaning == _MUST
+                and token.sign == "denied"
+            ),
+        )
         if token and token.kind == "party":
             if previous[-1:] in wording.acts:
                 return token.meaning, True
-            owner = after is not None and after.raw == "的"
-            if not first and previous not in wording.objects and not owner:
+            owner = after is not None and (after.raw == "的" or after.kind == "product")
+            if spared:
+                continue
+            told = after is not None and after.kind in ("modal", "negation")
+            owned = previous == "的" and token.raw in wording.others and told
+            if not first and (previous not in wording.objects or owned) and not owner:
                 first = token.meaning
                 verb = after is not None and after.kind in ("modal", "negation")
         previous = token.raw if token else ""
     return first, verb
+
+
+def _scope(case: _Case) -> Problem | None:
+    """Of what the quotes say it: words that belong together and were put together anew."""
+    wording = _wording()
+    said = case.said.meanings()
+    chars = set("".join(said))
+    quoted_modals = {modal for part in case.quoted_parts() for modal in _modals(part)}
+    if (
+        wording.enough.search(case.said.folded)
+        and _MUST in quoted_modals
+        and not wording.enough.search(case.quoted_text())
+        and _MAY not in quoted_modals
+    ):
+        return Problem("polarity", case.said.folded)
+    for part in case.quoted_parts():
+        if wording.exception.search(part.raw) and not wording.excepts.search(case.said.folded):
+            words = {t.meaning for t in part.words()}
+            if words and words <= said:
+                return Problem("condition_dropped", part.raw)
+    for charge, before in _described(case):
+        if charge in said and before not in said:
+            return Problem("condition_dropped", before + charge)
+    for part in case.said.parts:
+        if _of_another_charge(part, case):
+            return Problem("subject", part.raw)
+        for denied in {t.meaning for t in part.words() if t.sign == "denied"}:
+            ahead = [_ahead(other, denied) for other in case.quoted_parts()]
+            scopes = [words for words in ahead if words is not None]
+            if scopes and all(_lost(words, chars) for words in scopes):
+                return Problem("condition_dropped", part.raw)
+    return None
+
+
+def _described(case: _Case) -> Iterator[tuple[str, str]]:
+    """Charges of the quotes that stand behind a describing word each time, and the word."""
+    charges = _wording().charges
+    before: dict[str, set[str]] = {}
+    for part in case.quoted_parts():
+        for one, charge in zip([None, *part.tokens], part.tokens, strict=False):
+            if charge.raw in charges:
+                word = one.meaning if one is not None and one.kind == "word" else ""
+                if one is not None and one.raw in charges | _wording().done_to:
+                    word = ""
+                before.setdefault(charge.meaning, set()).add(word)
+    for meaning, described in before.items():
+        if len(described) == 1 and "" not in described:
+            yield meaning, described.pop()
+
+
+def _of_another_charge(part: _Part, case: _Case) -> bool:
+    """Whether a part says of one charge what the quotes say of another only."""
+    charges = _wording().charges
+    own = {t.meaning for t in part.tokens if t.raw in charges}
+    if not own:
+        return False
+    for token in part.words():
+        if token.kind != "word" or token.raw in charges:
+            continue
+        holders = [o for o in case.quoted_parts() if token.meaning in o.meanings()]
+        named = [{t.meaning for t in o.tokens if t.raw in charges} for o in holders]
+        if holders and all(named) and not any(own & names for names in named):
+            return True
+    return False
+
+
+def _ahead(quoted: _Part, denied: str) -> set[str] | None:
+    """The words before a denial in a part of a quote; None where it denies something else."""
+    words: set[str] = set()
+    found = False
+    for token in quoted.tokens:
+        if token.sign == "denied" and token.kind == "word":
+            found = found or token.meaning == denied
+        elif token.kind == "word" and not found and len(token.raw) > 1:
+            words.add(token.meaning)
+    return words if found else None
+
+
+def _lost(words: set[str], chars: set[str]) -> bool:
+    whole = sum(map(len, words))
+    kept = sum(char in chars for word in words for char in word)
+    return whole >= 2 and kept < LEAST_OF_CONDITION * whole
 
 
 def _conditions(case: _Case) -> Problem | None:
@@ -902,7 +1320,9 @@ def _limits(part: _Part, place: int, last_used: int) -> bool:
 
 def _left_out(part: _Part, said: set[str], denied: set[str], values: set[_Value]) -> str:
     """A condition whose words, or whose denial, the sentence does not repeat."""
-    words = {t.meaning for t in part.words()}
+    frame = _wording().frame
+    words = {t.meaning for t in part.words() if t.raw not in frame}
+    words = words or {t.meaning for t in part.words()}
     chars = set("".join(said))
     kept = sum(char in chars for word in words for char in word)
     kept += sum(_FIGURE_CHARS for f in part.figures if (f.kind, f.value) in values)
@@ -971,7 +1391,11 @@ def _figures(case: _Case) -> Problem | None:
     sources = [r.folded for r in case.quoted] + [*case.facts]
     doubts = figures.doubts(case.said.folded, sources)
     asked = figures.find(case.asked) if case.asked else []
+    listed = {_things(part.raw) for part in case.quoted_parts()} - {1}
+    listed |= {len(r.parts) - some for r in case.quoted for some in (0, 1)}
     for doubt in doubts:
+        if _counts_things(doubt.figure, listed):
+            continue
         restated = _wording().restated.search(case.said.folded[: doubt.figure.span[0]][-12:])
         if restated and any(f.value == doubt.figure.value for f in asked):
             continue
@@ -985,6 +1409,21 @@ def _figures(case: _Case) -> Problem | None:
         if own and nearest and all(_bounds(o) and not own & _bounds(o) for o in nearest):
             return Problem("bound_contradicted", part.raw)
     return None
+
+
+def _things(stretch: str) -> int:
+    """How many things a stretch lists."""
+    return 1 + len(_LISTS.findall(stretch))
+
+
+def _counts_things(figure: figures.Figure, listed: set[int]) -> bool:
+    """Whether a figure only says how many things the quotes list."""
+    return (
+        figure.kind == "count"
+        and figure.unit in _THINGS
+        and figure.value in listed | {1}
+        and not figure.bound
+    )
 
 
 def _bounds_gone(part: _Part, quoted: _Part) -> bool:
@@ -1028,4 +1467,13 @@ def _around(part: _Part) -> list[tuple[figures.Figure, set[str]]]:
     return found
 
 
-_CHECKS = (_figures, _figure_roles, _subject, _content, _polarity, _order, _conditions)
+_CHECKS = (
+    _figures,
+    _figure_roles,
+    _subject,
+    _content,
+    _polarity,
+    _order,
+    _scope,
+    _conditions,
+)

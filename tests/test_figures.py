@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from assistant.figures import (
     Figure,
+    doubts,
     find,
     unsupported,
 )
@@ -327,6 +328,49 @@ def test_spans_are_verbatim_in_order_and_apart(text: str) -> None:
         assert figure.span[1] > figure.span[0]
         assert text[slice(*figure.span)] == figure.text
         end = figure.span[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "rows"),
+    [
+        ("月利率1.5%（年化15%）", [("rate", "0.015", "month", ""), ("rate", "0.15", "year", "")]),
+        ("一分五的利息", [("rate", "0.015", "month", "")]),
+        ("月息一分五", [("rate", "0.015", "month", "")]),
+        ("年化15个点", [("rate", "0.15", "year", "")]),
+        ("十五个点的利率", [("rate", "0.15", "", "")]),
+        ("万三日息", [("rate", "0.0003", "day", "")]),
+        ("夜里十一点半到零点半", [("time", "23:30", "", "range")]),
+        ("当晚12点之前", [("time", "24:00", "", "max")]),
+        ("六点到二十二点", [("time", "06:00", "", "range")]),
+        ("有两点要注意", [("count", "2", "点", "")]),
+        ("过了90天", [("term", "90", "day", "min")]),
+        ("三天里", [("term", "3", "day", "max")]),
+        ("别超过3个月", [("term", "3", "month", "max")]),
+        ("1000元打底", [("money", "1000", "CNY", "min")]),
+        ("降幅达到30%", [("rate", "0.3", "", "min")]),
+        ("提醒两回", [("count", "2", "次", "")]),
+    ],
+)
+def test_figures_are_read_as_people_say_them(said: str, rows: list[Row]) -> None:
+    found = [(kind, str(value), unit, bound) for kind, value, unit, bound in _rows(said)]
+    assert [(k, v.rstrip("0") if "." in v else v, u, b) for k, v, u, b in found] == rows
+
+
+@pytest.mark.parametrize(
+    ("claim", "source", "wrong"),
+    [
+        ("月利率1.5%（年化15%）", "月利率 1.5%。年化利率 15%。", []),
+        ("月利率1.5%，相当于年化15%", "月利率 1.5%，按 12 期；年化利率 15%。", ["15%"]),
+        ("月利率1.5%（年化18%）", "月利率 1.5%，按 12 期；年化利率 18%。", []),
+        ("借款10000元", "借款 10000，分 12 期。", []),
+        ("能借30万", "授信额度不超过 200,000 元。", ["30万"]),
+        ("最少365元", "除以 365。", ["365元"]),
+    ],
+)
+def test_what_the_sources_do_not_bear_out_is_doubted(
+    claim: str, source: str, wrong: list[str]
+) -> None:
+    assert [doubt.figure.text for doubt in doubts(claim, [source])] == wrong
 
 
 @settings(max_examples=300, deadline=None)

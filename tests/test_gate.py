@@ -22,10 +22,11 @@ from assistant.gate import (
     release,
     split_complete,
 )
-from assistant.llm import ScriptedChat
+from assistant.llm import ChatModel, Message, ScriptedChat, open_chat_model
 from assistant.models import Citation
 from assistant.verify import ModelVerifier
 from knowledge.documents import Clause, Head
+from tests.openai_stub import openai_stub, says
 
 FEE = "提前结清，免收违约金。"
 CAP = "授信额度合计不超过 200,000 元。"
@@ -194,3 +195,50 @@ def test_any_chunking_of_a_stream_gives_the_same_sentences(
         place, turn = place + size, turn + 1
     assert (found, buffer) == (whole, rest)
     assert "".join([*found, buffer]) == text
+
+
+@pytest.mark.bench
+async def test_bench_what_the_gate_adds_to_a_stream() -> None:
+    """Time to the first sentence of a model of fixed timing, as it comes and through the gate."""
+    text = "提前结清不收违约金。授信额度合计最多20万元。" * 5
+    turns = 5
+    plain: list[float] = []
+    gated: list[float] = []
+    checks: list[float] = []
+    check(model("提前结清不收违约金。"))  # What is loaded at the first check is no part of it.
+    async with openai_stub(*[says(text, pause_s=0.02)] * 2 * turns) as stub:
+        chat = open_chat_model(
+            "openai:stub", base_url=stub.base_url, api_key="any", timeout_s=30, retries=0
+        )
+        for _ in range(turns):
+            started = time.perf_counter()
+            async for _sentence in sentences(chat):
+                plain.append(time.perf_counter() - started)
+                break
+            started = time.perf_counter()
+            async for verdict in release(drafted(chat), None, Bar()):
+                if len(gated) == len(checks) // 10:
+                    gated.append(time.perf_counter() - started)
+                checks.append(verdict.seconds)
+                assert verdict.released[0].kind == "model"
+        await chat.close()
+    added = sorted(gated)[turns // 2] / sorted(plain)[turns // 2] - 1
+    median_ms = sorted(checks)[len(checks) // 2] * 1000
+    print(f"\nthe gate adds {added:.1%} to the first sentence, {median_ms:.2f} ms a sentence")  # noqa: T201
+    assert added < 0.05
+    assert median_ms < 5
+
+
+async def sentences(chat: ChatModel) -> AsyncGenerator[str, None]:
+    buffer = ""
+    async for piece in chat.stream([Message("user", "费用？")], max_tokens=500):
+        complete, buffer = split_complete(buffer + piece)
+        for sentence in complete:
+            yield sentence
+    if buffer:
+        yield buffer
+
+
+async def drafted(chat: ChatModel) -> AsyncGenerator[Draft, None]:
+    async for sentence in sentences(chat):
+        yield model(sentence, FEE if "违约金" in sentence else CAP)
