@@ -194,7 +194,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
             yield _handoff(reply.contact, question)
         await journal.close_record(deps.trail, _masked(reply), work.texts, work.played)
         closed = True
-        yield Event("done", _done(reply), reply)
+        yield Event("done", _done(reply, question), reply)
     except journal.UnknownConversation:
         raise
     except Exception as error:
@@ -735,9 +735,10 @@ def _handoff(contact: Contact, question: Question) -> Event:
     return Event("handoff", {"text": text, "hotline": contact.hotline, "hours": contact.hours})
 
 
-def _done(reply: Reply) -> dict[str, object]:
+def _done(reply: Reply, question: Question) -> dict[str, object]:
     return {
         "status": reply.status,
+        "label": notice("ai_label", question.locale),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "model": reply.model,

@@ -45,7 +45,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
 
-from .db import audit_entries, conversations, records, templates
+from .db import audit_entries, conversations, records, staff, templates
 
 Kind = Literal[
     "founded",
@@ -57,6 +57,7 @@ Kind = Literal[
     "erasure",
     "release",
     "confirmation",
+    "account",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -288,12 +289,16 @@ async def found(trail: Trail) -> None:
     if last is not None:
         if last.key_id not in trail.keys.by_id:
             log.error("the key that the audit chain was written with is not here", id=last.key_id)
+        elif not await _tells_of_accounts(trail.engine):
+            async with trail.engine.begin() as connection:
+                await _lock(connection)
+                await _take_in_accounts(connection, trail.keys)
         return
     async with trail.engine.begin() as connection:
         await _lock(connection)
         if await connection.scalar(select(audit_entries.c.seq).limit(1)) is not None:
             return
-        await append_in(connection, trail.keys, "founded", "", {})
+        await _take_in_accounts(connection, trail.keys)
         for release in await store.list_releases(connection):
             content = await store.content_hash(connection, release.id)
             body = {"action": "adopted", "content": content}
@@ -305,12 +310,53 @@ async def found(trail: Trail) -> None:
             await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
 
 
+async def _tells_of_accounts(engine: AsyncEngine) -> bool:
+    """Whether the chain was begun, or begun anew, by a version that enters staff accounts."""
+    async with engine.connect() as connection:
+        bodies = await connection.scalars(
+            select(audit_entries.c.body).where(
+                audit_entries.c.subject == "", audit_entries.c.kind == "founded"
+            )
+        )
+        return any(json.loads(body).get("accounts") for body in bodies)
+
+
+async def _take_in_accounts(connection: AsyncConnection, keys: Keys) -> None:
+    """From here on every account is in the chain; those that there are already with it."""
+    await append_in(connection, keys, "founded", "", {"accounts": True})
+    for staff_id in (await connection.scalars(select(staff.c.id).order_by(staff.c.id))).all():
+        await seal_account(connection, keys, staff_id, "adopted", by="")
+
+
+async def seal_account(
+    connection: AsyncConnection, keys: Keys, staff_id: str, action: str, *, by: str, **more: Any
+) -> Entry:
+    """Enter a staff account as it stands in the caller's transaction: roles and whether it is
+    closed in words, and a hash of all of it, password hash included. Who it is stays outside."""
+    columns = list(staff.columns)
+    stored = (
+        await connection.execute(select(*map(_raw, columns)).where(staff.c.id == staff_id))
+    ).one()
+    row = (await connection.execute(select(staff).where(staff.c.id == staff_id))).one()
+    body = {
+        "action": action,
+        "by": by,
+        "roles": row.roles,
+        "disabled": row.disabled,
+        "demo": row.demo,
+        "state": _fingerprint([_as_stored(value) for value in stored]),
+        **more,
+    }
+    return await append_in(connection, keys, "account", staff_id, body)
+
+
 async def note_release(
     trail: Trail, release_id: str, action: str, *, by: str, **more: Any
 ) -> Entry | None:
     """Enter which release is live and what it says; None where the last such row says so already.
 
-    action: `ingested`, `activated`, `confirmed`, `cleared` or `uploaded`. by: account, or `cli`.
+    action: `ingested`, `activated`, `confirmed`, `cleared`, `withdrawn` or `uploaded`. by: account,
+    or `cli`.
     """
     async with trail.engine.connect() as connection:
         last = await connection.scalar(
@@ -468,7 +514,7 @@ async def erase(
             ).scalars()
             batch = list(ids)
             if not batch:
-                return erased
+                break
             entry = await append_in(
                 connection,
                 trail.keys,
@@ -492,6 +538,11 @@ async def erase(
             )
         await note_head(trail, entry)
         erased += len(batch)
+    if erased and trail.engine.dialect.name == "sqlite":
+        # The log beside the file still has the pages as they were.
+        async with trail.engine.connect() as connection:
+            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    return erased
 
 
 # Heads
@@ -587,10 +638,16 @@ class _Walk:
     records: int = 0
     warnings: list[str] = field(default_factory=list)
     erasures: dict[int, frozenset[str]] = field(default_factory=dict)
+    let_stand: dict[str, set[str]] = field(default_factory=dict)
+    """Rules that a person let a text break, by the hash of the text."""
     contents: dict[str, str] = field(default_factory=dict)
     """Hash of what a release says, by its id."""
     documents: dict[str, str] = field(default_factory=dict)
     """Hash of a document, by its key."""
+
+    def age(self, entry: Entry) -> int:
+        """Place of its key among those that came one after the other."""
+        return list(self.trail.keys.by_id).index(entry.key_id)
 
     def warn(self, said: str) -> None:
         if len(self.warnings) < _WARNINGS:
@@ -652,6 +709,8 @@ def _check_link(walk: _Walk, entry: Entry) -> None:
     _check_made(walk, entry)
     if entry.prev_hash != (before.hash if before else GENESIS):
         raise _Broken(entry.seq, f"row {entry.seq} does not follow row {expected - 1}")
+    if before and walk.age(entry) < walk.age(before):
+        walk.warn(f"row {entry.seq} was made with an older key than row {expected - 1}")
     if before and entry.at < before.at:
         walk.warn(f"the clock went back at row {entry.seq}: from {before.at} to {entry.at}")
 
@@ -748,6 +807,11 @@ async def _check_texts(walk: _Walk, entries: Sequence[Entry]) -> None:
 
 async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
     for entry in entries:
+        said = json.loads(entry.body)
+        if said["action"] == "cleared":
+            walk.let_stand.setdefault(said["text"], set()).update(said["rules"])
+        elif said["action"] == "withdrawn":
+            walk.let_stand.pop(said["text"], None)
         if entry.subject not in walk.contents:
             try:
                 content = await store.content_hash(walk.connection, entry.subject, walk.documents)
@@ -756,7 +820,7 @@ async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
                     entry.seq, f"release {entry.subject} of row {entry.seq} is gone"
                 ) from None
             walk.contents[entry.subject] = content
-        if json.loads(entry.body)["content"] != walk.contents[entry.subject]:
+        if said["content"] != walk.contents[entry.subject]:
             raise _Broken(
                 entry.seq,
                 f"the clauses of release {entry.subject} are not those that row {entry.seq} holds",
@@ -812,6 +876,46 @@ async def _check_strays(walk: _Walk) -> None:
         # Not a break: a process may end between the switch to a release and its row.
         if not await walk.connection.scalar(select(told(literal(release.id), "release"))):
             walk.warn(f"no row of the chain tells of release {release.id}")
+    for text, rules in (await store.clearances_by_text(walk.connection)).items():
+        if unsaid := sorted(rules - walk.let_stand.get(text, set())):
+            walk.warn(f"no row of the chain tells who let text {text} break {', '.join(unsaid)}")
+    await _check_accounts(walk)
+
+
+async def _check_accounts(walk: _Walk) -> None:
+    """Every staff account is as the last row about it holds it, and none is gone."""
+    if not await _tells_of_accounts(walk.trail.engine):
+        return
+    last = (
+        select(audit_entries.c.subject, func.max(audit_entries.c.seq).label("seq"))
+        .where(audit_entries.c.kind == "account")
+        .group_by(audit_entries.c.subject)
+        .subquery()
+    )
+    columns = list(staff.columns)
+    # In one statement: an account that is changed meanwhile is seen with its row, or not at all.
+    told = await walk.connection.execute(
+        select(*audit_entries.columns, *map(_raw, columns))
+        .select_from(
+            last.join(audit_entries, audit_entries.c.seq == last.c.seq).outerjoin(
+                staff, staff.c.id == last.c.subject
+            )
+        )
+        .order_by(last.c.seq)
+    )
+    for row in told:
+        entry = Entry(*row[: len(_COLUMNS)])
+        _check_made(walk, entry)
+        stored = [_as_stored(value) for value in row[len(_COLUMNS) :]]
+        if json.loads(entry.body)["state"] != _fingerprint(stored):
+            raise _Broken(
+                entry.seq, f"account {entry.subject} is not what row {entry.seq} holds, or gone"
+            )
+    stray = await walk.connection.scalar(
+        select(staff.c.id).where(staff.c.id.not_in(select(last.c.subject))).limit(1)
+    )
+    if stray is not None:
+        raise _Broken(str(stray), f"account {stray} is in no row of the chain")
 
 
 def _told_erased() -> ColumnElement[bool]:
@@ -829,7 +933,8 @@ async def _check_heads(walk: _Walk) -> None:
         if len(readable) < len(batch):
             walk.warn("a line of the file of exported heads cannot be read")
         seen += len(readable)
-        last = walk.last.seq if walk.last else 0
+        # Asked for after the heads were read: while the chain was walked it may have grown.
+        last = await walk.connection.scalar(select(func.max(audit_entries.c.seq))) or 0
         wanted = [seq for seq, _ in readable if 0 < seq <= last]
         rows = await walk.connection.execute(
             select(audit_entries.c.seq, audit_entries.c.hash).where(audit_entries.c.seq.in_(wanted))

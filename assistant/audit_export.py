@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prompts.render import page
+from prompts.render import notice, page
 
 from . import audit, journal
 from .audit import Entry, Progress, Trail
@@ -28,6 +30,8 @@ class Exported:
     conversations: int
     records: int
     out: str
+    broken: int = 0
+    """Records that are not the ones that were entered in the chain."""
 
 
 async def export(
@@ -42,10 +46,12 @@ async def export(
 ) -> Exported:
     """Write the records of a conversation, or of days in Asia/Shanghai, to a folder.
 
-    `records.jsonl`: one record a line, with its rows of the chain and its columns as they are
-    stored, from which the salted hashes in those rows can be made again. `texts.jsonl`: the wording
-    they were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what
-    was asked for, and the end of the chain. That it was exported is entered in the chain.
+    `records.jsonl`: one record a line, with what speaks against it (`broken`), its rows of the
+    chain and its columns as they are stored, from which the salted hashes in those rows can be made
+    again. `texts.jsonl`: the wording they were made with. `conversations/ID.html`: a page for each
+    conversation. `export.json`: what was asked for, and the end of the chain. Each of them but the
+    texts carries the label that AI made what the assistant said. That it was exported is entered in
+    the chain.
     Raises FolderNotEmpty, journal.UnreadableRecord.
     """
     if await asyncio.to_thread(_is_taken, out):
@@ -76,9 +82,10 @@ async def export(
     pages = out / "conversations"
     await asyncio.to_thread(pages.mkdir, parents=True)
     versions: set[str] = set()
-    done = 0
+    done = broken = 0
     for conversation, record_ids in grouped:
         items = [item for each in record_ids if (item := await _item(trail, each)) is not None]
+        broken += sum(bool(item["broken"]) for item in items)
         for item in items:
             versions |= set((item["record"]["texts"] or {}).values())
         shown = page(
@@ -87,8 +94,9 @@ async def export(
             records=items,
             head=head,
             exported_at=head.at,
+            label=notice("ai_label", "zh-Hans"),
         )
-        await asyncio.to_thread(_write, pages / f"{conversation}.html", shown)
+        await asyncio.to_thread(_write, pages / f"{_file_name(conversation)}.html", shown)
         lines = "".join(_line(item) for item in items)
         await asyncio.to_thread(_add, out / "records.jsonl", lines)
         done += len(items)
@@ -98,11 +106,27 @@ async def export(
         _line({"version": version, "text": text}) for version, text in sorted(texts.items())
     )
     await asyncio.to_thread(_write, out / "texts.jsonl", lines)
-    summary = {**asked, "conversations": len(grouped), "records": done, "head": head.as_json()}
+    label = notice("ai_label", "zh-Hans")
+    summary = {
+        "label": label,
+        **asked,
+        "conversations": len(grouped),
+        "records": done,
+        "broken": broken,
+        "head": head.as_json(),
+    }
     await asyncio.to_thread(
         _write, out / "export.json", json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
     )
-    return Exported(len(grouped), done, str(out))
+    return Exported(len(grouped), done, str(out), broken)
+
+
+def _file_name(conversation: str) -> str:
+    """Ids are made here, of letters and digits; one that was changed in the database must not lead
+    out of the folder."""
+    if re.fullmatch(r"[0-9A-Za-z_-]{1,64}", conversation):
+        return conversation
+    return hashlib.sha256(conversation.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_taken(out: Path) -> bool:
@@ -116,9 +140,12 @@ async def _item(trail: Trail, record_id: str) -> dict[str, Any] | None:
     if record is None or stored is None:
         return None
     entries = await audit.read_entries(trail.engine, subjects=[record_id])
+    state = await audit.check_record(trail, record_id)
     return {
+        "label": notice("ai_label", "zh-Hans"),
         "record": record,
         "erased": record["erased_seq"] is not None,
+        "broken": state.broken if state else "gone",
         "stored": {name: stored[name] for name in audit.PERSONAL},
         "entries": [_proof(entry) for entry in entries],
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -250,6 +251,8 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Ask as a borrower; the reply quotes the clauses it rests on."""
+    from prompts.render import notice
+
     from .answer import BadQuestion, answer_question, clean, collect
     from .journal import reply_as_json
     from .models import LOCALES, Event, Question, today
@@ -296,7 +299,7 @@ def ask(
                     _fail(f"{reply.data['text']} (trace {reply.data['trace_id']})", 1)
                 _print_row({"id": row["id"], "error": reply.data["text"]})
                 continue
-            answer = reply_as_json(reply)
+            answer = {**reply_as_json(reply), "label": notice("ai_label", chosen)}
             if questions:
                 _print_row({"id": row["id"], **answer})
             elif as_json:
@@ -363,11 +366,23 @@ def check(
             "--semantic", help="Also warn of sentences that resemble bad examples in meaning."
         ),
     ] = False,
+    complete: Annotated[
+        bool,
+        typer.Option(
+            "--complete",
+            help="Put in what a message of its task must carry there, and check the whole.",
+        ),
+    ] = False,
+    locale: Annotated[
+        str, typer.Option(help="Language of what --complete puts in: zh-Hans, zh-Hant or en.")
+    ] = "zh-Hans",
     as_json: AsJson = False,
 ) -> None:
     """Check a text by the compliance rules; exit 1 where it must not go out as it is."""
     from .compliance import STOPS, review_as_json
 
+    if complete and (jsonl or semantic):
+        _fail("--complete is for one text, without --jsonl or --semantic", 2)
     rules = _rule_pack(pack)
     likeness = _likeness(rules) if semantic else None
     day = _day(on)
@@ -387,6 +402,9 @@ def check(
             row["context"] = json.loads(_read_text(str(context)))
         except (ValueError, RecursionError):
             _fail(f"{context}: not JSON", 2)
+    if complete:
+        _complete(rules, row, day, str(context or "--task, --channel"), locale, as_json)
+        return
     found = _review(rules, likeness, row, day, str(context or "--task, --channel"))
     if as_json:
         _print_json(review_as_json(found))
@@ -560,7 +578,7 @@ def staff_add(
         password = _new_password(password_stdin)
         with _told_why():
             account = await staff.create_account(
-                deps.engine, login, name or login, _roles(role), password, by="cli"
+                deps.trail, login, name or login, _roles(role), password, by="cli"
             )
         typer.echo(f"account {account.login}: {', '.join(account.roles)}")
 
@@ -598,7 +616,7 @@ def staff_disable(
     async def run(deps: Deps) -> None:
         with _told_why():
             account = await staff.find_account(deps.engine, login)
-            await staff.set_disabled(deps.engine, account.id, not undo, by="cli")
+            await staff.set_disabled(deps.trail, account.id, not undo, by="cli")
         typer.echo(f"account {account.login} is {'open' if undo else 'disabled'}")
 
     _with_deps(run)
@@ -615,7 +633,7 @@ def staff_roles(
     async def run(deps: Deps) -> None:
         with _told_why():
             account = await staff.find_account(deps.engine, login)
-            await staff.set_roles(deps.engine, account.id, _roles(role), by="cli")
+            await staff.set_roles(deps.trail, account.id, _roles(role), by="cli")
             account = await staff.find_account(deps.engine, login)
         typer.echo(f"account {account.login}: {', '.join(account.roles)}")
 
@@ -633,7 +651,7 @@ def staff_password(
         with _told_why():
             account = await staff.find_account(deps.engine, login)
             password = _new_password(password_stdin)
-            await staff.reset_password(deps.engine, account.id, password, by="cli")
+            await staff.reset_password(deps.trail, account.id, password, by="cli")
         typer.echo(f"account {account.login} has a new password")
 
     _with_deps(run)
@@ -821,34 +839,38 @@ def release_confirm(
 @release_app.command("clear")
 def release_clear(
     clause_id: Annotated[str, typer.Argument(help="A clause of the live release.")],
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back that its text was confirmed.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Confirm the text of a clause as it stands, so that rules no longer keep it from borrowers.
 
     This makes a new release, and holds for the same text until other rules speak against it.
     """
-    from knowledge.release import clear
+    from knowledge import release
 
     from .audit import note_release
     from .clause_review import clause_rules
     from .models import today
 
+    change = release.withdraw if withdraw else partial(release.clear, by="cli")
+
     async def run(deps: Deps) -> None:
         with _progress() as progress:
-            done = await clear(
+            done = await change(
                 deps.engine,
                 deps.vector_store,
                 await deps.embedder(),
                 clause_id,
                 lock_file=deps.settings.ingest_lock,
-                by="cli",
                 rules=clause_rules(deps.rules, today()),
                 progress=progress,
             )
         await note_release(
             deps.trail,
             done.release,
-            "cleared",
+            "withdrawn" if withdraw else "cleared",
             by="cli",
             clause=done.clause_id,
             text=done.text_hash,
@@ -858,7 +880,8 @@ def release_clear(
             _print_json(asdict(done))
         else:
             broken = ", ".join(done.rules)
-            typer.echo(f"{done.clause_id} stands ({broken}); release {done.release} is live")
+            now = "stands no longer" if withdraw else "stands"
+            typer.echo(f"{done.clause_id} {now} ({broken}); release {done.release} is live")
 
     _with_deps(run)
 
@@ -1003,6 +1026,8 @@ def audit_export(
             typer.echo(
                 f"{done.records} records of {done.conversations} conversations in {done.out}"
             )
+        if done.broken:
+            _fail(f"{done.broken} of them are not as the chain holds them: see `broken`", 1)
 
     _with_deps(run)
 
@@ -1313,6 +1338,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from .config import ConfigError
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
+    from .elements import ChannelsError
     from .rules import RulePackError
 
     try:
@@ -1324,6 +1350,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (
+        ChannelsError,
         ConfigError,
         KeyUnusable,
         LenderFileError,
@@ -1459,14 +1486,53 @@ def _review(
     )
 
 
-def _show_review(found: Review) -> None:
+def _complete(
+    rules: RulePack, row: dict[str, Any], day: date | None, where: str, locale: str, as_json: bool
+) -> None:
+    """Put in what a text lacks, from what clauses in force state, and judge the whole."""
+    from .compliance import STOPS, BadMessage, read_message
+    from .elements import append_required, completed_as_json, review_completed
+    from .models import LOCALES, today
+
+    chosen = next((known for known in LOCALES if known == locale), None)
+    if chosen is None:
+        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
+    try:
+        given = read_message(rules, row, on=day, today=today())
+    except BadMessage as error:
+        _fail(f"{where}: {error}", 2)
+    if given.channel is None:
+        _fail("--complete needs a --channel", 2)
+
+    async def run(deps: Deps) -> None:
+        facts = await deps.facts(given.on)
+        completed = append_required(rules, deps.channels, given, facts, chosen)
+        found = review_completed(rules, given, completed)
+        if as_json:
+            _print_json(completed_as_json(completed, found))
+        else:
+            typer.echo(completed.text)
+            for added in completed.added:
+                typer.echo(f"added {added.element}: {added.text.strip()}", err=True)
+            for element in completed.lacking:
+                typer.echo(f"not added {element}: no clause in force states it", err=True)
+            if completed.too_long:
+                typer.echo(f"{len(completed.text)} of {completed.longest} characters", err=True)
+            _show_review(found, to_stderr=True)
+        if found.verdict in STOPS or completed.lacking or completed.too_long:
+            raise typer.Exit(1)
+
+    _with_deps(run)
+
+
+def _show_review(found: Review, *, to_stderr: bool = False) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from .compliance import source_as_json
 
     colours = {"pass": "green", "warn": "yellow", "fix": "yellow", "block": "red"}
-    console = Console()
+    console = Console(stderr=to_stderr)
     console.print(Text(found.verdict, style=f"bold {colours[found.verdict]}"))
     for finding in found.findings:
         source = source_as_json(finding.rule)

@@ -270,6 +270,7 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
         "busy_timeout=10000",
         "foreign_keys=ON",
         "synchronous=NORMAL",
+        "secure_delete=ON",  # what is erased is not left in the file
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -18,8 +19,9 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from knowledge import ocr
-from knowledge.embed import Embedder, open_embedder
-from knowledge.lender import Lender, load_lender
+from knowledge.documents import Clause
+from knowledge.embed import Embedder, EmbeddingUnavailable, open_embedder
+from knowledge.lender import Lender, Rate, load_lender, load_rates
 from knowledge.rerank import Ranks, Reranker
 from knowledge.retrieve import Index, open_index
 from knowledge.store import NoRelease, active_release
@@ -29,6 +31,7 @@ from . import __version__
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .db import migrate, open_engine
+from .elements import Channels, Facts, facts_of, load_channels
 from .likeness import Likeness, open_likeness
 from .llm import (
     OPENAI_URL,
@@ -71,6 +74,10 @@ class Deps:
     keys: Keys
     rules: RulePack
     """What every text that is sent out is checked by."""
+    channels: Channels
+    """What a message has to carry on each channel."""
+    rates: tuple[Rate, ...]
+    """What may be advertised, where a clause in force states it."""
     model_specs: tuple[str, ...]
     """Models of the fallback chain in order; empty where clauses are only quoted."""
     code_version: str = __version__
@@ -186,6 +193,16 @@ class Deps:
             self._index_checked = time.monotonic() + SWITCH_RETRY_S
         finally:
             self._switching = None
+
+    async def facts(self, on: date) -> Facts:
+        """What may be put into a message on a day; the lender's names alone where there are no
+        clauses to state more."""
+        try:
+            clauses: Sequence[Clause] = (await self.index()).clauses
+        except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
+            log.warning("no clause states what a message needs", error=str(error))
+            clauses = ()
+        return facts_of(self.lender, self.rates, clauses, on)
 
     def forget_release(self) -> None:
         """Look at once which release is live when next asked, since another was activated."""
@@ -348,7 +365,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     """Everything the settings ask for, the database at its newest schema.
 
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
-    knowledge.lender.LenderFileError, rules.RulePackError.
+    knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError.
     """
     specs = model_specs(settings)
     vendor, _, model = settings.verifier.partition(":")
@@ -356,8 +373,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         raise ConfigError(f"ZHUNXIN_VERIFIER: {settings.verifier!r} is not `openai:<model>`")
     if settings.rerank and not settings.rerank_base_url:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
-    lender = load_lender(settings.lender)
-    rules = load_rules(own=settings.rules)
+    lender, rates = load_lender(settings.lender), load_rates(settings.lender)
+    rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)
     keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
@@ -369,6 +386,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         vector_store=VectorStore(settings.home / "vectors", settings.chroma_url),
         lender=lender,
         rules=rules,
+        channels=channels,
+        rates=rates,
         model_specs=specs,
     )
     try:

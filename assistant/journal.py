@@ -315,7 +315,8 @@ def timings_as_json(reply: Reply) -> dict[str, float]:
 
 
 def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
-    """The JSON of `zhunxin ask`. staff: with the text of withheld sentences."""
+    """The JSON of `zhunxin ask`. staff: with the text of withheld sentences, and the rules that
+    something broke."""
 
     def withheld(item: Withheld) -> dict[str, str]:
         if staff:
@@ -335,7 +336,8 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         "model": reply.model,
         "release": reply.release,
         "rules_version": reply.rules_version,
-        "rules_broken": list(reply.rules_broken),
+        # Which rules stood against a sentence tells how to get around them.
+        **({"rules_broken": list(reply.rules_broken)} if staff else {}),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),

@@ -6,6 +6,7 @@ they did then; no model is asked. So it holds that the reply follows from what w
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from datetime import date
 from typing import Any, Literal
 
 from knowledge.embed import Embedder, EmbeddingUnavailable, RecordedEmbedder, Vectors
-from knowledge.lender import of_text
+from knowledge.lender import Lender, of_text
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Index, open_index
 from knowledge.vectors import VectorsMissing
@@ -24,7 +25,7 @@ from . import audit, journal
 from .answer import answer_again
 from .deps import Deps
 from .llm import ModelError, PlayedChat
-from .models import LOCALES, Played, Question
+from .models import LOCALES, Locale, Played, Question
 from .privacy import with_stand_ins
 from .rules import RulePack, RulePackError
 from .rules import of_text as rules_of_text
@@ -114,9 +115,12 @@ class Player:
 
     async def _both(self, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """The reply as it was recorded, and as it is made now. Raises _Missing."""
-        if record["played"] is None:
+        if record["played"] is None or record["texts"] is None:
             raise _Missing("what the models did: recorded by a version that did not keep it")
-        played = journal.read_played(record)
+        try:
+            played = journal.read_played(record)
+        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            raise _Missing(f"what the models did: kept in another form ({error!r})") from None
         texts = await self._texts(record["texts"])
         index = await self._index(record["release"])
         model = _model(played)
@@ -124,18 +128,18 @@ class Player:
         ranks = RecordedRanks(None, played.order) if played.order is not None else None
         parts = self.deps.playing(
             index,
-            of_text(texts["lender"]),
+            _lender(texts),
             embedder,
             model,
             ranks,
-            self._rules(texts.get("rules"), record["texts"].get("rules", "")),
+            await self._rules(texts.get("rules"), record["texts"].get("rules", "")),
             model if "zh/verify" in texts and isinstance(model, PlayedChat) else None,
         )
         settings = record["settings"]
         question = Question(
             text=record["question"],
             today=date.fromisoformat(settings["today"]),
-            locale=next(known for known in LOCALES if known == settings["locale"]),
+            locale=_locale(settings["locale"]),
             as_of=_day(settings["as_of"]),
             contract_date=_day(settings["contract_date"]),
         )
@@ -182,7 +186,7 @@ class Player:
             self._indexes = {release_id: opened}
         return self._indexes[release_id]
 
-    def _rules(self, text: str | None, version: str) -> RulePack:
+    async def _rules(self, text: str | None, version: str) -> RulePack:
         """The rules of a reply. Raises _Missing."""
         if text is None:
             raise _Missing("the rules: recorded by a version that had none")
@@ -190,7 +194,8 @@ class Player:
             return self.deps.rules
         if version not in self._packs:
             try:
-                self._packs = {version: rules_of_text(text)}
+                # Putting the patterns together takes a second, in which others are answered too.
+                self._packs = {version: await asyncio.to_thread(rules_of_text, text)}
             except RulePackError as error:
                 raise _Missing(f"the rules of version {version}: {error}") from None
             if self._packs[version].version != version:
@@ -217,6 +222,22 @@ class _NoEmbedder:
 
     def query(self, text: str) -> Vectors:
         raise _Missing("a vector that was not recorded")
+
+
+def _lender(texts: Mapping[str, str]) -> Lender:
+    """Whose assistant it was. Raises _Missing."""
+    try:
+        return of_text(texts["lender"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _Missing(f"the lender: kept in another form, or not at all ({error!r})") from None
+
+
+def _locale(code: str) -> Locale:
+    """Raises _Missing."""
+    for known in LOCALES:
+        if known == code:
+            return known
+    raise _Missing(f"the language {code!r}")
 
 
 def _model(played: Played) -> PlayedChat | ModelError | None:

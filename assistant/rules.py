@@ -315,7 +315,7 @@ def load_rules(
     """The shipped packs of a jurisdiction, and an institution's own file or folder.
 
     own: `settings.toml` overrides settings, `variants.toml` adds disguises, `<jurisdiction>-*.toml`
-    adds rules.
+    adds rules; `channels.toml`, which elements.py reads, is passed by.
     Raises RulePackError, with every mistake found.
     """
     own_files = _own_files(own)
@@ -773,7 +773,10 @@ def _own_files(own: Path | None) -> list[Path]:
     else:
         raise RulePackError(f"{own}: no such file or folder")
     for file in files:
-        if file.name not in ("settings.toml", "variants.toml") and "-" not in file.name:
+        if (
+            file.name not in ("settings.toml", "variants.toml", "channels.toml")
+            and "-" not in file.name
+        ):
             raise RulePackError(
                 f"{file}: expected settings.toml, variants.toml or <jurisdiction>-<topic>.toml"
             )

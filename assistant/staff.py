@@ -22,6 +22,8 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
+from . import audit
+from .audit import Trail
 from .db import as_utc, sign_in_failures, staff, staff_sessions
 
 if TYPE_CHECKING:
@@ -134,7 +136,7 @@ class BadAccount(Exception):
 
 
 async def create_account(
-    engine: AsyncEngine,
+    trail: Trail,
     login: str,
     name: str,
     roles: Collection[str],
@@ -143,7 +145,7 @@ async def create_account(
     demo: bool = False,
     by: str = "",
 ) -> Account:
-    """A new account. by: who makes it, for the log. Raises BadAccount."""
+    """A new account, entered in the chain. by: who makes it. Raises BadAccount."""
     known = normal_login(login)
     if known is None:
         raise BadAccount("staff_bad_login")
@@ -155,7 +157,7 @@ async def create_account(
     account = Account(uuid.uuid4().hex, known, name, held, demo, False, datetime.now(UTC))
     password_hash = await _hash(password)
     try:
-        async with engine.begin() as connection:
+        async with trail.engine.begin() as connection:
             await connection.execute(
                 insert(staff).values(
                     id=account.id,
@@ -168,8 +170,10 @@ async def create_account(
                     created_at=account.created_at,
                 )
             )
+            entry = await audit.seal_account(connection, trail.keys, account.id, "created", by=by)
     except IntegrityError:
         raise BadAccount("staff_login_taken", login=known) from None
+    await audit.note_head(trail, entry)
     log.info("staff account created", staff=account.id, login=known, roles=held, by=by)
     return account
 
@@ -199,34 +203,29 @@ async def read_account(engine: AsyncEngine, staff_id: str) -> Account:
     return _account(row)
 
 
-async def set_disabled(engine: AsyncEngine, staff_id: str, disabled: bool, *, by: str = "") -> None:
+async def set_disabled(trail: Trail, staff_id: str, disabled: bool, *, by: str = "") -> None:
     """Close an account, which ends its sessions, or open it again. Raises BadAccount."""
-    await _change(engine, staff_id, {"disabled": disabled})
-    log.info(
-        "staff account disabled" if disabled else "staff account enabled", staff=staff_id, by=by
-    )
+    action = "disabled" if disabled else "enabled"
+    await _change(trail, staff_id, {"disabled": disabled}, action, by)
+    log.info(f"staff account {action}", staff=staff_id, by=by)
 
 
-async def set_roles(
-    engine: AsyncEngine, staff_id: str, roles: Collection[str], *, by: str = ""
-) -> None:
+async def set_roles(trail: Trail, staff_id: str, roles: Collection[str], *, by: str = "") -> None:
     """Give an account these roles and no others; its sessions end. Raises BadAccount."""
     held = _known_roles(roles)
-    await _change(engine, staff_id, {"roles": list(held)})
+    await _change(trail, staff_id, {"roles": list(held)}, "roles", by)
     log.info("staff roles changed", staff=staff_id, roles=held, by=by)
 
 
-async def reset_password(
-    engine: AsyncEngine, staff_id: str, password: str, *, by: str = ""
-) -> None:
+async def reset_password(trail: Trail, staff_id: str, password: str, *, by: str = "") -> None:
     """Give an account a new password; its sessions and its pause end. Raises BadAccount."""
-    async with engine.connect() as connection:
+    async with trail.engine.connect() as connection:
         login = await connection.scalar(select(staff.c.login).where(staff.c.id == staff_id))
     if login is None:
         raise BadAccount("staff_unknown_login")
     check_password(password, login)
-    await _change(engine, staff_id, {"password_hash": await _hash(password)})
-    async with engine.begin() as connection:
+    await _change(trail, staff_id, {"password_hash": await _hash(password)}, "password", by)
+    async with trail.engine.begin() as connection:
         await connection.execute(
             delete(sign_in_failures).where(sign_in_failures.c.subject == _subject("login", login))
         )
@@ -262,7 +261,7 @@ class DemoAccounts:
     password: str
 
 
-async def open_demo_accounts(engine: AsyncEngine) -> DemoAccounts:
+async def open_demo_accounts(trail: Trail) -> DemoAccounts:
     """The demo accounts, made where they are missing. A login that a real account has is left out.
 
     They can sign in only where `SessionRules.demo` says so.
@@ -271,10 +270,10 @@ async def open_demo_accounts(engine: AsyncEngine) -> DemoAccounts:
     accounts = []
     for row in _data()["demo"]["accounts"]:
         try:
-            account = await find_account(engine, row["login"])
+            account = await find_account(trail.engine, row["login"])
         except BadAccount:
             account = await create_account(
-                engine, row["login"], row["name"], [row["role"]], password, demo=True
+                trail, row["login"], row["name"], [row["role"]], password, demo=True, by="demo"
             )
         if account.demo:
             accounts.append(account)
@@ -285,7 +284,7 @@ async def open_demo_accounts(engine: AsyncEngine) -> DemoAccounts:
 
 
 async def sign_in(
-    engine: AsyncEngine,
+    trail: Trail,
     login: str,
     password: str,
     rules: SessionRules,
@@ -296,8 +295,11 @@ async def sign_in(
     """A new session, or Denied for whatever reason: an unknown login goes the way of a known one.
 
     The attempt is counted as a failure before the password is looked at and taken back after it
-    was right, so that many attempts at the same moment are no way around the pause.
+    was right, so that many attempts at the same moment are no way around the pause. Failures that
+    lead to a pause are entered in the chain: how many of which account, or of an address, and not
+    of which.
     """
+    engine = trail.engine
     now = now or datetime.now(UTC)
     known = normal_login(login)
     subjects = {
@@ -318,6 +320,14 @@ async def sign_in(
         reason = "unknown login" if row is None else "account closed" if right else "wrong password"
         who = {} if row is None else {"staff": row.id, "login": row.login}
         log.warning("staff sign-in failed", reason=reason, address=address, **who)
+        address_subject, login_subject = subjects
+        if ADDRESS_BUDGET.pause(counted[address_subject]):
+            body = {"action": "paused", "of": "address", "failures": counted[address_subject]}
+            await audit.append(trail, "sign_in", "", body)
+        if LOGIN_BUDGET.pause(counted[login_subject]):
+            # Of a login that nobody has too: the time that it takes would tell which there are.
+            body = {"action": "paused", "of": "account", "failures": counted[login_subject]}
+            await audit.append(trail, "sign_in", "" if row is None else row.id, body)
         if any(budget.pause(counted[subject]) for subject, budget in subjects.items()):
             log.warning("staff sign-in locked for a while", address=address, **who)
         return Denied()
@@ -452,9 +462,11 @@ async def _take_back(engine: AsyncEngine, subjects: Mapping[str, Budget]) -> Non
         await connection.execute(delete(table).where(table.c.subject == login))
 
 
-async def _change(engine: AsyncEngine, staff_id: str, values: dict[str, Any]) -> None:
+async def _change(
+    trail: Trail, staff_id: str, values: dict[str, Any], action: str, by: str
+) -> None:
     """Change an account, then end its sessions: in this order, see `_open_session`."""
-    async with engine.begin() as connection:
+    async with trail.engine.begin() as connection:
         changed = await connection.execute(
             update(staff).where(staff.c.id == staff_id).values(**values)
         )
@@ -463,6 +475,8 @@ async def _change(engine: AsyncEngine, staff_id: str, values: dict[str, Any]) ->
         await connection.execute(
             delete(staff_sessions).where(staff_sessions.c.staff_id == staff_id)
         )
+        entry = await audit.seal_account(connection, trail.keys, staff_id, action, by=by)
+    await audit.note_head(trail, entry)
 
 
 async def _by_login(connection: AsyncConnection, login: str) -> Row[Any] | None:

@@ -81,9 +81,9 @@ class Reviewed:
     """The rules that a person let the text break."""
 
     def outdated(self, confirmed: Mapping[str, Collection[str]]) -> bool:
-        """Whether a person has let something stand since."""
+        """Whether a person has let something stand since, or taken that back."""
         return any(
-            not set(confirmed.get(known, ())) <= set(self.cleared.get(known, ()))
+            set(confirmed.get(known, ())) != set(self.cleared.get(known, ()))
             for known in self.flaws
         )
 

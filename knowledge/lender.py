@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
+from .chunk import quotable
 from .documents import Clause
 from .text import fold
 
@@ -31,13 +34,25 @@ class Lender:
     """Product key -> how borrowers name it, folded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """The annual rates of a product, as they may be advertised. They are no part of `Lender`, which
+    is kept with each reply and made again from it."""
+
+    product: str
+    """Product key."""
+    name: str
+    least: str
+    """As it is written, with its sign: 7.2%."""
+    most: str
+    source: str
+    """Source name of the document that states both."""
+
+
 def load_lender(path: Path | None = None) -> Lender:
     """Read a lender file, that of the sample lender by default. Raises LenderFileError."""
     file = path or SAMPLE
-    try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise LenderFileError(f"{file}: cannot be read ({error})") from error
+    raw = _read(file)
     contact = raw.get("contact", {})
     products = raw.get("products", {})
     if not isinstance(contact, dict) or not isinstance(products, dict):
@@ -65,6 +80,39 @@ def load_lender(path: Path | None = None) -> Lender:
     )
 
 
+def load_rates(path: Path | None = None) -> tuple[Rate, ...]:
+    """The annual rates of a lender file; none where it has no table of them. Raises
+    LenderFileError."""
+    file = path or SAMPLE
+    raw = _read(file)
+    tables = raw.get("rates", {})
+    if not isinstance(tables, dict):
+        raise LenderFileError(f"{file}: [rates] must be a table")
+    rates = []
+    for product, table in tables.items():
+        if product not in raw.get("products", {}):
+            raise LenderFileError(f"{file}: rates.{product} is no product of [products]")
+        for field in ("name", "least", "most", "source"):
+            said = table.get(field) if isinstance(table, dict) else None
+            if not isinstance(said, str) or not said:
+                raise LenderFileError(f"{file}: rates.{product}.{field} must be a string")
+        for field in ("least", "most"):
+            if not _PERCENT.fullmatch(table[field]):
+                raise LenderFileError(f"{file}: rates.{product}.{field} must be like '7.2%'")
+        rates.append(Rate(product, table["name"], table["least"], table["most"], table["source"]))
+    return tuple(rates)
+
+
+_PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,4})?%")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise LenderFileError(f"{file}: cannot be read ({error})") from error
+
+
 def as_text(lender: Lender) -> str:
     """A lender as one text, the same for the same lender; `of_text` reads it."""
     return json.dumps(asdict(lender), ensure_ascii=False, sort_keys=True)
@@ -89,6 +137,29 @@ def stated_contact(lender: Lender, clauses: Iterable[Clause], on: date) -> tuple
         ):
             return lender.hotline, lender.hours
     return "", ""
+
+
+def stated_rates(rates: Iterable[Rate], clauses: Iterable[Clause], on: date) -> tuple[Rate, ...]:
+    """Those rates of which one sentence of a clause in force gives least and most."""
+    sources = {rate.source for rate in rates}
+    in_force = [c for c in clauses if c.source in sources and not c.held and c.in_force(on)]
+    return tuple(
+        rate
+        for rate in rates
+        if any(
+            _gives(sentence, rate)
+            for clause in in_force
+            if clause.source == rate.source
+            for sentence in quotable(clause)
+        )
+    )
+
+
+def _gives(sentence: str, rate: Rate) -> bool:
+    """Whether a sentence names the product and both its rates, as figures of their own."""
+    return rate.name in sentence and all(
+        re.search(rf"(?<![\d.]){re.escape(figure)}", sentence) for figure in (rate.least, rate.most)
+    )
 
 
 def named_product(lender: Lender, text: str) -> str:

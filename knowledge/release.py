@@ -109,7 +109,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """What a person let stand."""
+    """What a person let stand, or does no longer."""
 
     release: str
     """The live release, a new one."""
@@ -333,17 +333,7 @@ async def clear(
     Raises NoRelease, UnknownClause, TextChanged, NothingToClear, VectorsMissing.
     """
     async with _locked(engine, lock_file, progress):
-        live = await store.active_release(engine)
-        if live is None:
-            raise store.NoRelease("nothing has been ingested yet: run `zhunxin ingest PATH`")
-        keys = await _sources_of(engine, live.id)
-        parts = await _parts_of(engine, keys)
-        clause = next((part for part in parts if part.id == clause_id), None)
-        if clause is None:
-            raise UnknownClause(f"no clause {clause_id!r} in the live release")
-        hashed = text_hash(clause)
-        if seen and seen != hashed:
-            raise TextChanged(f"the text of {clause_id} has changed meanwhile")
+        live, keys, clause, hashed = await _clause_of_live(engine, clause_id, seen)
         found = await asyncio.to_thread(rules.review, clause) if is_lenders(clause) else ()
         broken = {flaw.rule for flaw in found if flaw.severity in CONFIRMED}
         if not broken:
@@ -355,6 +345,57 @@ async def clear(
             engine, vector_store, embedder, live, keys, rules, None, progress
         )
         return Cleared(release_id, clause_id, hashed, tuple(sorted(broken)))
+
+
+async def withdraw(
+    engine: AsyncEngine,
+    vector_store: VectorStore,
+    embedder: Embedder,
+    clause_id: str,
+    *,
+    lock_file: Path,
+    rules: Rules,
+    seen: str = "",
+    progress: Progress = lambda stage, done, total: None,
+) -> Cleared:
+    """Take back that a person lets the text of a clause stand, wherever it stands, and make a
+    release live in which the rules hold it back again.
+
+    seen: as for `clear`. Older releases stay as they are: one that is made live again shows the
+    text until the next ingestion. Raises NoRelease, UnknownClause, TextChanged, NothingToClear,
+    VectorsMissing.
+    """
+    async with _locked(engine, lock_file, progress):
+        live, keys, _, hashed = await _clause_of_live(engine, clause_id, seen)
+        async with engine.begin() as connection:
+            before = (await store.clearances_by_text(connection)).get(hashed, frozenset())
+            if not before:
+                raise NothingToClear(f"nobody has confirmed the text of {clause_id}")
+            await store.withdraw_clearance(connection, hashed)
+        release_id = await _make_again(
+            engine, vector_store, embedder, live, keys, rules, None, progress
+        )
+        return Cleared(release_id, clause_id, hashed, tuple(sorted(before)))
+
+
+async def _clause_of_live(
+    engine: AsyncEngine, clause_id: str, seen: str
+) -> tuple[store.Release, dict[str, str], Clause, str]:
+    """(live release, its documents' keys by source, a clause of it, the hash of its text).
+
+    Raises NoRelease, UnknownClause, TextChanged.
+    """
+    live = await store.active_release(engine)
+    if live is None:
+        raise store.NoRelease("nothing has been ingested yet: run `zhunxin ingest PATH`")
+    keys = await _sources_of(engine, live.id)
+    clause = next((part for part in await _parts_of(engine, keys) if part.id == clause_id), None)
+    if clause is None:
+        raise UnknownClause(f"no clause {clause_id!r} in the live release")
+    hashed = text_hash(clause)
+    if seen and seen != hashed:
+        raise TextChanged(f"the text of {clause_id} has changed meanwhile")
+    return live, keys, clause, hashed
 
 
 async def _make_again(

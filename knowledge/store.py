@@ -394,7 +394,7 @@ async def clear_text(
     connection: AsyncConnection, text_hash: str, rules: Iterable[str], by: str
 ) -> None:
     """Store that a person lets a text break some rules, in the place of what was said before."""
-    await connection.execute(delete(clearances).where(clearances.c.text_hash == text_hash))
+    await withdraw_clearance(connection, text_hash)
     await connection.execute(
         insert(clearances).values(
             text_hash=text_hash,
@@ -403,6 +403,11 @@ async def clear_text(
             confirmed_at=datetime.now(UTC),
         )
     )
+
+
+async def withdraw_clearance(connection: AsyncConnection, text_hash: str) -> None:
+    """Take back that a person lets a text stand."""
+    await connection.execute(delete(clearances).where(clearances.c.text_hash == text_hash))
 
 
 async def release_sources(connection: AsyncConnection, release_id: str) -> dict[str, str]:

@@ -213,6 +213,7 @@ def test_events_come_in_order_each_with_its_data(serve: Serve) -> None:
     assert TRACE.fullmatch(done["record_id"])
     assert TRACE.fullmatch(done["conversation_id"])
     assert done["timings"]["total_ms"] > 0
+    assert done["label"] == notice("ai_label", "zh-Hans")
 
 
 def test_evidence_reaches_the_borrower_before_the_model_has_answered(
@@ -249,6 +250,9 @@ def test_the_document_is_that_of_the_command_line(serve: Serve, sample_home: Pat
         check=True,
     )
     expected = json.loads(told.stdout)
+    # What a rule stood against is for staff: it would tell how to get around it.
+    assert expected.pop("rules_broken") == []
+    assert reply["label"] == notice("ai_label", "zh-Hans")
     own = {"record_id", "conversation_id", "timings"}
     assert set(reply) == set(expected)
     assert {k: v for k, v in reply.items() if k not in own} == {
@@ -897,6 +901,16 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         },
         ("get", "/v1/knowledge/findings"): {"200", "401", "403", "500", "503"},
         ("post", "/v1/knowledge/clearances"): {
+            "200",
+            "401",
+            "403",
+            "404",
+            "409",
+            "422",
+            "500",
+            "503",
+        },
+        ("post", "/v1/knowledge/clearances/withdrawals"): {
             "200",
             "401",
             "403",

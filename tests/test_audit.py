@@ -31,6 +31,14 @@ from assistant.deps import Deps, code_version, open_deps
 from assistant.llm import Message, ModelGarbled, ModelUnavailable, Piece, ScriptedChat, TextStream
 from assistant.models import Event, Question, Reply
 from assistant.replay import Player, Replay, UnknownRecord
+from assistant.staff import (
+    SessionRules,
+    create_account,
+    reset_password,
+    set_disabled,
+    set_roles,
+    sign_in,
+)
 from knowledge import store
 from knowledge.documents import Evidence
 from knowledge.release import build
@@ -292,11 +300,14 @@ TABLES: tuple[Table, ...] = (
     store.release_documents,
     store.documents,
     store.clauses,
+    db.staff,
 )
 
 
 async def filled(deps: Deps) -> None:
-    """One record of each sort: answered, quoted, left, open, erased."""
+    """One record of each sort: answered, quoted, left, open, erased; and an account."""
+    account = await create_account(deps.trail, "lihua", "李华", ["agent"], PASSWORD, by="test")
+    await set_roles(deps.trail, account.id, ["auditor"], by="test")
     deps.use_model(ScriptedChat(['{"ids":[1]}']))
     await ask(deps)
     gone = await ask(replace(deps, _model=None), "宽限期有几天")
@@ -393,6 +404,8 @@ async def test_a_flipped_bit_in_any_column_is_found(lender: Deps, table: Table) 
             raise AssertionError(f"nothing of {cell.column} could be changed")
         verdict = await verify(lender.trail)
         assert not verdict.ok, f"{table.name}.{cell.column} {cell.value!r} {changed!r}"
+        assert verdict.broken_at is not None
+        assert verdict.reason, "it is told which row is wrong, and why"
         await run(lender, undo)
         verdict = await verify(lender.trail)
         assert verdict.ok, f"{cell.column}: {verdict}"
@@ -534,6 +547,119 @@ async def test_a_damaged_file_is_told_without_a_fault(small: Deps) -> None:
     assert not (await verify(small.trail)).ok
 
 
+# Staff accounts
+
+
+PASSWORD = "correct horse battery"
+
+
+async def test_each_change_of_an_account_is_entered_without_who_it_is(lender: Deps) -> None:
+    trail = lender.trail
+    account = await create_account(trail, "lihua", "李华", ["agent"], PASSWORD, by="boss")
+    await set_roles(trail, account.id, ["auditor", "agent"], by="boss")
+    await reset_password(trail, account.id, PASSWORD + "!", by="boss")
+    await set_disabled(trail, account.id, True, by="cli")
+    await set_disabled(trail, account.id, False, by="cli")
+    told = await audit.read_entries(lender.engine, subjects=[account.id])
+    bodies = [json.loads(entry.body) for entry in told]
+    assert [(body["action"], body["by"], body["disabled"]) for body in bodies] == [
+        ("created", "boss", False),
+        ("roles", "boss", False),
+        ("password", "boss", False),
+        ("disabled", "cli", True),
+        ("enabled", "cli", False),
+    ]
+    assert [body["roles"] for body in bodies[:2]] == [["agent"], ["agent", "auditor"]]
+    written = "".join(entry.body for entry in told)
+    assert "lihua" not in written
+    assert json.dumps("李华")[1:-1] not in written
+    assert (await verify(trail)).ok
+
+
+async def test_failures_that_lead_to_a_pause_are_entered(lender: Deps) -> None:
+    account = await create_account(lender.trail, "lihua", "李华", ["agent"], PASSWORD)
+    rules = SessionRules(timedelta(hours=1), timedelta(hours=8))
+    for _ in range(6):
+        await sign_in(lender.trail, "lihua", "wrong", rules, address="192.0.2.1")
+    told = await audit.read_entries(lender.engine, subjects=[account.id])
+    bodies = [json.loads(entry.body) for entry in told if entry.kind == "sign_in"]
+    assert bodies == [{"action": "paused", "of": "account", "failures": 5}]
+    assert (await verify(lender.trail)).ok
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE staff SET password_hash = 'mine'", "is not what row"),
+        ("UPDATE staff SET roles = '[\"admin\"]'", "is not what row"),
+        ("DELETE FROM staff", "or gone"),
+    ],
+)
+async def test_an_account_changed_in_the_database_is_found(
+    lender: Deps, change: str, said: str
+) -> None:
+    account = await create_account(lender.trail, "lihua", "李华", ["agent"], PASSWORD)
+    last = await audit.last_entry(lender.engine)
+    await run(lender, text(change))
+    found = await broken(lender)
+    assert last is not None
+    assert found.broken_at == last.seq
+    assert account.id in found.reason
+    assert said in found.reason
+
+
+async def test_an_account_put_into_the_database_is_found(small: Deps) -> None:
+    await create_account(small.trail, "lihua", "李华", ["agent"], PASSWORD)
+    copied = "SELECT 'x', 'mallory', name, password_hash, roles, demo, disabled, created_at"
+    await run(small, text(f"INSERT INTO staff {copied} FROM staff"))
+    assert (await broken(small)).reason == "account x is in no row of the chain"
+
+
+async def test_accounts_of_a_version_that_did_not_enter_them_are_taken_in(tmp_path: Path) -> None:
+    async with opened(tmp_path) as deps:
+        await create_account(deps.trail, "lihua", "李华", ["agent"], PASSWORD)
+        entries = db.audit_entries
+        await run(deps, delete(entries))
+        await audit.append(deps.trail, "founded", "", {})
+    for _ in range(2):
+        async with open_deps(settings_for(tmp_path / "home")) as deps:
+            kinds = [entry.kind for entry in await audit.read_entries(deps.engine)]
+            assert kinds == ["founded", "founded", "account"]
+    (tmp_path / "home" / "audit-heads.jsonl").unlink()
+    async with open_deps(settings_for(tmp_path / "home")) as deps:
+        await run(deps, text("UPDATE staff SET disabled = NOT disabled"))
+        assert "account" in (await broken(deps)).reason
+
+
+# While others write, and after keys were changed
+
+
+async def test_a_head_that_is_exported_while_the_chain_is_read_is_no_break(small: Deps) -> None:
+    await ask(small)
+    read_so_far = await audit.last_entry(small.engine)
+    for name in ("x", "y"):
+        await audit.append(replace(small.trail, every=1), "approval", name, {"by": "test"})
+    async with small.engine.connect() as connection:
+        walk = audit._Walk(small.trail, connection, lambda done, total: None, read_so_far)
+        await audit._check_heads(walk)
+        await run(small, delete(db.audit_entries).where(db.audit_entries.c.subject == "y"))
+        with pytest.raises(audit._Broken, match="cut off"):
+            await audit._check_heads(walk)
+
+
+async def test_a_row_made_with_a_key_that_was_given_up_is_told(small: Deps) -> None:
+    """A key that was given up may be known: what it still signs later is to be looked at."""
+    old = small.keys
+    newer = audit.Keys({**old.by_id, "new": b"n" * 40}, "new")
+    trail = replace(small.trail, keys=newer)
+    await audit.append(trail, "approval", "x", {"by": "test"})
+    assert not (await verify(trail)).warnings[1:]
+    await audit.append(small.trail, "approval", "y", {"by": "test"})
+    verdict = await verify(trail)
+    assert verdict.ok
+    assert any("older key" in warning for warning in verdict.warnings)
+
+
 # Several writers
 
 
@@ -610,6 +736,15 @@ async def test_an_erased_conversation_is_gone_and_the_chain_holds(lender: Deps) 
     assert (await replayed(lender, gone.record_id)).outcome == "erased"
     assert (await replayed(lender, kept.record_id)).outcome == "identical"
     assert await audit.erase(lender.trail, conversation_id=gone.conversation_id, by="x") == 0
+
+
+async def test_what_was_erased_is_not_left_in_the_file(small: Deps) -> None:
+    gone = await ask(small, "我叫王小明，住在青石巷，" + HOW)
+    assert await audit.erase(small.trail, conversation_id=gone.conversation_id, by="x") == 1
+    said = [text.encode() for word in ("王小明", "青石巷") for text in (word, json.dumps(word))]
+    for file in small.settings.home.glob("*.db*"):
+        data = file.read_bytes()
+        assert not any(word in data for word in said), file
 
 
 async def test_what_is_older_is_erased_and_the_rest_stays(lender: Deps) -> None:
@@ -753,6 +888,27 @@ async def test_a_reply_is_made_again_from_what_was_recorded(deps: Deps, case: st
     deps.use_model(ScriptedChat([]))  # a model that was asked now would fail
     again = await replayed(deps, reply.record_id)
     assert again.outcome == "identical", again.differences
+
+
+async def test_every_record_of_a_run_is_made_again_and_an_erased_one_is_called_so(
+    deps: Deps,
+) -> None:
+    replies = []
+    for model, question, _ in CASES.values():
+        asked_of = replace(deps, _model=None if model is None else replace(model, calls=[]))
+        reply = await collect(answer_question(question, asked_of))
+        assert isinstance(reply, Reply)
+        replies.append(reply)
+    player = Player(deps)
+    outcomes = {reply.record_id: (await player.replay(reply.record_id)) for reply in replies}
+    assert {made.outcome for made in outcomes.values()} == {"identical"}, [
+        made.differences for made in outcomes.values() if not made.identical
+    ]
+    gone = replies[0]
+    assert await audit.erase(deps.trail, conversation_id=gone.conversation_id, by="test") == 1
+    assert (await player.replay(gone.record_id)).outcome == "erased"
+    assert (await player.replay(replies[1].record_id)).outcome == "identical"
+    assert (await verify(deps.trail)).ok
 
 
 async def test_a_reply_without_a_model_that_starts_is_made_again(deps: Deps) -> None:
@@ -963,9 +1119,12 @@ async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
         reply.record_id for reply in (first, second, other)
     }
     assert [entry["kind"] for entry in lines[0]["entries"]] == ["question", "reply"]
+    summary = json.loads((out / "export.json").read_text())
+    assert {row["label"][:5] for row in (*lines, summary)} == {"AI 生成"}
     pages = {path.stem: path.read_text() for path in (out / "conversations").iterdir()}
     assert pages.keys() == {first.conversation_id, other.conversation_id}
     shown = pages[first.conversation_id]
+    assert shown.count("AI 生成") >= 3, "in its head, and with each reply"
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
     assert "default-src 'none'" in shown
@@ -980,6 +1139,37 @@ async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
     assert (await verify(lender.trail)).ok
     with pytest.raises(FolderNotEmpty):
         await export(lender.trail, out, by="test")
+
+
+def away_from(folder: Path, out: Path) -> list[Path]:
+    """Files in a folder that are not below `out`."""
+    return [p for p in folder.rglob("*") if p.is_file() and out not in p.parents]
+
+
+async def test_an_export_says_which_record_was_changed_and_stays_in_its_folder(
+    small: Deps, tmp_path: Path
+) -> None:
+    kept, changed = await ask(small), await ask(small)
+    await run(
+        small,
+        update(db.records).where(db.records.c.id == changed.record_id).values(question="别的问题"),
+        update(db.records)
+        .where(db.records.c.id == changed.record_id)
+        .values(conversation_id="../../away"),
+        update(db.conversations)
+        .where(db.conversations.c.id == changed.conversation_id)
+        .values(id="../../away"),
+    )
+    out = tmp_path / "a" / "b" / "out"
+    done = await export(small.trail, out, by="test")
+    assert (done.records, done.broken) == (2, 1)
+    lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    found = {line["record"]["id"]: line["broken"] for line in lines}
+    assert found[kept.record_id] == ""
+    assert "is not what row" in found[changed.record_id]
+    assert away_from(tmp_path / "a", out) == []
+    pages = [path.read_text() for path in (out / "conversations").iterdir()]
+    assert sum("broken" in shown for shown in pages) == 1
 
 
 async def test_an_export_of_days_holds_what_was_asked_on_them(small: Deps, tmp_path: Path) -> None:

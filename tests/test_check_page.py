@@ -335,6 +335,34 @@ def test_the_page_fits_and_names_its_controls(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1366])
+def test_what_a_message_must_carry_is_put_in_and_marked(open_page: OpenPage, width: int) -> None:
+    page = open_page(width=width)
+    page.locator("#text").fill("安心贷😀，申请方便，以审批结果为准")
+    fill = page.get_by_role("button", name=ZH["complete"])
+    fill.click()
+    expect(page.locator(".completion")).to_have_text(ZH["complete.channel"])
+    page.locator("#channel").select_option("wechat")
+    expect(page.locator(".completion")).to_be_empty()
+    fill.click()
+    put_in = page.locator(".completed ins")
+    expect(put_in.first).to_have_text("【广告】")
+    expect(page.locator(".completed")).to_contain_text("【广告】安心贷😀，申请方便")
+    expect(put_in.filter(has_text="青穗消费金融有限公司")).to_have_attribute(
+        "title", ZH["element.lender_name"]
+    )
+    # No clause of this lender is in force here: its hotline is not told.
+    told = ZH["complete.lacking"].replace("{names}", ZH["element.human"])
+    expect(page.locator(".completion")).to_contain_text(told)
+    expect(page.locator(".completion .verdict")).to_contain_text(ZH["verdict.pass"])
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.get_by_role("button", name=ZH["complete.use"]).click()
+    expect(page.locator("#text")).to_have_value(re.compile("^【广告】安心贷.*退订", re.DOTALL))
+    expect(page.locator("#complete")).to_be_checked()
+    expect(page.locator("#verdict")).to_contain_text(ZH["verdict.pass"])
+
+
+@pytest.mark.browser
 def test_the_pages_lead_to_one_another(open_page: OpenPage) -> None:
     page = open_page()
     shared = words("zh-Hans", "knowledge")

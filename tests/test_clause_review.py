@@ -30,6 +30,7 @@ from knowledge.release import (
     TextChanged,
     UnknownClause,
     clear,
+    withdraw,
 )
 from knowledge.retrieve import Scope, open_index, retrieve
 from knowledge.store import ReleaseReport, release_report
@@ -207,6 +208,74 @@ async def test_a_contact_that_is_held_back_is_not_given() -> None:
     assert stated_contact(lender, [part], today())[0]
     held = Clause(part.id, part.source, part.head, "", "", part.text, held=True)
     assert stated_contact(lender, [held], today()) == ("", "")
+
+
+async def taken_back(home: Home, clause_id: str, **more: str) -> Cleared:
+    done = await withdraw(
+        home.deps.engine,
+        home.deps.vector_store,
+        home.embedder,
+        clause_id,
+        lock_file=home.deps.settings.ingest_lock,
+        rules=rules(home),
+        **more,
+    )
+    home.deps.forget_release()
+    return done
+
+
+async def test_what_was_let_stand_is_held_back_again_once_that_is_taken_back(home: Home) -> None:
+    home.write("faq.md", GOOD, BAD)
+    home.write("guide.md", BAD)
+    await ingest(home)
+    held = await bad_clause(home)
+    cleared = await let_stand(home, held.id)
+    assert BAD in (await ask(home)).answer
+    with pytest.raises(TextChanged):
+        await taken_back(home, held.id, seen="0" * 64)
+    done = await taken_back(home, held.id, seen=text_hash(held))
+    assert (done.text_hash, done.rules) == (cleared.text_hash, cleared.rules)
+    assert done.release == await home.live() != cleared.release
+    assert "百分百" not in (await ask(home)).answer
+    assert held.id not in {item.clause.id for item in await evidence(home)}
+    with pytest.raises(NothingToClear, match="nobody has confirmed"):
+        await taken_back(home, held.id)
+    with pytest.raises(UnknownClause):
+        await taken_back(home, "nothing")
+    assert (await ingest(home)).held == 2, "wherever the same words stand"
+
+
+async def test_after_a_roll_back_the_next_ingestion_takes_up_the_withdrawal(home: Home) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await ingest(home)
+    held = await bad_clause(home)
+    cleared = await let_stand(home, held.id)
+    await taken_back(home, held.id)
+    await home.activate(cleared.release)
+    assert not (await bad_clause(home)).held
+    assert (await ingest(home)).held == 1
+    assert (await bad_clause(home)).held
+
+
+async def test_the_command_takes_back_and_the_chain_holds_it(home: Home) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await ingest(home)
+    held = await bad_clause(home)
+    await run(home, "release", "clear", held.id)
+    code, out, err = await run(home, "release", "clear", held.id, "--withdraw", "--json")
+    assert code == 0, err
+    done = json.loads(out)
+    rows = await audit.read_entries(home.deps.engine, subjects=[done["release"]])
+    body = json.loads(rows[-1].body)
+    assert (body["action"], body["by"], body["text"]) == ("withdrawn", "cli", text_hash(held))
+    code, _, err = await run(home, "release", "clear", held.id, "--withdraw")
+    assert (code, "nobody has confirmed" in err) == (2, True)
+    assert not [w for w in (await audit.verify(home.deps.trail)).warnings if "who let" in w]
+    # Somebody who can write to the database, and has no key, lets it stand again.
+    async with home.deps.engine.begin() as connection:
+        await store.clear_text(connection, text_hash(held), done["rules"], "officer")
+    verdict = await audit.verify(home.deps.trail)
+    assert any("who let" in w and text_hash(held) in w for w in verdict.warnings)
 
 
 # How long it holds

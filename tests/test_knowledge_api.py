@@ -632,6 +632,16 @@ def test_a_clause_that_rules_block_waits_for_somebody_to_confirm_it(
     assert search("borrower")[clause_id] is False
     assert officer.get(f"/v1/clauses/{clause_id}").status_code == 200
 
+    withdrawals = "/v1/knowledge/clearances/withdrawals"
+    with server.client("agent") as agent:
+        assert agent.post(withdrawals, json=said).status_code == 403
+    stale = officer.post(withdrawals, json=said | {"sha256": "0" * 64})
+    assert (stale.status_code, stale.json()["code"]) == (409, "changed_meanwhile")
+    assert officer.post(withdrawals, json=said).status_code == 200
+    until(lambda: clause_id not in search("borrower"))
+    again = officer.post(withdrawals, json=said)
+    assert (again.status_code, again.json()["code"]) == (409, "nothing_to_confirm")
+
 
 # Questions
 

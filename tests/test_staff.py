@@ -22,7 +22,6 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 import assistant
@@ -37,6 +36,7 @@ from assistant.api.access import (
 )
 from assistant.api.app import create_app
 from assistant.api.server import NotOnLoopback, hold_to_loopback
+from assistant.audit import Trail
 from assistant.cli import app as command_line
 from assistant.db import staff as staff_table
 from assistant.db import staff_sessions
@@ -76,16 +76,16 @@ async def own(tmp_path: Path) -> AsyncIterator[Deps]:
 
 
 @pytest.fixture
-def engine(own: Deps) -> AsyncEngine:
-    return own.engine
+def trail(own: Deps) -> Trail:
+    return own.trail
 
 
-async def add(engine: AsyncEngine, login: str = "lihua", *roles: str, **more: Any) -> Account:
-    return await staff.create_account(engine, login, "李华", roles or ["agent"], PASSWORD, **more)
+async def add(trail: Trail, login: str = "lihua", *roles: str, **more: Any) -> Account:
+    return await staff.create_account(trail, login, "李华", roles or ["agent"], PASSWORD, **more)
 
 
 async def enter(
-    engine: AsyncEngine,
+    trail: Trail,
     login: str = "lihua",
     password: str = PASSWORD,
     *,
@@ -93,11 +93,11 @@ async def enter(
     address: str = "203.0.113.7",
     rules: SessionRules = RULES,
 ) -> SignedIn | Denied:
-    return await staff.sign_in(engine, login, password, rules, address=address, now=now)
+    return await staff.sign_in(trail, login, password, rules, address=address, now=now)
 
 
-async def session(engine: AsyncEngine, login: str = "lihua", now: datetime | None = None) -> str:
-    signed_in = await enter(engine, login, now=now or datetime.now(UTC))
+async def session(trail: Trail, login: str = "lihua", now: datetime | None = None) -> str:
+    signed_in = await enter(trail, login, now=now or datetime.now(UTC))
     assert isinstance(signed_in, SignedIn)
     return signed_in.token
 
@@ -164,18 +164,18 @@ def test_a_login_is_what_it_looks_like(text: str, login: str | None) -> None:
     ],
 )
 async def test_an_account_that_cannot_be_is_refused(
-    engine: AsyncEngine, login: str, name: str, roles: list[str], code: str
+    trail: Trail, login: str, name: str, roles: list[str], code: str
 ) -> None:
-    await add(engine, "zhao")
+    await add(trail, "zhao")
     with pytest.raises(BadAccount) as refused:
-        await staff.create_account(engine, login, name, roles, PASSWORD)
+        await staff.create_account(trail, login, name, roles, PASSWORD)
     assert refused.value.code == code
-    assert [a.login for a in await staff.list_accounts(engine)] == ["zhao"]
+    assert [a.login for a in await staff.list_accounts(trail.engine)] == ["zhao"]
 
 
-async def test_a_password_is_kept_as_an_argon2_hash(engine: AsyncEngine) -> None:
-    await add(engine)
-    async with engine.connect() as connection:
+async def test_a_password_is_kept_as_an_argon2_hash(trail: Trail) -> None:
+    await add(trail)
+    async with trail.engine.connect() as connection:
         kept = str(await connection.scalar(select(staff_table.c.password_hash)))
     assert kept.startswith("$argon2id$")
     assert PASSWORD not in kept
@@ -184,34 +184,34 @@ async def test_a_password_is_kept_as_an_argon2_hash(engine: AsyncEngine) -> None
 # Signing in
 
 
-async def test_a_session_stands_for_who_signed_in(engine: AsyncEngine) -> None:
-    account = await add(engine, "lihua", "marketer", "agent")
-    signed_in = await enter(engine, "LIHUA")
+async def test_a_session_stands_for_who_signed_in(trail: Trail) -> None:
+    account = await add(trail, "lihua", "marketer", "agent")
+    signed_in = await enter(trail, "LIHUA")
     assert isinstance(signed_in, SignedIn)
-    found = await staff.session_of(engine, signed_in.token, RULES, now=NOW)
+    found = await staff.session_of(trail.engine, signed_in.token, RULES, now=NOW)
     assert found == signed_in.signed
     assert (found.staff_id, found.login, found.name) == (account.id, "lihua", "李华")
     assert found.roles == {"agent", "marketer"}
     assert found.csrf_token not in signed_in.token
     assert signed_in.token not in repr(signed_in)
-    async with engine.connect() as connection:
+    async with trail.engine.connect() as connection:
         kept = str((await connection.execute(select(staff_sessions))).all())
     assert signed_in.token not in kept
     assert signed_in.token.removeprefix("zxs_") not in kept
 
 
-async def test_a_password_is_the_same_from_every_keyboard(engine: AsyncEngine) -> None:
-    await staff.create_account(engine, "lihua", "x", ["agent"], "caf\u00e9 au lait 77")
-    assert isinstance(await enter(engine, password="cafe\u0301 au lait ７７"), SignedIn)
+async def test_a_password_is_the_same_from_every_keyboard(trail: Trail) -> None:
+    await staff.create_account(trail, "lihua", "x", ["agent"], "caf\u00e9 au lait 77")
+    assert isinstance(await enter(trail, password="cafe\u0301 au lait ７７"), SignedIn)
 
 
-async def test_every_failure_is_told_alike(engine: AsyncEngine) -> None:
-    await add(engine)
-    closed = await add(engine, "closed")
-    await staff.set_disabled(engine, closed.id, True)
-    await add(engine, "demo", demo=True)
+async def test_every_failure_is_told_alike(trail: Trail) -> None:
+    await add(trail)
+    closed = await add(trail, "closed")
+    await staff.set_disabled(trail, closed.id, True)
+    await add(trail, "demo", demo=True)
     told = {
-        await enter(engine, login, password)
+        await enter(trail, login, password)
         for login, password in [
             ("lihua", OTHER),
             ("nobody", PASSWORD),
@@ -224,12 +224,12 @@ async def test_every_failure_is_told_alike(engine: AsyncEngine) -> None:
     assert told == {Denied()}
 
 
-async def test_an_unknown_login_costs_what_a_known_one_costs(engine: AsyncEngine) -> None:
-    await add(engine)
+async def test_an_unknown_login_costs_what_a_known_one_costs(trail: Trail) -> None:
+    await add(trail)
 
     async def cost_s(login: str, number: int) -> float:
         started = time.process_time()  # of all threads, and none of the waiting
-        await enter(engine, login, OTHER, now=NOW + timedelta(days=2 * number))
+        await enter(trail, login, OTHER, now=NOW + timedelta(days=2 * number))
         return time.process_time() - started
 
     await cost_s("lihua", 0)
@@ -239,70 +239,68 @@ async def test_an_unknown_login_costs_what_a_known_one_costs(engine: AsyncEngine
 
 
 @pytest.mark.parametrize("login", ["lihua", "nobody"])
-async def test_failures_pause_a_login_for_longer_and_longer(
-    engine: AsyncEngine, login: str
-) -> None:
-    await add(engine)
+async def test_failures_pause_a_login_for_longer_and_longer(trail: Trail, login: str) -> None:
+    await add(trail)
     now = NOW
     for _ in range(LOGIN_BUDGET.free):
-        assert await enter(engine, login, OTHER, now=now) == Denied()
+        assert await enter(trail, login, OTHER, now=now) == Denied()
     for pause_s in (30, 60, 120):
-        assert await enter(engine, login, now=now) == Denied(wait_s=pause_s)
+        assert await enter(trail, login, now=now) == Denied(wait_s=pause_s)
         now += timedelta(seconds=pause_s)
-        assert await enter(engine, login, OTHER, now=now) == Denied()
+        assert await enter(trail, login, OTHER, now=now) == Denied()
     assert LOGIN_BUDGET.pause(100) == timedelta(minutes=15)
 
 
-async def test_the_right_password_after_the_pause_starts_anew(engine: AsyncEngine) -> None:
-    await add(engine)
+async def test_the_right_password_after_the_pause_starts_anew(trail: Trail) -> None:
+    await add(trail)
     for _ in range(LOGIN_BUDGET.free):
-        await enter(engine, password=OTHER)
+        await enter(trail, password=OTHER)
     later = NOW + timedelta(seconds=30)
-    assert isinstance(await enter(engine, now=later), SignedIn)
-    assert await enter(engine, password=OTHER, now=later) == Denied()
-    assert isinstance(await enter(engine, now=later), SignedIn)
+    assert isinstance(await enter(trail, now=later), SignedIn)
+    assert await enter(trail, password=OTHER, now=later) == Denied()
+    assert isinstance(await enter(trail, now=later), SignedIn)
 
 
 async def test_attempts_at_the_same_moment_are_no_way_around_the_pause(
-    engine: AsyncEngine,
+    trail: Trail,
 ) -> None:
-    await add(engine)
-    outcomes = await asyncio.gather(*(enter(engine, password=OTHER) for _ in range(12)))
+    await add(trail)
+    outcomes = await asyncio.gather(*(enter(trail, password=OTHER) for _ in range(12)))
     assert outcomes.count(Denied()) == LOGIN_BUDGET.free
     assert outcomes.count(Denied(wait_s=30)) == 12 - LOGIN_BUDGET.free
 
 
 async def test_an_address_that_tries_many_logins_is_paused_whatever_it_knows(
-    engine: AsyncEngine,
+    trail: Trail,
 ) -> None:
-    await add(engine)
+    await add(trail)
     subjects = {staff._subject("address", "203.0.113.7"): ADDRESS_BUDGET}
     for _ in range(ADDRESS_BUDGET.free - 1):
-        await staff._count_attempt(engine, subjects, NOW)
+        await staff._count_attempt(trail.engine, subjects, NOW)
     # A login of one's own does not wipe the failures at others out.
-    assert isinstance(await enter(engine), SignedIn)
-    assert await enter(engine, "nobody", OTHER) == Denied()
-    assert await enter(engine) == Denied(wait_s=30)
-    assert isinstance(await enter(engine, address="203.0.113.8"), SignedIn)
+    assert isinstance(await enter(trail), SignedIn)
+    assert await enter(trail, "nobody", OTHER) == Denied()
+    assert await enter(trail) == Denied(wait_s=30)
+    assert isinstance(await enter(trail, address="203.0.113.8"), SignedIn)
 
 
-async def test_a_new_password_ends_a_pause(engine: AsyncEngine) -> None:
-    account = await add(engine)
+async def test_a_new_password_ends_a_pause(trail: Trail) -> None:
+    account = await add(trail)
     for _ in range(LOGIN_BUDGET.free):
-        await enter(engine, password=OTHER)
-    await staff.reset_password(engine, account.id, OTHER)
-    assert isinstance(await enter(engine, password=OTHER), SignedIn)
+        await enter(trail, password=OTHER)
+    await staff.reset_password(trail, account.id, OTHER)
+    assert isinstance(await enter(trail, password=OTHER), SignedIn)
 
 
 # Sessions
 
 
-async def test_a_session_ends_when_idle_and_after_its_longest_time(engine: AsyncEngine) -> None:
-    await add(engine)
-    token = await session(engine, now=NOW)
+async def test_a_session_ends_when_idle_and_after_its_longest_time(trail: Trail) -> None:
+    await add(trail)
+    token = await session(trail, now=NOW)
 
     async def alive(after: timedelta) -> bool:
-        return await staff.session_of(engine, token, RULES, now=NOW + after) is not None
+        return await staff.session_of(trail.engine, token, RULES, now=NOW + after) is not None
 
     assert await alive(timedelta(minutes=29))
     assert await alive(timedelta(minutes=58))
@@ -314,39 +312,39 @@ async def test_a_session_ends_when_idle_and_after_its_longest_time(engine: Async
     assert not await alive(timedelta(hours=12))
 
 
-Change = Callable[[AsyncEngine, str], Any]
+Change = Callable[[Trail, str], Any]
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        lambda engine, id: staff.set_disabled(engine, id, True),
-        lambda engine, id: staff.set_roles(engine, id, ["auditor"]),
-        lambda engine, id: staff.reset_password(engine, id, OTHER),
+        lambda trail, id: staff.set_disabled(trail, id, True),
+        lambda trail, id: staff.set_roles(trail, id, ["auditor"]),
+        lambda trail, id: staff.reset_password(trail, id, OTHER),
     ],
     ids=["disabled", "roles", "password"],
 )
-async def test_a_changed_account_has_to_sign_in_again(engine: AsyncEngine, change: Change) -> None:
-    account, bystander = await add(engine), await add(engine, "zhao")
-    token, untouched = await session(engine), await session(engine, "zhao")
-    await change(engine, account.id)
-    assert await staff.session_of(engine, token, RULES) is None
-    assert await staff.session_of(engine, untouched, RULES) is not None
+async def test_a_changed_account_has_to_sign_in_again(trail: Trail, change: Change) -> None:
+    account, bystander = await add(trail), await add(trail, "zhao")
+    token, untouched = await session(trail), await session(trail, "zhao")
+    await change(trail, account.id)
+    assert await staff.session_of(trail.engine, token, RULES) is None
+    assert await staff.session_of(trail.engine, untouched, RULES) is not None
     # Opened again, the account does not get the old session back.
-    await staff.set_disabled(engine, account.id, False)
-    assert await staff.session_of(engine, token, RULES) is None
+    await staff.set_disabled(trail, account.id, False)
+    assert await staff.session_of(trail.engine, token, RULES) is None
     assert bystander.id != account.id
 
 
 async def test_a_password_reset_while_the_old_one_is_verified_leaves_no_session(
-    engine: AsyncEngine,
+    trail: Trail,
 ) -> None:
-    account = await add(engine)
-    async with engine.connect() as connection:
+    account = await add(trail)
+    async with trail.engine.connect() as connection:
         before = (await connection.execute(select(staff_table))).one()
-    await staff.reset_password(engine, account.id, OTHER)
-    assert await staff._open_session(engine, before, RULES, NOW) is None
-    async with engine.connect() as connection:
+    await staff.reset_password(trail, account.id, OTHER)
+    assert await staff._open_session(trail.engine, before, RULES, NOW) is None
+    async with trail.engine.connect() as connection:
         assert (await connection.execute(select(staff_sessions))).all() == []
 
 
@@ -356,7 +354,7 @@ async def test_a_password_reset_while_the_old_one_is_verified_leaves_no_session(
 @dataclass(frozen=True)
 class Served:
     app: Any
-    engine: AsyncEngine
+    trail: Trail
     client: httpx.AsyncClient
 
     def other_client(
@@ -919,12 +917,12 @@ async def test_a_demo_admin_opens_no_way_in_that_outlives_the_demo(own: Deps) ->
     assert isinstance(await enter(own.engine, "lihua"), SignedIn)
 
 
-async def test_a_real_account_with_a_demo_login_is_left_alone(engine: AsyncEngine) -> None:
-    real = await add(engine, "demo-admin", "agent")
-    demo = await staff.open_demo_accounts(engine)
+async def test_a_real_account_with_a_demo_login_is_left_alone(trail: Trail) -> None:
+    real = await add(trail, "demo-admin", "agent")
+    demo = await staff.open_demo_accounts(trail)
     assert real.id not in {account.id for account in demo.accounts}
-    assert (await staff.find_account(engine, "demo-admin")).roles == ("agent",)
-    assert await enter(engine, "demo-admin", demo.password) == Denied()
+    assert (await staff.find_account(trail.engine, "demo-admin")).roles == ("agent",)
+    assert await enter(trail, "demo-admin", demo.password) == Denied()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])

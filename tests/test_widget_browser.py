@@ -116,6 +116,27 @@ def test_the_quote_is_marked_in_its_clause_and_closing_returns_to_the_chip(
 
 
 @pytest.mark.browser
+def test_what_is_copied_out_of_the_chat_carries_the_label(open_page: OpenPage) -> None:
+    page = open_page()
+    copied = page.evaluate(
+        """() => new Promise((resolve) => {
+          const root = document.querySelector("zhunxin-chat").shadowRoot;
+          const words = root.querySelector(".log p");
+          const chosen = root.getSelection?.() ?? getSelection();
+          chosen.selectAllChildren(words);
+          addEventListener("copy", (event) => {
+            resolve([words.textContent, event.clipboardData.getData("text/plain")]);
+          });
+          if (!document.execCommand("copy")) resolve(["", "not copied"]);
+        })"""
+    )
+    words, taken = copied
+    label = json.loads((WEB / "strings.zh-Hans.json").read_text("utf-8"))["label"]
+    assert words.strip()
+    assert taken == f"{words}\n{label}"
+
+
+@pytest.mark.browser
 def test_a_clause_is_reached_and_left_with_the_keyboard_alone(open_page: OpenPage) -> None:
     page = open_page(800, 900)
 

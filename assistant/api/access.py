@@ -80,6 +80,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/knowledge/findings"): ANY_STAFF,
     ("POST", "/v1/knowledge/confirmations"): CURATORS,
     ("POST", "/v1/knowledge/clearances"): CURATORS,
+    ("POST", "/v1/knowledge/clearances/withdrawals"): CURATORS,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,
     ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,

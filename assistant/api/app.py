@@ -94,7 +94,7 @@ def create_app(
                 held.forget_release,
             )
             if demo:
-                app.state.demo = await open_demo_accounts(held.engine)
+                app.state.demo = await open_demo_accounts(held.trail)
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(app.state.uploads.run())]
                 if deps is None:

@@ -18,6 +18,7 @@ from assistant.answer import answer_question, collect
 from assistant.deps import Deps
 from assistant.models import Event, Question, today
 from knowledge.lender import stated_contact
+from prompts.render import notice
 
 from .problems import documented, problem
 from .schemas import ChatRequest, ClauseBody, LenderBody, ReplyBody
@@ -77,7 +78,8 @@ async def chat(
         reply = await collect(events)
     if isinstance(reply, Event):
         return fault_of(reply)
-    return JSONResponse(journal.reply_as_json(reply, staff=False))
+    answer = journal.reply_as_json(reply, staff=False)
+    return JSONResponse({**answer, "label": notice("ai_label", body.locale)})
 
 
 async def told_at_once(first: Event, events: AsyncGenerator[Event, None]) -> JSONResponse | None:

@@ -15,23 +15,27 @@ from assistant.compliance import (
     review_given,
     rule_as_json,
 )
+from assistant.elements import append_required, completed_as_json, review_completed
 from assistant.likeness import review_likeness
 from assistant.models import today
 from prompts.render import notice
 
 from .chat import FromDeps
 from .problems import documented, locale_of, problem
-from .schemas import CheckRequest, ReviewBody, RulesBody, WholeRuleBody
+from .schemas import CheckedBody, CheckRequest, RulesBody, WholeRuleBody
 
 router = APIRouter(prefix="/v1", tags=["compliance"])
 
 
 @router.post(
-    "/check", response_model=ReviewBody, responses=documented(400, 401, 403, 413, 422, 500, 503)
+    "/check", response_model=CheckedBody, responses=documented(400, 401, 403, 413, 422, 500, 503)
 )
 async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[str, Any] | Response:
     """Check a text by the rules in force."""
-    row = body.model_dump(exclude={"on", "semantic"})
+    row = body.model_dump(exclude={"on", "semantic", "append", "locale"})
+    if body.append and body.channel is None:
+        fields = [{"field": "channel", "problem": "expected a channel to complete the text for"}]
+        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
     try:
         given = read_message(deps.rules, row, on=body.on, today=today())
     except BadMessage as error:
@@ -49,7 +53,15 @@ async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[st
             channel=given.channel,
             on=given.on,
         )
-    return review_as_json(found)
+    if not body.append:
+        return review_as_json(found)
+    facts = await deps.facts(given.on)
+
+    def complete() -> dict[str, Any]:
+        completed = append_required(deps.rules, deps.channels, given, facts, body.locale)
+        return completed_as_json(completed, review_completed(deps.rules, given, completed))
+
+    return {**review_as_json(found), "completed": await asyncio.to_thread(complete)}
 
 
 @router.get("/rules", response_model=RulesBody, responses=documented(401, 403, 500))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from functools import partial
+from typing import Annotated, Any
 
 import structlog
 from fastapi import APIRouter, Query, Request
@@ -30,6 +31,7 @@ from knowledge.documents import Clause
 from knowledge.findings import Finding, Side
 from knowledge.readers import READERS
 from knowledge.release import (
+    Cleared,
     NothingToClear,
     OtherEmbedder,
     TextChanged,
@@ -40,6 +42,7 @@ from knowledge.release import (
     clear,
     confirm,
     diff,
+    withdraw,
 )
 from knowledge.retrieve import Scope, covers, retrieve
 from knowledge.shelf import Shelved, shelve, stale_since, state_on, versions
@@ -501,18 +504,40 @@ async def clear_clause(
 ) -> ActivatedBody | JSONResponse:
     """Record that a person lets a clause's text stand although rules speak against it; a new
     release is made, from which borrowers are answered with it."""
+    change = partial(clear, by=signed_in(request).staff_id)
+    return await _change_clearance(change, "cleared", body, request, deps)
+
+
+@router.post(
+    "/knowledge/clearances/withdrawals",
+    response_model=ActivatedBody,
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
+)
+async def withdraw_clearance(
+    body: ClearanceRequest, request: Request, deps: FromDeps
+) -> ActivatedBody | JSONResponse:
+    """Take back that a person lets a clause's text stand; a new release is made, in which the rules
+    hold it back again."""
+    return await _change_clearance(withdraw, "withdrawn", body, request, deps)
+
+
+async def _change_clearance(
+    change: Callable[..., Coroutine[Any, Any, Cleared]],
+    action: str,
+    body: ClearanceRequest,
+    request: Request,
+    deps: Deps,
+) -> ActivatedBody | JSONResponse:
     embedder = await deps.embedder()
-    by = signed_in(request).staff_id
     try:
         done = await in_thread(
             deps.settings.database,
-            lambda engine: clear(
+            lambda engine: change(
                 engine,
                 deps.vector_store,
                 embedder,
                 body.clause_id,
                 lock_file=deps.settings.ingest_lock,
-                by=by,
                 rules=clause_rules(deps.rules, today()),
                 seen=body.sha256,
                 progress=_unless_busy,
@@ -530,8 +555,8 @@ async def clear_clause(
     await note_release(
         deps.trail,
         done.release,
-        "cleared",
-        by=by,
+        action,
+        by=signed_in(request).staff_id,
         clause=done.clause_id,
         text=done.text_hash,
         rules=done.rules,

@@ -125,9 +125,11 @@ class _Pieces:
     def of(self, event: Event) -> tuple[str, list[dict[str, Any]]]:
         if event.name == "citation":
             self._citations[event.data["index"]] = event.data
-        if event.name not in ("sentence", "handoff"):
+        # A client of this kind shows the text alone, so the label is part of it.
+        said = event.data.get("label" if event.name == "done" else "text")
+        if said is None or event.name not in ("sentence", "handoff", "done"):
             return "", []
-        text = ("\n" if self._length else "") + event.data["text"]
+        text = ("\n" if self._length else "") + said
         start, self._length = self._length + (self._length > 0), self._length + len(text)
         return text, [
             {

@@ -65,6 +65,7 @@ class ContactBody(BaseModel):
 class ReplyBody(BaseModel):
     """A whole reply; `withheld` names reasons only."""
 
+    label: str = Field(description="That AI made it: to be shown with the answer.")
     status: Literal["answered", "not_covered", "clarify", "handoff", "refused"]
     answer: str
     sentences: list[SentenceBody]
@@ -115,6 +116,12 @@ class CheckRequest(BaseModel):
         description="Also warn of sentences that resemble bad examples in meaning; takes some "
         "40 ms a sentence, and a minute when first asked for.",
     )
+    append: bool = Field(
+        default=False,
+        description="Also put in what a message of its task must carry on its channel, which then "
+        "has to be named.",
+    )
+    locale: LocaleName = Field(default="zh-Hans", description="Language of what is put in.")
 
 
 class RuleSourceBody(BaseModel):
@@ -155,6 +162,33 @@ class ReviewBody(BaseModel):
     findings: list[FindingBody]
     unchecked: list[UncheckedBody]
     rules_version: str
+
+
+class AddedBody(BaseModel):
+    """An element that was put in; `span` counts characters of the completed text."""
+
+    element: str
+    text: str
+    span: tuple[int, int]
+
+
+class CompletedBody(BaseModel):
+    """A text with what it lacked; its own words stay as they are."""
+
+    text: str
+    added: list[AddedBody]
+    lacking: list[str] = Field(
+        description="Elements not put in, since no clause in force states what they say."
+    )
+    longest: int | None = Field(description="Characters that the channel takes, if bounded.")
+    too_long: bool
+    review: ReviewBody = Field(description="What the rules say of the whole, as it would go out.")
+
+
+class CheckedBody(ReviewBody):
+    """A review of the text as it was sent, and, with `append`, the text completed."""
+
+    completed: CompletedBody | None = None
 
 
 class RuleBody(BaseModel):

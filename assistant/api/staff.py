@@ -53,7 +53,7 @@ async def open_session(body: SignInRequest, request: Request, deps: FromDeps) ->
         return problem(403, notice("not_from_here", locale))
     demo = request.app.state.demo is not None and _is_local(request)
     outcome = await staff.sign_in(
-        deps.engine,
+        deps.trail,
         body.login,
         body.password.get_secret_value(),
         session_rules(deps.settings, demo),
@@ -130,7 +130,7 @@ async def add_account(
     """Make an account; one made with a demo account, whose password everybody knows, is one too."""
     try:
         account = await staff.create_account(
-            deps.engine,
+            deps.trail,
             body.login,
             body.name,
             body.roles,
@@ -160,12 +160,12 @@ async def change_account(
             return problem(403, notice("role_missing", await locale_of(request)))
         if body.password is not None:
             await staff.reset_password(
-                deps.engine, staff_id, body.password.get_secret_value(), by=by.staff_id
+                deps.trail, staff_id, body.password.get_secret_value(), by=by.staff_id
             )
         if body.roles is not None:
-            await staff.set_roles(deps.engine, staff_id, body.roles, by=by.staff_id)
+            await staff.set_roles(deps.trail, staff_id, body.roles, by=by.staff_id)
         if body.disabled is not None:
-            await staff.set_disabled(deps.engine, staff_id, body.disabled, by=by.staff_id)
+            await staff.set_disabled(deps.trail, staff_id, body.disabled, by=by.staff_id)
         return _body(await staff.read_account(deps.engine, staff_id))
     except BadAccount as error:
         return await _bad_account(request, error)

@@ -3,6 +3,7 @@
 import {
   announce, build, button, call, empty, enter, failure, Failure, field, frame, locale, select, skeleton, t,
 } from "./knowledge-kit.js";
+import { completion } from "./check-complete.js";
 import { contextFields } from "./check-context.js";
 import { byRule, findingItem, uncheckedList, verdict, verdictWords } from "./check-findings.js";
 import { inUnits, isWhole, moved, pieces, RANK } from "./check-spans.js";
@@ -131,7 +132,7 @@ function checker(me) {
     try {
       const review = await call("/v1/check", { method: "POST", body, signal });
       if (signal.aborted) return;
-      show({ ...review, findings: inUnits(review.findings, written) }, written);
+      show({ ...review, findings: inUnits(review.findings, written) }, written, body);
     } catch (error) {
       if (error.name === "AbortError" || signal.aborted) return;
       if (!(error instanceof Failure)) throw error;
@@ -140,7 +141,15 @@ function checker(me) {
     }
   }
 
-  function show(review, written) {
+  function take(completed) {
+    text.area.value = completed;
+    complete.checked = true;
+    text.follow();
+    text.area.focus();
+    check();
+  }
+
+  function show(review, written, body) {
     const open = result.querySelector("details")?.open ?? false;
     text.mark(review.findings);
     const groups = byRule(review.findings);
@@ -150,6 +159,7 @@ function checker(me) {
     result.replaceChildren(
       verdict(review),
       ...(groups.length ? [list] : []),
+      completion(body, take, tell),
       ...(review.unchecked.length ? [uncheckedList(review.unchecked, titles, context, open)] : []),
       build("p", { class: "small" }, t("version", { version: review.rules_version })),
     );

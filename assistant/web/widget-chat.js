@@ -235,6 +235,14 @@ export class ZhunxinChat extends HTMLElement {
       const ours = event.key === "Escape" && !event.isComposing && !event.defaultPrevented;
       if (ours && !clause.open) this.open = false;
     });
+    // What is taken out of here as text carries the label along.
+    on(log, "copy", (event) => {
+      const chosen = this.shadowRoot.getSelection?.() ?? document.getSelection();
+      const text = chosen?.toString() ?? "";
+      if (!text || !event.clipboardData) return;
+      event.clipboardData.setData("text/plain", `${text}\n${this.#strings.label}`);
+      event.preventDefault();
+    });
     // A modal panel is also closed by the browser itself, without a key.
     on(panel, "close", () => {
       if (!panel.open) this.open = false;
