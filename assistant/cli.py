@@ -1158,6 +1158,7 @@ def eval_run(
         BadCases,
         EndpointFault,
         EvalUnavailable,
+        JudgeFailed,
         OtherSuites,
         UnknownSuite,
         new_folder,
@@ -1189,7 +1190,7 @@ def eval_run(
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
+    except (BadCases, OtherSuites, EndpointFault, JudgeFailed, Stopped) as error:
         _fail(str(error), 1)
     write_reports(folder, folder, baseline=baseline)
     if as_json:
