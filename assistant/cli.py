@@ -1563,10 +1563,12 @@ def _review(
     if likeness is None:
         return found
     from .likeness import review_likeness
+    from .wording import review_wording
 
-    return review_likeness(
+    found = review_likeness(
         likeness, found, given.text, task=given.task, channel=given.channel, on=given.on
     )
+    return review_wording(rules, found, given)
 
 
 def _complete(
