@@ -443,7 +443,9 @@ async def test_nobody_passes_without_signing_in(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "access"), [row for row in RESTRICTED if row[2] < set(ROLES)], ids=str
+    ("method", "path", "access"),
+    [row for row in RESTRICTED if row[2] < set(ROLES)],
+    ids=[f"{row[0]} {row[1]}" for row in RESTRICTED if row[2] < set(ROLES)],
 )
 async def test_a_role_that_is_not_named_is_refused(
     served: Served, method: str, path: str, access: Any
