@@ -367,7 +367,7 @@ class Served:
 
     async def signed_in(self, *roles: str, login: str = "lihua") -> dict[str, str]:
         """The client holds the cookie from now on; returns the header that goes with it."""
-        await add(self.engine, login, *roles)
+        await add(self.trail, login, *roles)
         answer = await self.client.post(SESSION, json={"login": login, "password": PASSWORD})
         assert answer.status_code == 200, answer.text
         return {"X-CSRF-Token": answer.json()["csrf_token"]}
@@ -377,9 +377,9 @@ class Served:
 async def serving(deps: Deps, **more: Any) -> AsyncIterator[Served]:
     app = create_app(deps.settings, deps, **more)
     async with app.router.lifespan_context(app):
-        served = Served(app, deps.engine, httpx.AsyncClient())
+        served = Served(app, deps.trail, httpx.AsyncClient())
         async with served.other_client() as client:
-            yield Served(app, deps.engine, client)
+            yield Served(app, deps.trail, client)
 
 
 @pytest.fixture
@@ -467,7 +467,7 @@ async def test_a_page_is_come_back_to_with_its_query(served: Served) -> None:
 async def test_the_cookie_is_held_as_tightly_as_it_can_be(
     served: Served, scheme: str, name: str
 ) -> None:
-    await add(served.engine)
+    await add(served.trail)
     async with served.other_client(f"{scheme}://localhost") as client:
         answer = await client.post(SESSION, json={"login": "lihua", "password": PASSWORD})
         cookie = answer.headers["set-cookie"]
@@ -485,8 +485,8 @@ async def test_the_cookie_is_held_as_tightly_as_it_can_be(
 
 
 async def test_a_cookie_of_http_is_worth_nothing_over_https(served: Served) -> None:
-    await add(served.engine)
-    token = await session(served.engine)
+    await add(served.trail)
+    token = await session(served.trail)
     async with served.other_client("https://localhost") as client:
         problem_of(await client.get(ME, headers={"Cookie": f"{COOKIE}={token}"}), 401)
         assert (
@@ -495,7 +495,7 @@ async def test_a_cookie_of_http_is_worth_nothing_over_https(served: Served) -> N
 
 
 async def test_another_program_signs_in_for_a_token(served: Served) -> None:
-    await add(served.engine, "boss", "admin")
+    await add(served.trail, "boss", "admin")
     credentials = {"login": "boss", "password": PASSWORD, "token": True}
     answer = await served.client.post(SESSION, json=credentials)
     assert "set-cookie" not in answer.headers
@@ -507,7 +507,7 @@ async def test_another_program_signs_in_for_a_token(served: Served) -> None:
 
 
 async def test_a_session_is_not_taken_over_from_before_signing_in(served: Served) -> None:
-    await add(served.engine)
+    await add(served.trail)
     fixed = "zxs_" + "A" * 43
     served.client.cookies.set(COOKIE, fixed)
     await served.client.post(SESSION, json={"login": "lihua", "password": PASSWORD})
@@ -563,15 +563,15 @@ BORROWER = signed_jwt(sub="C1001", iss="host-app")
     ids=lambda token: token[:12] or "empty",
 )
 async def test_a_forged_token_is_nobody(served: Served, token: str) -> None:
-    await add(served.engine)
-    await session(served.engine)
+    await add(served.trail)
+    await session(served.trail)
     problem_of(await served.client.get(ME, headers={"Authorization": f"Bearer {token}"}), 401)
     problem_of(await served.client.get(ME, headers={"Cookie": f"{COOKIE}={token}"}), 401)
 
 
 async def test_the_hash_of_a_token_is_no_token(served: Served) -> None:
     await served.signed_in()
-    async with served.engine.connect() as connection:
+    async with served.trail.engine.connect() as connection:
         kept = await connection.scalar(select(staff_sessions.c.token_hash))
     for token in (kept, f"zxs_{kept}"):
         problem_of(await served.client.get(ME, headers={"Authorization": f"Bearer {token}"}), 401)
@@ -588,16 +588,16 @@ async def test_a_borrowers_token_beside_a_staff_cookie_is_not_staff(served: Serv
 async def test_an_expired_session_is_nobody(served: Served, seen: str) -> None:
     await served.signed_in()
     past = datetime.now(UTC) - timedelta(minutes=31)
-    async with served.engine.begin() as connection:
+    async with served.trail.engine.begin() as connection:
         await connection.execute(update(staff_sessions).values({seen: past}))
     problem_of(await served.client.get(ME), 401)
 
 
 async def test_a_disabled_account_is_out_at_once(served: Served) -> None:
     await served.signed_in()
-    account = await staff.find_account(served.engine, "lihua")
+    account = await staff.find_account(served.trail.engine, "lihua")
     # Not through set_disabled, which would have ended the session: the account itself must count.
-    async with served.engine.begin() as connection:
+    async with served.trail.engine.begin() as connection:
         await connection.execute(
             update(staff_table).where(staff_table.c.id == account.id).values(disabled=True)
         )
@@ -625,7 +625,7 @@ async def test_a_request_that_another_page_could_send_changes_nothing(
     new = {"login": "zhao", "name": "赵", "roles": ["agent"], "password": OTHER}
     answer = await served.client.post(ACCOUNTS, json=new, headers=raw)
     assert problem_of(answer, 403)["detail"] == notice("not_from_here", "zh-Hans")
-    assert [a.login for a in await staff.list_accounts(served.engine)] == ["lihua"]
+    assert [a.login for a in await staff.list_accounts(served.trail.engine)] == ["lihua"]
     ours = csrf | {"Origin": "http://localhost", "Sec-Fetch-Site": "same-origin"}
     assert (await served.client.post(ACCOUNTS, json=new, headers=ours)).status_code == 201
 
@@ -643,7 +643,7 @@ async def test_the_token_of_another_session_does_not_count(served: Served) -> No
 async def test_nobody_is_signed_in_from_another_site(
     served: Served, headers: dict[str, str]
 ) -> None:
-    await add(served.engine)
+    await add(served.trail)
     credentials = {"login": "lihua", "password": PASSWORD}
     problem_of(await served.client.post(SESSION, json=credentials, headers=headers), 403)
     problem_of(await served.client.post(SESSION, data=credentials), 422)
@@ -710,7 +710,7 @@ HUGE = "x" * 200_000
 async def test_strange_credentials_sign_nobody_in(
     served: Served, login: Any, password: Any, status: int
 ) -> None:
-    await add(served.engine)
+    await add(served.trail)
     answer = await served.client.post(
         SESSION,
         content=json.dumps({"login": login, "password": password}),
@@ -718,7 +718,7 @@ async def test_strange_credentials_sign_nobody_in(
     )
     problem_of(answer, status)
     assert "set-cookie" not in answer.headers
-    assert [a.login for a in await staff.list_accounts(served.engine)] == ["lihua"]
+    assert [a.login for a in await staff.list_accounts(served.trail.engine)] == ["lihua"]
 
 
 async def test_a_pause_is_told_with_its_length(served: Served) -> None:
@@ -748,10 +748,10 @@ async def test_staff_who_ask_as_borrowers_are_nobody_in_particular(deps: Deps) -
     async with serving(deps) as served:
         login = f"asker{time.time_ns()}"
         csrf = await served.signed_in("admin", login=login)
-        account = await staff.find_account(served.engine, login)
+        account = await staff.find_account(served.trail.engine, login)
         token = served.client.cookies[COOKIE]
         idle_since = datetime.now(UTC) - timedelta(minutes=10)
-        async with served.engine.begin() as connection:
+        async with served.trail.engine.begin() as connection:
             await connection.execute(
                 update(staff_sessions)
                 .where(staff_sessions.c.staff_id == account.id)
@@ -769,7 +769,7 @@ async def test_staff_who_ask_as_borrowers_are_nobody_in_particular(deps: Deps) -
                 )
             assert answer.status_code == 200
             assert "set-cookie" not in answer.headers
-            record = await read_record(served.engine, answer.json()["record_id"])
+            record = await read_record(served.trail.engine, answer.json()["record_id"])
             kept = json.dumps(record, default=str, ensure_ascii=False)
             assert account.id not in kept
             assert login not in kept
@@ -778,7 +778,7 @@ async def test_staff_who_ask_as_borrowers_are_nobody_in_particular(deps: Deps) -
         own = {"record_id", "conversation_id", "timings"}
         plain = [{k: v for k, v in reply.items() if k not in own} for reply in replies]
         assert plain[0] == plain[1] == plain[2]
-        async with served.engine.connect() as connection:
+        async with served.trail.engine.connect() as connection:
             seen = await connection.scalar(
                 select(staff_sessions.c.last_seen_at).where(staff_sessions.c.staff_id == account.id)
             )
@@ -897,7 +897,7 @@ async def test_demo_accounts_sign_in_only_while_the_server_runs_as_a_demo(own: D
 
 
 async def test_a_demo_admin_opens_no_way_in_that_outlives_the_demo(own: Deps) -> None:
-    real = await add(own.engine, "lihua", "agent")
+    real = await add(own.trail, "lihua", "agent")
     new = {"login": "wangwu", "name": "王五", "roles": ["admin"], "password": PASSWORD}
     async with serving(own, demo=True) as served:
         password = (await served.client.get("/v1/staff/demo")).json()["password"]
@@ -917,8 +917,8 @@ async def test_a_demo_admin_opens_no_way_in_that_outlives_the_demo(own: Deps) ->
             f"/v1/staff/accounts/{made.json()['id']}", json={"disabled": False}
         )
         assert its_own.status_code == 200
-    assert await enter(own.engine, "wangwu") == Denied()
-    assert isinstance(await enter(own.engine, "lihua"), SignedIn)
+    assert await enter(own.trail, "wangwu") == Denied()
+    assert isinstance(await enter(own.trail, "lihua"), SignedIn)
 
 
 async def test_a_real_account_with_a_demo_login_is_left_alone(trail: Trail) -> None:
@@ -1058,7 +1058,7 @@ def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
     async def prepare() -> None:
         async with open_deps(settings) as deps:
-            await add(deps.engine, "lihua", "compliance")
+            await add(deps.trail, "lihua", "compliance")
 
     with start_blocking_portal() as portal:
         portal.call(prepare)
@@ -1089,7 +1089,7 @@ def test_one_signs_in_with_the_keyboard_and_is_told_of_a_mistake(site: Site) -> 
     assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
     page.goto(f"{site.url}/sign-in")
     expect(page.locator("#pages a")).to_have_text(
-        [words("zh-Hans")[f"page.{name}"] for name in ("knowledge", "check")]
+        [words("zh-Hans")[f"page.{name}"] for name in ("knowledge", "check", "quality")]
     )
     page.context.close()
 
