@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from . import __version__
 
@@ -52,7 +53,30 @@ eval_app = typer.Typer(
 )
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
+
+
+class _Calculations(TyperGroup):
+    """The commands of `calc`, loaded when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self._loaded().list_commands(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return self._loaded().get_command(ctx, cmd_name)
+
+    def _loaded(self) -> Any:
+        from .calc_cli import app as calculations
+
+        return typer.main.get_command(calculations)
+
+
+calc_app = typer.Typer(
+    cls=_Calculations,
+    help="Exact arithmetic of loans: instalments, annual rates, settlement, penalties, coupons.",
+    no_args_is_help=True,
+)
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
+app.add_typer(calc_app, name="calc")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
 app.add_typer(rules_app, name="rules")

@@ -1031,6 +1031,8 @@ def _daily_rows(loan: Loan, calendar: Calendar | None) -> tuple[Instalment, ...]
     assert loan.until is not None
     year = 360 if loan.day_count == "actual/360" else 365
     last, shifted = _shifted(loan.until, loan, calendar)
+    # Not back behind what was paid before it.
+    last = max(last, loan.start, *(repayment.day for repayment in loan.repayments))
     balance, before, counted_from = loan.principal_cny, loan.start, loan.start
     paid = sum((repayment.amount_cny for repayment in loan.repayments), ZERO)
     moves: list[tuple[date, date, Decimal, Shifted]] = [
@@ -1704,6 +1706,12 @@ def as_json(result: Result, locale: str = "zh-Hans") -> dict[str, Any]:
             said["coupon"] = _without_defaults(use.coupon)
             said["why"] = words["refused"][use.refused][locale] if use.refused else ""
     return row
+
+
+def label(name: str, locale: str) -> str:
+    """What a figure or a column is called; its own name where it is called nothing."""
+    words = _tables()["labels"].get(name)
+    return words[locale] if words else name
 
 
 def _plain(value: Any, name: str = "") -> Any:
