@@ -1182,6 +1182,7 @@ def eval_run(
         BadCases,
         EndpointFault,
         EvalUnavailable,
+        JudgeFailed,
         OtherSuites,
         UnknownSuite,
         new_folder,
@@ -1213,7 +1214,7 @@ def eval_run(
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
+    except (BadCases, OtherSuites, EndpointFault, JudgeFailed, Stopped) as error:
         _fail(str(error), 1)
     write_reports(folder, folder, baseline=baseline)
     if as_json:
@@ -1586,10 +1587,12 @@ def _review(
     if likeness is None:
         return found
     from .likeness import review_likeness
+    from .wording import review_wording
 
-    return review_likeness(
+    found = review_likeness(
         likeness, found, given.text, task=given.task, channel=given.channel, on=given.on
     )
+    return review_wording(rules, found, given)
 
 
 def _complete(

@@ -218,6 +218,21 @@ _COMPLIANCE_DEV = MessageSuite(
     bars={"recall": 0.95, "precision": 0.95},
 )
 
+_COMPLIANCE_A = replace(
+    _COMPLIANCE_DEV,
+    name="compliance-a",
+    file=_CASES / "compliance_a.jsonl",
+    about="messages by the compliance rules: harder ones, by another hand",
+    bars={},
+)
+
+_COMPLIANCE_B = replace(
+    _COMPLIANCE_A,
+    name="compliance-b",
+    file=_CASES / "compliance_b.jsonl",
+    about="messages by the compliance rules: by a third hand, weighed by the classifier of wording",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -248,6 +263,8 @@ SUITES: Mapping[str, AnySuite] = {
         _MASKING,
         _STATUTES,
         _COMPLIANCE_DEV,
+        _COMPLIANCE_A,
+        _COMPLIANCE_B,
         _COMPLIANCE,
     )
 }

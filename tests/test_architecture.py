@@ -170,7 +170,7 @@ def test_a_vendor_is_used_behind_its_door_only(path: Path) -> None:
         assert is_in(path, doors | types), f"{path}:{line} imports {module}"
 
 
-@pytest.mark.parametrize(("leaf", "allowed"), LEAVES.items(), ids=str)
+@pytest.mark.parametrize(("leaf", "allowed"), LEAVES.items(), ids=[*LEAVES])
 def test_a_leaf_knows_nothing_of_the_others(leaf: str, allowed: set[str]) -> None:
     for module, line in imports(Path(leaf)):
         parts = module.split(".")
