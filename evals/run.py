@@ -19,6 +19,8 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps, open_judge
 from assistant.llm import ModelError
 
+from . import arithmetic
+from .arithmetic import ArithmeticCase, ArithmeticSuite, calculate_all
 from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
 from .calibration import current_calibration, standing
 from .compare import Comparison, misfits
@@ -187,6 +189,10 @@ async def evaluate(
                 results[suite.name] = await _rank(suite, deps, endpoint, limit, kept, progress)
             elif isinstance(suite, MessageSuite):
                 results[suite.name] = await _judge(suite, deps, endpoint, limit, kept, progress)
+            elif isinstance(suite, ArithmeticSuite):
+                results[suite.name] = (
+                    _not_run(suite, IN_PROCESS_ONLY) if endpoint else calculate_all(suite, limit)
+                )
             if not isinstance(suite, Suite):
                 await _log(results[suite.name], kept)
     finally:
@@ -223,12 +229,17 @@ def _refuse_others(
         raise OtherSuites(f"{file} is of other suites:\n" + "\n".join(reasons))
 
 
-def _info(suite: Suite | MessageSuite, cases: Sequence[Case | MessageCase]) -> SuiteInfo:
-    metrics = (
-        VERSIONS
-        if isinstance(suite, MessageSuite)
-        else {name: METRICS[name].version for name in suite.metrics}
-    )
+def _info(
+    suite: Suite | MessageSuite | ArithmeticSuite,
+    cases: Sequence[Case | MessageCase | ArithmeticCase],
+) -> SuiteInfo:
+    metrics: Mapping[str, int]
+    if isinstance(suite, MessageSuite):
+        metrics = VERSIONS
+    elif isinstance(suite, ArithmeticSuite):
+        metrics = arithmetic.VERSIONS
+    else:
+        metrics = {name: METRICS[name].version for name in suite.metrics}
     return SuiteInfo(suite.name, hash_of(cases), dict(metrics))
 
 

@@ -10,10 +10,20 @@ from typing import Literal, get_args
 
 from assistant.rules import Task
 
+from .arithmetic import ArithmeticSuite
 from .messages import MessageSuite
 from .schema import BadCases, Case, load_cases
 
-__all__ = ["SUITES", "AnySuite", "BadCases", "MessageSuite", "RankedSuite", "Suite", "load_cases"]
+__all__ = [
+    "SUITES",
+    "AnySuite",
+    "ArithmeticSuite",
+    "BadCases",
+    "MessageSuite",
+    "RankedSuite",
+    "Suite",
+    "load_cases",
+]
 
 _CASES = Path(__file__).parent / "cases"
 
@@ -242,7 +252,15 @@ _COMPLIANCE = replace(
     about="messages by the compliance rules: those that no pattern was written with",
 )
 
-AnySuite = Suite | RankedSuite | MessageSuite
+_ARITHMETIC = ArithmeticSuite(
+    name="arithmetic",
+    file=_CASES / "arithmetic.jsonl",
+    about="instalments, annual rates, settlement, penalties and coupons, to the cent",
+    today=date(2026, 11, 23),
+    bars={"exact": 1.0},
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite
 
 SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
@@ -266,6 +284,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_A,
         _COMPLIANCE_B,
         _COMPLIANCE,
+        _ARITHMETIC,
     )
 }
 

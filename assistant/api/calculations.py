@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
 from assistant.loan_math import (
     BadArgument,
@@ -28,20 +28,16 @@ from .schemas import LocaleName
 router = APIRouter(prefix="/v1/calculations", tags=["calculations"])
 
 # What a number may be is told by the calculation itself, in the borrower's language.
+_Written = Annotated[str, Field(max_length=64)]
 Amount = Annotated[
-    str | int | float,
-    Field(description="Yuan, at most two decimals.", examples=["10000.00"], max_length=64),
+    _Written | StrictInt | StrictFloat,
+    Field(description="Yuan, at most two decimals.", examples=["10000.00"]),
 ]
 Rate = Annotated[
-    str | int | float,
-    Field(
-        description="A fraction (0.144) or a text with a sign (14.4%).",
-        examples=["14.4%"],
-        max_length=64,
-    ),
+    _Written | StrictInt | StrictFloat,
+    Field(description="A fraction (0.144) or a text with a sign (14.4%).", examples=["14.4%"]),
 ]
-Count = Annotated[int | str, Field(examples=[12], max_length=64)]
-Named = Annotated[str, Field(max_length=64)]
+Count = Annotated[_Written | StrictInt, Field(examples=[12])]
 
 
 class _Arguments(BaseModel):
