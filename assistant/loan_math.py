@@ -45,12 +45,15 @@ Refused = Literal[
     "overdue",
     "not_by_day",
     "no_such_term",
+    "no_interest",
 ]
 Side = Literal["a", "b", "same"]
 
 FEN = Decimal("0.01")
 RATE_STEP = Decimal("0.00000001")
 """Calculated rates are rounded half up to eight decimals, a millionth of a per cent."""
+RATE_PLACES = Decimal("0.000000000001")
+"""As fine as a rate that is given may be."""
 ZERO = Decimal(0)
 MOST_RATE = Decimal(1000000)
 """Calculated rates above this, a hundred million per cent, are refused."""
@@ -1089,7 +1092,8 @@ def _basis_of(loan: Loan, rows: Sequence[Instalment]) -> Basis:
     if loan.method == "daily":
         conventions[1:2] = ["first_day_counts"]
     if loan.shift != "none":
-        conventions += [f"shift_{loan.shift}", f"interest_to_{loan.interest_to}"]
+        counted_to = "nominal" if loan.day_count == "30/360" else loan.interest_to
+        conventions += [f"shift_{loan.shift}", f"interest_to_{counted_to}"]
     if any(row.shifted == "unknown_year" for row in rows):
         conventions.append("unknown_year")
     formulas = [loan.method, *(["fees"] if loan.upfront_fee_cny or rows[0].fee_cny else [])]
@@ -1444,8 +1448,10 @@ class _Couponing:
 
 def _use_rate(state: _Couponing, coupon: Coupon) -> Refused:
     assert coupon.discount is not None
+    if not state.yearly:
+        return "no_interest"
     reduced = max(state.yearly * coupon.discount, coupon.floor_annual_rate)
-    state.discounted = min(state.yearly, reduced)
+    state.discounted = min(state.yearly, reduced).quantize(RATE_PLACES, ROUND_HALF_UP)
     loan = state.loan
     if coupon.first_terms is not None and coupon.first_terms < len(state.rows):
         # The principal of each term stays: what the coupon takes off is interest alone.

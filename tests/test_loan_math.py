@@ -385,6 +385,10 @@ def test_coupons_that_exclude_each_other_are_not_both_used() -> None:
     assert refusals(ANXIN, replace(VOUCHER, threshold_cny=D(900))) == ["threshold"]
     assert refusals(ANXIN, replace(VOUCHER, term=13)) == ["no_such_term"]
     assert refusals(ANXIN, FREE) == ["not_by_day"]
+    fees = Loan(D(12000), "instalment_fee", terms=12, term_fee_rate=D("0.006"))
+    assert refusals(fees, RATE, VOUCHER) == ["no_interest", ""]
+    fine = replace(SUIXIN, daily_rate=D("0.000412345678"))
+    assert refusals(fine, replace(RATE, discount=D("0.123456789"))) == [""]
 
 
 def test_a_voucher_takes_off_interest_alone() -> None:
