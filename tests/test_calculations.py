@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from typer.testing import CliRunner
 
 from assistant.api import calculations
@@ -32,12 +33,21 @@ LOAN: Mapping[str, Any] = {
 }
 
 
-@pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
     """The application without knowledge or a model: nothing calculated needs either."""
-    app = create_app(settings_for(tmp_path, ZHUNXIN_REQUESTS_PER_MINUTE="60"))
+    home = tmp_path_factory.mktemp("calculations")
+    return create_app(settings_for(home, ZHUNXIN_REQUESTS_PER_MINUTE="10000"))
+
+
+def calling(app: FastAPI) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as opened:
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+
+
+@pytest.fixture
+async def client(served: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    async with calling(served) as opened:
         yield opened
 
 
@@ -127,15 +137,15 @@ async def test_no_number_of_json_makes_a_fault(client: httpx.AsyncClient, number
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-async def test_calculations_are_counted_with_the_other_requests(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_calculations_of_one_address_are_limited(tmp_path: Path) -> None:
     overdue = {"overdue_principal_cny": 5, "annual_rate": 0.1, "uplift": 0, "days_overdue": 1}
-    statuses = [(await post(client, "overdue", overdue)).status_code for _ in range(61)]
-    assert statuses == [200] * 60 + [429]
+    app = create_app(settings_for(tmp_path, ZHUNXIN_REQUESTS_PER_MINUTE="5"))
+    async with calling(app) as client:
+        statuses = [(await post(client, "overdue", overdue)).status_code for _ in range(6)]
+    assert statuses == [200] * 5 + [429]
 
 
-def test_what_http_takes_is_what_is_calculated_with(tmp_path: Path) -> None:
+def test_what_http_takes_is_what_is_calculated_with(served: FastAPI) -> None:
     bodies = {
         "schedule": calculations.ScheduleRequest,
         "rate": calculations.RateRequest,
@@ -155,7 +165,7 @@ def test_what_http_takes_is_what_is_calculated_with(tmp_path: Path) -> None:
         (calculations.RepaymentBody, Repayment),
     ):
         assert set(part.model_fields) == {argument.name for argument in fields(of)}
-    described = create_app(settings_for(tmp_path)).openapi()
+    described = served.openapi()
     for tool in TOOLS:
         route = described["paths"][f"/v1/calculations/{tool}"]["post"]
         assert route["requestBody"]["content"]["application/json"]["schema"]
