@@ -698,7 +698,8 @@ class Schedule:
     """Interest and fees: everything paid beside the principal."""
     repaid_cny: Decimal
     """Principal, interest and fees."""
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
     instalments: tuple[Instalment, ...]
 
 
@@ -710,7 +711,8 @@ class Rated:
     repaid_cny: Decimal
     """All payments after the first day."""
     cost_cny: Decimal
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -785,7 +787,8 @@ class CouponsUsed:
     cost_before_cny: Decimal
     cost_cny: Decimal
     repaid_cny: Decimal
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
     instalments: tuple[Instalment, ...]
 
 
@@ -797,9 +800,10 @@ class Comparison:
     b: Schedule
     cost_difference_cny: Decimal
     """Cost of a less cost of b."""
-    simple_rate_difference: Decimal
+    simple_rate_difference: Decimal | None
+    """None where either has none."""
     less_cost: Side
-    lower_rate: Side
+    lower_rate: Side | None
     """By the simple annual rate; it may be another one than that which costs less."""
 
 
@@ -1170,25 +1174,21 @@ def _by_days(loan: Loan) -> bool:
     )
 
 
-def _annual_of(loan: Loan, rows: Sequence[Instalment]) -> AnnualRate:
+def _annual_of(loan: Loan, rows: Sequence[Instalment]) -> AnnualRate | None:
     received = loan.principal_cny - loan.upfront_fee_cny
     if not _by_days(loan):
         return _annual_by_terms(received, [row.total_cny for row in rows], loan.months_per_term)
     assert loan.start is not None
-    payments = [(row.due, row.total_cny) for row in rows if row.due is not None]
-    in_use = sum(
-        (
-            (row.balance_cny + row.principal_cny - loan.upfront_fee_cny) * (row.days or 0)
-            for row in rows
-        ),
-        ZERO,
-    )
+    # Of what is left, as large a part was never received as of the principal.
+    in_use = sum(((row.balance_cny + row.principal_cny) * (row.days or 0) for row in rows), ZERO)
+    in_use = in_use * received / loan.principal_cny
     cost = sum((row.total_cny for row in rows), -received)
-    same_day = sum((paid for day, paid in payments if day == loan.start), ZERO)
+    payments = [(row.due, row.total_cny) for row in rows if row.due is not None]
+    received -= sum((paid for day, paid in payments if day == loan.start), ZERO)
     later = [(day, paid) for day, paid in payments if day != loan.start]
-    if not later or in_use <= 0 or same_day >= received:
-        return AnnualRate(ZERO, ZERO, "days")  # repaid on the day: no time passed
-    compound = xirr(received - same_day, loan.start, later)
+    if not later or received <= 0:
+        return None
+    compound = xirr(received, loan.start, later)
     return AnnualRate(_rate_rounded(cost * 365 / in_use), _rate_rounded(compound), "days")
 
 
@@ -1588,7 +1588,9 @@ def compare(asked: Compared, calendar: Calendar | None = None) -> Comparison:
     """Two loans side by side. One may cost less in yuan and more a year."""
     a, b = schedule(asked.a, calendar), schedule(asked.b, calendar)
     cost = a.cost_cny - b.cost_cny
-    rate = a.annual.simple_annual_rate - b.annual.simple_annual_rate
+    rate = None
+    if a.annual and b.annual:
+        rate = a.annual.simple_annual_rate - b.annual.simple_annual_rate
     formulas = (*a.basis.formulas, *b.basis.formulas, "compare")
     conventions = (*a.basis.conventions, *b.basis.conventions)
     return Comparison(
@@ -1601,7 +1603,7 @@ def compare(asked: Compared, calendar: Calendar | None = None) -> Comparison:
         cost_difference_cny=cost,
         simple_rate_difference=rate,
         less_cost=_lower(cost),
-        lower_rate=_lower(rate),
+        lower_rate=None if rate is None else _lower(rate),
     )
 
 

@@ -331,8 +331,24 @@ def test_drawn_and_repaid_on_one_day_is_charged_as_agreed() -> None:
     day = date(2026, 8, 1)
     loan = Loan(D(10000), "daily", daily_rate=D("0.0004"), start=day, until=day)
     assert schedule(loan).interest_cny == 0
-    assert schedule(loan).annual.simple_annual_rate == 0
-    assert schedule(replace(loan, least_days=1)).interest_cny == D("4.00")
+    charged = schedule(replace(loan, least_days=1))
+    assert charged.interest_cny == D("4.00")
+    assert charged.annual is None  # no time passed: any rate would be a false one
+    both = compare(Compared(loan, ANXIN))
+    assert (both.lower_rate, both.simple_rate_difference) == (None, None)
+
+
+def test_a_fee_on_the_first_day_counts_however_soon_the_principal_is_repaid() -> None:
+    start = date(2026, 3, 1)
+    loan = Loan(
+        D(100), "daily", D(0), start=start, until=start + timedelta(31),
+        repayments=(Repayment(start + timedelta(1), D(60)),), upfront_fee_cny=D(10),
+    )  # fmt: skip
+    found = schedule(loan).annual
+    assert found is not None
+    # 10 for (100 * 1 + 40 * 30) * 0.9 yuan and days
+    assert found.simple_annual_rate == D("3.11965812")
+    assert found.compound_annual_rate > found.simple_annual_rate
 
 
 def test_six_tenths_of_a_per_cent_a_month_is_thirteen_per_cent_a_year() -> None:
