@@ -548,7 +548,7 @@ def test_a_bad_argument_is_named_with_what_is_wrong(
         assert raised.value.words(locale)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.sampled_from(sorted(TOOLS)), st.data())
 def test_anything_is_calculated_or_named_as_bad(tool: str, data: st.DataObject) -> None:
     names = st.sampled_from(
