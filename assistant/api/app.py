@@ -98,6 +98,8 @@ def create_app(
             if demo:
                 app.state.demo = await open_demo_accounts(held.trail)
                 await _open_demo_host(app, held)
+                if held.customers is not None:
+                    stack.push_async_callback(held.customers.close)
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(app.state.uploads.run())]
                 if deps is None:
