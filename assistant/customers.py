@@ -23,10 +23,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-Method = Literal["equal_instalment", "equal_principal", "interest_first"]
+Method = Literal["equal_instalment", "equal_principal", "interest_only"]
+DayCount = Literal["30/360", "actual/365"]
 LoanState = Literal["open", "settled", "disputed"]
 RepaymentKind = Literal["instalment", "early_settlement", "partial_prepayment"]
-CouponKind = Literal["rate_discount", "interest_free_days", "repayment_reduction"]
+CouponKind = Literal["rate", "interest_free", "voucher"]
 CouponState = Literal["unused", "used", "expired"]
 ApplicationState = Literal["in_review", "approved", "declined", "withdrawn", "disbursed"]
 Purpose = Literal["marketing", "profiling"]
@@ -117,6 +118,8 @@ class Loan:
     annual_rate: Decimal
     """Fraction a year, simple: 0.144 = 14.4 %."""
     method: Method
+    day_count: DayCount
+    """`30/360`: a twelfth of the annual rate each month; `actual/365`: interest by the day."""
     state: LoanState
     disputed_on: date | None
     settled_on: date | None
@@ -164,16 +167,16 @@ class Coupon:
     valid_from: date
     valid_to: date
     """The last day on which it can be used."""
-    rate_factor: Decimal | None = None
-    """Of `rate_discount`: what the annual rate is multiplied by."""
+    discount: Decimal | None = None
+    """Of `rate`: what the annual rate is multiplied by."""
     free_days: int | None = None
-    """Of `interest_free_days`."""
-    most_principal_cny: Decimal | None = None
-    """Of `interest_free_days`: principal beyond it bears interest; None: no bound."""
+    """Of `interest_free`."""
+    principal_cap_cny: Decimal | None = None
+    """Of `interest_free`: principal beyond it bears interest; None: no bound."""
     amount_cny: Decimal | None = None
-    """Of `repayment_reduction`: taken off the interest of one instalment, at most that interest."""
-    least_due_cny: Decimal | None = None
-    """Of `repayment_reduction`: what an instalment has to come to; None: no bound."""
+    """Of `voucher`: taken off the interest of one instalment, at most that interest."""
+    threshold_cny: Decimal | None = None
+    """Of `voucher`: what an instalment has to come to; None: no bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,9 +417,9 @@ def _loan_rules(loan: Loan) -> Iterator[tuple[str, bool, str]]:
 
 
 _COUPON_VALUES: Mapping[CouponKind, tuple[str, frozenset[str]]] = {
-    "rate_discount": ("rate_factor", frozenset()),
-    "interest_free_days": ("free_days", frozenset({"most_principal_cny"})),
-    "repayment_reduction": ("amount_cny", frozenset({"least_due_cny"})),
+    "rate": ("discount", frozenset()),
+    "interest_free": ("free_days", frozenset({"principal_cap_cny"})),
+    "voucher": ("amount_cny", frozenset({"threshold_cny"})),
 }
 """Kind -> the value that it must have, and those that it may have too."""
 
@@ -433,8 +436,8 @@ def _check_coupons(customer_id: str, coupons: Sequence[Coupon]) -> None:
             raise CustomerDataBroken(f"coupons.{min(extra)}", f"none for {coupon.kind}")
         if any(not getattr(coupon, name) > 0 for name in held):
             raise CustomerDataBroken(f"coupons.{must}", "values above 0")
-        if coupon.rate_factor is not None and coupon.rate_factor >= 1:
-            raise CustomerDataBroken("coupons.rate_factor", "a factor below 1")
+        if coupon.discount is not None and coupon.discount >= 1:
+            raise CustomerDataBroken("coupons.discount", "a factor below 1")
         if coupon.valid_to < coupon.valid_from:
             raise CustomerDataBroken("coupons.valid_to", "a day from valid_from on")
 
@@ -547,6 +550,7 @@ COLUMNS: Mapping[str, Mapping[str, _Column]] = {
         "principal_cny": _MONEY,
         "annual_rate": _RATE,
         "method": _one_of(Method),
+        "day_count": _one_of(DayCount),
         "state": _one_of(LoanState),
         "disputed_on": _or_none(_DATE),
         "settled_on": _or_none(_DATE),
@@ -575,11 +579,11 @@ COLUMNS: Mapping[str, Mapping[str, _Column]] = {
         "state": _one_of(CouponState),
         "valid_from": _DATE,
         "valid_to": _DATE,
-        "rate_factor": _or_none(_RATE),
+        "discount": _or_none(_RATE),
         "free_days": _or_none(_WHOLE),
-        "most_principal_cny": _or_none(_MONEY),
+        "principal_cap_cny": _or_none(_MONEY),
         "amount_cny": _or_none(_MONEY),
-        "least_due_cny": _or_none(_MONEY),
+        "threshold_cny": _or_none(_MONEY),
     },
     "applications": {
         "id": _TEXT,

@@ -11,12 +11,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, get_args
 
+from . import loan_math
 from .customers import (
     FEN,
     Application,
@@ -26,6 +27,7 @@ from .customers import (
     Coupon,
     CouponKind,
     Customer,
+    DayCount,
     Instalment,
     Loan,
     Method,
@@ -215,7 +217,7 @@ def _settled(customer_id: str, today: date, draw: Random) -> Loan:
         "early_settlement",
         None,
         left,
-        _fen(left * loan.annual_rate * days / 365),
+        loan_math.fen(left * loan.annual_rate * days / 365),
         Decimal("0.00"),
     )
     paid = (*(_paid_in_full(i, i.due_on) for i in kept), last)
@@ -228,7 +230,7 @@ def _drawdown(customer_id: str, today: date, draw: Random) -> Loan:
     disbursed_on = _later(today.replace(day=draw.choice((5, 15, 25))), -draw.randint(1, months - 1))
     principal = Decimal(draw.randrange(5, 200) * 100).quantize(FEN)
     rate = Decimal(draw.choice(RATES["suixin"]))
-    schedule = interest_first(principal, rate, disbursed_on, months)
+    schedule = _schedule(principal, rate, "interest_only", "actual/365", disbursed_on, months)
     paid = [i for i in schedule if i.due_on < today]
     return Loan(
         id="",
@@ -238,7 +240,8 @@ def _drawdown(customer_id: str, today: date, draw: Random) -> Loan:
         disbursed_on=disbursed_on,
         principal_cny=principal,
         annual_rate=rate,
-        method="interest_first",
+        method="interest_only",
+        day_count="actual/365",
         state="open",
         disputed_on=None,
         settled_on=None,
@@ -251,7 +254,6 @@ def _instalment_loan(customer_id: str, disbursed_on: date, months: int, draw: Ra
     method: Method = draw.choice(("equal_instalment", "equal_instalment", "equal_principal"))
     principal = Decimal(draw.randrange(20, 800) * 100).quantize(FEN)
     rate = Decimal(draw.choice(RATES["anxin"]))
-    plan = equal_instalment if method == "equal_instalment" else equal_principal
     return Loan(
         id="",
         customer_id=customer_id,
@@ -261,10 +263,11 @@ def _instalment_loan(customer_id: str, disbursed_on: date, months: int, draw: Ra
         principal_cny=principal,
         annual_rate=rate,
         method=method,
+        day_count="30/360",
         state="open",
         disputed_on=None,
         settled_on=None,
-        schedule=plan(principal, rate, disbursed_on, months),
+        schedule=_schedule(principal, rate, method, "30/360", disbursed_on, months),
         repayments=(),
     )
 
@@ -280,58 +283,27 @@ def _paid_in_full(instalment: Instalment, on: date) -> Repayment:
     )
 
 
-# Schedules
-
-
-def equal_instalment(
-    principal_cny: Decimal, annual_rate: Decimal, disbursed_on: date, months: int
+def _schedule(
+    principal_cny: Decimal,
+    annual_rate: Decimal,
+    method: Method,
+    day_count: DayCount,
+    disbursed_on: date,
+    months: int,
 ) -> tuple[Instalment, ...]:
-    """The same amount each month; the last one takes up what rounding left."""
-    monthly = annual_rate / 12
-    payment = _fen(principal_cny * monthly / (1 - (1 + monthly) ** -months))
-    schedule = []
-    left = principal_cny
-    for number in range(1, months + 1):
-        interest = _fen(left * monthly)
-        part = left if number == months else payment - interest
-        schedule.append(Instalment(number, _later(disbursed_on, number), part, interest))
-        left -= part
-    return tuple(schedule)
-
-
-def equal_principal(
-    principal_cny: Decimal, annual_rate: Decimal, disbursed_on: date, months: int
-) -> tuple[Instalment, ...]:
-    """The same principal each month, the last one with what rounding left."""
-    share = _fen(principal_cny / months)
-    schedule = []
-    left = principal_cny
-    for number in range(1, months + 1):
-        interest = _fen(left * annual_rate / 12)
-        part = left if number == months else share
-        schedule.append(Instalment(number, _later(disbursed_on, number), part, interest))
-        left -= part
-    return tuple(schedule)
-
-
-def interest_first(
-    principal_cny: Decimal, annual_rate: Decimal, disbursed_on: date, months: int
-) -> tuple[Instalment, ...]:
-    """Interest by the day each month, the principal with the last."""
-    days = [_later(disbursed_on, number) for number in range(months + 1)]
-    return tuple(
-        Instalment(
-            number,
-            due_on,
-            principal_cny if number == months else Decimal("0.00"),
-            _fen(principal_cny * annual_rate / 365 * (due_on - days[number - 1]).days),
-        )
-        for number, due_on in enumerate(days[1:], start=1)
+    agreed = loan_math.Loan(
+        principal_cny=principal_cny,
+        method=method,
+        annual_rate=annual_rate,
+        terms=months,
+        day_count=day_count,
+        start=disbursed_on,
     )
-
-
-def _fen(amount: Decimal) -> Decimal:
-    return amount.quantize(FEN, ROUND_HALF_UP)
+    return tuple(
+        Instalment(row.term, row.due, row.principal_cny.quantize(FEN), row.interest_cny)
+        for row in loan_math.schedule(agreed).instalments
+        if row.due is not None
+    )
 
 
 def _later(day: date, months: int) -> date:
@@ -352,7 +324,7 @@ def _coupons(state: State, customer_id: str, today: date, draw: Random) -> tuple
     for kind in draw.sample(COUPON_KINDS, draw.randint(1, 3)):
         valid_from = today - timedelta(days=draw.randint(5, 40))
         valid_to = today + timedelta(days=draw.choice((-3, 0, 7, 20, 45)))
-        product = {"rate_discount": "anxin", "interest_free_days": "suixin"}.get(
+        product = {"rate": "anxin", "interest_free": "suixin"}.get(
             kind, draw.choice(("anxin", "suixin"))
         )
         coupon = Coupon(
@@ -365,16 +337,16 @@ def _coupons(state: State, customer_id: str, today: date, draw: Random) -> tuple
             valid_to=valid_to,
         )
         match kind:
-            case "rate_discount":
-                coupon = replace(coupon, rate_factor=Decimal(draw.choice(("0.8", "0.9"))))
-            case "interest_free_days":
+            case "rate":
+                coupon = replace(coupon, discount=Decimal(draw.choice(("0.8", "0.9"))))
+            case "interest_free":
                 days = draw.choice((7, 15, 30))
-                coupon = replace(coupon, free_days=days, most_principal_cny=Decimal("10000.00"))
-            case "repayment_reduction":
+                coupon = replace(coupon, free_days=days, principal_cap_cny=Decimal("10000.00"))
+            case "voucher":
                 coupon = replace(
                     coupon,
                     amount_cny=Decimal(draw.choice(("5.00", "10.00", "20.00"))),
-                    least_due_cny=Decimal("500.00"),
+                    threshold_cny=Decimal("500.00"),
                 )
         made.append(coupon)
     return tuple(made)
