@@ -109,7 +109,14 @@ class Secrets:
 class KeySet:
     """Public keys of a JWKS file or address, read again at intervals and for an unknown key."""
 
-    def __init__(self, place: str, algorithm: Algorithm) -> None:
+    def __init__(
+        self,
+        place: str,
+        algorithm: Algorithm,
+        *,
+        kept_s: float = JWKS_KEPT_S,
+        again_s: float = JWKS_AGAIN_S,
+    ) -> None:
         """Raises BadTokenSettings for an address that others on the way could answer for."""
         address = urlsplit(place)
         self._is_address = address.scheme in ("http", "https")
@@ -117,6 +124,8 @@ class KeySet:
             raise BadTokenSettings("expected a file or an https address")
         self._place = place
         self._algorithm = algorithm
+        self._kept_s = kept_s
+        self._again_s = again_s
         self._known: dict[str | None, Any] = {}
         self._read_at = -float("inf")
         self._tried_at = -float("inf")
@@ -126,12 +135,12 @@ class KeySet:
         """The key of that name; without a name, the only key there is. Raises KeysUnavailable."""
         async with self._lock:
             now = time.monotonic()
-            stale = now - self._read_at >= JWKS_KEPT_S
+            stale = now - self._read_at >= self._kept_s
             unknown = kid is not None and kid not in self._known
-            if (stale or unknown) and now - self._tried_at >= JWKS_AGAIN_S:
+            if (stale or unknown) and now - self._tried_at >= self._again_s:
                 self._tried_at = now
                 await self._read()
-            if time.monotonic() - self._read_at >= 2 * JWKS_KEPT_S:
+            if time.monotonic() - self._read_at >= 2 * self._kept_s:
                 raise KeysUnavailable
         if kid is None:
             return list(self._known.values()) if len(self._known) == 1 else []
