@@ -793,7 +793,7 @@ async def test_a_written_reply_gets_nothing_of_who_asks(served: Served) -> None:
     model = ScriptedChat([choosing("免收")])
     served.deps.use_model(model)
     await served.ask(who=ALICE)
-    sent = " ".join(message.content for call in model.calls for message in call.messages)
+    sent = " ".join(message.text for call in model.calls for message in call.messages)
     assert sent
     assert ALICE not in sent
     assert subject_of(served.deps.keys, ALICE) not in sent
