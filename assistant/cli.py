@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperGroup
 
 from . import __version__
 
@@ -52,7 +53,30 @@ eval_app = typer.Typer(
 )
 audit_app = typer.Typer(help="The journal of replies and its chain: check, replay, export, erase.")
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
+
+
+class _Calculations(TyperGroup):
+    """The commands of `calc`, loaded when they are asked for."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self._loaded().list_commands(ctx))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return self._loaded().get_command(ctx, cmd_name)
+
+    def _loaded(self) -> Any:
+        from .calc_cli import app as calculations
+
+        return typer.main.get_command(calculations)
+
+
+calc_app = typer.Typer(
+    cls=_Calculations,
+    help="Exact arithmetic of loans: instalments, annual rates, settlement, penalties, coupons.",
+    no_args_is_help=True,
+)
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
+app.add_typer(calc_app, name="calc")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
 app.add_typer(rules_app, name="rules")
@@ -1172,6 +1196,7 @@ def eval_run(
         BadCases,
         EndpointFault,
         EvalUnavailable,
+        JudgeFailed,
         OtherSuites,
         UnknownSuite,
         new_folder,
@@ -1203,7 +1228,7 @@ def eval_run(
             )
     except (UnknownSuite, EvalUnavailable, BadBaseline) as error:
         _fail(str(error), 2)
-    except (BadCases, OtherSuites, EndpointFault, Stopped) as error:
+    except (BadCases, OtherSuites, EndpointFault, JudgeFailed, Stopped) as error:
         _fail(str(error), 1)
     write_reports(folder, folder, baseline=baseline)
     if as_json:
@@ -1578,10 +1603,12 @@ def _review(
     if likeness is None:
         return found
     from .likeness import review_likeness
+    from .wording import review_wording
 
-    return review_likeness(
+    found = review_likeness(
         likeness, found, given.text, task=given.task, channel=given.channel, on=given.on
     )
+    return review_wording(rules, found, given)
 
 
 def _complete(

@@ -18,6 +18,7 @@ from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
+    CONTEXT_SETTINGS,
     HELD,
     REACH,
     Channel,
@@ -119,16 +120,20 @@ def review(
         spans = _text_conditions(trigger, search, message)
         if spans is None:
             continue
-        needs = [key for key in _keys(trigger) if key not in context]
+        needs = [key for key in _keys(trigger) if key not in context and not _is_set(key, pack)]
         if needs:
             rules[rule.id] = rule
             unchecked.setdefault(rule.id, {}).update(dict.fromkeys(needs))
             continue
         if not all(_holds(condition, message) for condition in trigger.context):
             continue
+        if any(c.key in context and _holds(c, message) for c in trigger.unless_context):
+            continue
         if trigger.question and not any(
             p.within(message.asked.bare.text) for p in trigger.question
         ):
+            continue
+        if any(p.within(message.asked.bare.text) for p in trigger.unless_question):
             continue
         if trigger.check:
             checked = list(CHECK_FUNCTIONS[trigger.check](message))
@@ -190,7 +195,7 @@ def read_message(pack: RulePack, row: Mapping[str, Any], *, on: date | None, tod
         raise BadMessage(f"channel: expected one of {expected}, not {channel!r}")
     try:
         said = row.get("context")
-        context = read_context({} if said is None else said)
+        context = read_context({} if said is None else said, pack.context_keys)
         own_day = row.get("on")
         day = on or (date.fromisoformat(str(own_day)) if own_day else None)
     except ContextError as error:
@@ -230,6 +235,7 @@ def review_as_json(result: Review) -> dict[str, Any]:
                 "source": source_as_json(finding.rule),
                 "anchor": finding.rule.anchor,
                 "suggestion": finding.rule.suggestion_zh,
+                "suggestion_en": finding.rule.suggestion_en,
                 "like": finding.like,
             }
             for finding in result.findings
@@ -462,6 +468,10 @@ def _segments(text: str) -> Iterator[Span]:
 def _text_conditions(trigger: Trigger, search: _Search, message: Message) -> list[Span] | None:
     """Where the text meets a trigger's conditions on it; None where it does not, and an empty list
     where it does as a whole."""
+    # What their literals rule out costs no search.
+    for beside in (trigger.only_with, trigger.message_with):
+        if beside and not any(map(search.may_hold, beside)):
+            return None
     places: list[Span] = []
     if trigger.patterns:
         places = _matches(trigger, search)
@@ -571,6 +581,12 @@ def _keys(trigger: Trigger) -> Iterator[str]:
         yield from CHECKS[trigger.check]
 
 
+def _is_set(key: str, pack: RulePack) -> bool:
+    """Whether the institution has set what else must be said of each message."""
+    setting = CONTEXT_SETTINGS.get(key)
+    return setting is not None and bool(pack.settings.get(setting))
+
+
 def _holds(condition: ContextCondition, message: Message) -> bool:
     value = message.context[condition.key]
     if condition.within is not None:
@@ -578,7 +594,8 @@ def _holds(condition: ContextCondition, message: Message) -> bool:
         assert isinstance(value, datetime)
         assert isinstance(first, time)
         assert isinstance(last, time)
-        local = value.astimezone(message.zone).time()
+        as_said = message.settings["hours_of"] == "message"
+        local = (value if as_said else value.astimezone(message.zone)).time()
         if first <= last:
             return first <= local < last
         return local >= first or local < last

@@ -45,12 +45,15 @@ Refused = Literal[
     "overdue",
     "not_by_day",
     "no_such_term",
+    "no_interest",
 ]
 Side = Literal["a", "b", "same"]
 
 FEN = Decimal("0.01")
 RATE_STEP = Decimal("0.00000001")
 """Calculated rates are rounded half up to eight decimals, a millionth of a per cent."""
+RATE_PLACES = Decimal("0.000000000001")
+"""As fine as a rate that is given may be."""
 ZERO = Decimal(0)
 MOST_RATE = Decimal(1000000)
 """Calculated rates above this, a hundred million per cent, are refused."""
@@ -695,7 +698,8 @@ class Schedule:
     """Interest and fees: everything paid beside the principal."""
     repaid_cny: Decimal
     """Principal, interest and fees."""
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
     instalments: tuple[Instalment, ...]
 
 
@@ -707,7 +711,8 @@ class Rated:
     repaid_cny: Decimal
     """All payments after the first day."""
     cost_cny: Decimal
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -782,7 +787,8 @@ class CouponsUsed:
     cost_before_cny: Decimal
     cost_cny: Decimal
     repaid_cny: Decimal
-    annual: AnnualRate
+    annual: AnnualRate | None
+    """None where no time passes between what is received and what is repaid."""
     instalments: tuple[Instalment, ...]
 
 
@@ -794,9 +800,10 @@ class Comparison:
     b: Schedule
     cost_difference_cny: Decimal
     """Cost of a less cost of b."""
-    simple_rate_difference: Decimal
+    simple_rate_difference: Decimal | None
+    """None where either has none."""
     less_cost: Side
-    lower_rate: Side
+    lower_rate: Side | None
     """By the simple annual rate; it may be another one than that which costs less."""
 
 
@@ -1031,6 +1038,8 @@ def _daily_rows(loan: Loan, calendar: Calendar | None) -> tuple[Instalment, ...]
     assert loan.until is not None
     year = 360 if loan.day_count == "actual/360" else 365
     last, shifted = _shifted(loan.until, loan, calendar)
+    # Not back behind what was paid before it.
+    last = max(last, loan.start, *(repayment.day for repayment in loan.repayments))
     balance, before, counted_from = loan.principal_cny, loan.start, loan.start
     paid = sum((repayment.amount_cny for repayment in loan.repayments), ZERO)
     moves: list[tuple[date, date, Decimal, Shifted]] = [
@@ -1087,7 +1096,8 @@ def _basis_of(loan: Loan, rows: Sequence[Instalment]) -> Basis:
     if loan.method == "daily":
         conventions[1:2] = ["first_day_counts"]
     if loan.shift != "none":
-        conventions += [f"shift_{loan.shift}", f"interest_to_{loan.interest_to}"]
+        counted_to = "nominal" if loan.day_count == "30/360" else loan.interest_to
+        conventions += [f"shift_{loan.shift}", f"interest_to_{counted_to}"]
     if any(row.shifted == "unknown_year" for row in rows):
         conventions.append("unknown_year")
     formulas = [loan.method, *(["fees"] if loan.upfront_fee_cny or rows[0].fee_cny else [])]
@@ -1164,25 +1174,21 @@ def _by_days(loan: Loan) -> bool:
     )
 
 
-def _annual_of(loan: Loan, rows: Sequence[Instalment]) -> AnnualRate:
+def _annual_of(loan: Loan, rows: Sequence[Instalment]) -> AnnualRate | None:
     received = loan.principal_cny - loan.upfront_fee_cny
     if not _by_days(loan):
         return _annual_by_terms(received, [row.total_cny for row in rows], loan.months_per_term)
     assert loan.start is not None
-    payments = [(row.due, row.total_cny) for row in rows if row.due is not None]
-    in_use = sum(
-        (
-            (row.balance_cny + row.principal_cny - loan.upfront_fee_cny) * (row.days or 0)
-            for row in rows
-        ),
-        ZERO,
-    )
+    # Of what is left, as large a part was never received as of the principal.
+    in_use = sum(((row.balance_cny + row.principal_cny) * (row.days or 0) for row in rows), ZERO)
+    in_use = in_use * received / loan.principal_cny
     cost = sum((row.total_cny for row in rows), -received)
-    same_day = sum((paid for day, paid in payments if day == loan.start), ZERO)
+    payments = [(row.due, row.total_cny) for row in rows if row.due is not None]
+    received -= sum((paid for day, paid in payments if day == loan.start), ZERO)
     later = [(day, paid) for day, paid in payments if day != loan.start]
-    if not later or in_use <= 0 or same_day >= received:
-        return AnnualRate(ZERO, ZERO, "days")  # repaid on the day: no time passed
-    compound = xirr(received - same_day, loan.start, later)
+    if not later or received <= 0:
+        return None
+    compound = xirr(received, loan.start, later)
     return AnnualRate(_rate_rounded(cost * 365 / in_use), _rate_rounded(compound), "days")
 
 
@@ -1442,8 +1448,10 @@ class _Couponing:
 
 def _use_rate(state: _Couponing, coupon: Coupon) -> Refused:
     assert coupon.discount is not None
+    if not state.yearly:
+        return "no_interest"
     reduced = max(state.yearly * coupon.discount, coupon.floor_annual_rate)
-    state.discounted = min(state.yearly, reduced)
+    state.discounted = min(state.yearly, reduced).quantize(RATE_PLACES, ROUND_HALF_UP)
     loan = state.loan
     if coupon.first_terms is not None and coupon.first_terms < len(state.rows):
         # The principal of each term stays: what the coupon takes off is interest alone.
@@ -1580,7 +1588,9 @@ def compare(asked: Compared, calendar: Calendar | None = None) -> Comparison:
     """Two loans side by side. One may cost less in yuan and more a year."""
     a, b = schedule(asked.a, calendar), schedule(asked.b, calendar)
     cost = a.cost_cny - b.cost_cny
-    rate = a.annual.simple_annual_rate - b.annual.simple_annual_rate
+    rate = None
+    if a.annual and b.annual:
+        rate = a.annual.simple_annual_rate - b.annual.simple_annual_rate
     formulas = (*a.basis.formulas, *b.basis.formulas, "compare")
     conventions = (*a.basis.conventions, *b.basis.conventions)
     return Comparison(
@@ -1593,7 +1603,7 @@ def compare(asked: Compared, calendar: Calendar | None = None) -> Comparison:
         cost_difference_cny=cost,
         simple_rate_difference=rate,
         less_cost=_lower(cost),
-        lower_rate=_lower(rate),
+        lower_rate=None if rate is None else _lower(rate),
     )
 
 
@@ -1704,6 +1714,12 @@ def as_json(result: Result, locale: str = "zh-Hans") -> dict[str, Any]:
             said["coupon"] = _without_defaults(use.coupon)
             said["why"] = words["refused"][use.refused][locale] if use.refused else ""
     return row
+
+
+def label(name: str, locale: str) -> str:
+    """What a figure or a column is called; its own name where it is called nothing."""
+    words = _tables()["labels"].get(name)
+    return words[locale] if words else name
 
 
 def _plain(value: Any, name: str = "") -> Any:

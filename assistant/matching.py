@@ -34,7 +34,7 @@ _is_han = re.compile(f"[{_HAN}]").match
 _SPELT_OUT = re.compile(
     rf"(?<![{_HAN}])[{_HAN}](?:[^{_HAN}a-z0-9\n]{{1,3}}[{_HAN}]){{2,}}(?![{_HAN}])"
 )
-_SPELT_LATIN = re.compile(r"(?<![a-z])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
+_SPELT_LATIN = re.compile(r"(?<![a-z'’])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
 
 PATTERN_BYTES = 1 << 22
 """Memory that one compiled pattern may take; larger ones are refused as broken."""
@@ -151,6 +151,9 @@ class _Characters(dict[str, str]):
         if category == "No" and (digit := unicodedata.digit(char, None)) is not None:
             return str(digit)
         plain = unicodedata.normalize("NFKC", char).lower()
+        # Before it is simplified: another character may become the same one.
+        if plain in self._alike:
+            return self._alike[plain]
         return "".join(self._one(c) for c in to_simplified(plain))
 
     def _one(self, char: str) -> str:
@@ -162,6 +165,20 @@ class _Characters(dict[str, str]):
             return ""
         sign = category in ("So", "Sk", "Sm", "Co", "Cn") and char not in KEPT_SIGNS
         return FILLER if sign else char
+
+
+class _PatternCharacters(dict[int, str]):
+    """The same for characters of a regular expression; those of ASCII are its syntax."""
+
+    def __init__(self, characters: Mapping[str, str]) -> None:
+        super().__init__()
+        self._characters = characters
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        folded = char if char.isascii() else self._characters[char]
+        self[code] = folded if char.isascii() or folded.isalnum() else str(re2.escape(folded))
+        return self[code]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +198,8 @@ class Folding:
     """Its sound -> the word."""
     syllables: Mapping[str, str]
     """Character -> how it is read, without tone."""
+    of_patterns: Mapping[int, str]
+    """Character of a pattern -> what it is compared as."""
 
     def plain(self, text: str) -> Folded:
         """One width, case and script; spaces and signs stay."""
@@ -200,13 +219,7 @@ class Folding:
 
     def pattern(self, pattern: str) -> str:
         """A regular expression whose characters beyond ASCII are folded like texts."""
-        return pattern if pattern.isascii() else "".join(map(self._of_pattern, pattern))
-
-    def _of_pattern(self, char: str) -> str:
-        if char.isascii():
-            return char
-        folded = self.characters[char]
-        return folded if folded.isalnum() else str(re2.escape(folded))
+        return pattern if pattern.isascii() else pattern.translate(self.of_patterns)
 
     def _cuts(self, text: str) -> Iterator[tuple[int, int]]:
         """Parts of a folded text that only keep the characters of a word apart."""
@@ -285,6 +298,7 @@ def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding
         sounding=_alike_in_sound(protected, sounds, syllables),
         protected={"".join(syllables[char] for char in word): word for word in reversed(protected)},
         syllables=syllables,
+        of_patterns=_PatternCharacters(characters),
     )
 
 

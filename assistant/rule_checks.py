@@ -164,7 +164,10 @@ _MEASURES: Mapping[str, Callable[[Figure, Message], Decimal | None]] = {
 
 _FEE = re.compile(r"手续费|服务费|费率|分期费")
 _A_PERIOD = re.compile(r"每期|每月|月费|期费|/期|/月")
-_A_DAY = re.compile(r"每天|每日|一天|1天|日息|/天|/日|天")
+_A_DAY = re.compile(
+    r"每天|每日|日息|/天|/日|(?<![0-9十百两])(?<![三四五])(?<![六七])(?<![八九])(?:一|1)?天"
+)
+_YEAR_OF = re.compile(r"(360|365)\s*天")
 _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
 _DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
@@ -210,7 +213,9 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
 
     beside: where a term may stand that the message itself does not state.
     """
-    days = {360.0, float(message.number("day_count"))}
+    # Where the message says by what year it counts, it is held to that.
+    said = {float(match[1]) for match in _YEAR_OF.finditer(message.text)}
+    days = said or {360.0, float(message.number("day_count"))}
     terms = sorted(_terms(message) or (_terms(beside) if beside else ()))
     money = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
     for figure in message.figures:
@@ -287,18 +292,35 @@ def _monthly_rate(payment: float, months: int) -> float:
 
 
 _LINK = re.compile(
-    r"(?:https?://|www\.)?(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
-    r"(?:com|cn|net|org|cc|top|xyz|vip|club|shop|site|online|info|app|link|ltd|me|io|ly|hk|tk|co)"
-    r"(?![a-z0-9.-])",
+    # With its scheme a link is one whatever its host; without, where its end is known to be one or
+    # a path follows.
+    r"(?:https?://|www\.)(?P<named>[^\s/?#\\\"'<>()（），。；、！？]+)"
+    r"|(?<![a-z0-9@.-])(?P<bare>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
+    r"(?:(?:com|cn|net|org|cc|top|xyz|vip|club|shop|site|online|info|app|link|ltd|me|io|ly|hk|tk|co"
+    r"|biz|pro|fun|icu|work|live|tech|store|cloud|wang|group|mobi|tv|us|uk|ru|in|ws|to|gg|ink)"
+    r"(?![a-z0-9.@-])|[a-z]{2,24}(?=/)))",
     re.IGNORECASE,
 )
 
 
 def links_elsewhere(message: Message) -> Iterator[Span]:
-    """Links to hosts that are not among the allowed domains or below one of them."""
-    allowed = [str(d).lower().strip(".") for d in message.context["link_domains_allowed"]]
+    """Links to hosts that are not among the allowed domains or below one of them.
+
+    Allowed are those of the institution's settings and those said of the message.
+    """
+    said = (
+        message.settings.get("own_domains", ()),
+        message.context.get("link_domains_allowed", ()),
+    )
+    allowed = [
+        str(domain).lower().strip(".")
+        for domains in said
+        for domain in (domains if isinstance(domains, tuple) else ())
+    ]
     for match in _LINK.finditer(message.text):
-        host = match.group().lower().split("//")[-1].removeprefix("www.")
+        # What stands before an @ is no part of the host, however much it looks like one.
+        host = (match["named"] or match["bare"]).lower().rpartition("@")[2].partition(":")[0]
+        host = host.strip(".").removeprefix("www.")
         if not any(host == domain or host.endswith("." + domain) for domain in allowed):
             yield match.span()
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +41,7 @@ Severity = Literal["warn", "fix", "block"]
 Anchor = Literal["direct", "direct_unread", "derived", "policy"]
 Evidence = Literal["text", "quote", "secondary", "unsure", "memory"]
 Reach = Literal["clause", "sentence"]
-SettingValue = Decimal | time | str
+SettingValue = Decimal | time | str | tuple[str, ...]
 
 HELD: frozenset[Evidence] = frozenset({"text", "quote"})
 """Evidence on which a finding may name an article."""
@@ -81,6 +82,9 @@ CONTEXT_KEYS: Mapping[str, ContextKind] = {
 
 CONTEXT_DEFAULTS: Mapping[str, bool] = {"complete": False}
 """Keys that count as said where they are not."""
+
+CONTEXT_SETTINGS: Mapping[str, str] = {"link_domains_allowed": "own_domains"}
+"""Keys that count as said where the institution has set as much -> the setting."""
 
 QUANTITIES = (
     "money_cny",
@@ -165,7 +169,10 @@ class Trigger:
     requires_all: tuple[Pattern, ...] = ()
     figures: tuple[FigureCondition, ...] = ()
     question: tuple[Pattern, ...] = ()
+    unless_question: tuple[Pattern, ...] = ()
     context: tuple[ContextCondition, ...] = ()
+    unless_context: tuple[ContextCondition, ...] = ()
+    """It does not fire where one of them is said and holds; nothing need be said."""
     check: str = ""
     evasion: bool = True
     tasks: frozenset[Task] = frozenset()
@@ -265,6 +272,8 @@ class RulePack:
     settings: Mapping[str, SettingValue]
     sources: Mapping[str, Source]
     folding: Folding
+    context_keys: Mapping[str, ContextKind]
+    """What may be said of a message: what every pack knows, and what this one adds."""
     version: str
     """Changes with any byte of the packs, the settings and the table of disguises."""
     files: Mapping[str, str] = field(repr=False)
@@ -366,8 +375,9 @@ def _built(
     settings = _settings(settings_files, jurisdiction, problems)
     tables = {file: _toml(file, problems) for file in packs}
     reader = _Reader(folding, settings)
-    for file, table in tables.items():
-        reader.read_shared(file.name, table, problems)
+    for read_shared in (reader.read_fragments, reader.read_shared):
+        for file, table in tables.items():
+            read_shared(file.name, table, problems)
     rules: dict[str, Rule] = {}
     for file, table in tables.items():
         for place, raw in enumerate(_rules_of(file.name, table, problems), start=1):
@@ -388,21 +398,22 @@ def _built(
         rules=tuple(rules.values()),
         settings=settings,
         sources=reader.sources,
+        context_keys=reader.context_keys,
         folding=folding,
         version=version,
         files=dict(files),
     )
 
 
-def read_context(raw: object) -> Mapping[str, Any]:
+def read_context(raw: object, keys: Mapping[str, ContextKind] = CONTEXT_KEYS) -> Mapping[str, Any]:
     """What is said about a message, nested as given, as dotted key -> value. Raises ContextError.
 
-    null counts as not said.
+    keys: those of the pack, where it has some of its own. null counts as not said.
     """
     if not isinstance(raw, Mapping):
         raise ContextError(f"the context must be an object, not {type(raw).__name__}")
     flat: dict[str, Any] = {}
-    groups = {key.partition(".")[0] for key in CONTEXT_KEYS if "." in key}
+    groups = {key.partition(".")[0] for key in keys if "." in key}
     for key, value in raw.items():
         if key in groups and isinstance(value, Mapping):
             flat.update({f"{key}.{inner}": found for inner, found in value.items()})
@@ -410,9 +421,9 @@ def read_context(raw: object) -> Mapping[str, Any]:
             flat[str(key)] = value
     read: dict[str, Any] = dict(CONTEXT_DEFAULTS)
     for key, value in flat.items():
-        kind = CONTEXT_KEYS.get(key)
+        kind = keys.get(key)
         if kind is None:
-            raise ContextError(f"context {key!r} is not known; known are {', '.join(CONTEXT_KEYS)}")
+            raise ContextError(f"context {key!r} is not known; known are {', '.join(keys)}")
         if value is not None:
             read[key] = _context_value(key, kind, value)
     return read
@@ -460,6 +471,7 @@ _KIND_WORDS: Mapping[ContextKind, str] = {
     "texts": "a list of texts",
 }
 
+_PACK_KEYS = ("sources", "words", "fragments", "context", "rules")
 _RULE_KEYS = (
     "id", "title_zh", "title_en", "tasks", "channels", "severity", "anchor", "sources",
     "effective_from", "effective_to", "suggestion_zh", "suggestion_en", "note", "bad", "good",
@@ -467,9 +479,11 @@ _RULE_KEYS = (
 )  # fmt: skip
 _TRIGGER_KEYS = (
     "patterns", "unless", "unless_before", "unless_after", "only_with", "unless_with",
-    "message_with", "requires_any", "requires_all", "figures", "question", "context", "check",
-    "evasion", "tasks", "channels", "severity",
+    "message_with", "requires_any", "requires_all", "figures", "question", "unless_question",
+    "context", "unless_context", "check", "evasion", "tasks", "channels", "severity",
 )  # fmt: skip
+_FRAGMENT = re.compile(r"(?<!\\p)\{([a-z][a-z0-9_]*)\}")
+"""Where a pattern names a class of words; `{2,4}` and `\\p{Han}` are RE2's own."""
 _WINDOW = 12
 """Characters within which words written into a trigger excuse what stands beside them."""
 
@@ -480,13 +494,47 @@ class _Reader:
     def __init__(self, folding: Folding, settings: Mapping[str, SettingValue]) -> None:
         self.sources: dict[str, Source] = {}
         self._words: dict[str, Words] = {}
+        self.context_keys: dict[str, ContextKind] = dict(CONTEXT_KEYS)
+        self._fragments: dict[str, str] = {}
         self._folding = folding
         self._settings = settings
 
+    def read_fragments(self, file: str, table: Mapping[str, Any], problems: list[str]) -> None:
+        """Classes of words and keys of context first, since all else may name them."""
+        keys = table.get("context", {})
+        for key, kind in keys.items() if isinstance(keys, dict) else [("?", keys)]:
+            if kind not in get_args(ContextKind):
+                expected = f"expected one of {', '.join(get_args(ContextKind))}, not {kind!r}"
+                problems.append(f"{file}: context.{key}: {expected}")
+            elif self.context_keys.setdefault(key, kind) != kind:
+                problems.append(f"{file}: context.{key}: it is {self.context_keys[key]} already")
+        rows = table.get("fragments", {})
+        if not isinstance(rows, dict):
+            problems.append(f"{file}: fragments: expected a table")
+            return
+        for name, raw in rows.items():
+            parts = [raw] if isinstance(raw, str) else raw
+            try:
+                if name in self._fragments:
+                    raise _Wrong("name", "it is taken")
+                if not _FRAGMENT.fullmatch(f"{{{name}}}"):
+                    raise _Wrong("name", "expected small letters, digits and _")
+                if not isinstance(parts, list) or not all(isinstance(p, str) and p for p in parts):
+                    raise _Wrong("value", f"expected a text or a list of texts, not {raw!r}")
+                self._fragments[name] = "|".join(parts)
+            except _Wrong as error:
+                problems.append(f"{file}: fragments.{name}: {error}")
+
     def read_shared(self, file: str, table: Mapping[str, Any], problems: list[str]) -> None:
         for key in table:
-            if key not in ("sources", "words", "rules"):
-                problems.append(f"{file}: {key}: expected sources, words or rules")
+            if key not in _PACK_KEYS:
+                problems.append(f"{file}: {key}: expected one of {', '.join(_PACK_KEYS)}")
+        for name in table.get("fragments", ()):
+            try:
+                # Nothing or anything may match a part, so that it is tried beside something.
+                self._pattern(f"{{{name}}}~", "value")
+            except _Wrong as error:
+                problems.append(f"{file}: fragments.{name}: {error}")
         self._named(file, "sources", table, self._source, self.sources, problems)
         self._named(file, "words", table, self._word_list, self._words, problems)
 
@@ -555,7 +603,7 @@ class _Reader:
             if not isinstance(given, list) or len(given) < FEWEST_EXAMPLES:
                 raise _Wrong(name, f"expected at least {FEWEST_EXAMPLES} examples")
             return tuple(
-                _example(e, f"{name}[{i}]", first_task, first_channel, last_day)
+                self._example(e, f"{name}[{i}]", first_task, first_channel, last_day)
                 for i, e in enumerate(given, start=1)
             )
 
@@ -580,6 +628,23 @@ class _Reader:
             note=_text(table, "note", ""),
             bad=examples("bad"),
             good=examples("good"),
+        )
+
+    def _example(
+        self, raw: object, where: str, task: Task, channel: Channel | None, last_day: date
+    ) -> Example:
+        row = {"text": raw} if isinstance(raw, str) else _table(raw, where)
+        _only(row, {"text", "task", "channel", "context", "on"}, where)
+        try:
+            context = read_context(row.get("context", {}), self.context_keys)
+        except ContextError as error:
+            raise _Wrong(where, str(error)) from None
+        return Example(
+            text=_text(row, "text", where=where),
+            task=_one_of(row, "task", get_args(Task), task, where),
+            channel=_one_of(row, "channel", get_args(Channel), channel or "", where) or None,
+            context=context,
+            on=_date(row, "on", where) or last_day,
         )
 
     def _bases(self, table: Mapping[str, Any]) -> tuple[Basis, ...]:
@@ -615,6 +680,10 @@ class _Reader:
         def patterns(name: str) -> tuple[Pattern, ...]:
             return tuple(self._pattern(p, f"{where}.{name}") for p in _texts(table, name, where))
 
+        def conditions_of(name: str) -> tuple[ContextCondition, ...]:
+            said = _table(table.get(name, {}), f"{where}.{name}")
+            return tuple(self._condition(k, v, f"{where}.{name}.{k}") for k, v in said.items())
+
         check = _text(table, "check", "", where=where)
         if check and check not in CHECKS:
             raise _Wrong(f"{where}.check", f"{check!r} is none of {', '.join(CHECKS)}")
@@ -636,10 +705,9 @@ class _Reader:
                 for i, f in enumerate(_list(table, "figures", where), start=1)
             ),
             question=patterns("question"),
-            context=tuple(
-                self._condition(key, value, f"{where}.context.{key}")
-                for key, value in _table(table.get("context", {}), f"{where}.context").items()
-            ),
+            unless_question=patterns("unless_question"),
+            context=conditions_of("context"),
+            unless_context=conditions_of("unless_context"),
             check=check,
             evasion=evasion,
             tasks=_set_of(table, "tasks", get_args(Task), where),
@@ -689,9 +757,10 @@ class _Reader:
         return tuple(bounds)
 
     def _condition(self, key: str, value: object, where: str) -> ContextCondition:
-        kind = CONTEXT_KEYS.get(key)
+        kind = self.context_keys.get(key)
         if kind is None:
-            raise _Wrong(where, f"no such context key; known are {', '.join(CONTEXT_KEYS)}")
+            known = ", ".join(self.context_keys)
+            raise _Wrong(where, f"no such context key; known are {known}")
         if isinstance(value, dict):
             _only(value, {"over", "under", "at_least", "at_most", "within"}, where)
             within = value.get("within")
@@ -738,29 +807,24 @@ class _Reader:
                 self._pattern(source, where)
             raise
 
+    def _whole(self, source: str, where: str, inside: tuple[str, ...] = ()) -> str:
+        """A pattern with the classes of words that it names written out."""
+
+        def written(match: re.Match[str]) -> str:
+            name = match[1]
+            if name in inside:
+                raise _Wrong(where, f"fragment {{{name}}} is part of itself")
+            if name not in self._fragments:
+                raise _Wrong(where, f"{{{name}}} is none of the fragments of the pack")
+            return f"(?:{self._whole(self._fragments[name], where, (*inside, name))})"
+
+        return _FRAGMENT.sub(written, source)
+
     def _pattern(self, source: str, where: str) -> Pattern:
         try:
-            return compile_pattern(self._folding.pattern(source))
+            return compile_pattern(self._folding.pattern(self._whole(source, where)))
         except BadPattern as error:
             raise _Wrong(where, str(error)) from None
-
-
-def _example(
-    raw: object, where: str, task: Task, channel: Channel | None, last_day: date
-) -> Example:
-    row = {"text": raw} if isinstance(raw, str) else _table(raw, where)
-    _only(row, {"text", "task", "channel", "context", "on"}, where)
-    try:
-        context = read_context(row.get("context", {}))
-    except ContextError as error:
-        raise _Wrong(where, str(error)) from None
-    return Example(
-        text=_text(row, "text", where=where),
-        task=_one_of(row, "task", get_args(Task), task, where),
-        channel=_one_of(row, "channel", get_args(Channel), channel or "", where) or None,
-        context=context,
-        on=_date(row, "on", where) or last_day,
-    )
 
 
 def _own_files(own: Path | None) -> list[Path]:
@@ -829,13 +893,19 @@ def _settings(
 def _setting(name: str, value: object) -> SettingValue:
     if name == "timezone" and value not in available_timezones():
         raise ValueError(f"{value!r} is no time zone such as Asia/Shanghai")
+    if name == "hours_of" and value not in ("zone", "message"):
+        raise ValueError(f"expected zone or message, not {value!r}")
     if isinstance(value, time):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return Decimal(str(value))
     if isinstance(value, str) and value:
         return value
-    raise ValueError(f"expected a number, a text or a time such as 21:00:00, not {value!r}")
+    if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
+        return tuple(value)
+    raise ValueError(
+        f"expected a number, a text, a list of texts or a time such as 21:00:00, not {value!r}"
+    )
 
 
 def _rules_of(file: str, table: Mapping[str, Any], problems: list[str]) -> Sequence[object]:

@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
+from .judge import METRIC
 from .records import CaseRecord, RunInfo, SuiteInfo, read_cases, read_info
 
 FORMAT = 1
@@ -158,6 +159,9 @@ def _verdicts(askings: Sequence[CaseRecord]) -> CaseVerdicts:
     sums: dict[str, list[float]] = {}
     for asking in askings:
         for name, check in asking.checks.items():
+            if name in METRIC.values():
+                # A judge may say otherwise tomorrow: no run is held to its verdicts.
+                continue
             value = float(check.passed) if check.score is None else check.score
             sums.setdefault(name, []).append(value)
     return CaseVerdicts(

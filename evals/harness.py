@@ -17,6 +17,7 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, Value, metric, scorer
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from .judge import Criterion, Material, material_of
 from .metrics import METRICS, Check, wilson
 from .plain_recipe import Progress
 from .records import CaseRecord, Stopped
@@ -43,6 +44,8 @@ class Run:
     """Asking -> what came of it in this process, for the metrics."""
     records: dict[str, CaseRecord] = field(default_factory=dict)
     """Asking -> its record, also from before the run was stopped."""
+    materials: dict[str, Mapping[Criterion, Material]] = field(default_factory=dict)
+    """Asking -> what of its reply a judge may be given, also from before the run was stopped."""
     fault: EndpointFault | None = None
     """What the endpoint did last, where that was no answer."""
     faults_in_a_row: int = 0
@@ -111,6 +114,10 @@ def _take_up_case(run: Run, case: Case, seed: int, sample: EvalSample) -> None:
         n: Check(**found[n]["check"]) for n in run.suite.metrics if "check" in found.get(n, {})
     }
     run.records[str(sample.id)] = record_of(run.suite, case, seed, told, checks)
+    run.materials[str(sample.id)] = {
+        criterion: Material(held["question"], tuple(held["quotes"]), held["reply"])
+        for criterion, held in sample.metadata.get("material", {}).items()
+    }
 
 
 def told_as_json(told: Told) -> dict[str, Any]:
@@ -281,6 +288,10 @@ def _asking(run: Run, progress: Progress) -> Solver:
         state.metadata["told"] = told_as_json(told)
         progress(run.suite.name, len({*run.records, *run.told}), len(askings))
         if told.seen.reply is not None:
+            run.materials[name] = material_of(case.text, told.seen.reply)
+            state.metadata["material"] = {
+                criterion: asdict(material) for criterion, material in run.materials[name].items()
+            }
             state.metadata["reply"] = told.as_json()
             state.output = ModelOutput.from_content(told.model or "none", told.said)
         return state

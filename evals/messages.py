@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from assistant.compliance import BadMessage, read_message, review_given
 from assistant.rules import RulePack, Task
+from assistant.wording import review_wording
 
 from .metrics import Check, Share, wilson
 from .records import CaseRecord, SuiteInfo
@@ -78,6 +79,8 @@ class Judged:
     case: MessageCase
     found: frozenset[str]
     latency_ms: float = 0.0
+    warned: frozenset[str] = frozenset()
+    """What its wording makes likely, where the rules find nothing."""
 
     @property
     def breaks(self) -> frozenset[str]:
@@ -140,8 +143,12 @@ def judge(
             given = read_message(rules, row, on=None, today=suite.today)
         except BadMessage as error:
             raise BadCases(f"{suite.file.name}: {case.id}: {error}") from None
-        found = frozenset(finding.rule.id for finding in review_given(rules, given).findings)
-        one = Judged(case, found, round((time.perf_counter() - started) * 1000, 1))
+        review = review_given(rules, given)
+        found = frozenset(finding.rule.id for finding in review.findings)
+        latency_ms = round((time.perf_counter() - started) * 1000, 1)
+        worded = review_wording(rules, review, given)
+        warned = frozenset(finding.rule.id for finding in worded.findings) - found
+        one = Judged(case, found, latency_ms, warned)
         judged.append(one)
         judged_one(one)
     return judged
@@ -176,9 +183,11 @@ def judge_messages(
 def _metrics(judged: Sequence[Judged]) -> dict[str, Share]:
     """recall, precision: of messages, by whether anything is found in them that one of their rules
     is about. exact: of messages, by whether all their rules are found and no others. rule_recall,
-    rule_precision: of single findings, each a message with a rule."""
+    rule_precision: of single findings, each a message with a rule. worded_recall, worded_precision:
+    of messages, with those that their wording warns of."""
     breaking = [one for one in judged if one.breaks]
     flagged = [one for one in judged if one.counted]
+    worded = [one for one in judged if one.counted or one.warned - frozenset(one.case.expect.may)]
     right = sum(len(one.found & one.breaks) for one in judged)
     counts = {
         "recall": (sum(bool(one.found) for one in breaking), len(breaking)),
@@ -186,6 +195,8 @@ def _metrics(judged: Sequence[Judged]) -> dict[str, Share]:
         "exact": (sum(one.counted == one.breaks for one in judged), len(judged)),
         "rule_recall": (right, sum(len(one.breaks) for one in judged)),
         "rule_precision": (right, sum(len(one.counted) for one in judged)),
+        "worded_recall": (sum(bool(one.found or one.warned) for one in breaking), len(breaking)),
+        "worded_precision": (sum(bool(one.breaks) for one in worded), len(worded)),
     }
     return {name: wilson(passed, n) for name, (passed, n) in counts.items() if n}
 

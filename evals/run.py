@@ -16,18 +16,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.config import Settings
-from assistant.deps import Deps, open_deps
+from assistant.deps import Deps, open_deps, open_judge
 from assistant.llm import ModelError
 
+from . import arithmetic
+from .arithmetic import ArithmeticCase, ArithmeticSuite, calculate_all
 from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
+from .calibration import current_calibration, standing
 from .compare import Comparison, misfits
 from .compare import compare as compare_runs
+from .judge import METRIC, JudgeFailed, judge_records
 from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
 from .planted import planted
 from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
+from .report import CALIBRATION
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
 from .schema import BadCases, Case, hash_of
 from .statutes import NOT_RUN, load_collection, rank_statutes
@@ -50,6 +55,7 @@ __all__ = [
     "BadCases",
     "EndpointFault",
     "EvalUnavailable",
+    "JudgeFailed",
     "OtherSuites",
     "Outcome",
     "UnknownSuite",
@@ -164,8 +170,8 @@ async def evaluate(
     baseline: what the run is held to, and the file it stands in. One that is of other cases or
     definitions is refused before anything is asked.
     compare: whether the usual recipe is run beside the suites that only search.
-    Raises BadCases, OtherSuites, EvalUnavailable, EndpointFault, and what opening the live release
-    raises.
+    Raises BadCases, OtherSuites, EvalUnavailable, EndpointFault, JudgeFailed, and what opening the
+    live release raises.
     """
     if baseline is not None:
         _refuse_others(*baseline, suites, limit)
@@ -183,6 +189,10 @@ async def evaluate(
                 results[suite.name] = await _rank(suite, deps, endpoint, limit, kept, progress)
             elif isinstance(suite, MessageSuite):
                 results[suite.name] = await _judge(suite, deps, endpoint, limit, kept, progress)
+            elif isinstance(suite, ArithmeticSuite):
+                results[suite.name] = (
+                    _not_run(suite, IN_PROCESS_ONLY) if endpoint else calculate_all(suite, limit)
+                )
             if not isinstance(suite, Suite):
                 await _log(results[suite.name], kept)
     finally:
@@ -219,12 +229,17 @@ def _refuse_others(
         raise OtherSuites(f"{file} is of other suites:\n" + "\n".join(reasons))
 
 
-def _info(suite: Suite | MessageSuite, cases: Sequence[Case | MessageCase]) -> SuiteInfo:
-    metrics = (
-        VERSIONS
-        if isinstance(suite, MessageSuite)
-        else {name: METRICS[name].version for name in suite.metrics}
-    )
+def _info(
+    suite: Suite | MessageSuite | ArithmeticSuite,
+    cases: Sequence[Case | MessageCase | ArithmeticCase],
+) -> SuiteInfo:
+    metrics: Mapping[str, int]
+    if isinstance(suite, MessageSuite):
+        metrics = VERSIONS
+    elif isinstance(suite, ArithmeticSuite):
+        metrics = arithmetic.VERSIONS
+    else:
+        metrics = {name: METRICS[name].version for name in suite.metrics}
     return SuiteInfo(suite.name, hash_of(cases), dict(metrics))
 
 
@@ -367,12 +382,51 @@ async def _ask(
             runs.append(Run(suite, cases, whom, seeds if suite.stage == "reply" else 1))
         identity = {"run": kept.run, "release": release}
         await run_tasks(runs, kept.folder, identity, progress)
+        if deps.settings.judge:
+            for run in runs:
+                await _have_judged(run, deps, kept.folder, progress)
     searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
     plain = await _plain(searched, deps, progress) if compare and searched else {}
     return [
         *(_result(done, plain.get(done.suite.name, {})) for done in runs),
         *(_not_run(suite, IN_PROCESS_ONLY) for suite in left_out),
     ]
+
+
+async def _have_judged(run: Run, deps: Deps, folder: Path, progress: Progress) -> None:
+    """Adds the verdicts of the judge that is set, and leaves what they are worth for the report.
+
+    They are told, and no gate listens: neither a bar nor a baseline is of them. Raises JudgeFailed,
+    ConfigError.
+    """
+    if not run.materials:
+        return
+    model, name = open_judge(deps.settings)
+    askings = list(run.records)
+    given = {
+        (record.suite, record.case, record.seed): run.materials[asking]
+        for asking, record in run.records.items()
+        if asking in run.materials
+    }
+    try:
+        judged, unscored = await judge_records(
+            model,
+            [run.records[asking] for asking in askings],
+            given,
+            progress=lambda done, total: progress(f"{run.suite.name}, judged", done, total),
+        )
+    finally:
+        await model.close()
+    run.records.update(zip(askings, judged, strict=True))
+    calibration = current_calibration(deps.settings.home, name)
+    worth = {}
+    for criterion, metric in METRIC.items():
+        of = standing(calibration, criterion)
+        known = "agrees enough with the labels" if of.usable else "not to be relied on"
+        worth[metric] = f"{name}: {known} ({of.why}); {unscored[criterion]} without a verdict"
+    (folder / CALIBRATION).write_text(
+        json.dumps(worth, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 async def _plain(
@@ -402,7 +456,7 @@ def _result(run: Run, plain: Mapping[str, Share]) -> SuiteResult:
     suite = run.suite
     records = tuple(run.records[name] for name in run.askings)
     found = shares(records)
-    measured = {name: found[name] for name in suite.metrics if name in found}
+    measured = {name: found[name] for name in (*suite.metrics, *METRIC.values()) if name in found}
     missed = [
         name for name, bar in suite.bars.items() if name in measured and measured[name].value < bar
     ]

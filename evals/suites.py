@@ -10,10 +10,20 @@ from typing import Literal, get_args
 
 from assistant.rules import Task
 
+from .arithmetic import ArithmeticSuite
 from .messages import MessageSuite
 from .schema import BadCases, Case, load_cases
 
-__all__ = ["SUITES", "AnySuite", "BadCases", "MessageSuite", "RankedSuite", "Suite", "load_cases"]
+__all__ = [
+    "SUITES",
+    "AnySuite",
+    "ArithmeticSuite",
+    "BadCases",
+    "MessageSuite",
+    "RankedSuite",
+    "Suite",
+    "load_cases",
+]
 
 _CASES = Path(__file__).parent / "cases"
 
@@ -218,6 +228,21 @@ _COMPLIANCE_DEV = MessageSuite(
     bars={"recall": 0.95, "precision": 0.95},
 )
 
+_COMPLIANCE_A = replace(
+    _COMPLIANCE_DEV,
+    name="compliance-a",
+    file=_CASES / "compliance_a.jsonl",
+    about="messages by the compliance rules: harder ones, by another hand",
+    bars={},
+)
+
+_COMPLIANCE_B = replace(
+    _COMPLIANCE_A,
+    name="compliance-b",
+    file=_CASES / "compliance_b.jsonl",
+    about="messages by the compliance rules: by a third hand, weighed by the classifier of wording",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -227,7 +252,15 @@ _COMPLIANCE = replace(
     about="messages by the compliance rules: those that no pattern was written with",
 )
 
-AnySuite = Suite | RankedSuite | MessageSuite
+_ARITHMETIC = ArithmeticSuite(
+    name="arithmetic",
+    file=_CASES / "arithmetic.jsonl",
+    about="instalments, annual rates, settlement, penalties and coupons, to the cent",
+    today=date(2026, 11, 23),
+    bars={"exact": 1.0},
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite
 
 SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
@@ -248,7 +281,10 @@ SUITES: Mapping[str, AnySuite] = {
         _MASKING,
         _STATUTES,
         _COMPLIANCE_DEV,
+        _COMPLIANCE_A,
+        _COMPLIANCE_B,
         _COMPLIANCE,
+        _ARITHMETIC,
     )
 }
 

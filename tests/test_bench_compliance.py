@@ -9,8 +9,9 @@ from datetime import date
 
 import pytest
 
-from assistant.compliance import review, try_examples
+from assistant.compliance import Given, Review, review, try_examples
 from assistant.rules import RulePack, Task, load_rules, read_context
+from assistant.wording import review_wording
 
 pytestmark = pytest.mark.bench
 
@@ -51,6 +52,23 @@ def test_a_message_of_100_characters() -> None:
                 f"{name:<9} n={len(taken)} median {median * 1e3:.3f} ms, p95 {p95 * 1e3:.3f} ms, "
                 f"{1 / mean:.0f} messages/s"
             )
+
+
+def test_wording_beside_the_rules() -> None:
+    pack = load_rules("cn")
+    nothing = Review("pass", (), (), pack.version)
+    sent = messages(pack, 0)
+    timed(pack, sent, time.thread_time)
+    by_rules = timed(pack, sent, time.thread_time)
+    weighed = []
+    for task, text in sent:
+        given = Given(text, task, None, read_context({}), date(2026, 11, 20))
+        started = time.thread_time()
+        review_wording(pack, nothing, given)
+        weighed.append(time.thread_time() - started)
+    half = len(sent) // 2
+    medians = by_rules[half] * 1e3, sorted(weighed)[half] * 1e3
+    print("\nmedian: rules {:.3f} ms, wording {:.3f} ms".format(*medians))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
@@ -16,12 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.compliance import Review, review, review_as_json, try_examples
+from assistant.compliance import (
+    Given,
+    Review,
+    read_message,
+    review,
+    review_as_json,
+    review_given,
+    try_examples,
+)
 from assistant.likeness import Likeness, open_likeness, review_likeness
 from assistant.literals import needed_literals
 from assistant.matching import BadPattern, Folding, Prefilter, compile_pattern, load_folding
 from assistant.rule_checks import flat_fee_annual_rate
 from assistant.rules import ContextError, RulePack, RulePackError, load_rules, read_context
+from assistant.wording import review_wording
 from knowledge.embed import Embedder, open_embedder
 from tests.knowledge_server import serving
 from tests.test_cli import Shell, shell  # noqa: F401
@@ -92,7 +102,9 @@ def folding() -> Folding:
 
 
 def judge(pack: RulePack, text: str, **said: Any) -> Review:
-    options = {"task": "chat", "context": read_context(said.pop("context", {})), "on": TODAY} | said
+    given = said.pop("context", {})
+    context = given if "complete" in given else read_context(given)
+    options = {"task": "chat", "context": context, "on": TODAY} | said
     return review(pack, text, **options)
 
 
@@ -198,6 +210,133 @@ def test_a_warning_excuses_in_its_sentence_only(pack_of: Any) -> None:
 def test_a_phrase_excuses_only_what_lies_within_it(pack_of: Any) -> None:
     pack = pack_of(rule_text("patterns = ['最低']\nunless = ['最低还款额?']"))
     assert hits(judge(pack, "按最低还款额还，利率最低")) == ["最低"]
+
+
+def test_classes_of_words_are_written_out_where_patterns_name_them(pack_of: Any) -> None:
+    pack = pack_of(
+        "\n[fragments]\nsure = ['必', '包{soft}?']\nsoft = '您|你'\n",
+        rule_text("patterns = ['{sure}过{1,2}']"),
+    )
+    assert hits(judge(pack, "包您过，也必过过。")) == ["包您过", "必过过"]
+
+
+@pytest.mark.parametrize(
+    ("fragments", "pattern", "why"),
+    [
+        ("sure = '必'", "{soft}过", r"triggers\[1\].patterns: \{soft\} is none of the fragments"),
+        (
+            "sure = '{soft}'\nsoft = '{sure}'",
+            "过",
+            r"zz-all.toml: fragments.sure: .*part of itself",
+        ),
+        ("sure = '('", "过", r"zz-all.toml: fragments.sure: .*no pattern of RE2"),
+        ("sure = 3", "过", r"zz-all.toml: fragments.sure: value: expected a text"),
+        ("Sure = '必'", "过", r"zz-all.toml: fragments.Sure: name: expected small letters"),
+    ],
+)
+def test_a_wrong_class_of_words_is_named(
+    pack_of: Any, fragments: str, pattern: str, why: str
+) -> None:
+    with pytest.raises(RulePackError, match=why):
+        pack_of(f"\n[fragments]\n{fragments}\n", rule_text(f"patterns = ['{pattern}']"))
+
+
+def test_a_question_may_excuse_its_answer(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['可以的']\nunless_question = ['网点']"))
+    assert hits(judge(pack, "可以的。")) == ["可以的"]
+    assert hits(judge(pack, "可以的。", context=read_context({"question": "能去网点吗"}))) == []
+
+
+def test_what_is_known_of_a_message_may_excuse_it(pack_of: Any) -> None:
+    pack = pack_of(rule_text("patterns = ['免了']\nunless_context = { approved_plan = true }"))
+    found = judge(pack, "给您免了。")
+    assert hits(found) == ["免了"]
+    assert found.unchecked == ()
+    assert hits(judge(pack, "给您免了。", context=read_context({"approved_plan": True}))) == []
+
+
+def test_a_pack_may_say_what_else_can_be_known_of_a_message(pack_of: Any) -> None:
+    own = '\n[context]\nprescreened = "bool"\n'
+    pack = pack_of(own, rule_text("context = { prescreened = true }"))
+    said = read_context({"prescreened": True}, pack.context_keys)
+    assert judge(pack, "您好", context=said).verdict == "block"
+    with pytest.raises(ContextError, match="'prescreened' is not known"):
+        read_context({"prescreened": True})
+    with pytest.raises(RulePackError, match=r"zz-all.toml: context.x: expected one of"):
+        pack_of('\n[context]\nx = "yes"\n', rule_text("patterns = ['包过']"))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("点 https://qingsui.example/a 查看", []),
+        ("点 https://m.qingsui.example/a 查看", []),
+        (
+            "点 https://qingsui.example@evil.example/a 查看",
+            ["https://qingsui.example@evil.example"],
+        ),
+        ("点 http://yunli.anything/x 查看", ["http://yunli.anything"]),
+        ("打开 abc.loanz/x 申请", ["abc.loanz"]),
+        ("写信到 service@other.com", []),
+    ],
+)
+def test_links_are_compared_with_the_domains_that_the_institution_has_set(
+    tmp_path: Path, text: str, found: list[str]
+) -> None:
+    (tmp_path / "zz-all.toml").write_text(
+        HEAD + rule_text('check = "links_elsewhere"'), encoding="utf-8"
+    )
+    (tmp_path / "settings.toml").write_text(
+        '[zz]\nown_domains = ["qingsui.example"]\n', encoding="utf-8"
+    )
+    review = judge(load_rules("zz", tmp_path), text)
+    assert hits(review) == found
+    assert review.unchecked == ()
+
+
+def test_quiet_hours_may_be_told_by_the_clock_of_the_message() -> None:
+    pack = load_rules("us")
+    text = "Please call us about your account."
+    for at, verdict in (("T05:30:00-08:00", "block"), ("T20:30:00-08:00", "pass")):
+        context = read_context({"at": f"2026-11-20{at}"}, pack.context_keys)
+        found = judge(pack, text, task="collections", channel="phone", context=context)
+        assert found.verdict == verdict
+
+
+def test_an_article_that_nobody_read_is_not_named_in_the_pack_of_the_united_states() -> None:
+    found = judge(load_rules("us"), "Guaranteed approval for everyone!", task="marketing")
+    shown = review_as_json(found)["findings"]
+    assert {row["rule"] for row in shown} == {"US-UDAAP-01"}
+    assert all(row["source"]["article"] is None for row in shown)
+    assert all(row["suggestion_en"] for row in shown)
+
+
+def given_to(pack: RulePack, text: str, **said: Any) -> Given:
+    row = {"text": text, "task": "chat"} | said
+    return read_message(pack, row, on=TODAY, today=TODAY)
+
+
+def test_wording_warns_where_no_rule_finds_anything_and_only_there() -> None:
+    pack = shipped()
+    text = "您把那串六位的数字念给我听听，我这边马上替您把款放出来，谁来都一样能批。"
+    asked = given_to(pack, text, task="marketing")
+    nothing = replace(review_given(pack, asked), findings=(), verdict="pass")
+    warned = review_wording(pack, nothing, asked)
+    assert warned.verdict == "warn"
+    assert [f.severity for f in warned.findings] == ["warn"]
+    start, end = warned.findings[0].span
+    assert text[start:end] == warned.findings[0].text
+    known = review_given(pack, given_to(pack, "放心吧，百分百下款。", task="marketing"))
+    assert review_wording(pack, known, asked) is known
+    polite = given_to(pack, "您好，提前结清不收违约金，请在App内办理，以合同为准。")
+    assert review_wording(pack, review_given(pack, polite), polite).verdict == "pass"
+
+
+def test_wording_says_nothing_where_nothing_was_fitted() -> None:
+    pack = load_rules("us")
+    said = given_to(pack, "Your application is being reviewed.")
+    found = review_given(pack, said)
+    assert review_wording(pack, found, said) is found
 
 
 def test_what_else_stands_in_the_sentence_or_message_counts(pack_of: Any) -> None:
@@ -773,6 +912,17 @@ def test_staff_check_a_text(staff: httpx.Client) -> None:
     assert answer.json()["verdict"] == "block"
     earlier = {"text": "x", "task": "chat", "on": "2020-01-01", "context": {"complete": True}}
     assert staff.post("/v1/check", json=earlier).json()["verdict"] == "pass"
+
+
+def test_staff_check_a_text_by_the_rules_of_another_country(staff: httpx.Client) -> None:
+    sent = {"text": "Guaranteed approval!", "task": "marketing", "pack": "us"}
+    finding = staff.post("/v1/check", json=sent).json()["findings"][0]
+    assert finding["rule"] == "US-UDAAP-01"
+    assert finding["suggestion_en"].startswith("Say that approval")
+    prescreened = sent | {"text": "Hello", "channel": "sms", "context": {"prescreened": True}}
+    assert staff.post("/v1/check", json=prescreened).json()["verdict"] == "block"
+    assert staff.post("/v1/check", json=sent | {"pack": "fr"}).status_code == 422
+    assert staff.post("/v1/check", json=sent | {"semantic": True}).status_code == 422
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ DOCUMENTS = (
     *READMES,
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "docs/calculations.md",
     "docs/evaluation.md",
     "licenses/README.md",
     "licenses/THIRD_PARTY.md",
@@ -102,7 +103,9 @@ def settings_rows(name: str) -> list[tuple[str, str]]:
     return re.findall(r"^\| `(ZHUNXIN_\w+)` \| (.*?) ?\|", text_of(name), re.M)
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "docs/evaluation.md"])
+@pytest.mark.parametrize(
+    "name", [*READMES, "CONTRIBUTING.md", "docs/calculations.md", "docs/evaluation.md"]
+)
 def test_every_command_shown_exists_with_its_options(name: str) -> None:
     parsed = [parse(words) for words in shown_commands(name)]
     if name in READMES:

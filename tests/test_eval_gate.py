@@ -37,7 +37,7 @@ from evals.records import read_cases, read_info
 from evals.results import Outcome
 from evals.run import evaluate
 from evals.schema import BadCases
-from evals.suites import SUITES, MessageSuite, Suite
+from evals.suites import SUITES, ArithmeticSuite, MessageSuite, Suite
 from prompts.render import pinned
 
 from .openai_stub import hangs, openai_stub, says
@@ -62,14 +62,16 @@ def write_part(file: Path, ids: Collection[str], into: Path) -> Path:
     return into
 
 
-def part_of(name: str, ids: Collection[str], folder: Path) -> Suite | MessageSuite:
+def part_of(
+    name: str, ids: Collection[str], folder: Path
+) -> Suite | MessageSuite | ArithmeticSuite:
     suite = SUITES[name]
-    assert isinstance(suite, Suite | MessageSuite)
+    assert isinstance(suite, Suite | MessageSuite | ArithmeticSuite)
     return replace(suite, file=write_part(suite.file, ids, folder / f"{name}.jsonl"))
 
 
 async def run(
-    suites: Sequence[Suite | MessageSuite],
+    suites: Sequence[Suite | MessageSuite | ArithmeticSuite],
     deps: Deps,
     folder: Path,
     held_to: RunVerdicts | None = None,
@@ -102,7 +104,7 @@ async def test_the_assistant_is_no_worse_than_its_baseline(
 ) -> None:
     """A part of each suite, without a model; see above for how the baseline is renewed."""
     ids = {
-        name: tuple(suite.cases) if isinstance(SUITES[name], MessageSuite) else suite.quick
+        name: suite.quick if isinstance(SUITES[name], Suite) else tuple(suite.cases)
         for name, suite in main_baseline.suites.items()
     }
     suites = [part_of(name, of, tmp_path) for name, of in ids.items()]
@@ -114,7 +116,7 @@ async def test_the_assistant_is_no_worse_than_its_baseline(
 def test_the_committed_baseline_is_of_the_committed_cases(main_baseline: RunVerdicts) -> None:
     for name, held in main_baseline.suites.items():
         suite = SUITES[name]
-        assert isinstance(suite, Suite | MessageSuite)
+        assert isinstance(suite, Suite | MessageSuite | ArithmeticSuite)
         assert [case.id for case in suite.cases()] == [*held.cases], f"{name}: see the docstring"
     assert main_baseline.versions["model"] == "extractive"
 

@@ -19,11 +19,12 @@ import pytest
 from assistant.deps import Deps, open_deps
 from assistant.llm import Message, ModelUnavailable, ScriptedChat
 from assistant.models import Citation, Reply, Sentence
+from evals.baseline import verdicts_of
 from evals.metrics import METRICS, Seen, mean, ndcg, recall, says, wilson
 from evals.plain_recipe import open_plain, split, written_out
-from evals.records import Stopped
+from evals.records import Stopped, read_info
 from evals.results import Outcome
-from evals.run import UnknownSuite, evaluate, run_suites, sizes
+from evals.run import JudgeFailed, UnknownSuite, evaluate, run_suites, sizes
 from evals.schema import BadCases, Case, load_cases
 from evals.statutes import load_collection
 from evals.suites import PARTS, SUITES, AnySuite, RankedSuite, Suite
@@ -32,6 +33,8 @@ from knowledge.documents import Clause, Head
 from knowledge.readers import MANIFEST, read, read_manifest
 
 from .conftest import CORPUS, settings_for
+from .openai_stub import openai_stub
+from .openai_stub import says as answers_with
 
 TODAY = date(2026, 11, 23)
 
@@ -665,3 +668,33 @@ def test_the_usual_recipe_cuts_long_texts_and_sees_nothing_of_agents() -> None:
     chunks = split(texts)
     assert len(chunks) > 1
     assert all(name == "a.md" and len(text) <= 500 for name, text in chunks)
+
+
+async def test_a_judge_is_told_beside_the_metrics_with_what_it_is_worth(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    suite = suite_of(tmp_path, ASKED[:1], "answers")
+    async with openai_stub(*[answers_with("有依据。\nVERDICT: PASS")] * 3) as stub:
+        more = {"ZHUNXIN_JUDGE": "openai:strong", "ZHUNXIN_LLM_BASE_URL": stub.base_url}
+        async with open_deps(settings_for(sample_home, **more)) as deps:
+            outcome = await run(suite, deps, tmp_path / "run")
+    (result,) = outcome.suites
+    assert {name: share.value for name, share in result.metrics.items() if "judge" in name} == {
+        "judge_entailed": 1.0,
+        "judge_helpful": 1.0,
+        "judge_tone": 1.0,
+    }
+    worth = json.loads((tmp_path / "run" / "calibration.json").read_text("utf-8"))
+    assert "not to be relied on (not calibrated" in worth["judge_entailed"]
+    assert "judge" not in str(verdicts_of(read_info(tmp_path / "run"), result.records))
+
+
+async def test_a_judge_that_answers_nonsense_fails_the_run(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    suite = suite_of(tmp_path, ASKED[:1], "answers")
+    async with openai_stub(*[answers_with("挺好的")] * 3) as stub:
+        more = {"ZHUNXIN_JUDGE": "openai:strong", "ZHUNXIN_LLM_BASE_URL": stub.base_url}
+        async with open_deps(settings_for(sample_home, **more)) as deps:
+            with pytest.raises(JudgeFailed, match="give no verdict"):
+                await run(suite, deps, tmp_path / "run")

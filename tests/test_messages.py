@@ -43,7 +43,7 @@ def written(folder: Path, *rows: dict[str, object]) -> MessageSuite:
     return replace(suite(), file=file)
 
 
-@pytest.mark.parametrize("name", ["compliance-dev", "compliance"])
+@pytest.mark.parametrize("name", ["compliance-dev", "compliance-a", "compliance-b", "compliance"])
 def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> None:
     cases = suite(name).cases()
     breaking = sum(bool(case.expect.rules) for case in cases)
@@ -54,22 +54,37 @@ def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> N
 
 def test_no_message_is_in_both_halves() -> None:
     halves = [
-        {case.text for case in suite(name).cases()} for name in ("compliance-dev", "compliance")
+        {case.text for case in suite(name).cases()}
+        for name in ("compliance-dev", "compliance-a", "compliance-b")
     ]
-    assert not halves[0] & halves[1]
+    untouched = {case.text for case in suite("compliance").cases()}
+    assert not untouched & set().union(*halves)
 
 
 @pytest.mark.parametrize(
-    ("name", "recall", "precision"),
-    # The second half is not looked at to mend a pattern, so that its bars of 0.95 stay ahead.
-    [("compliance-dev", 0.97, 0.97), ("compliance", 0.83, 0.88)],
+    ("name", "least"),
+    # The untouched half is not looked at to mend a pattern, so that some of its bars stay ahead.
+    [
+        ("compliance-dev", {"recall": 0.98, "precision": 0.98}),
+        ("compliance-a", {"recall": 0.95, "precision": 0.97}),
+        ("compliance-b", {"recall": 0.87, "precision": 0.97}),
+        (
+            "compliance",
+            {
+                "recall": 0.86,
+                "precision": 0.9,
+                "worded_recall": 0.94,
+                "worded_precision": 0.89,
+            },
+        ),
+    ],
 )
 def test_the_rules_do_not_get_worse_at_them(
-    rules: RulePack, name: str, recall: float, precision: float
+    rules: RulePack, name: str, least: dict[str, float]
 ) -> None:
     metrics = judge_messages(suite(name), rules).metrics
-    assert metrics["recall"].value >= recall, metrics
-    assert metrics["precision"].value >= precision, metrics
+    for metric, value in least.items():
+        assert metrics[metric].value >= value, metrics
 
 
 def test_what_one_may_argue_about_is_neither_right_nor_wrong(

@@ -10,20 +10,27 @@ import pytest
 from assistant.compliance import try_examples
 from assistant.rules import RulePack, RulePackError, as_text, load_rules, of_text
 
+PACKS = ("cn", "us")
+
 
 @cache
-def pack() -> RulePack:
-    return load_rules("cn")
+def pack(jurisdiction: str) -> RulePack:
+    return load_rules(jurisdiction)
 
 
 @cache
 def failures() -> dict[tuple[str, str, int], str]:
-    return {(f.rule.id, f.kind, f.place): f.detail for f in try_examples(pack())}
+    return {
+        (f.rule.id, f.kind, f.place): f.detail
+        for jurisdiction in PACKS
+        for f in try_examples(pack(jurisdiction))
+    }
 
 
 EXAMPLES = [
     (rule.id, kind, place)
-    for rule in pack().rules
+    for jurisdiction in PACKS
+    for rule in pack(jurisdiction).rules
     for kind, examples in (("bad", rule.bad), ("good", rule.good))
     for place in range(1, len(examples) + 1)
 ]

@@ -427,7 +427,9 @@ async def test_a_route_added_behind_the_guard_is_not_served(served: Served) -> N
     problem_of(await served.client.get("/v1/late"), 403)
 
 
-@pytest.mark.parametrize(("method", "path", "access"), RESTRICTED, ids=str)
+@pytest.mark.parametrize(
+    ("method", "path", "access"), RESTRICTED, ids=[f"{row[0]} {row[1]}" for row in RESTRICTED]
+)
 async def test_nobody_passes_without_signing_in(
     served: Served, method: str, path: str, access: Any
 ) -> None:
@@ -441,7 +443,9 @@ async def test_nobody_passes_without_signing_in(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "access"), [row for row in RESTRICTED if row[2] < set(ROLES)], ids=str
+    ("method", "path", "access"),
+    [row for row in RESTRICTED if row[2] < set(ROLES)],
+    ids=[f"{row[0]} {row[1]}" for row in RESTRICTED if row[2] < set(ROLES)],
 )
 async def test_a_role_that_is_not_named_is_refused(
     served: Served, method: str, path: str, access: Any

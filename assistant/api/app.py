@@ -28,6 +28,7 @@ from assistant.config import Settings
 from assistant.demo_customers import demo_file, seed
 from assistant.deps import Deps, ReleaseMismatch, open_customers, open_deps, token_rules
 from assistant.llm import ModelError
+from assistant.loan_math import TOOLS
 from assistant.models import today
 from assistant.staff import open_demo_accounts
 from assistant.uploads import Worker
@@ -37,7 +38,18 @@ from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
 
-from . import access, audit, chat, compliance, evals, knowledge, openai, problems, staff
+from . import (
+    access,
+    audit,
+    calculations,
+    chat,
+    compliance,
+    evals,
+    knowledge,
+    openai,
+    problems,
+    staff,
+)
 from . import demo as demo_routes
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
@@ -49,6 +61,7 @@ LIMITED = {
     "/v1/chat/completions": "chat",
     "/v1/search": "search",
     "/v1/staff/session": "sign-in",
+    **{f"/v1/calculations/{tool}": "calculate" for tool in TOOLS},
 }
 """Path -> which count of requests a minute it goes into."""
 
@@ -127,6 +140,7 @@ def create_app(
     app.include_router(knowledge.router)
     app.include_router(audit.router)
     app.include_router(compliance.router)
+    app.include_router(calculations.router)
     app.include_router(evals.router)
     if demo:
         app.include_router(demo_routes.router)

@@ -18,6 +18,8 @@ from assistant.compliance import (
 from assistant.elements import append_required, completed_as_json, review_completed
 from assistant.likeness import review_likeness
 from assistant.models import today
+from assistant.rules import RulePackError, load_rules
+from assistant.wording import review_wording
 from prompts.render import notice
 
 from .chat import FromDeps
@@ -32,17 +34,25 @@ router = APIRouter(prefix="/v1", tags=["compliance"])
 )
 async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[str, Any] | Response:
     """Check a text by the rules in force."""
-    row = body.model_dump(exclude={"on", "semantic", "append", "locale"})
+    row = body.model_dump(exclude={"on", "pack", "semantic", "append", "locale"})
     if body.append and body.channel is None:
         fields = [{"field": "channel", "problem": "expected a channel to complete the text for"}]
         return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+    field = "context"
     try:
-        given = read_message(deps.rules, row, on=body.on, today=today())
-    except BadMessage as error:
-        fields = [{"field": "context", "problem": str(error)}]
+        rules = deps.rules
+        if body.pack != rules.jurisdiction:
+            field = "pack"
+            rules = await asyncio.to_thread(load_rules, body.pack, deps.settings.rules)
+            if body.semantic or body.append:
+                raise BadMessage(f"semantic, append: expected the pack {deps.rules.jurisdiction!r}")
+            field = "context"
+        given = read_message(rules, row, on=body.on, today=today())
+    except (BadMessage, RulePackError) as error:
+        fields = [{"field": field, "problem": str(error)}]
         return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
     # A long text takes a second, in which others are answered too.
-    found = await asyncio.to_thread(review_given, deps.rules, given)
+    found = await asyncio.to_thread(review_given, rules, given)
     if body.semantic:
         found = await asyncio.to_thread(
             review_likeness,
@@ -53,13 +63,14 @@ async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[st
             channel=given.channel,
             on=given.on,
         )
+        found = await asyncio.to_thread(review_wording, rules, found, given)
     if not body.append:
         return review_as_json(found)
     facts = await deps.facts(given.on)
 
     def complete() -> dict[str, Any]:
-        completed = append_required(deps.rules, deps.channels, given, facts, body.locale)
-        return completed_as_json(completed, review_completed(deps.rules, given, completed))
+        completed = append_required(rules, deps.channels, given, facts, body.locale)
+        return completed_as_json(completed, review_completed(rules, given, completed))
 
     return {**review_as_json(found), "completed": await asyncio.to_thread(complete)}
 

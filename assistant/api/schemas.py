@@ -141,6 +141,11 @@ class CheckRequest(BaseModel):
         default=None,
         description="The day whose rules apply; left out, that of context `at`, else today.",
     )
+    pack: str = Field(
+        default="cn",
+        pattern="^[a-z]{2,8}$",
+        description="The jurisdiction whose rules apply.",
+    )
     semantic: bool = Field(
         default=False,
         description="Also warn of sentences that resemble bad examples in meaning; takes some "
@@ -175,6 +180,7 @@ class FindingBody(BaseModel):
     source: RuleSourceBody
     anchor: Anchor
     suggestion: str
+    suggestion_en: str = Field(description="Empty where the rule has none.")
     like: str = Field(description="The bad example that it resembles, if that is all; else empty.")
 
 

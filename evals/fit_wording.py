@@ -1,0 +1,210 @@
+"""Fits what the wording of a message makes likely; writes knowledge/rules/cn-wording.json.
+
+    python -m evals.fit_wording
+
+The labelled messages are those that patterns are written with, and the examples of the rules; the
+messages of the held-out suite are not read. What is printed was measured on messages of one set by
+weights fitted to the others: each set was written by another hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.rules import RulePack, load_rules
+from assistant.wording import DIMENSIONS, runs, wording_file
+
+from .messages import MessageSuite, judge
+from .suites import SUITES
+
+SETS = ("compliance-dev", "compliance-a", "compliance-b")
+SEEN_BY_CONTEXT_ONLY = frozenset(
+    f"CN-{name}"
+    for name in ("CONT-01", "CONT-03", "COL-05", "ID-01", "ID-06", "DEBT-04", "COL-02", "PRIV-03")
+)
+"""Rules that a message breaks by when, to whom or how complete it is sent: words do not tell."""
+ALIKE = (("[0-9]+", "0"), ("[\u4e00-\u9fff]{2}(?:\u6d88[\u8d39]\u91d1\u878d|\u6d88\u91d1)", "@"))
+"""Figures, and the names of lenders."""
+PENALTY = 0.15
+"""Of the weights; smaller follows the labelled messages more closely."""
+SPREAD = 4.0
+ROUNDS = 6
+LEAST_RIGHT = 0.95
+"""Share of the messages warned of that must break a rule, judged by weights fitted to others."""
+FOLDS = 10
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Messages as numbers of runs, with what they break."""
+
+    rows: Sequence[set[int]]
+    breaks: Floats
+    rules: Sequence[frozenset[str]]
+    sets: NDArray[np.str_]
+    found: NDArray[np.bool_]
+    """Whether the rules find something in it."""
+
+
+def labelled(pack: RulePack) -> Labelled:
+    alike = [(re.compile(pattern), same) for pattern, same in ALIKE]
+    bare = pack.folding.bare
+    rows: list[set[int]] = []
+    breaks: list[bool] = []
+    rules: list[frozenset[str]] = []
+    sets: list[str] = []
+    found: list[bool] = []
+    for name in SETS:
+        suite = SUITES[name]
+        assert isinstance(suite, MessageSuite)
+        for one in judge(suite, pack):
+            if one.breaks and one.breaks <= SEEN_BY_CONTEXT_ONLY:
+                continue
+            asked = str(one.case.context.get("question") or "")
+            rows.append(runs(bare(one.case.text).text, one.case.task, bare(asked).text, alike))
+            breaks.append(bool(one.breaks))
+            rules.append(one.breaks)
+            sets.append(name)
+            found.append(bool(one.counted))
+    for rule in pack.rules:
+        if rule.id in SEEN_BY_CONTEXT_ONLY:
+            continue
+        for kind, examples in ((True, rule.bad), (False, rule.good)):
+            for example in examples:
+                asked = str(example.context.get("question") or "")
+                rows.append(runs(bare(example.text).text, example.task, bare(asked).text, alike))
+                breaks.append(kind)
+                rules.append(frozenset({rule.id} if kind else ()))
+                sets.append("examples")
+                found.append(kind)
+    return Labelled(rows, np.array(breaks, float), rules, np.array(sets), np.array(found))
+
+
+def inverse_frequency(rows: Sequence[set[int]]) -> Floats:
+    counts = np.zeros(DIMENSIONS)
+    for row in rows:
+        counts[sorted(row)] += 1
+    return np.log((1 + len(rows)) / (1 + counts))
+
+
+def matrix(rows: Sequence[set[int]], idf: Floats) -> NDArray[np.float32]:
+    """One row a message, of unit length."""
+    weighed = np.zeros((len(rows), DIMENSIONS), np.float32)
+    for place, row in enumerate(rows):
+        columns = sorted(row)
+        weighed[place, columns] = idf[columns]
+    lengths = np.linalg.norm(weighed, axis=1, keepdims=True)
+    return np.asarray(weighed / np.where(lengths, lengths, 1), np.float32)
+
+
+def fit(rows: NDArray[np.float32], breaks: Floats) -> tuple[Floats, float]:
+    """Penalised logistic regression by Newton's method, in the space of the messages."""
+    alike = SPREAD * (rows @ rows.T).astype(np.float64)
+    odds = np.zeros(len(rows))
+    share, bias = np.zeros(len(rows)), 0.0
+    for _ in range(ROUNDS):
+        likely = 1 / (1 + np.exp(-odds))
+        curve = np.maximum(likely * (1 - likely), 1e-3)
+        wanted = odds + (breaks - likely) / curve
+        both = np.column_stack([np.ones(len(rows)), wanted])
+        solved = np.linalg.solve(alike + PENALTY * np.diag(1 / curve), both)
+        bias = float(solved[:, 1].sum() / solved[:, 0].sum())
+        share = solved[:, 1] - bias * solved[:, 0]
+        odds = alike @ share + bias
+    return SPREAD * (rows.T @ share), bias
+
+
+def crossed(rows: NDArray[np.float32], data: Labelled, parts: NDArray[np.int_]) -> Floats:
+    """The odds of each message by weights fitted to the other parts; none of what is in no part."""
+    odds = np.full(len(rows), -np.inf)
+    for part in range(int(parts.max()) + 1):
+        out = parts == part
+        weights, bias = fit(rows[~out], data.breaks[~out])
+        odds[out] = rows[out] @ weights + bias
+    return odds
+
+
+def shown(odds: Floats, data: Labelled, at: float) -> str:
+    """Recall and precision of each set by rules and wording together, and what wording adds."""
+    breaks = data.breaks > 0
+    warned = (odds >= at) & ~data.found
+    parts = []
+    for name in SETS:
+        here = data.sets == name
+        either = (data.found | warned) & here
+        right, added = int((warned & here & breaks).sum()), int((warned & here).sum())
+        recall, precision = either[breaks & here].mean(), breaks[either].mean()
+        parts.append(f"{recall:.3f}/{precision:.3f} ({right} of {added})")
+    return "  ".join(parts)
+
+
+def main() -> None:
+    pack = load_rules("cn")
+    data = labelled(pack)
+    idf = inverse_frequency(data.rows)
+    rows = matrix(data.rows, idf)
+    say = sys.stdout.write
+    breaks = data.breaks > 0
+    labelled_ones = data.sets != "examples"
+    parts = np.full(len(rows), -1)
+    parts[labelled_ones] = np.random.default_rng(0).permutation(labelled_ones.sum()) % FOLDS
+    odds = crossed(rows, data, parts)
+    strangers = np.array([SETS.index(name) if name in SETS else -1 for name in data.sets])
+    of_strangers = crossed(rows, data, strangers)
+    say(f"recall/precision with rules and wording, of {', '.join(SETS)}\n")
+    say(f"  rules alone: {shown(odds, data, np.inf)}\n")
+    bar, found_alone = np.inf, 0.0
+    for at in np.arange(3.0, -0.51, -0.25):
+        warned = odds >= at
+        right, recall = breaks[warned].mean(), warned[breaks & labelled_ones].mean()
+        say(f"  bar {at:5.2f}: alone {recall:.3f}/{right:.3f};  {shown(odds, data, at)}\n")
+        say(f"       fitted to the other sets:  {shown(of_strangers, data, at)}\n")
+        if right >= LEAST_RIGHT:
+            bar, found_alone = float(at), float(recall)
+    weights, bias = fit(rows, data.breaks)
+    names = [rule.id for rule in pack.rules if rule.id not in SEEN_BY_CONTEXT_ONLY]
+    kept = breaks
+    targets = np.array([[float(name in broken) for name in names] for broken in data.rules])
+    alike = (rows[kept] @ rows[kept].T).astype(np.float64)
+    share = np.linalg.solve(alike + PENALTY * np.eye(int(kept.sum())), targets[kept])
+    by_rule = (rows[kept].T @ share).T
+    scales = np.abs(by_rule).max(axis=1) / 127
+    scales[scales == 0] = 1
+    files = [suite.file for name in SETS if isinstance(suite := SUITES[name], MessageSuite)]
+    written = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "data": sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16],
+        "rules_version": pack.version,
+        "messages": len(rows),
+        "least_right": LEAST_RIGHT,
+        "found_alone_cross_validated": round(found_alone, 3),
+        "alike": ALIKE,
+        "bias": round(bias, 4),
+        "bar": bar,
+        "rules": names,
+        "scales": [round(float(scale), 8) for scale in scales],
+        "idf": base64.b64encode(idf.astype(np.float16).tobytes()).decode(),
+        "weights": base64.b64encode(weights.astype(np.float16).tobytes()).decode(),
+        "by_rule": base64.b64encode(
+            np.round(by_rule / scales[:, None]).astype(np.int8).tobytes()
+        ).decode(),
+    }
+    file = wording_file("cn")
+    file.write_text(json.dumps(written, ensure_ascii=False) + "\n", encoding="utf-8")
+    say(f"bar {bar:.2f}; written to {file.name} ({file.stat().st_size >> 10} KB)\n")
+
+
+if __name__ == "__main__":
+    main()
