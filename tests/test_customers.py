@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -502,3 +503,12 @@ def test_the_typical_ones_are_one_for_each_state_and_named_in_every_language(
     for state in STATES:
         assert set(labels(state)) == {"zh-Hans", "zh-Hant", "en"}
         assert all(labels(state).values())
+
+
+def test_the_document_lists_every_table_and_column() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "customers.md").read_text("utf-8")
+    listed = {
+        part.partition("\n")[0]: re.findall(r"^\| `(\w+)` \|", part, re.M)
+        for part in text.split("\n## ")[1:]
+    }
+    assert listed == {name: list(columns) for name, columns in COLUMNS.items()}
