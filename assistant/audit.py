@@ -84,6 +84,9 @@ _BLANK: Mapping[str, str | None] = {
 }
 """What an erased record holds in its personal columns."""
 
+NOBODY = "erased"
+"""In place of a borrower's hash, which it equals none of."""
+
 _BATCH = 500
 _LOCK = 0x5A59
 """Number of the advisory lock; another one than that of the writers of releases."""
@@ -454,7 +457,9 @@ async def _read_rows(
     connection: AsyncConnection, record_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     """Records by id, each column as it is stored, and `conversation`: that of its conversation."""
-    columns = [*records.columns, *conversations.columns]
+    # Whose conversation it is stands, sealed and to be erased, in the settings of its records.
+    talks = [c for c in conversations.columns if c.name != "subject"]
+    columns = [*records.columns, *talks]
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(record_ids), _BATCH):
         rows = await connection.execute(
@@ -536,6 +541,7 @@ async def erase(
                     erased_seq=entry.seq,
                 )
             )
+            await _disown(connection, batch)
         await note_head(trail, entry)
         erased += len(batch)
     if erased and trail.engine.dialect.name == "sqlite":
@@ -543,6 +549,19 @@ async def erase(
         async with trail.engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     return erased
+
+
+async def _disown(connection: AsyncConnection, record_ids: Sequence[str]) -> None:
+    """Conversations of which nothing is left are nobody's, and cannot be continued."""
+    kept = exists().where(
+        records.c.conversation_id == conversations.c.id, records.c.salt.is_not(None)
+    )
+    touched = select(records.c.conversation_id).where(records.c.id.in_(record_ids))
+    await connection.execute(
+        update(conversations)
+        .where(conversations.c.id.in_(touched), conversations.c.subject.is_not(None), ~kept)
+        .values(subject=NOBODY)
+    )
 
 
 # Heads

@@ -273,6 +273,10 @@ def ask(
     ] = None,
     as_of: Day = "",
     contract_date: Day = "",
+    customer: Annotated[
+        str,
+        typer.Option(metavar="ID", help="Ask as this customer, as if a verified token named them."),
+    ] = "",
     locale: Annotated[str, typer.Option(help="zh-Hans, zh-Hant or en.")] = "zh-Hans",
     as_json: AsJson = False,
 ) -> None:
@@ -280,6 +284,7 @@ def ask(
     from prompts.render import notice
 
     from .answer import BadQuestion, answer_question, clean, collect
+    from .identity import is_customer_id, subject_of
     from .journal import reply_as_json
     from .models import LOCALES, Event, Question, today
 
@@ -295,10 +300,14 @@ def ask(
         except BadQuestion as error:
             _fail(_notice(error.code, locale, error.values), 2)
     day, signed = _day(as_of), _day(contract_date)
+    if customer and not is_customer_id(customer):
+        _fail("--customer: expected letters, digits and . _ : @ | -, at most 128", 2)
 
     async def run(deps: Deps) -> None:
         from rich.console import Console
 
+        if customer and deps.customers and await deps.customers.profile(customer) is None:
+            _fail("--customer: the lender has no such customer", 2)
         failed = 0
         errors = Console(stderr=True)
         for row in rows:
@@ -309,6 +318,7 @@ def ask(
                 as_of=day,
                 contract_date=signed,
                 channel="cli",
+                subject=subject_of(deps.keys, customer) if customer else "",
             )
             if deps.model_loading:
                 errors.print("starting the language model ...", style="dim")
@@ -531,7 +541,10 @@ def serve(
     host: Annotated[str, typer.Option(help="Loopback unless told otherwise.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
     demo: Annotated[
-        bool, typer.Option("--demo", help="With demo accounts for staff; on loopback only.")
+        bool,
+        typer.Option(
+            "--demo", help="With demo customers and accounts for staff; on loopback only."
+        ),
     ] = False,
 ) -> None:
     """Serve the widget, the staff pages, the HTTP API and the OpenAI-compatible API."""
@@ -552,7 +565,8 @@ def demo_command(
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
 ) -> None:
-    """Ingest the sample lender if nothing is live yet, then serve it with demo accounts."""
+    """Ingest the sample lender if nothing is live yet, then serve it with demo customers and
+    accounts."""
     from knowledge.release import build
     from knowledge.store import active_release
 
@@ -1443,6 +1457,7 @@ def _guard(work: Callable[[], Result]) -> Result:
 
     from .audit import KeyUnusable
     from .config import ConfigError
+    from .customers import CustomerFault
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
     from .elements import ChannelsError
@@ -1475,6 +1490,7 @@ def _guard(work: Callable[[], Result]) -> Result:
         NotWritten,
         VectorsMissing,
         EmbeddingUnavailable,
+        CustomerFault,
         DatabaseUnavailable,
         OtherEmbedder,
         ReleaseMismatch,

@@ -122,6 +122,41 @@ class Settings(BaseModel):
         default=SecretStr(""),
         description="Bearer token for the endpoint that `zhunxin eval run --endpoint URL` asks.",
     )
+    token_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret with which the host app signs borrowers' tokens (HS256), at least 32 "
+        "characters; a comma list while it is being changed.",
+    )
+    token_jwks: str = Field(
+        default="",
+        description="In its place, file or https address of the host app's public keys (JWKS).",
+    )
+    token_algorithm: Literal["HS256", "RS256", "PS256", "ES256", "EdDSA"] = Field(
+        default="HS256",
+        description="The one algorithm that borrowers' tokens may be signed with: `HS256` with a "
+        "secret; `RS256`, `PS256`, `ES256` or `EdDSA` with public keys.",
+    )
+    token_issuer: str = Field(
+        default="", description="What borrowers' tokens have to name as `iss`; needed with a key."
+    )
+    token_audience: str = Field(
+        default="zhunxin", min_length=1, description="What they have to name as `aud`."
+    )
+    token_longest_minutes: int = Field(
+        default=60, ge=1, le=1440, description="How long they may be good for at most."
+    )
+    token_once: bool = Field(
+        default=False,
+        description="Whether each of them has a `jti` and is good for one message only.",
+    )
+    customers_url: str = Field(
+        default="",
+        description="SQLAlchemy async address of the lender's customers, which are only read. "
+        "Empty: no customer is known.",
+    )
+    customers_timeout_s: float = Field(
+        default=2, gt=0, le=30, description="Longest wait for a customer's record."
+    )
     threads: int = Field(
         default=0, ge=0, le=256, description="Threads of the local models; 0: one a core."
     )

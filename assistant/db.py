@@ -41,6 +41,7 @@ conversations = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("channel", String(16), nullable=False),
     Column("locale", String(8), nullable=False),
+    Column("subject", String(64), index=True),
 )
 records = Table(
     "records",
@@ -142,7 +143,14 @@ samples = Table(
     Index("ix_samples_day", "day", "scorer"),
 )
 
-HEAD = "0005"
+used_tokens = Table(
+    "used_tokens",
+    metadata,
+    Column("id_hash", String(64), primary_key=True),
+    Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
+)
+
+HEAD = "0006"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,8 +30,10 @@ from knowledge.vectors import VectorsMissing, VectorStore
 from . import __version__
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
+from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
 from .db import migrate, open_engine
 from .elements import Channels, Facts, facts_of, load_channels
+from .identity import BadTokenSettings, KeySet, Secrets, TokenRules, Tokens
 from .likeness import Likeness, open_likeness
 from .llm import (
     OPENAI_URL,
@@ -82,6 +84,10 @@ class Deps:
     """Models of the fallback chain in order; empty where clauses are only quoted."""
     code_version: str = __version__
     """Version of this program, with the commit where it runs from a repository."""
+    tokens: Tokens | None = None
+    """Judges borrowers' tokens; None where no key is set, and then all of them are refused."""
+    customers: CustomerSource | None = None
+    """The lender's customers; None where none are known."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -251,6 +257,9 @@ class Deps:
             settings=self.settings.model_copy(update={"rerank": "", "verifier": ""}),
             lender=lender,
             rules=rules,
+            # What is made again was answered without them.
+            tokens=None,
+            customers=None,
             model_specs=(),
             _ranks=ranks,
             _verifier=verifier,
@@ -326,6 +335,8 @@ class Deps:
             await self._verifier.close()
         if self._local is not None:
             await asyncio.to_thread(self._local.close)
+        if self.customers is not None:
+            await self.customers.close()
         # A file that is still being read in a thread would hold up the end of the program.
         ocr.stop()
         await self.engine.dispose()
@@ -389,6 +400,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         channels=channels,
         rates=rates,
         model_specs=specs,
+        tokens=open_tokens(settings, engine),
+        customers=open_customers(settings.customers_url, settings),
     )
     try:
         await migrate(engine)
@@ -399,6 +412,58 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
             await _export_head(deps.trail)
     finally:
         await deps.close()
+
+
+def open_tokens(settings: Settings, engine: AsyncEngine) -> Tokens | None:
+    """What judges borrowers' tokens by the settings; None where no key is set. Raises
+    ConfigError."""
+    given = settings.token_secret.get_secret_value()
+    if not given and not settings.token_jwks:
+        return None
+    if given and settings.token_jwks:
+        raise ConfigError("ZHUNXIN_TOKEN_SECRET and ZHUNXIN_TOKEN_JWKS are both set: name one")
+    if bool(given) != (settings.token_algorithm == "HS256"):
+        raise ConfigError(
+            f"ZHUNXIN_TOKEN_ALGORITHM is {settings.token_algorithm}: HS256 goes with "
+            "ZHUNXIN_TOKEN_SECRET, the others with ZHUNXIN_TOKEN_JWKS"
+        )
+    if not settings.token_issuer:
+        raise ConfigError("ZHUNXIN_TOKEN_ISSUER: expected what borrowers' tokens name as `iss`")
+    rules = token_rules(settings)
+    try:
+        if given:
+            return Tokens(rules, Secrets(_listed(given)), engine)
+        return Tokens(rules, KeySet(settings.token_jwks, rules.algorithm), engine)
+    except BadTokenSettings as error:
+        name = "SECRET" if given else "JWKS"
+        raise ConfigError(f"ZHUNXIN_TOKEN_{name}: {error}") from None
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """What borrowers' tokens have to be like."""
+    return TokenRules(
+        settings.token_algorithm,
+        settings.token_issuer,
+        settings.token_audience,
+        timedelta(minutes=settings.token_longest_minutes),
+        once=settings.token_once,
+    )
+
+
+def open_customers(url: str, settings: Settings) -> CustomerSource | None:
+    """The customers at an address, read within the time of the settings. Raises ConfigError."""
+    if not url:
+        return None
+    try:
+        return Guarded(
+            SqlCustomers(url, settings.customers_timeout_s), settings.customers_timeout_s
+        )
+    except CustomerFault as error:
+        raise ConfigError(str(error)) from None
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 async def _export_head(trail: Trail) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import insert, null, select, update
+from sqlalchemy import func, insert, null, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -22,7 +22,7 @@ from .models import Citation, Played, Question, Reply, Sentence, Turn, Withheld
 
 
 class UnknownConversation(Exception):
-    """No conversation has this id."""
+    """No conversation that this borrower may continue has this id."""
 
 
 class UnreadableRecord(Exception):
@@ -42,8 +42,8 @@ async def open_record(
 
     placeholders: those that stand in the masked text for something, in order.
     That it returns proves that the log can be written: before it does, nothing is shown. Raises
-    UnknownConversation for a conversation id that was never given out, SQLAlchemyError where the
-    log cannot be written.
+    UnknownConversation for a conversation id that was never given out, or was given to another
+    borrower; SQLAlchemyError where the log cannot be written.
     """
     now = datetime.now(UTC)
     record_id = uuid.uuid4().hex
@@ -51,7 +51,11 @@ async def open_record(
         if question.conversation_id:
             conversation_id = question.conversation_id
             known = await connection.scalar(
-                select(conversations.c.id).where(conversations.c.id == conversation_id)
+                select(conversations.c.id).where(
+                    conversations.c.id == conversation_id,
+                    # One begun without an account stays so: who else has its id would read on.
+                    func.coalesce(conversations.c.subject, "") == question.subject,
+                )
             )
             if known is None:
                 raise UnknownConversation(conversation_id)
@@ -63,6 +67,7 @@ async def open_record(
                     created_at=now,
                     channel=question.channel,
                     locale=question.locale,
+                    subject=question.subject or None,
                 )
             )
         await connection.execute(
@@ -79,6 +84,7 @@ async def open_record(
                     "as_of": question.as_of and question.as_of.isoformat(),
                     "contract_date": question.contract_date and question.contract_date.isoformat(),
                     "masked": list(placeholders),
+                    **({"subject": question.subject} if question.subject else {}),
                 },
                 status="open",
                 code_version=code_version,

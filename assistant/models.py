@@ -40,6 +40,9 @@ class Question:
     conversation_id: str = ""
     """Empty starts a new conversation."""
     channel: Channel = "chat"
+    subject: str = field(default="", repr=False)
+    """Keyed hash of the verified customer who asks; empty: nobody known. Whose record it is cannot
+    be told from it."""
 
     @property
     def on(self) -> date:

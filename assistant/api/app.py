@@ -25,7 +25,8 @@ from assistant import __version__, metrics
 from assistant.answer import warm_up
 from assistant.compliance import try_examples
 from assistant.config import Settings
-from assistant.deps import Deps, ReleaseMismatch, open_deps
+from assistant.demo_customers import demo_file, seed
+from assistant.deps import Deps, ReleaseMismatch, open_customers, open_deps, token_rules
 from assistant.llm import ModelError
 from assistant.loan_math import TOOLS
 from assistant.models import today
@@ -49,6 +50,7 @@ from . import (
     problems,
     staff,
 )
+from . import demo as demo_routes
 from .chat import KEEP_ALIVE_S
 from .problems import accepted_locale, documented, locale_of, problem
 
@@ -108,6 +110,9 @@ def create_app(
             )
             if demo:
                 app.state.demo = await open_demo_accounts(held.trail)
+                await _open_demo_host(app, held)
+                if held.customers is not None:
+                    stack.push_async_callback(held.customers.close)
             async with asyncio.TaskGroup() as tasks:
                 background = [tasks.create_task(app.state.uploads.run())]
                 if deps is None:
@@ -127,6 +132,7 @@ def create_app(
     )
     app.state.keep_alive_s = keep_alive_s
     app.state.demo = None
+    app.state.demo_host = None
     problems.install(app)
     app.include_router(openai.router)
     app.include_router(chat.router)
@@ -136,6 +142,8 @@ def create_app(
     app.include_router(compliance.router)
     app.include_router(calculations.router)
     app.include_router(evals.router)
+    if demo:
+        app.include_router(demo_routes.router)
     app.include_router(operations)
     app.include_router(pages)
     _limit_requests(app, settings.requests_per_minute)
@@ -158,8 +166,23 @@ def create_app(
     return app
 
 
+async def _open_demo_host(app: FastAPI, held: Deps) -> None:
+    """Customers to be one of, and what signs their tokens. Not where the settings name customers,
+    or public keys of a host app, of which only that app has the private ones."""
+    settings = held.settings
+    if settings.customers_url or settings.token_jwks:
+        return
+    people = await asyncio.to_thread(seed, settings.home, today())
+    address = f"sqlite+aiosqlite:///{demo_file(settings.home)}"
+    held.customers = open_customers(address, settings)
+    secret = settings.token_secret.get_secret_value().split(",")[-1].strip()
+    app.state.demo_host, tokens = demo_routes.open_host(people, token_rules(settings), secret)
+    held.tokens = tokens or held.tokens
+
+
 def _limit_requests(app: FastAPI, a_minute: int) -> None:
-    """Refuse what one address sends beyond so many requests a minute, by the counts of LIMITED."""
+    """Refuse what one borrower, or one address, sends beyond so many requests a minute, by the
+    counts of LIMITED. Many borrowers may share an address, and one may have many."""
     limiter = MovingWindowRateLimiter(MemoryStorage())
     allowance = RateLimitItemPerMinute(a_minute)
 
@@ -167,11 +190,13 @@ def _limit_requests(app: FastAPI, a_minute: int) -> None:
     async def limit(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
+        borrower = access.borrower_of(request)
         address = request.client.host if request.client else "unknown"
+        sender = f"borrower {borrower.customer_id}" if borrower else address
         counted = LIMITED.get(request.url.path) if request.method == "POST" else None
-        if counted and not await limiter.hit(allowance, counted, address):
+        if counted and not await limiter.hit(allowance, counted, sender):
             response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
-            window = await limiter.get_window_stats(allowance, counted, address)
+            window = await limiter.get_window_stats(allowance, counted, sender)
             wait_s = math.ceil(window.reset_time - time.time())
             response.headers["Retry-After"] = str(max(1, wait_s))
         else:

@@ -15,13 +15,16 @@ from starlette.exceptions import HTTPException
 
 from assistant import journal, metrics
 from assistant.answer import answer_question, collect
+from assistant.customers import masked_name
 from assistant.deps import Deps
+from assistant.identity import Borrower, subject_of
 from assistant.models import Event, Question, today
 from knowledge.lender import stated_contact
 from prompts.render import notice
 
+from .access import borrower_of
 from .problems import documented, problem
-from .schemas import ChatRequest, ClauseBody, LenderBody, ReplyBody
+from .schemas import BorrowerBody, ChatRequest, ClauseBody, LenderBody, ReplyBody
 
 KEEP_ALIVE_S = 10.0
 """Longest silence on a stream; proxies give up on one after a minute or less."""
@@ -37,6 +40,12 @@ def get_deps(request: Request) -> Deps:
 
 
 FromDeps = Annotated[Deps, Depends(get_deps)]
+Asking = Annotated[Borrower | None, Depends(borrower_of)]
+
+
+def subject(deps: Deps, borrower: Borrower | None) -> str:
+    """As whom a question is recorded."""
+    return subject_of(deps.keys, borrower.customer_id) if borrower else ""
 
 
 @router.post(
@@ -48,20 +57,23 @@ FromDeps = Annotated[Deps, Depends(get_deps)]
             "description": "Events `status`, `evidence`, `citation`, `sentence`, "
             "`handoff`, `done`, `error`; with `stream=false` one JSON document.",
         },
-        **documented(400, 404, 413, 422, 429, 500, 503),
+        **documented(400, 401, 404, 413, 422, 429, 500, 503),
     },
 )
 async def chat(
-    body: ChatRequest, request: Request, deps: FromDeps, stream: bool = True
+    body: ChatRequest, request: Request, deps: FromDeps, borrower: Asking, stream: bool = True
 ) -> Response:
-    """Answer a question from the clauses in force, with citations."""
+    """Answer a question from the clauses in force, with citations. A borrower's token says whose
+    conversation it is, and may say when the contract was signed."""
+    signed = borrower.contract_date if borrower else None
     question = Question(
         text=body.message,
         today=today(),
         locale=body.locale,
         as_of=body.as_of,
-        contract_date=body.contract_date,
+        contract_date=signed or body.contract_date,
         conversation_id=body.conversation_id,
+        subject=subject(deps, borrower),
     )
     events = metrics.counted(answer_question(question, deps))
     if stream:
@@ -97,6 +109,19 @@ def fault_of(error: Event) -> JSONResponse:
     """An `error` event as a problem, with the way to a person."""
     contact = {"hotline": error.data["hotline"], "hours": error.data["hours"]}
     return problem(500, error.data["text"], error.data["trace_id"], contact=contact)
+
+
+@router.get("/me", response_model=BorrowerBody, responses=documented(401, 500, 503))
+async def me(deps: FromDeps, borrower: Asking) -> BorrowerBody:
+    """Whom the token names, as the lender knows them; empty without a token, or where the lender
+    knows nobody by it."""
+    if borrower is None or deps.customers is None:
+        return BorrowerBody(name="", loans=0)
+    profile = await deps.customers.profile(borrower.customer_id)
+    if profile is None:
+        return BorrowerBody(name="", loans=0)
+    loans = await deps.customers.loans(borrower.customer_id)
+    return BorrowerBody(name=masked_name(profile.name), loans=len(loans))
 
 
 @router.get("/lender", response_model=LenderBody, responses=documented(500, 503))

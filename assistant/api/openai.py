@@ -19,7 +19,7 @@ from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
 
-from .chat import UNBUFFERED, FromDeps, fault_of, told_at_once, unhurried
+from .chat import UNBUFFERED, Asking, FromDeps, fault_of, subject, told_at_once, unhurried
 from .problems import documented
 from .schemas import CompletionRequest
 
@@ -48,16 +48,21 @@ async def models() -> dict[str, Any]:
             "description": "OpenAI's `chat.completion`, or its chunks with `stream`; each "
             "citation is a `url_citation` among the annotations.",
         },
-        **documented(400, 413, 422, 429, 500, 503),
+        **documented(400, 401, 413, 422, 429, 500, 503),
     },
     response_model=None,
 )
-async def completions(body: CompletionRequest, request: Request, deps: FromDeps) -> Response:
-    """Answer the last user turn. Other turns are untrusted and are not read."""
+async def completions(
+    body: CompletionRequest, request: Request, deps: FromDeps, borrower: Asking
+) -> Response:
+    """Answer the last user turn. Other turns are untrusted and are not read, and neither is `user`:
+    who asks is told by a borrower's token as the API key, or not at all."""
     question = Question(
         text=_last_user_text(body),
         today=today(),
+        contract_date=borrower.contract_date if borrower else None,
         channel="openai",
+        subject=subject(deps, borrower),
     )
     events = metrics.counted(answer_question(question, deps))
     first = await anext(events)

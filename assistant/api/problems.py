@@ -13,10 +13,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from assistant.answer import BadQuestion
-from assistant.deps import ReleaseMismatch
+from assistant.customers import CustomerDataBroken, CustomersUnavailable
+from assistant.deps import Deps, ReleaseMismatch
 from assistant.journal import UnknownConversation
-from assistant.models import LOCALES, Locale
+from assistant.models import LOCALES, Locale, today
 from knowledge.embed import EmbeddingUnavailable
+from knowledge.lender import stated_contact
 from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
 from prompts.render import notice
@@ -50,9 +52,11 @@ FIELDS_NAMED = 20
 """How many wrong fields of a request are named at most."""
 
 
-def problem(status: int, detail: str, trace_id: str = "", **more: Any) -> JSONResponse:
+def problem(
+    status: int, detail: str, trace_id: str = "", title: str = "", **more: Any
+) -> JSONResponse:
     """One problem document. It also carries OpenAI's `error` member, for clients that read that."""
-    title = TITLES.get(status, "Error")
+    title = title or TITLES.get(status, "Error")
     if not trace_id:
         trace_id = uuid.uuid4().hex
         log.info("request refused", trace_id=trace_id, status=status)
@@ -92,6 +96,22 @@ def install(app: FastAPI) -> None:
         told = [notice(code, locale) for code in ("no_knowledge", "contact_unknown")]
         return problem(503, " ".join(told), trace_id)
 
+    async def no_record(request: Request, error: Exception) -> JSONResponse:
+        # The field that is broken stands in the log already; it tells the borrower nothing.
+        broken = isinstance(error, CustomerDataBroken)
+        code = "customer_data_broken" if broken else "customers_unavailable"
+        locale = await locale_of(request)
+        deps: Deps = request.app.state.deps
+        clauses = deps.opened.clauses if deps.opened else ()
+        hotline, hours = stated_contact(deps.lender, clauses, today())
+        way = (
+            notice("contact", locale, hotline=hotline, hours=hours)
+            if hotline
+            else notice("contact_unknown", locale)
+        )
+        contact = {"hotline": hotline, "hours": hours}
+        return problem(503, f"{notice(code, locale)} {way}", contact=contact)
+
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         fields = [
@@ -120,6 +140,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnknownConversation, unknown_conversation)
     for unready in (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable):
         app.add_exception_handler(unready, not_ready)
+    for fault_of_record in (CustomersUnavailable, CustomerDataBroken):
+        app.add_exception_handler(fault_of_record, no_record)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)
     app.add_exception_handler(Exception, fault)

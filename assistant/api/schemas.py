@@ -80,6 +80,36 @@ class ReplyBody(BaseModel):
     timings: dict[str, float]
 
 
+class BorrowerBody(BaseModel):
+    """Who asks, as far as it may stand on a screen; empty where nobody is known."""
+
+    name: str = Field(description="First character of the name, the others hidden.")
+    loans: int
+
+
+class DemoCustomerBody(BaseModel):
+    """A customer of the demo; `label` says by locale what they stand for."""
+
+    id: str
+    name: str
+    label: dict[str, str]
+
+
+class DemoCustomersBody(BaseModel):
+    customers: list[DemoCustomerBody]
+
+
+class DemoTokenRequest(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    customer_id: str = Field(max_length=64)
+
+
+class DemoTokenBody(BaseModel):
+    token: str
+    expires_at: datetime
+
+
 class LenderBody(BaseModel):
     """Whose assistant this is; hotline and hours are empty where no clause in force states them."""
 

@@ -51,7 +51,7 @@ async def open_session(body: SignInRequest, request: Request, deps: FromDeps) ->
     locale = await locale_of(request)
     if from_elsewhere(request):
         return problem(403, notice("not_from_here", locale))
-    demo = request.app.state.demo is not None and _is_local(request)
+    demo = request.app.state.demo is not None and is_local(request)
     outcome = await staff.sign_in(
         deps.trail,
         body.login,
@@ -107,7 +107,7 @@ async def me(signed: By) -> MeBody:
 async def demo_accounts(request: Request) -> DemoBody:
     """The accounts of the demo with their password; none where this is no demo."""
     demo = request.app.state.demo
-    if demo is None or not _is_local(request):
+    if demo is None or not is_local(request):
         return DemoBody(accounts=[], password="")
     return DemoBody(accounts=[_body(a) for a in demo.accounts], password=demo.password)
 
@@ -188,7 +188,7 @@ def _set_cookie(request: Request, answer: Response, token: str, signed: Signed) 
     )
 
 
-def _is_local(request: Request) -> bool:
+def is_local(request: Request) -> bool:
     """Whether the client is on this machine; a proxy on it passes on who is not."""
     try:
         return bool(request.client and ipaddress.ip_address(request.client.host).is_loopback)

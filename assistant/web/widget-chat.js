@@ -2,12 +2,14 @@
 
 import { ClauseSheet } from "./widget-clause.js";
 import { build, icon } from "./widget-dom.js";
-import { Problem, readAnswer } from "./widget-stream.js";
+import { Problem, readAnswer, subjectOf } from "./widget-stream.js";
 import { LOCALES, chooseLocale, loadStrings, say } from "./widget-strings.js";
 import { Turn, phoneLink } from "./widget-turn.js";
 
 const MAX_CHARACTERS = 2000;
 const COUNT_FROM = 1800;
+/** How long a question waits for a new token once the one it had is refused. */
+const TOKEN_WAIT_MS = 10_000;
 /** Where the panel covers the page and is modal; the same condition stands in widget.css. */
 const COVERING = "(max-width: 560px), (max-height: 480px)";
 
@@ -55,6 +57,7 @@ export class ZhunxinChat extends HTMLElement {
   #locale = LOCALES[0];
   #conversation = null;
   #asking = null;
+  #renewed = null;
   #lender = null;
   #human = null;
   #covering = matchMedia(COVERING);
@@ -97,8 +100,13 @@ export class ZhunxinChat extends HTMLElement {
     if (!this.#parts || before === after) return;
     if (name === "open") this.#showOrHide();
     if (name === "locale") this.#speak(after);
-    // Signed out: what the last person read must not stay on the screen.
-    if (name === "token" && after === null) this.#forget();
+    if (name === "token") {
+      // Signed out, or somebody else: what the last person read must not stay on the screen. A
+      // token that follows one of the same person changes nothing.
+      const other = before !== null && subjectOf(before) !== subjectOf(after ?? "");
+      if (after === null || other) this.#forget();
+      else this.#renewed?.();
+    }
   }
 
   async #start(signal) {
@@ -431,14 +439,34 @@ export class ZhunxinChat extends HTMLElement {
     if (!busy && focused === stop) (this.#covering.matches ? send : field).focus();
   }
 
-  /** Draws one answer to its end, whatever that is. */
-  async #receive(turn, question) {
+  /** Tells the page that the token is no longer taken; whether it set another one in time. */
+  #newToken(refused, signal) {
+    return new Promise((resolve) => {
+      const end = (renewed) => {
+        clearTimeout(timer);
+        signal.removeEventListener("abort", stopped);
+        this.#renewed = null;
+        resolve(renewed);
+      };
+      const stopped = () => end(false);
+      const timer = setTimeout(stopped, TOKEN_WAIT_MS);
+      signal.addEventListener("abort", stopped);
+      this.#renewed = () => end(this.getAttribute("token") !== refused);
+      this.dispatchEvent(
+        new CustomEvent("zhunxin-token-expired", { bubbles: true, composed: true }),
+      );
+    });
+  }
+
+  /** Draws one answer to its end, whatever that is. renew: whether the page may still be asked for
+      another token. */
+  async #receive(turn, question, renew = true) {
     const controller = new AbortController();
     this.#asking = controller;
     const body = { message: question, locale: this.#locale };
     if (this.#conversation.value) body.conversation_id = this.#conversation.value;
+    const token = this.getAttribute("token");
     try {
-      const token = this.getAttribute("token");
       for await (const event of readAnswer(this.endpoint, token, body, controller)) {
         if (event.name === "done") this.#conversation.value = event.data.conversation_id;
         turn.receive(event);
@@ -450,10 +478,22 @@ export class ZhunxinChat extends HTMLElement {
       if (controller.signal.reason === "stopped") {
         turn.stop();
       } else if (fault instanceof Problem) {
+        if (fault.status === 401 && token && renew) {
+          if (await this.#newToken(token, controller.signal)) {
+            await this.#receive(turn, question, false);
+            return;
+          }
+          const { reason } = controller.signal;
+          if (reason === "gone") return;
+          if (reason === "stopped") {
+            turn.stop();
+            return;
+          }
+        }
         if (fault.status === 404 && body.conversation_id) {
           this.#conversation.value = null;
           turn.addOwnNotice("conversation.new");
-          await this.#receive(turn, question);
+          await this.#receive(turn, question, renew);
           return;
         }
         const { status, traceId } = fault;

@@ -12,6 +12,16 @@ export class Problem extends Error {
   }
 }
 
+/** Whom a token names, as far as can be told without proof; null where it names nobody. */
+export function subjectOf(token) {
+  try {
+    const claims = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    return JSON.parse(atob(claims)).sub ?? null;
+  } catch {
+    return null;
+  }
+}
+
 /** The event in one block of lines, or null for a comment that only keeps the line open. */
 function parse(block) {
   let name = "message";
