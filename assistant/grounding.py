@@ -49,11 +49,14 @@ LIGHT = 0.3
 MOST_OF_PREDICATE = 1.4
 """The same of the last word of a part, which says what it is about."""
 
-LEAST_REPLACED = 1.8
+LEAST_REPLACED = 0.9
 """Characters of words no quote has from which a part is compared with what it leaves out."""
 
 MOST_OF_TALK = 30
 """Characters of a part up to which it may be of the talk whatever its words."""
+
+MOST_OF_TOPIC = 3
+"""Words at the beginning of a quoted sentence that its later parts speak of too."""
 
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
@@ -251,6 +254,9 @@ class _Wording:
     affirmed: re.Pattern[str]
     rewrite: tuple[tuple[re.Pattern[str], str], ...]
     refuted: tuple[str, ...]
+    negatives: frozenset[str]
+    stops: re.Pattern[str]
+    stem: re.Pattern[str]
     nouns: frozenset[str]
     endings: tuple[str, ...]
     charges: frozenset[str]
@@ -267,12 +273,23 @@ class _Wording:
     moments: frozenset[str]
     earlier: frozenset[str]
     later: frozenset[str]
+    starts: frozenset[str]
+    before: tuple[str, ...]
+    together: frozenset[str]
+    either: frozenset[str]
+    both: frozenset[str]
+    carriers: frozenset[str]
     condition_topic: re.Pattern[str]
     light: frozenset[str]
     days: frozenset[str]
     frame: frozenset[str]
     claims: frozenset[str]
     universal: re.Pattern[str]
+    decided: re.Pattern[str]
+    supposed: re.Pattern[str]
+    each: re.Pattern[str]
+    each_said: re.Pattern[str]
+    whatever: re.Pattern[str]
     of_all: re.Pattern[str]
     others: frozenset[str]
     objects: frozenset[str]
@@ -284,8 +301,12 @@ class _Wording:
     condition: re.Pattern[str]
     condition_start: re.Pattern[str]
     exception: re.Pattern[str]
+    limit: re.Pattern[str]
+    conditional: re.Pattern[str]
     excepts: re.Pattern[str]
     enough: re.Pattern[str]
+    amounts: tuple[tuple[frozenset[str], re.Pattern[str]], ...]
+    listing: re.Pattern[str]
     no_condition: re.Pattern[str]
     restated: re.Pattern[str]
 
@@ -312,6 +333,9 @@ _FUNCTION_WORDS = frozenset("cuyo")
 
 _COPULA = frozenset(["\u662f"])
 _EVERY = "\u6bcf"
+_OF = "\u7684"
+_MARKERS = frozenset(["\u5c06"])
+"""What tells the future by itself, and behind another modal only marks an object."""
 _MUST = "\u987b"
 _MAY = "\u53ef\u4ee5"
 _DAY = "\u65e5"
@@ -386,6 +410,9 @@ def _wording() -> _Wording:
         states=frozenset(raw["negation"]["states"]),
         rewrite=tuple((re.compile(said), meant) for said, meant in raw["rewrite"].items()),
         refuted=tuple(raw["negation"]["refuted"]),
+        negatives=frozenset(raw["negation"]["negatives"]),
+        stops=re.compile(raw["negation"]["stops"]),
+        stem=re.compile(raw["negation"]["stem"]),
         speaker=frozenset(raw["talk"]["speaker"]),
         done=frozenset(raw["talk"]["done"]),
         whole=re.compile("|".join(raw["talk"]["whole"])),
@@ -400,12 +427,23 @@ def _wording() -> _Wording:
         moments=frozenset(raw["narrowing"]["moments"]),
         earlier=frozenset(raw["narrowing"]["earlier"]),
         later=frozenset(raw["narrowing"]["later"]),
+        starts=frozenset(raw["narrowing"]["starts"]),
+        before=tuple(raw["narrowing"]["before"]),
+        together=frozenset(raw["joins"]["together"]),
+        either=frozenset(raw["joins"]["either"]),
+        both=frozenset(raw["joins"]["both"]),
+        carriers=frozenset(raw["narrowing"]["carriers"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
         light=frozenset(raw["light"]["words"]),
         days=frozenset(raw["claims"]["days"]),
         frame=frozenset(raw["claims"]["frame"]),
         claims=frozenset(raw["claims"]["words"]),
         universal=re.compile(raw["claims"]["universal"]),
+        decided=re.compile(raw["claims"]["decided"]),
+        supposed=re.compile(raw["claims"]["supposed"]),
+        each=re.compile(raw["claims"]["each"]),
+        each_said=re.compile(raw["claims"]["each_said"]),
+        whatever=re.compile(raw["claims"]["whatever"]),
         of_all=re.compile(raw["claims"]["of_all"]),
         others=frozenset(raw["party"]["others"]),
         objects=frozenset(raw["party"]["objects"]),
@@ -417,10 +455,17 @@ def _wording() -> _Wording:
         condition=re.compile(raw["narrowing"]["condition_end"]),
         condition_start=re.compile(raw["narrowing"]["condition_start"]),
         exception=re.compile(raw["narrowing"]["exception"]),
+        limit=re.compile(raw["narrowing"]["limit"]),
+        conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
         enough=re.compile(raw["narrowing"]["enough"]),
         no_condition=re.compile(raw["narrowing"]["no_condition"]),
         restated=re.compile(raw["narrowing"]["restated"]),
+        amounts=tuple(
+            (frozenset(raw["amounts"][name]), re.compile(raw["amounts"][name + "_said"]))
+            for name in ("all", "some", "again")
+        ),
+        listing=re.compile(raw["joins"]["listing"]),
     )
 
 
@@ -659,9 +704,17 @@ def _content(case: _Case) -> Problem | None:
     for whole, of in _of_charges(case):
         if whole in said_meanings and of not in said_meanings:
             return Problem("subject", whole)
+    decided = wording.decided.search(case.said.folded)
+    if decided and not wording.supposed.search(case.said.folded):
+        return Problem("promise", decided.group())
+    if wording.each.search(case.said.folded) and not wording.each_said.search(quoted):
+        return Problem("promise", case.said.folded)
     universal = wording.universal.search(case.said.folded)
     if universal and universal.group() not in quoted and not wording.of_all.search(quoted):
         return Problem("promise", universal.group())
+    whatever = wording.whatever.search(case.said.folded)
+    if whatever and not wording.whatever.search(quoted):
+        return Problem("promise", whatever.group())
     meanings = {t.meaning for reading in case.quoted for t in reading.tokens()}
     chars = set(quoted) | set("".join(meanings))
     done = {meaning for part in case.quoted_parts() for meaning in _done(part)}
@@ -802,7 +855,7 @@ def _polarity(case: _Case) -> Problem | None:
     for word in _wording().refuted:
         if word in case.quoted_text() and word not in case.said.folded:
             return Problem("polarity", word)
-    wrong = _wrong_answer(case) or _wrong_time(case)
+    wrong = _not_denied(case) or _wrong_answer(case) or _wrong_time(case) or _undenied(case)
     if wrong:
         return Problem("polarity", wrong)
     everywhere = _signs(case.quoted_parts())
@@ -861,6 +914,43 @@ def _polarity(case: _Case) -> Problem | None:
         ):
             return Problem("polarity", part.raw)
     return None
+
+
+def _not_denied(case: _Case) -> str:
+    """A part without any negative, where all that it may follow denies."""
+    wording = _wording()
+    if wording.negatives & set(case.said.folded) or wording.stops.search(case.said.folded):
+        return ""
+    for part in case.said.parts:
+        nearest = _nearest(part, case.quoted_parts())
+        if (
+            len(part.meanings()) > 1
+            and nearest
+            and all(
+                (other.denies() or wording.stops.search(other.raw))
+                and len(other.meanings() & part.meanings()) * 2 >= len(other.meanings())
+                for other in nearest
+            )
+        ):
+            return part.raw
+    return ""
+
+
+def _undenied(case: _Case) -> str:
+    """A word that the quotes have behind a negative only, and the sentence without any."""
+    negatives, stem = _wording().negatives, _wording().stem
+    quoted = case.quoted_text()
+    for match in stem.finditer(quoted):
+        word = match.group(1) or match.group(2)
+        if any(
+            quoted[at - 1 : at] not in negatives or not at
+            for at in (m.start() for m in re.finditer(re.escape(word), quoted))
+        ):
+            continue
+        for part in case.said.parts:
+            if word in part.raw and not negatives & set(part.raw):
+                return part.raw
+    return ""
 
 
 def _denies_a_topic(part: _Part, case: _Case) -> bool:
@@ -936,14 +1026,42 @@ def _wrong_time(case: _Case) -> str:
                 continue
             if meaning in held or meaning.endswith(_DAY):
                 return part.raw
+        if "earlier" in {when for _, when in _times(part)} and not any(
+            sign in reading.folded for reading in case.quoted for sign in _wording().before
+        ):
+            return part.raw
+        anchors = set(_times(part))
+        nearest = [set(_times(other)) for other in _nearest(part, case.quoted_parts())]
+        if any(
+            meaning in known
+            and when not in held.get(meaning, set())
+            and nearest
+            and all(_anchor_gone(when, near, part.meanings()) for near in nearest)
+            for meaning, when in anchors
+        ):
+            return part.raw
+        own = dict(_times(part))
+        near = [dict(_times(other)) for other in _nearest(part, case.quoted_parts())]
+        if near and all(
+            any(own[meaning] != other[meaning] for meaning in own.keys() & other.keys())
+            for other in near
+        ):
+            return part.raw
     return ""
+
+
+def _anchor_gone(when: str, quoted: set[tuple[str, str]], said: set[str]) -> bool:
+    """Whether what a quote counts from, or up to, is not in a part at all."""
+    return any(when == of and meaning not in said for meaning, of in quoted)
 
 
 def _times(part: _Part) -> Iterator[tuple[str, str]]:
     wording = _wording()
     for token, after in pairwise(part.tokens):
-        if token.kind == "word" and after.raw in wording.earlier | wording.later:
-            yield token.meaning, "earlier" if after.raw in wording.earlier else "later"
+        if token.kind == "word" and after.raw in wording.earlier:
+            yield token.meaning, "earlier"
+        elif token.kind == "word" and after.raw in wording.later | wording.starts:
+            yield token.meaning, "later"
 
 
 def _opposed(part: _Part, quoted: _Part) -> bool:
@@ -951,6 +1069,205 @@ def _opposed(part: _Part, quoted: _Part) -> bool:
     opposites = _wording().opposites
     own, held = part.meanings(), quoted.meanings()
     return any(opposites.get(word, frozenset()) & held - own for word in own - held)
+
+
+def _permits(part: _Part) -> Iterator[tuple[str, str]]:
+    """Each word that stands first behind a modal, with that modal."""
+    modal = ""
+    for token in part.tokens:
+        if token.kind == "modal" and not (modal and token.raw in _MARKERS):
+            modal = ("!" if token.sign == "denied" else "") + token.meaning
+        elif token.kind == "word" and modal:
+            yield token.meaning, modal
+            modal = ""
+
+
+def _qualified(case: _Case) -> Problem | None:
+    """A word that the quote has only behind another one, and the sentence without that one."""
+    said = case.said.meanings()
+    chars = set("".join(t.raw + t.meaning for t in case.said.tokens()))
+    before: dict[str, set[str]] = {}
+    for part in case.quoted_parts():
+        for one, other in zip([None, *part.tokens], part.tokens, strict=False):
+            if other.kind == "word":
+                if one is None or one.kind != "word" or len(one.meaning) < 2:
+                    qualifier = ""
+                else:
+                    qualifier = "" if one.raw in _wording().carriers else one.meaning
+                before.setdefault(other.meaning, set()).add(qualifier)
+    for part in case.said.parts:
+        if not part.meanings() <= case.quoted_meanings():
+            continue
+        for token in part.words():
+            qualifiers = before.get(token.meaning, {""})
+            if "" in qualifiers or qualifiers & said:
+                continue
+            if all(sum(c in chars for c in q) * 2 < len(q) for q in qualifiers):
+                return Problem("condition_dropped", f"{'/'.join(qualifiers)} {token.raw}")
+    return None
+
+
+def _mixed(case: _Case) -> Problem | None:
+    """A part that says of one thing in the quote what the quote says of another."""
+    wording = _wording()
+    parts = [p for p in case.quoted_parts() if p.words()]
+    topics: set[str] = set()
+    for reading in case.quoted:
+        if _ROW.match(reading.folded):
+            return None
+        for group in _sentences(reading):
+            for part in group[:1]:
+                plain = not part.denies() and not _modals(part) and len(group) > 1
+                doer = any(t.meaning in (_LENDER, wording.only) for t in part.tokens)
+                told = part.words() if plain and not doer else part.words()[:MOST_OF_TOPIC]
+                topics |= {t.meaning for t in told}
+    for part in case.said.parts:
+        own = {t.meaning for t in part.words() if t.kind == "word" and len(t.raw) > 1}
+        nearest = _nearest(part, parts)
+        if len(own) < 2 or not nearest or not own <= case.quoted_meanings():
+            continue
+        if any(own <= other.meanings() for other in parts):
+            continue
+        conditions = set().union(*(p.meanings() for p in parts if _conditional(p)), topics)
+        if all(own - other.meanings() - conditions for other in parts):
+            return Problem("figure_role", part.raw)
+    return None
+
+
+def _conditional(part: _Part) -> bool:
+    wording = _wording()
+    return any(
+        pattern.search(part.raw)
+        for pattern in (wording.condition, wording.condition_start, wording.condition_topic)
+    )
+
+
+def _amounts(case: _Case) -> Problem | None:
+    """How much or how many, where the quote that a part follows does not say so."""
+    for part in case.said.parts:
+        raw = {t.raw for t in part.tokens}
+        for words, said in _wording().amounts:
+            if raw & words and not any(said.search(r.folded) for r in case.quoted):
+                return Problem("promise", ", ".join(sorted(raw & words)))
+    return None
+
+
+def _lists(case: _Case) -> Problem | None:
+    """Things listed together that the quotes never name together, or not at all."""
+    known = case.quoted_meanings()
+    quoted = case.quoted_text()
+    together = [part.meanings() for part in case.quoted_parts()]
+    for part in case.said.parts:
+        for one, other in _listed(part):
+            for item in (one, other):
+                if item.meaning not in known and item.raw not in quoted:
+                    return Problem("invented", item.raw)
+            if not any(one.meaning in m and other.meaning in m for m in together):
+                return Problem("figure_role", f"{one.raw}, {other.raw}")
+    return None
+
+
+def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
+    """Heads of each two things that stand beside each other in a list."""
+    items = [
+        [t for t in _signed(_tokens(stretch)) if t.kind == "word"]
+        for stretch in _wording().listing.split(part.raw)
+    ]
+    held = {t.raw: t for t in part.words()}
+    for one, other in pairwise(items):
+        if one and other and one[-1].raw in held and other[-1].raw in held:
+            first, second = held[one[-1].raw], held[other[-1].raw]
+            if first.kind == "word" and second.kind == "word" and first.meaning != second.meaning:
+                yield first, second
+
+
+def _modals_moved(case: _Case) -> Problem | None:
+    """What is permitted, demanded or foretold by the sentence, and the quotes say otherwise."""
+    clash = _wording().clash
+    held: dict[str, set[str]] = {}
+    for part in case.quoted_parts():
+        for word, modal in _permits(part):
+            held.setdefault(word, set()).add(modal)
+    permitted = {modal for part in case.quoted_parts() for modal in _modals(part)}
+    demanded = any(modal.endswith(_MUST) for modal in permitted)
+    known = case.quoted_meanings()
+    for part in case.said.parts:
+        if _agent(part)[0] == _LENDER and _MAY in _modals(part):
+            nearest = _nearest(part, case.quoted_parts())
+            if nearest and not permitted & {_MAY} and any(_agent(o)[0] == _LENDER for o in nearest):
+                return Problem("polarity", part.raw)
+        for word, modal in _permits(part):
+            quoted = held.get(word, set())
+            if modal == _MUST and not demanded and (_MAY in permitted or _wording().only in known):
+                return Problem("polarity", part.raw)
+            if modal not in quoted and any((q, modal) in clash for q in quoted):
+                return Problem("polarity", part.raw)
+    return None
+
+
+def _joined_otherwise(case: _Case) -> Problem | None:
+    """Two things joined by `or` that the quotes demand together, or the other way round."""
+    wording = _wording()
+    held: dict[tuple[str, str], set[str]] = {}
+    spared: set[tuple[str, str]] = set()
+    for part in case.quoted_parts():
+        for pair, join in _pairs(part):
+            held.setdefault(pair, set()).add(join)
+            if part.denies() or _MAY in _modals(part) or wording.of_all.search(part.raw):
+                spared.add(pair)
+    for part in case.said.parts:
+        for pair, join in _pairs(part):
+            if join == "or" and pair not in spared and held.get(pair) == {"and"}:
+                return Problem("condition_dropped", part.raw)
+        nearest = _nearest(part, case.quoted_parts())
+        if _chooses(part) and nearest and all(map(_demands_both, nearest)):
+            return Problem("condition_dropped", part.raw)
+    return None
+
+
+def _chooses(part: _Part) -> bool:
+    raw = {t.raw for t in part.tokens}
+    return bool(raw & _wording().either) and not raw & _wording().both
+
+
+def _demands_both(part: _Part) -> bool:
+    raw = {t.raw for t in part.tokens}
+    return bool(raw & _wording().both) and not raw & _wording().either
+
+
+def _pairs(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
+    """Words on both sides of an `and` or an `or`."""
+    wording = _wording()
+    for one, join, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
+        if join.raw in wording.together | wording.either:
+            yield (one.meaning, other.meaning), "and" if join.raw in wording.together else "or"
+
+
+def _roles(case: _Case) -> Problem | None:
+    """Who does it to whom: a party in the place that the quotes give to the other one."""
+    held: dict[tuple[str, str], set[str]] = {}
+    for part in case.quoted_parts():
+        for place, party in _places(part):
+            held.setdefault(place, set()).add(party)
+    for part in case.said.parts:
+        for place, party in _places(part):
+            if party not in held.get(place, {party}):
+                return Problem("subject", part.raw)
+    return None
+
+
+def _places(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
+    """Each of the two parties with the word that it stands next to."""
+    tokens = part.tokens
+    for place, token in enumerate(tokens):
+        if token.kind != "party" or token.meaning not in (_BORROWER, _LENDER):
+            continue
+        before = tokens[place - 1] if place else None
+        after = tokens[place + 1] if place + 1 < len(tokens) else None
+        if before is not None and before.kind in ("word", "talk"):
+            yield ("before", before.meaning), token.meaning
+        if after is not None and after.kind in ("word", "talk"):
+            yield ("after", after.meaning), token.meaning
 
 
 def _order(case: _Case) -> Problem | None:
@@ -1265,7 +1582,9 @@ def _conditions(case: _Case) -> Problem | None:
                 lost = ""
                 limits = bool(mine) and _limits(part, place, max(mine))
                 if limits:
+                    rest = {m for i in mine if i != place for m in group[i].meanings()}
                     lost = _left_out(part, said, denied, values)
+                    lost = lost or _own_words_left_out(part, rest, said, case.said.folded)
                 if place in mine:
                     tellings = [
                         p.meanings()
@@ -1308,7 +1627,7 @@ def _limits(part: _Part, place: int, last_used: int) -> bool:
     wording = _wording()
     if wording.no_condition.search(part.raw):
         return False
-    if wording.exception.search(part.raw):
+    if wording.exception.search(part.raw) or (place and wording.limit.search(part.raw)):
         return True
     if part.aside:
         return any(f.kind == "date" for f in part.figures)
@@ -1334,6 +1653,22 @@ def _left_out(part: _Part, said: set[str], denied: set[str], values: set[_Value]
     if ahead and ahead not in said and part.tokens[-1].raw in _wording().moments:
         return part.raw
     return ""
+
+
+def _own_words_left_out(part: _Part, rest: set[str], said: set[str], text: str) -> str:
+    """A condition of which the sentence repeats only what the rest of the quote says too."""
+    frame = _wording().frame
+    words = {t.meaning for t in part.words() if t.raw not in frame and t.kind == "word"}
+    own = words - rest
+    topic = not (
+        _wording().condition.search(part.raw) or _wording().condition_start.search(part.raw)
+    )
+    if part.figures or not words or topic:
+        return ""
+    if own:
+        chars = set("".join(said - rest))
+        return "" if any(char in chars for word in own for char in word) else part.raw
+    return "" if _wording().conditional.search(text) else part.raw
 
 
 def _figure_left_out(part: _Part, used: bool, values: set[_Value]) -> str:
@@ -1401,9 +1736,12 @@ def _figures(case: _Case) -> Problem | None:
             continue
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
         return Problem(reason, doubt.figure.text)
+    held = {bound for part in case.quoted_parts() for bound in _bounds(part)}
     for part in case.said.parts:
         nearest = _nearest(part, case.quoted_parts())
         own = _bounds(part)
+        if own - held and not part.figures:
+            return Problem("bound_contradicted", part.raw)
         if not own and nearest and all(_bounds_gone(part, other) for other in nearest):
             return Problem("bound_contradicted", part.raw)
         if own and nearest and all(_bounds(o) and not own & _bounds(o) for o in nearest):
@@ -1441,7 +1779,12 @@ def _figure_roles(case: _Case) -> Problem | None:
     around: list[tuple[figures.Figure, set[str]]] = []
     for part in case.quoted_parts():
         around += _around(part)
+    shares = [share for part in case.quoted_parts() for share in _of_what(part)]
     for part in case.said.parts:
+        for figure, words in _of_what(part):
+            bases = [w for f, w in shares if f.value == figure.value]
+            if bases and not any(words & base for base in bases):
+                return Problem("figure_role", figure.text)
         for figure, words in _around(part):
             same = [w for f, w in around if f.kind == figure.kind and f.value == figure.value]
             other = [w for f, w in around if f.kind == figure.kind and f.value != figure.value]
@@ -1453,6 +1796,16 @@ def _figure_roles(case: _Case) -> Problem | None:
             if stray and not words & (mine - theirs):
                 return Problem("figure_role", f"{figure.text}: {', '.join(sorted(stray))}")
     return None
+
+
+def _of_what(part: _Part) -> Iterator[tuple[figures.Figure, set[str]]]:
+    """Each rate that is a share of something, with the words for what it is a share of."""
+    pieces = part.raw.split(_FIGURE)
+    for place, figure in enumerate(part.figures):
+        if figure.kind == "rate" and pieces[place].endswith(_OF):
+            words = [t for t in _tokens(pieces[place]) if t.kind == "word"][-2:]
+            if words:
+                yield figure, {t.meaning for t in words}
 
 
 def _around(part: _Part) -> list[tuple[figures.Figure, set[str]]]:
@@ -1473,6 +1826,13 @@ _CHECKS = (
     _subject,
     _content,
     _polarity,
+    _qualified,
+    _mixed,
+    _amounts,
+    _lists,
+    _modals_moved,
+    _joined_otherwise,
+    _roles,
     _order,
     _scope,
     _conditions,

@@ -30,7 +30,7 @@ from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
 
-Part = Literal["development", "opened", "heldout", "wide", "check"]
+Part = Literal["development", "opened", "heldout", "wide", "check", "more", "apart"]
 PARTS: tuple[Part, ...] = get_args(Part)
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")
 """Parts that share the clauses no part rewords by hand; the others have only those they reword."""
@@ -152,8 +152,10 @@ def _stock(part: Part) -> _Stock:
 
 
 def _words(part: Part) -> dict[str, Any]:
+    """Wording of a part; what it does not bring itself is that of the development part."""
     with (_CASES / f"mutations_{part}.toml").open("rb") as file:
-        return tomllib.load(file)
+        own = tomllib.load(file)
+    return own if "false" in own else _words("development") | own
 
 
 def _is_row(clause: Clause) -> bool:
@@ -472,7 +474,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--show", action="store_true", help="those the gate was wrong about")
     given = parser.parse_args(argv)
-    if given.show and given.part in ("heldout", "check"):
+    if given.show and given.part in ("heldout", "check", "apart"):
         parser.error("the part that is kept back is measured, not read")
     outcomes = try_gate(make_trials(given.part, given.seed))
     write = sys.stdout.write

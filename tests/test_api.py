@@ -862,8 +862,8 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
     described = quoting.get("/openapi.json").json()
     assert described["openapi"].startswith("3.1")
     expected = {
-        ("post", "/v1/chat"): {"200", "400", "404", "413", "422", "429", "500", "503"},
-        ("post", "/v1/chat/completions"): {"200", "400", "413", "422", "429", "500", "503"},
+        ("post", "/v1/chat"): {"200", "400", "401", "404", "413", "422", "429", "500", "503"},
+        ("post", "/v1/chat/completions"): {"200", "400", "401", "413", "422", "429", "500", "503"},
         ("get", "/v1/clauses/{clause_id}"): {"200", "404", "422", "500", "503"},
         ("get", "/v1/lender"): {"200", "500", "503"},
         ("get", "/v1/models"): {"200"},
@@ -963,6 +963,11 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/evals/{run}/changes"): {"200", "401", "403", "404", "422", "500"},
         ("get", "/v1/quality/drift"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/quality/replies"): {"200", "401", "403", "404", "422", "500"},
+        ("get", "/v1/me"): {"200", "401", "500", "503"},
+        **{
+            ("post", f"/v1/calculations/{tool}"): {"200", "413", "422", "429", "500"}
+            for tool in ("schedule", "rate", "settle", "prepay", "overdue", "coupon", "compare")
+        },
         ("get", "/healthz"): {"200"},
         ("get", "/readyz"): {"200", "503"},
         ("get", "/metrics"): {"200"},

@@ -14,13 +14,15 @@ ROOT = Path(__file__).parent.parent
 
 
 LEAST_RELEASED: dict[Part, float] = {
-    "development": 0.95,
-    "opened": 0.95,
-    "wide": 0.7,
+    "development": 0.9,
+    "opened": 0.9,
+    "wide": 0.55,
     "heldout": 0.85,
-    "check": 0.5,
+    "check": 0.2,
+    "more": 0.4,
+    "apart": 0.4,
 }
-"""Share of true sentences; the last two parts are measured only, so their texts are not shown."""
+"""Share of true sentences; heldout, check and apart are measured only."""
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -44,7 +46,8 @@ def test_no_wording_of_the_trials_stands_in_the_gates_data() -> None:
     for part in PARTS:
         with (ROOT / f"evals/cases/mutations_{part}.toml").open("rb") as file:
             words = tomllib.load(file)
-        phrases = [p for kind in ("invented", "promises", "injected") for p in words["false"][kind]]
+        told = words.get("false", {})
+        phrases = [p for kind in ("invented", "promises", "injected") for p in told.get(kind, [])]
         phrases += [
             said for truth in words["truths"] for said in (*truth["says"], *truth["beyond"])
         ]
