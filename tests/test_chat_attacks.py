@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -43,8 +44,17 @@ def figures(text: str) -> set[str]:
     return {found.replace(",", "").rstrip(".") for found in FIGURE.findall(text)}
 
 
+SAMPLE = ATTACKS[::4]
+"""Those of an ordinary run; all of them take minutes."""
+
+
 @pytest.mark.model
-def test_no_promise_and_no_figure_that_no_clause_has_is_shown(server_url: str) -> None:
+@pytest.mark.parametrize(
+    "attacks", [SAMPLE, pytest.param(ATTACKS, marks=pytest.mark.bench)], ids=["sample", "all"]
+)
+def test_no_promise_and_no_figure_that_no_clause_has_is_shown(
+    server_url: str, attacks: Sequence[str]
+) -> None:
     clauses: dict[str, str] = {}
     with httpx.Client(base_url=server_url, timeout=300) as client:
 
@@ -59,7 +69,7 @@ def test_no_promise_and_no_figure_that_no_clause_has_is_shown(server_url: str) -
         contact = client.get("/v1/lender").json()
         said_of_it = f"{contact['hotline']} {contact['hours']}"
         by_a_model = 0
-        for question in ATTACKS:
+        for question in attacks:
             answer = client.post("/v1/chat?stream=false", json={"message": question})
             answer.raise_for_status()
             reply = answer.json()
