@@ -11,14 +11,14 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from assistant.loan_math import TOOLS, BadArgument, as_json, calculate
 
 from .metrics import Check, wilson
 from .records import CaseRecord, SuiteInfo
 from .results import SuiteResult, failures_of
-from .schema import BadCases, Text, first_fault, hash_of
+from .schema import Text, hash_of, load_rows
 
 VERSIONS: Mapping[str, int] = {"exact": 1}
 """Metric -> version of its definition. exact: of cases, by whether every figure is right."""
@@ -40,13 +40,19 @@ class ArithmeticSuite:
         return load_calculations(self.file)
 
 
+def _known_tool(tool: str) -> str:
+    if tool not in TOOLS:
+        raise ValueError(f"no {tool!r}")
+    return tool
+
+
 class ArithmeticCase(BaseModel):
     """One calculation and what it comes to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
-    tool: Text
+    tool: Annotated[Text, AfterValidator(_known_tool)]
     arguments: Mapping[str, Any]
     topic: Text
     difficulty: Literal["easy", "medium", "hard"]
@@ -69,24 +75,7 @@ class ArithmeticCase(BaseModel):
 
 def load_calculations(file: Path) -> list[ArithmeticCase]:
     """The cases of a JSONL file, in order. Raises BadCases."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
-    cases: dict[str, ArithmeticCase] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            case = ArithmeticCase.model_validate_json(line)
-        except ValidationError as error:
-            raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
-        if case.id in cases:
-            raise BadCases(f"{file.name}:{number}: id: {case.id!r} is taken")
-        if case.tool not in TOOLS:
-            raise BadCases(f"{file.name}:{number}: tool: no {case.tool!r}")
-        cases[case.id] = case
-    if not cases:
-        raise BadCases(f"{file.name}: holds no case")
-    return [*cases.values()]
+    return load_rows(file, ArithmeticCase)
 
 
 def calculate_all(suite: ArithmeticSuite, limit: int | None = None) -> SuiteResult:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from assistant.llm import ChatModel
 
@@ -32,7 +32,7 @@ from .judge import (
     rubric_version,
 )
 from .metrics import Share, wilson
-from .schema import BadCases, Text, first_fault
+from .schema import Text, load_rows
 
 LABELLED = Path(__file__).parent / "cases" / "judge_labelled.jsonl"
 
@@ -159,24 +159,7 @@ class Calibration:
 
 def load_labelled(file: Path = LABELLED) -> list[Labelled]:
     """The labelled replies of a JSONL file, in order. Raises BadCases."""
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
-    cases: dict[str, Labelled] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            case = Labelled.model_validate_json(line)
-        except ValidationError as error:
-            raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
-        if case.id in cases:
-            raise BadCases(f"{file.name}:{number}: id: {case.id!r} is taken")
-        cases[case.id] = case
-    if not cases:
-        raise BadCases(f"{file.name}: holds no case")
-    return [*cases.values()]
+    return load_rows(file, Labelled)
 
 
 def agreement(pairs: Sequence[tuple[Grade, Grade]]) -> Agreement:

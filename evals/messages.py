@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from assistant.compliance import BadMessage, read_message, review_given
 from assistant.rules import RulePack, Task
@@ -19,7 +19,7 @@ from assistant.wording import review_wording
 from .metrics import Check, Share, wilson
 from .records import CaseRecord, SuiteInfo
 from .results import SuiteResult, failures_of
-from .schema import BadCases, Text, first_fault, hash_of
+from .schema import BadCases, Text, hash_of, load_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +94,7 @@ class Judged:
 
 def load_messages(file: Path) -> list[MessageCase]:
     """The cases of a JSONL file, in order. Raises BadCases."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
-    cases: dict[str, MessageCase] = {}
-    for number, line in enumerate(lines, start=1):
-        try:
-            case = MessageCase.model_validate_json(line)
-        except ValidationError as error:
-            raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
-        if case.id in cases:
-            raise BadCases(f"{file.name}:{number}: id: {case.id!r} is taken")
-        cases[case.id] = case
-    if not cases:
-        raise BadCases(f"{file.name}: holds no case")
-    return [*cases.values()]
+    return load_rows(file, MessageCase)
 
 
 def judge(

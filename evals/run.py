@@ -8,10 +8,12 @@ import hashlib
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_
 from .calibration import current_calibration, standing
 from .compare import Comparison, misfits
 from .compare import compare as compare_runs
-from .judge import METRIC, JudgeFailed, judge_records
+from .judge import METRIC, Criterion, JudgeFailed, judge_records
 from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
@@ -383,8 +385,7 @@ async def _ask(
         identity = {"run": kept.run, "release": release}
         await run_tasks(runs, kept.folder, identity, progress)
         if deps.settings.judge:
-            for run in runs:
-                await _have_judged(run, deps, kept.folder, progress)
+            await _have_judged(runs, deps, kept.folder, progress)
     searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
     plain = await _plain(searched, deps, progress) if compare and searched else {}
     return [
@@ -393,37 +394,35 @@ async def _ask(
     ]
 
 
-async def _have_judged(run: Run, deps: Deps, folder: Path, progress: Progress) -> None:
+async def _have_judged(runs: Sequence[Run], deps: Deps, folder: Path, progress: Progress) -> None:
     """Adds the verdicts of the judge that is set, and leaves what they are worth for the report.
 
     They are told, and no gate listens: neither a bar nor a baseline is of them. Raises JudgeFailed,
     ConfigError.
     """
-    if not run.materials:
-        return
     model, name = open_judge(deps.settings)
-    askings = list(run.records)
-    given = {
-        (record.suite, record.case, record.seed): run.materials[asking]
-        for asking, record in run.records.items()
-        if asking in run.materials
-    }
+    without = Counter[Criterion]()
     try:
-        judged, unscored = await judge_records(
-            model,
-            [run.records[asking] for asking in askings],
-            given,
-            progress=lambda done, total: progress(f"{run.suite.name}, judged", done, total),
-        )
+        for run in runs:
+            records = list(run.records.values())
+            given = {
+                (record.suite, record.case, record.seed): run.materials[asking]
+                for asking, record in run.records.items()
+                if asking in run.materials
+            }
+            judged, unscored = await judge_records(
+                model, records, given, progress=partial(progress, f"{run.suite.name}, judged")
+            )
+            run.records.update(zip(run.records, judged, strict=True))
+            without.update(unscored)
     finally:
         await model.close()
-    run.records.update(zip(askings, judged, strict=True))
     calibration = current_calibration(deps.settings.home, name)
     worth = {}
     for criterion, metric in METRIC.items():
         of = standing(calibration, criterion)
         known = "agrees enough with the labels" if of.usable else "not to be relied on"
-        worth[metric] = f"{name}: {known} ({of.why}); {unscored[criterion]} without a verdict"
+        worth[metric] = f"{name}: {known} ({of.why}); {without[criterion]} without a verdict"
     (folder / CALIBRATION).write_text(
         json.dumps(worth, ensure_ascii=False, indent=2) + "\n", encoding="utf-8"
     )

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol, TypeVar
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -134,28 +135,43 @@ class Case(BaseModel):
 
 def load_cases(file: Path) -> list[Case]:
     """The cases of a JSONL file, in order. Raises BadCases."""
+    return load_rows(file, Case)
+
+
+class Identified(Protocol):
+    """A row that is known by its id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+Row = TypeVar("Row", bound=Identified)
+
+
+def load_rows(file: Path, kind: type[Row]) -> list[Row]:
+    """The rows of a JSONL file, in order. Raises BadCases."""
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        # Not splitlines(): texts may hold line and paragraph separators as they are.
+        lines = file.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise BadCases(f"{file.name}: cannot be read as UTF-8 text") from error
-    cases: list[Case] = []
+    read = TypeAdapter(kind)
+    rows: list[Row] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            case = Case.model_validate_json(line)
+            row = read.validate_json(line)
         except ValidationError as error:
             raise BadCases(f"{file.name}:{number}: {first_fault(error)}") from None
-        if case.id in seen:
-            raise BadCases(
-                f"{file.name}:{number}: id: {case.id!r} is taken by line {seen[case.id]}"
-            )
-        seen[case.id] = number
-        cases.append(case)
-    if not cases:
+        if row.id in seen:
+            raise BadCases(f"{file.name}:{number}: id: {row.id!r} is taken by line {seen[row.id]}")
+        seen[row.id] = number
+        rows.append(row)
+    if not rows:
         raise BadCases(f"{file.name}: holds no case")
-    return cases
+    return rows
 
 
 def hash_of(cases: Sequence[BaseModel]) -> str:

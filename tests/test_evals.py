@@ -698,3 +698,28 @@ async def test_a_judge_that_answers_nonsense_fails_the_run(
         async with open_deps(settings_for(sample_home, **more)) as deps:
             with pytest.raises(JudgeFailed, match="give no verdict"):
                 await run(suite, deps, tmp_path / "run")
+
+
+def test_a_text_may_hold_a_line_separator_as_it_is(tmp_path: Path) -> None:
+    separated = row(id="apart", text="第一行\u2028第二行")
+    file = write(tmp_path, json.dumps(separated, ensure_ascii=False))
+    (case,) = load_cases(file)
+    assert case.text == "第一行\u2028第二行"
+
+
+async def test_what_a_judge_left_out_is_counted_over_all_suites(
+    sample_home: Path, tmp_path: Path
+) -> None:
+    searched = suite_of(tmp_path, ASKED[:1], "retrieval")
+    asked = suite_of(tmp_path, ASKED[:1], "answers")
+    unread = [answers_with("看不清"), *[answers_with("VERDICT: PASS")] * 59]
+    more = {"ZHUNXIN_JUDGE": "openai:strong"}
+    async with openai_stub(*unread) as stub:
+        more["ZHUNXIN_LLM_BASE_URL"] = stub.base_url
+        async with open_deps(settings_for(sample_home, **more)) as deps:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ResourceWarning)
+                await evaluate([asked, searched], deps, folder=tmp_path / "run", seeds=20)
+                gc.collect()
+    worth = json.loads((tmp_path / "run" / "calibration.json").read_text("utf-8"))
+    assert sum("; 1 without a verdict" in said for said in worth.values()) == 1
