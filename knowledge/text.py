@@ -24,7 +24,7 @@ _SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _SIGNED_FROM = ("起", "以后", "之后", "及以后")
-_SIGNED_IN = re.compile(r"(?<!\d)(\d{4})年(?:\S{0,2})?签[署订约]的")
+_SIGNED_IN = re.compile(r"(?<![\d至到-])(\d{4})年[度间内]?签[署订约]的")
 _SIGNED = re.compile(
     r"(\d{4})年(\d{1,2})月(\d{1,2})日(起|及?以后|之后|及?以前|之前|前)(?:\S{0,2})?签[署订约]"
 )

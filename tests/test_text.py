@@ -81,6 +81,9 @@ def test_normalising_twice_changes_nothing_more_in_its_words(text: str) -> None:
     [
         ("2026年1月1日起签署的合同免收", (date(2026, 1, 1), date.max)),
         ("2025 年 12 月 31 日以前签订的合同", (date.min, date(2025, 12, 31))),
+        ("2025 年签署的安心贷上浮 50%", (date(2025, 1, 1), date(2025, 12, 31))),
+        ("2025年3月签署的合同", None),
+        ("2024年至2025年签署的合同", None),
         ("合同于签署之日生效", None),
         ("2026年13月41日起签署", None),
     ],
