@@ -67,8 +67,12 @@ async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
     try:
         yield stub
     finally:
+        # A connection that was just accepted reaches `serve` a few turns of the loop later; a server
+        # that is closed before drops it without closing it.
+        for _ in range(10):
+            await asyncio.sleep(0)
         server.close()
-        # A connection that is still open when the loop ends would be told of as not closed.
+        # One that is still open when the loop ends would be told of as not closed.
         for writer in writers:
             writer.transport.abort()
         tasks = {task for task in serving if task}
