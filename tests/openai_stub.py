@@ -67,8 +67,8 @@ async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
     try:
         yield stub
     finally:
-        # A connection that was just accepted reaches `serve` a few turns of the loop later; a server
-        # that is closed before drops it without closing it.
+        # A connection that was just accepted reaches `serve` a few turns of the loop later; a
+        # server that is closed before drops it without closing it.
         for _ in range(10):
             await asyncio.sleep(0)
         server.close()
