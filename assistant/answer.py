@@ -1,6 +1,7 @@
 """The borrower pipeline: a question in, a checked and cited reply out, as events.
 
-validate, mask, store, retrieve, show the evidence, have the model select or draft, gate, store
+validate, mask, store, triage, retrieve, show the evidence, have the model select or draft, gate,
+store
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ import structlog
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause
-from knowledge.embed import RecordedEmbedder
+from knowledge.embed import RecordedEmbedder, Vectors
 from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
-from knowledge.retrieve import Found, Index, Scope, covers, retrieve
+from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import compliance, journal, privacy
+from . import approved, compliance, journal, privacy, triage
 from .deps import Deps
 from .evidence import (
     BEST,
@@ -69,6 +70,9 @@ CLAUSES_FOUND = 12
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 
+_MASKED_IN = {"quote": privacy.NUMBERS, "notice": privacy.NUMBERS, "approved": privacy.NUMBERS}
+"""Words that nobody wrote for this borrower hold no name and no address of theirs."""
+
 log = structlog.get_logger()
 
 
@@ -107,6 +111,10 @@ class _Work:
     ranks: RecordedRanks | None = None
     model: str = ""
     model_failed: bool = False
+    settled: bool = False
+    """Whether there is nothing more to say, before anything was looked up."""
+    classes: tuple[str, ...] = ()
+    """What triage put the message into."""
     unfinished: bool = False
     """Whether the reply lacks something that the rules ask of it, so that a person is offered."""
     rule_findings: list[str] = field(default_factory=list)
@@ -129,12 +137,19 @@ class _Work:
     @property
     def texts(self) -> list[Prompt]:
         """All wording that the reply so far was made with."""
-        rules = self.deps.rules
+        deps, rules = self.deps, self.deps.rules
+        front = {
+            "triage": deps.front.triage,
+            "triage_nearest": deps.front.triage_nearest,
+            "approved": deps.front.approved,
+            "approved_nearest": deps.front.approved_nearest,
+        }
         return [
             *self.prompts,
             notices_used(),
-            lender_used(self.deps.lender),
+            lender_used(deps.lender),
             Prompt("rules", rules.version, rules_as_text(rules), ""),
+            *(Prompt(name, held.version, held.source, "") for name, held in front.items() if held),
         ]
 
     def elapsed_ms(self) -> float:
@@ -252,6 +267,7 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
         raw_output=tuple(turn.text for turn in work.turns if turn.text),
         evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
+        classes=work.classes,
         record_id=record_id,
         conversation_id=conversation_id,
         timings=Timings(
@@ -264,7 +280,10 @@ def _masked(reply: Reply) -> Reply:
     """The reply as it is stored: a written sentence may repeat what the borrower typed."""
     return replace(
         reply,
-        sentences=tuple(replace(s, text=privacy.mask(s.text).text) for s in reply.sentences),
+        sentences=tuple(
+            replace(s, text=privacy.mask(s.text, _MASKED_IN.get(s.kind, privacy.EVERY)).text)
+            for s in reply.sentences
+        ),
         withheld=tuple(
             Withheld(privacy.mask(w.text).text, privacy.mask(w.reason).text) for w in reply.withheld
         ),
@@ -304,9 +323,14 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
         for event in _release(work, Verdict((work.notice("empty_question"),))):
             yield event
         return
+    async with aclosing(_triaged(work)) as events:
+        async for event in events:
+            yield event
+    if work.settled:
+        return
     yield Event("status", {"stage": "retrieving"})
     work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
-    work.embedder = RecordedEmbedder(await deps.embedder())
+    work.embedder = work.embedder or RecordedEmbedder(await deps.embedder())
     work.ranks = RecordedRanks(deps.reranker) if deps.reranker else None
     work.found = await asyncio.to_thread(
         retrieve, work.index, work.embedder, text, work.scope, CLAUSES_FOUND, work.ranks
@@ -329,11 +353,99 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             work.unfinished = True
             for event in _release(work, Verdict((work.notice("ask_a_person"),))):
                 yield event
-    if not work.said_something():
+    if not work.said_something() and work.status == "answered":
         work.status = "not_covered"
         work.sentences.clear()
         for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
+
+
+async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
+    """What is said before anything is looked up: that secrets are not taken, that a person has to
+    see the message, or an answer that compliance signed off."""
+    front, text = work.deps.front, work.masked.text
+    if front.triage is None:
+        return
+    secret = any(span.type in privacy.SECRETS for span in work.masked.spans)
+    told = triage.read(front.triage, text)
+    vector: Vectors | None = None
+    if told is None and not secret:
+        vector = await _triage_vector(work)
+        if vector is not None and front.triage_nearest is not None:
+            told = triage.read_likeness(front.triage, front.triage_nearest, vector)
+    drafts: list[Draft] = []
+    if secret:
+        work.status, work.settled = "refused", True
+        drafts.append(work.notice("secret_refused"))
+    if told is not None:
+        work.classes = tuple(each.id for each in told.classes)
+        work.status = work.status if secret else "handoff"
+        work.settled = secret or not told.answers
+        drafts.append(work.notice(told.first.notice))
+        drafts += [
+            work.notice(
+                "legal_limit",
+                regulation=limit.regulation,
+                article=limit.article,
+                limit=limit.wording[work.question.locale],
+            )
+            for limit in triage.limits_of(front.triage, told, text, work.question.on)
+        ]
+    for draft in drafts:
+        for event in _release(work, Verdict((draft,))):
+            yield event
+    if drafts:
+        return
+    signed_off = _approved(work, vector)
+    if signed_off is None:
+        return
+    bar = await _bar(work)
+    async with aclosing(release(_one(signed_off), None, bar)) as verdicts:
+        async for verdict in verdicts:
+            if verdict.released == (signed_off,):
+                work.settled = True
+                for event in _release(work, verdict):
+                    yield event
+
+
+async def _one(draft: Draft) -> AsyncGenerator[Draft, None]:
+    yield draft
+
+
+async def _triage_vector(work: _Work) -> Vectors | None:
+    """The message as a vector, where labelled ones of the same embedder are at hand."""
+    front = work.deps.front
+    names = {held.embedder for held in (front.triage_nearest, front.approved_nearest) if held}
+    if work.index.release.embeddings not in names:
+        return None
+    work.embedder = RecordedEmbedder(await work.deps.embedder())
+    if work.embedder.name not in names:
+        return None
+    return await asyncio.to_thread(question_vector, work.embedder, work.masked.text)
+
+
+def _approved(work: _Work, vector: Vectors | None) -> Draft | None:
+    """The answer that compliance signed off for this question, if one may be served."""
+    deps, question, text = work.deps, work.question, work.masked.text
+    held, near = deps.front.approved, deps.front.approved_nearest
+    if held is None or question.contract_date or work.masked.spans:
+        return None
+    names = [name for names in deps.lender.products.values() for name in names]
+    if said_contract_period(text, question.today, names):
+        return None
+    found = approved.by_wording(held, text)
+    if found is None and near is not None and vector is not None:
+        found = approved.by_likeness(held, near, text, vector)
+    product = named_product(deps.lender, text)
+    if found is None or not approved.serves(
+        found, on=question.on, locale=question.locale, product=product
+    ):
+        return None
+    citation = approved.citation_of(found, work.index.clauses, question.on)
+    if citation is None:
+        return None
+    wording = found.wording[question.locale]
+    return Draft(wording, "approved", (citation,), facts=(wording,))
 
 
 async def _bar(work: _Work) -> Bar:

@@ -138,6 +138,7 @@ def ingest(
     as_json: AsJson = False,
 ) -> None:
     """Read documents into a new knowledge release and make it live."""
+    from knowledge.computed import SAMPLE
     from knowledge.documents import KINDS, Head, Kind
     from knowledge.release import build
 
@@ -169,6 +170,7 @@ def ingest(
                 jsonl=jsonl,
                 figures=stated,
                 rules=clause_rules(deps.rules, today()),
+                computed=SAMPLE if sample else None,
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -567,6 +569,7 @@ def demo_command(
 ) -> None:
     """Ingest the sample lender if nothing is live yet, then serve it with demo customers and
     accounts."""
+    from knowledge.computed import SAMPLE
     from knowledge.release import build
     from knowledge.store import active_release
 
@@ -594,6 +597,7 @@ def demo_command(
                 lock_file=deps.settings.ingest_lock,
                 figures=stated,
                 rules=clause_rules(deps.rules, today()),
+                computed=SAMPLE,
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")

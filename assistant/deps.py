@@ -28,6 +28,8 @@ from knowledge.store import NoRelease, active_release
 from knowledge.vectors import VectorsMissing, VectorStore
 
 from . import __version__
+from .approved import NEAREST as NEAREST_APPROVED
+from .approved import ApprovedAnswers, folder_of, load_approved
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
@@ -45,6 +47,7 @@ from .llm import (
 )
 from .local_model import LocalModelError, available, start_local_model
 from .rules import RulePack, load_rules
+from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -65,6 +68,17 @@ class ReleaseMismatch(Exception):
     """The live release was embedded by another model than the one now set."""
 
 
+@dataclass(frozen=True, slots=True)
+class Front:
+    """What a message meets before anything is looked up; each None where there is none, as where a
+    reply from before there was triage is made again."""
+
+    triage: Triage | None = None
+    triage_nearest: Nearest | None = None
+    approved: ApprovedAnswers | None = None
+    approved_nearest: Nearest | None = None
+
+
 @dataclass(slots=True)
 class Deps:
     """What the pipelines work with. Heavy parts are opened when first asked for, once."""
@@ -80,6 +94,8 @@ class Deps:
     """What a message has to carry on each channel."""
     rates: tuple[Rate, ...]
     """What may be advertised, where a clause in force states it."""
+    front: Front
+    """What a message meets first."""
     model_specs: tuple[str, ...]
     """Models of the fallback chain in order; empty where clauses are only quoted."""
     code_version: str = __version__
@@ -246,6 +262,7 @@ class Deps:
         ranks: Ranks | None,
         rules: RulePack,
         verifier: ChatModel | None,
+        front: Front,
     ) -> Deps:
         """The same parts, but for those that a reply is made again with; no model is asked.
 
@@ -257,6 +274,7 @@ class Deps:
             settings=self.settings.model_copy(update={"rerank": "", "verifier": ""}),
             lender=lender,
             rules=rules,
+            front=front,
             # What is made again was answered without them.
             tokens=None,
             customers=None,
@@ -376,7 +394,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     """Everything the settings ask for, the database at its newest schema.
 
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
-    knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError.
+    knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError,
+    triage.TriageError, approved.ApprovedError.
     """
     specs = model_specs(settings)
     vendor, _, model = settings.verifier.partition(":")
@@ -386,6 +405,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
     rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
+    approved = folder_of(settings.lender)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)
     keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
@@ -399,6 +419,12 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         rules=rules,
         channels=channels,
         rates=rates,
+        front=Front(
+            load_triage(),
+            load_nearest(NEAREST),
+            load_approved(approved),
+            load_nearest(approved / NEAREST_APPROVED),
+        ),
         model_specs=specs,
         tokens=open_tokens(settings, engine),
         customers=open_customers(settings.customers_url, settings),

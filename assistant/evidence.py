@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -10,7 +11,13 @@ from datetime import date
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
 from knowledge.retrieve import Found, share
-from knowledge.text import asks_for_figure, bigrams, fold, signed_between
+from knowledge.text import (
+    asks_for_figure,
+    bigrams,
+    fold,
+    of_every_contract,
+    signed_between,
+)
 
 from .models import Citation
 
@@ -47,6 +54,9 @@ SIGNS: Mapping[str, float] = {
 }
 """What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
 
+_PARTS = re.compile(r"[\uff0c,\uff1b;|]")
+_DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+
 REPEATED = 0.8
 """Share of a sentence's pairs of characters that another has, from which it says nothing new."""
 
@@ -67,9 +77,42 @@ def evidence_sentences(
     question names is left out.
     """
     rows = sorted(signs(found, signed, products), key=lambda row: -row.score())
-    chosen = set(fill([row.citation for row in rows], budget))
-    order = {row.citation: (row.rank, row.place) for row in rows if row.citation in chosen}
-    return sorted(order, key=lambda citation: order[citation])
+    named = [name for names in (products or {}).values() for name in names]
+    order: dict[Citation, tuple[int, int]] = {}
+    for row in rows:
+        order.setdefault(_instead(row.citation, found, named), (row.rank, row.place))
+    chosen = fill([*order], budget)
+    return sorted(chosen, key=lambda citation: order[citation])
+
+
+def _instead(citation: Citation, found: Found, named: Sequence[str]) -> Citation:
+    """What holds in the place of a sentence of some contracts alone: a later one that says other
+    things of the same matter, and that it holds whenever a contract was signed.
+
+    named: how products are named; one of another product takes no sentence's place.
+    """
+    since = citation.clause.head.effective_from or date.min
+    for clause, sentence in found.prevailing:
+        later = clause.head.effective_from is not None and since < clause.head.effective_from
+        if not later or of_every_contract(citation.quote):
+            continue
+        (own,) = [p for p in _PARTS.split(sentence) if of_every_contract(p)][:1] or [sentence]
+        products = [name for name in named if name in own]
+        if products and not any(
+            name in f"{citation.clause.head.title}{citation.quote}" for name in products
+        ):
+            continue
+        said = set(bigrams(sentence))
+        for part in _PARTS.split(citation.quote):
+            figure = _DIGITS.search(part)
+            matter = set(bigrams(_DIGITS.sub("", part)))
+            if (
+                figure
+                and figure.group() not in sentence
+                and len(matter & said) >= SAME_MATTER * len(matter)
+            ):
+                return Citation(clause, sentence)
+    return citation
 
 
 def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:

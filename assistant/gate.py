@@ -76,7 +76,8 @@ class Draft:
     kind: SentenceKind
     citations: tuple[Citation, ...] = ()
     facts: tuple[str, ...] = ()
-    """Texts beside the quotes in which figures may stand: document names and dates of a notice."""
+    """Texts beside the quotes in which figures may stand: document names and dates of a notice. Of
+    an approved answer: what was signed off, which it must be word for word."""
     asked: str = ""
     """The question, whose figures may be restated as the customer's own."""
 
@@ -163,7 +164,9 @@ async def _judge(draft: Draft, bar: Bar, *, instead: bool = False) -> tuple[Find
     instead: it is a quote that would stand in the place of a sentence. Other quotes are words of
     the lender or the law, whose clauses were reviewed when they went in.
     """
-    finding, seconds = _timed_check(draft, bar, reviewed=instead or draft.kind == "model")
+    finding, seconds = _timed_check(
+        draft, bar, reviewed=instead or draft.kind in ("model", "approved")
+    )
     if finding is not None or draft.kind != "model" or bar.verifier is None:
         return finding, seconds
     try:
@@ -180,11 +183,15 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
     if draft.kind == "notice":
         sources = [*draft.facts, *(citation.quote for citation in draft.citations)]
         return _figures(draft.text, sources)
+    if draft.kind == "approved" and draft.text not in draft.facts:
+        return Finding("quote_not_verbatim", draft.text)
     if not draft.citations:
         return Finding("no_citation")
     for citation in draft.citations:
         if not citation.quote or citation.quote not in citation.clause.text:
             return Finding("quote_not_verbatim", citation.quote)
+    if draft.kind == "approved":
+        return None
     quotes = [citation.quote for citation in draft.citations]
     if draft.kind == "quote":
         return None if draft.text in quotes else Finding("quote_not_verbatim", draft.text)

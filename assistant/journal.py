@@ -344,6 +344,8 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         "rules_version": reply.rules_version,
         # Which rules stood against a sentence tells how to get around them.
         **({"rules_broken": list(reply.rules_broken)} if staff else {}),
+        # Records from before there was triage have no such field, and are made again as they were.
+        **({"classes": list(reply.classes)} if reply.classes else {}),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),

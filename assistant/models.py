@@ -126,6 +126,8 @@ class Reply:
     raw_output: tuple[str, ...] = ()
     """Everything the model wrote, in order, with personal data still masked."""
     evidence_ids: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    """What triage put the message into, with the status `handoff`."""
     record_id: str = ""
     conversation_id: str = ""
     timings: Timings = field(default_factory=Timings)

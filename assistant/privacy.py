@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from itertools import count
-from typing import Literal, NamedTuple, cast
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, cast, get_args
 
-SpanType = Literal["phone", "id", "card", "email"]
+SpanType = Literal[
+    "phone",
+    "id",
+    "card",
+    "email",
+    "name",
+    "address",
+    "wechat",
+    "plate",
+    "passport",
+    "permit",
+    "company",
+    "otp",
+]
+TYPES: tuple[SpanType, ...] = get_args(SpanType)
+
+EVERY: frozenset[SpanType] = frozenset(TYPES)
+
+NUMBERS: frozenset[SpanType] = frozenset(("phone", "id", "card", "email"))
+"""What is known by its form alone, wherever it stands. Asked for without others, landlines and
+numbers of other places are left: a lender's own texts are full of them."""
+
+SECRETS: frozenset[SpanType] = frozenset(("card", "otp"))
+"""What nobody should send to an assistant: whoever has it can spend the borrower's money."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +111,7 @@ _LOCAL_END = re.compile(r"[A-Za-z0-9._%+-]{1,64}\Z")
 _LOCAL_LIMIT = 64
 _DOMAIN = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
 
-_PLACEHOLDER = re.compile(r"<(?:PHONE|ID|CARD|EMAIL)_[0-9]+>")
+_PLACEHOLDER = re.compile(rf"<(?:{'|'.join(TYPES).upper()})_[0-9]+>")
 
 _PHONE_LAYOUTS = frozenset(
     [
@@ -118,21 +144,35 @@ _CONTEXT = 24
 """Characters before a number that are looked at for the letters of a contract number."""
 
 
-def mask(text: str) -> Masked:
-    """Replace phone numbers, resident IDs, bank cards and e-mail addresses by placeholders.
+def mask(text: str, types: frozenset[SpanType] = EVERY) -> Masked:
+    """Replace personal data of some types by placeholders.
 
     Placeholders read `<PHONE_1>` and never equal a string the text already holds, so that nobody
     can type one and have it filled with someone's data.
     """
     view = text.translate(_FOLD)
-    found = _addresses(view)
+    found: list[_Found] = []
+    while fresh := _pass(view, types):
+        # What was found borders what is left as its placeholder will: masking a masked text must
+        # find nothing new.
+        found += fresh
+        view = _blanked(view, fresh)
+    return _replaced(text, sorted(found))
+
+
+def _pass(view: str, types: frozenset[SpanType]) -> list[_Found]:
+    """What is found in a text whose known data is blank; spans do not overlap."""
+    found = _mail(view)
     view = _blanked(view, found)
+    said = _said(view, types) if types - NUMBERS else []
+    found += said
+    view = _blanked(view, said)
     numbers = list(_numbers(view))
     found += numbers
     if _SPELLED_DIGIT.search(view):
         # Read second, so that a counting word beside a number does not hide it.
         found += _numbers(_blanked(view, numbers).translate(_SPELLED))
-    return _replaced(text, sorted(found))
+    return sorted(each for each in found if each.type in types)
 
 
 def unmask(text: str, masked: Masked) -> str:
@@ -188,6 +228,14 @@ def _invented_card(number: int) -> str:
 
 
 _STAND_INS: Mapping[str, Callable[[int], str]] = {
+    "name": lambda number: f"某甲{number}",
+    "address": lambda number: f"某地{number}",
+    "wechat": lambda number: f"somebody_{number}",
+    "plate": lambda number: f"京A{number % 10**5:05d}",
+    "passport": lambda number: f"E{number % 10**8:08d}",
+    "permit": lambda number: f"H{number % 10**8:08d}",
+    "company": lambda number: f"91{number % 10**16:016d}",
+    "otp": lambda number: f"{number % 10**6:06d}",
     "phone": lambda number: f"139{number % 10**8:08d}",
     "id": _invented_id,
     "card": _invented_card,
@@ -197,7 +245,7 @@ _STAND_INS: Mapping[str, Callable[[int], str]] = {
 
 def _replaced(text: str, found: list[_Found]) -> Masked:
     typed = set(_PLACEHOLDER.findall(text.translate(_FOLD).upper())) if found else set()
-    numbering = {kind: count(1) for kind in ("phone", "id", "card", "email")}
+    numbering = {kind: count(1) for kind in TYPES}
     placeholders: dict[tuple[SpanType, str], str] = {}
     spans: list[Span] = []
     pieces: list[str] = []
@@ -223,7 +271,7 @@ def _blanked(view: str, found: list[_Found]) -> str:
     return "".join([*pieces, view[done:]])
 
 
-def _addresses(view: str) -> list[_Found]:
+def _mail(view: str) -> list[_Found]:
     # From each @ outwards: a pattern that starts at the local part is not linear on long words.
     found: list[_Found] = []
     free = 0
@@ -352,7 +400,9 @@ def _is_grouped(sizes: tuple[int, ...]) -> bool:
 
 def _is_row_of_amounts(written: str) -> bool:
     groups = _BLOCK.findall(written)
-    return len(groups) > 1 and all(len(group) > 2 and group.endswith("00") for group in groups)
+    return len(groups) > 1 and all(
+        len(group) > 2 and group[0] != "0" and group.endswith("00") for group in groups
+    )
 
 
 def _is_date(year: str, month: str, day: str) -> bool:
@@ -388,3 +438,209 @@ def _is_card(digits: str) -> bool:
     total = sum(int(d) for d in digits[-1::-2])
     total += sum((0, 2, 4, 6, 8, 1, 3, 5, 7, 9)[int(d)] for d in digits[-2::-2])
     return total % 10 == 0
+
+
+# What is told by words beside it, or by a form of its own; the words stand in privacy.toml -------
+
+_BEFORE = 8
+"""Characters before a find that are looked at for words that say it is something else."""
+
+_COMPANY_SIGNS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_COMPANY_CODE = re.compile(rf"[1-9ANY][{_COMPANY_SIGNS}]{{17}}")
+_PARTED = re.compile(r"[\0<>]")
+_SIGNS_WITHIN = re.compile(r"[ ().-]")
+
+
+class _Form(NamedTuple):
+    """What one kind of personal data looks like; group `v` is the data."""
+
+    type: SpanType
+    pattern: re.Pattern[str]
+    accepts: Callable[[str, str], bool]
+    """Given the data, and up to _BEFORE characters before it."""
+    spelled: bool
+    """Whether its digits may be written in Chinese."""
+
+
+@cache
+def _words() -> Mapping[str, Any]:
+    return tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+def _any(words: Sequence[str]) -> str:
+    return "(?:" + "|".join(re.escape(w) for w in sorted(words, key=len, reverse=True)) + ")"
+
+
+@cache
+def _forms() -> tuple[_Form, ...]:
+    words = _words()
+    named = {name: _any(listed) for name, listed in words["labels"].items()} | words["parts"]
+
+    def filled(pattern: str) -> str:
+        while "<<" in pattern:
+            pattern = re.sub("<<([a-z_]+)>>", lambda m: str(named[m.group(1)]), pattern)
+        return pattern
+
+    of_code = re.compile(named["code"])
+    explicit = re.compile(filled("<<explicit>>$"), re.IGNORECASE)
+    accepts: Mapping[str, Callable[[str, str], bool]] = {
+        "": lambda value, before: True,
+        "company": lambda value, before: _is_company(value),
+        "no_code": lambda value, before: not of_code.search(before),
+        "three_digits": lambda value, before: sum(c.isdigit() for c in value) >= 3,
+        "no_word": lambda value, before: not value.isalpha() or bool(explicit.search(before)),
+    }
+    return tuple(
+        _Form(
+            form["type"],
+            re.compile(filled(form["pattern"]), re.IGNORECASE),
+            accepts[form.get("check", "")],
+            form.get("spelled", False),
+        )
+        for form in words["form"]
+    )
+
+
+def _said(view: str, types: frozenset[SpanType]) -> list[_Found]:
+    """What words beside it or its own form tell; `view` has what is known already blank."""
+    found: list[_Found] = []
+    for form in _forms():
+        if form.type not in types:
+            continue
+        read = view.translate(_SPELLED) if form.spelled and _SPELLED_DIGIT.search(view) else view
+        fresh: list[_Found] = []
+        for match in form.pattern.finditer(read):
+            start, end = match.span("v")
+            before = _PARTED.split(view[max(0, start - _BEFORE) : start])[-1].rstrip()
+            if form.accepts(match["v"], before):
+                value = _SIGNS_WITHIN.sub("", match["v"]).upper()
+                fresh.append(_Found(start, end, form.type, value))
+        found += fresh
+        view = _blanked(view, fresh)
+    if "name" in types:
+        found += _names(view)
+    return sorted(found)
+
+
+def _is_company(code: str) -> bool:
+    """The check character of GB 32100; a resident ID is none."""
+    code = code.upper()
+    if not _COMPANY_CODE.fullmatch(code) or (code.isdigit() and _looks_like_id(code)):
+        return False
+    total = sum(_COMPANY_SIGNS.index(sign) * pow(3, i, 31) for i, sign in enumerate(code[:17]))
+    return _COMPANY_SIGNS[-total % 31] == code[17]
+
+
+class _Naming(NamedTuple):
+    """How names are found; compiled once."""
+
+    labelled: re.Pattern[str]
+    sure: re.Pattern[str]
+    latin: re.Pattern[str]
+    titled: re.Pattern[str]
+    ends: re.Pattern[str]
+    surnames: frozenset[str]
+    doubled: frozenset[str]
+    rather_words: frozenset[str]
+    never: frozenset[str]
+    before: tuple[str, ...]
+    titles: frozenset[str]
+
+
+@cache
+def _naming() -> _Naming:
+    words = _words()["name"]
+    link = _words()["parts"]["name_link"]
+    return _Naming(
+        labelled=re.compile(f"{_any([*words['full'], *words['maybe']])}{link}(?=[\u3400-\u9fff])"),
+        sure=re.compile(f"{_any(words['full'])}{link}"),
+        latin=re.compile(
+            f"{_any(words['latin'])} ?(?P<v>(?-i:[A-Z][a-z]+(?: [A-Z][a-z]+){{0,2}}))",
+            re.IGNORECASE,
+        ),
+        titled=re.compile("|".join([*words["titles"], *words["posts"]])),
+        ends=re.compile(f"$|[^\u3400-\u9fff]|{_any(words['after'])}"),
+        surnames=frozenset(words["surnames"]),
+        doubled=frozenset(words["doubled"]),
+        rather_words=frozenset(words["rather_words"]),
+        never=frozenset(words["never"]),
+        before=tuple(words["before"]),
+        titles=frozenset(words["titles"]),
+    )
+
+
+def _names(view: str) -> list[_Found]:
+    naming = _naming()
+    spans: list[tuple[int, int]] = []
+    for match in naming.latin.finditer(view):
+        spans.append(match.span("v"))
+    for match in naming.labelled.finditer(view):
+        sure = naming.sure.fullmatch(match.group()) is not None
+        length = _name_length(view, match.end(), sure)
+        if length:
+            spans.append((match.end(), match.end() + length))
+    for match in naming.titled.finditer(view):
+        post = match.group() not in naming.titles
+        start = _name_before(view, match.start(), post)
+        if start < match.start():
+            spans.append((start, match.start()))
+    found: list[_Found] = []
+    for start, end in sorted(spans):
+        if not found or start >= found[-1].end:
+            found.append(_Found(start, end, "name", view[start:end].lower()))
+    return found
+
+
+def _is_surname(view: str, start: int) -> int:
+    """Characters of the surname that stands at `start`; 0 where there is none."""
+    naming = _naming()
+    if view[start : start + 2] in naming.doubled:
+        return 2
+    return int(view[start : start + 1] in naming.surnames)
+
+
+def _name_length(view: str, start: int, sure: bool) -> int:
+    """Characters of the full name that stands at `start`; 0 where there is none.
+
+    sure: whether what stands before says so; otherwise the name has to end where a word ends.
+    """
+    naming = _naming()
+    surname = _is_surname(view, start)
+    if not surname:
+        return 0
+    given = [c for c in view[start + surname : start + surname + 2] if "\u3400" <= c <= "\u9fff"]
+    lengths = [n for n in (2, 1) if len(given) >= n and not naming.never & {*given[:n]}]
+    for n in lengths:
+        if naming.ends.match(view, start + surname + n):
+            return surname + n
+    return surname + lengths[0] if sure and lengths else 0
+
+
+def _name_before(view: str, end: int, post: bool) -> int:
+    """Where the name that ends before a title starts; `end` where there is none."""
+    naming = _naming()
+    if not post:
+        for n in (4, 3, 2):
+            start = end - n
+            if start < 0 or _PARTED.search(view[start:end]):
+                continue
+            surname = _is_surname(view, start)
+            if (
+                not 0 < surname < n
+                or n - surname > 2
+                or naming.never & {*view[start + surname : end]}
+            ):
+                continue
+            if view[start].isspace() or any(
+                view[: start + k].endswith(word) for word in naming.before for k in range(1, n)
+            ):
+                continue
+            return start
+    if view[end - 2 : end] in naming.doubled:
+        return end - 2
+    single = view[end - 1 : end]
+    if single in naming.surnames and not (
+        single in naming.rather_words or view[:end].endswith(naming.before)
+    ):
+        return end - 1
+    return end

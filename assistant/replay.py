@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from knowledge.embed import Embedder, EmbeddingUnavailable, RecordedEmbedder, Vectors
 from knowledge.lender import Lender, of_text
@@ -23,12 +23,16 @@ from prompts.render import pinned
 
 from . import audit, journal
 from .answer import answer_again
-from .deps import Deps
+from .approved import ApprovedError
+from .approved import of_text as approved_of_text
+from .deps import Deps, Front
 from .llm import ModelError, PlayedChat
 from .models import LOCALES, Locale, Played, Question
 from .privacy import with_stand_ins
 from .rules import RulePack, RulePackError
 from .rules import of_text as rules_of_text
+from .triage import TriageError, nearest_of_text
+from .triage import of_text as triage_of_text
 
 Outcome = Literal["identical", "different", "erased", "open", "missing", "broken"]
 """`open`: it is still being answered, or its process ended. `missing`: something it was made with
@@ -38,6 +42,8 @@ NOT_COMPARED = ("timings", "record_id", "conversation_id")
 """Parts of a stored reply that are not made again."""
 
 _DIFFERENCES = 20
+
+_T = TypeVar("_T")
 
 
 class UnknownRecord(Exception):
@@ -134,6 +140,7 @@ class Player:
             ranks,
             await self._rules(texts.get("rules"), record["texts"].get("rules", "")),
             model if "zh/verify" in texts and isinstance(model, PlayedChat) else None,
+            _front(texts),
         )
         settings = record["settings"]
         question = Question(
@@ -230,6 +237,23 @@ def _lender(texts: Mapping[str, str]) -> Lender:
         return of_text(texts["lender"])
     except (KeyError, TypeError, ValueError) as error:
         raise _Missing(f"the lender: kept in another form, or not at all ({error!r})") from None
+
+
+def _front(texts: Mapping[str, str]) -> Front:
+    """What a message met before anything was looked up. Raises _Missing."""
+
+    def read(name: str, of_text: Callable[[str], _T]) -> _T | None:
+        return of_text(texts[name]) if name in texts else None
+
+    try:
+        return Front(
+            triage=read("triage", triage_of_text),
+            triage_nearest=read("triage_nearest", nearest_of_text),
+            approved=read("approved", approved_of_text),
+            approved_nearest=read("approved_nearest", nearest_of_text),
+        )
+    except (TriageError, ApprovedError) as error:
+        raise _Missing(f"triage or approved answers: kept in another form ({error})") from None
 
 
 def _locale(code: str) -> Locale:

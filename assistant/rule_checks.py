@@ -375,7 +375,7 @@ def amount_differs(message: Message) -> Iterator[Span]:
 
 def personal_numbers(message: Message) -> Iterator[Span]:
     """Numbers of identity documents, bank cards and mobile phones in full."""
-    for found in privacy.mask(message.text).spans:
+    for found in privacy.mask(message.text, privacy.NUMBERS).spans:
         if found.type != "email":
             yield found.start, found.end
 

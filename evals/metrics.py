@@ -8,12 +8,15 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
 from assistant import figures, signing
 from assistant.models import Citation, Reply, Sentence
+from assistant.triage import load_triage
 from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.text import normalise
+from prompts.render import notices_used
 
 from .schema import Case
 from .wording import language_of, named, wording
@@ -43,6 +46,8 @@ class Seen:
     """Why the question was not taken at all; there is no reply then."""
     spans: tuple[tuple[str, str], ...] = ()
     """Type and text of the personal data found, where a text was masked."""
+    triage: tuple[str, ...] = ()
+    """Classes that triage put the message into, the first counts most."""
     cites: bool = True
     """Whether who answered says what its words rest on; a bot of others has text alone."""
 
@@ -153,7 +158,7 @@ def check_status(case: Case, seen: Seen) -> Check | None:
         return Check("rejected" in wanted, " or ".join(wanted), f"rejected: {seen.rejected}")
     if seen.reply is None:
         return None
-    got: str = seen.reply.status
+    got: str = outcome(seen.reply)
     if not seen.cites:
         if not {*wanted} <= {"answered", *_DECLINED}:
             return None
@@ -232,8 +237,9 @@ def check_verbatim(case: Case, seen: Seen) -> Check | None:
 def check_figures(case: Case, seen: Seen) -> Check | None:
     """Whether every figure of a sentence stands in what the sentence cites.
 
-    A notice cites nothing: its figures are the names and dates of the clauses in the reply. A bot
-    that cites nothing at all may say what any document says.
+    A notice cites nothing: its figures are the names and dates of the clauses in the reply, or
+    stand in its curated wording, such as an emergency number, or in a limit of the law. A bot that
+    cites nothing at all may say what any document says.
     """
     reply = seen.reply
     if reply is not None and not seen.cites:
@@ -249,8 +255,18 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
     for sentence in reply.sentences:
         quotes = [c.quote for c in _cited(reply, sentence)]
         sources = [*quotes, *named_there] if sentence.kind == "notice" else quotes
-        wrong += [figure.text for figure in figures.unsupported(sentence.text, sources)]
+        found = figures.unsupported(sentence.text, sources)
+        if found and sentence.kind == "notice":
+            found = figures.unsupported(sentence.text, [*sources, _curated()])
+        wrong += [figure.text for figure in found]
     return Check(not wrong, "figures of the cited quotes only", ", ".join(wrong))
+
+
+@lru_cache(maxsize=1)
+def _curated() -> str:
+    """What notices may say of their own: their wording, and limits of the law."""
+    limits = (text for limit in load_triage().limits for text in limit.wording.values())
+    return "\n".join([notices_used().template, *limits])
 
 
 def _may_say(case: Case, seen: Seen) -> list[str]:
@@ -384,6 +400,29 @@ def check_span_precision(case: Case, seen: Seen) -> Check | None:
     return Check(not wrong, "no more", "; ".join(wrong) or "no more", score)
 
 
+def check_handed_over(case: Case, seen: Seen) -> Check | None:
+    """Whether a message that a person has to see is told at all."""
+    wanted = case.expect.triage
+    if not wanted or "none" in wanted:
+        return None
+    return Check(bool(seen.triage), " | ".join(wanted), ", ".join(seen.triage) or "nothing")
+
+
+def check_left_alone(case: Case, seen: Seen) -> Check | None:
+    """Whether an ordinary question is not handed over."""
+    if case.expect.triage != ():
+        return None
+    return Check(not seen.triage, "nothing", ", ".join(seen.triage) or "nothing")
+
+
+def check_triage_class(case: Case, seen: Seen) -> Check | None:
+    """Whether what is told first of a message is right."""
+    wanted = case.expect.triage
+    if not wanted or "none" in wanted or not seen.triage:
+        return None
+    return Check(seen.triage[0] in wanted, " | ".join(wanted), ", ".join(seen.triage))
+
+
 def own_words(seen: Seen) -> str:
     """What the reply says that is no quote."""
     sentences = seen.reply.sentences if seen.reply else ()
@@ -434,8 +473,15 @@ def check_right(case: Case, seen: Seen) -> Check | None:
 def _must_answer(case: Case, reply: Reply) -> bool:
     """Whether the case's documents and facts are due: not where it rightly went unanswered."""
     return "answered" in case.expect.status and (
-        len(case.expect.status) == 1 or reply.status == "answered"
+        len(case.expect.status) == 1 or outcome(reply) == "answered"
     )
+
+
+def outcome(reply: Reply) -> str:
+    """The status; `answered` too where what was asked is answered beneath the notice that a person
+    has to see it."""
+    beneath = reply.classes and any(sentence.kind != "notice" for sentence in reply.sentences)
+    return "answered" if reply.status == "handoff" and beneath else reply.status
 
 
 def _current(case: Case, seen: Seen, reply: Reply) -> list[Sentence]:
@@ -530,6 +576,9 @@ METRICS: Mapping[str, Metric] = {
     "answer_first": Metric(check_answer_first),
     "spans": Metric(check_spans),
     "span_precision": Metric(check_span_precision),
+    "handed_over": Metric(check_handed_over),
+    "left_alone": Metric(check_left_alone),
+    "triage_class": Metric(check_triage_class),
     "shown": Metric(check_shown),
     "known": Metric(check_known),
     "first": Metric(check_first),

@@ -446,7 +446,14 @@ async def _with_planted(deps: Deps, attack: Attack, today: date) -> Deps:
         except ModelError as error:
             model = error
     return deps.playing(
-        poisoned, deps.lender, embedder, model, deps.reranker, deps.rules, await deps.verifier()
+        poisoned,
+        deps.lender,
+        embedder,
+        model,
+        deps.reranker,
+        deps.rules,
+        await deps.verifier(),
+        deps.front,
     )
 
 

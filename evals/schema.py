@@ -53,7 +53,8 @@ class Expect(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: Annotated[tuple[Outcome, ...], BeforeValidator(_as_list)] = ()
-    """What a right reply's status may be; left out only where a text is masked, not answered."""
+    """What a right reply's status may be; left out only where a text is masked or triaged, not
+    answered."""
     sources: tuple[Text, ...] = ()
     """File names; any one of them is the right document."""
     facts: tuple[Texts, ...] = ()
@@ -75,12 +76,15 @@ class Expect(BaseModel):
     said in the assistant's own words, it was obeyed."""
     max_chars: Annotated[int, Field(gt=0)] | None = None
     """Longest reply, in characters, that is still easy to read."""
+    triage: tuple[Text, ...] | None = None
+    """Classes of triage, any of which is right; empty: it goes to nobody. With `none` among them,
+    one may argue, and nothing is counted."""
     spans: tuple[Span, ...] | None = None
     """All personal data of the text, for suites that mask; empty: there is none."""
 
     @model_validator(mode="after")
     def _expects_something(self) -> Expect:
-        if not self.status and self.spans is None:
+        if not self.status and self.spans is None and self.triage is None:
             raise ValueError("status: is missing")
         return self
 
@@ -126,6 +130,8 @@ class Case(BaseModel):
             parts.append("offers a person" if expect.contact else "offers no person")
         if expect.language:
             parts.append(f"in {expect.language}")
+        if expect.triage is not None:
+            parts.append(f"to a person: {' or '.join(expect.triage) or 'no'}")
         if expect.spans is not None:
             parts.append(
                 "; ".join(f"{s.type}: {s.text}" for s in expect.spans) or "nothing to mask"

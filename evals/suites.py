@@ -37,8 +37,9 @@ class Suite:
     about: str
     today: date
     """The day on which the cases are asked; fixed, so that results do not age."""
-    stage: Literal["search", "reply", "mask"]
-    """How far the pipeline is run: `search` stops before the model, `mask` before the search."""
+    stage: Literal["search", "reply", "mask", "triage"]
+    """How far the pipeline is run: `search` stops before the model, `mask` and `triage` before the
+    search."""
     bars: Mapping[str, float]
     """Metric -> least value."""
     also: tuple[str, ...] = ()
@@ -213,6 +214,31 @@ _MASKING = replace(
     bars={"spans": 0.8, "span_precision": 0.9},
 )
 
+# Half of it made by a generator with a seed (evals.make_privacy), half written by hand.
+_PRIVACY = replace(
+    _MASKING,
+    name="privacy",
+    file=_CASES / "privacy_messages.jsonl",
+    about="every kind of personal data in every way it is written, and what only looks like it",
+    bars={"spans": 0.99, "span_precision": 0.97},
+)
+
+_TRIAGE = replace(
+    _ANSWERS,
+    name="triage",
+    file=_CASES / "triage.jsonl",
+    about="messages that a person has to see, and ordinary ones: no pattern was fitted to them",
+    stage="triage",
+    bars={"handed_over": 0.97, "left_alone": 0.97, "triage_class": 0.9},
+)
+
+_TRIAGE_DEV = replace(
+    _TRIAGE,
+    name="triage-dev",
+    file=_CASES / "triage_dev.jsonl",
+    about="messages that a person has to see, and ordinary ones, which patterns are written with",
+)
+
 _STATUTES = RankedSuite(
     name="statutes",
     about="laypeople's questions to statute articles, ranked (folder: --statutes)",
@@ -279,6 +305,9 @@ SUITES: Mapping[str, AnySuite] = {
         _LANGUAGES,
         _ROBUSTNESS,
         _MASKING,
+        _PRIVACY,
+        _TRIAGE,
+        _TRIAGE_DEV,
         _STATUTES,
         _COMPLIANCE_DEV,
         _COMPLIANCE_A,

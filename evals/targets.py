@@ -20,6 +20,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from assistant import triage
 from assistant.answer import BadQuestion, answer_question
 from assistant.api.schemas import ReplyBody
 from assistant.compliance import review
@@ -33,6 +34,7 @@ from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
 from knowledge.readers import MANIFEST, read, read_manifest
+from knowledge.retrieve import question_vector
 
 from .metrics import Seen
 from .schema import Case
@@ -177,9 +179,12 @@ class Pipeline:
         """
         deps = self.deps
         if suite.stage == "mask":
-            found = mask(case.text).spans
-            seen = Seen(suite.today, (), {}, spans=tuple((s.type, s.text) for s in found))
+            spans = tuple((s.type, s.text) for s in mask(case.text).spans)
+            seen = Seen(suite.today, (), {}, spans=spans)
             return Told(seen)
+        if suite.stage == "triage":
+            found = await classes_of(mask(case.text).text, deps)
+            return Told(Seen(suite.today, (), {}, triage=found))
         question = Question(
             text=case.text,
             today=suite.today,
@@ -219,6 +224,20 @@ class Pipeline:
 
     async def close(self) -> None:
         return None
+
+
+async def classes_of(text: str, deps: Deps) -> tuple[str, ...]:
+    """The classes that triage puts a masked text into, as the pipeline would."""
+    held, nearest = deps.front.triage, deps.front.triage_nearest
+    if held is None:
+        return ()
+    told = triage.read(held, text)
+    if told is None and nearest is not None:
+        embedder = await deps.embedder()
+        if embedder.name == nearest.embedder:
+            vector = await asyncio.to_thread(question_vector, embedder, text)
+            told = triage.read_likeness(held, nearest, vector)
+    return tuple(each.id for each in told.classes) if told else ()
 
 
 async def open_pipeline(deps: Deps) -> Pipeline:

@@ -31,6 +31,7 @@ from .clearance import (
     text_hash,
 )
 from .compare import ReleaseChange
+from .computed import load_computed
 from .coverage import calibrate, is_current
 from .dating import as_released, unknown_supersedes
 from .documents import Clause, Document, Head
@@ -162,6 +163,7 @@ async def build(
     jsonl: Path | None = None,
     figures: Figures = plain_figures,
     rules: Rules = NO_RULES,
+    computed: Path | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
@@ -169,12 +171,15 @@ async def build(
     defaults: taken where a manifest does not say otherwise; wins over what a file says of itself.
     figures: finds the figures by which clauses contradict each other.
     rules: what lenders' clauses are reviewed by; one that they block is for agents only.
+    computed: file of vectors that come with the documents; they are not computed again.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
     Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
     """
     started = time.perf_counter()
     async with _locked(engine, lock_file, progress):
+        if computed is not None:
+            await _take(engine, computed, embedder.name)
         keys, skipped, warnings = await _read_all(
             engine, paths, jsonl, defaults or Head(), progress
         )
@@ -815,6 +820,18 @@ async def _embed(
     progress("embed", len(missing), len(missing))
     whole = len(rows) == len(parts)
     return (vectors if whole else vectors[[rows[h] for h in hashes]]), len(missing)
+
+
+async def _take(engine: AsyncEngine, computed: Path, model: str) -> None:
+    """Put vectors that come with documents into the cache."""
+    rows = await asyncio.to_thread(load_computed, computed, model)
+    async with engine.begin() as connection:
+        cached = await store.cached_vectors(connection, rows, model)
+        new = [embed_hash for embed_hash in rows if embed_hash not in cached]
+        if new:
+            vectors = np.array([rows[embed_hash][0] for embed_hash in new])
+            packed = [rows[embed_hash][1] for embed_hash in new]
+            await store.cache_vectors(connection, new, vectors, packed, model)
 
 
 def _made(embedder: Embedder, parts: Sequence[Clause]) -> tuple[Vectors, list[bytes]]:

@@ -17,6 +17,7 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from . import store
+from .chunk import quotable
 from .clearance import load_reviewed
 from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
 from .dating import as_released, series
@@ -24,7 +25,16 @@ from .documents import CONTRACT_DATED, Audience, Clause, Evidence
 from .embed import Embedder, Vectors
 from .ranking import PLAIN, WEIGHTS, Fit, Ranked, Scope, Section, fit_for, near, rank, section
 from .sentences import unpack
-from .text import bigrams, content_words, corrected, elsewhere, expand, meanings, normalise
+from .text import (
+    bigrams,
+    content_words,
+    corrected,
+    elsewhere,
+    expand,
+    meanings,
+    normalise,
+    of_every_contract,
+)
 from .vectors import VectorsMissing, VectorStore, by_audience
 
 if TYPE_CHECKING:
@@ -78,6 +88,8 @@ class Found:
     """By what it is judged whether any of the clauses answers the question."""
     odds: float
     """Logarithm of the odds that one of them does, above the bar; see `covers`."""
+    prevailing: tuple[tuple[Clause, str], ...]
+    """Sentences in force that hold whenever a contract was signed, with their clauses."""
     embed_ms: float
     dense_ms: float
     lexical_ms: float
@@ -98,6 +110,8 @@ class Index:
     by_id: Mapping[str, Clause] = field(repr=False)
     versions: Mapping[str, Sequence[Clause]] = field(repr=False)
     """Clause id -> the clauses at the same place in all versions of its document."""
+    prevailing: Sequence[tuple[Clause, str]] = field(repr=False)
+    """Sentences that say of themselves that they hold whenever a contract was signed."""
 
     def holding(self, term: str, scope: Scope) -> int:
         """How many clauses of the audience hold a pair of characters."""
@@ -202,6 +216,13 @@ def _load(
         },
         by_id={part.id: part for part in parts},
         versions=_versions(parts),
+        prevailing=[
+            (part, sentence)
+            for part in parts
+            if part.head.kind not in CONTRACT_DATED and of_every_contract(part.text)
+            for sentence in quotable(part)
+            if of_every_contract(sentence)
+        ],
     )
 
 
@@ -252,6 +273,11 @@ def retrieve(
         read_as=query,
         signals=signals,
         odds=index.coverage.odds(signals),
+        prevailing=tuple(
+            (clause, sentence)
+            for clause, sentence in index.prevailing
+            if clause.in_force(scope.on) and clause.audience in scope.audiences()
+        ),
         embed_ms=(embedded - asked) * 1000,
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,

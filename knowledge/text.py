@@ -23,6 +23,10 @@ _PERCENT = re.compile(
 _SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_EVERY_CONTRACT = re.compile(
+    r"(?:不分|不论|无论|不管)(?:借款|贷款)?(?:合同|协议)?(?:的|在|是)?(?:何时|什么时候|哪[年天])?签[署订约]"
+    r"|(?:各版本|所有|全部|任何)(?:借款|贷款)?(?:合同|协议)(?:一律|均|都)"
+)
 _SIGNED_FROM = ("起", "以后", "之后", "及以后")
 _SIGNED_IN = re.compile(r"(?<![\d至到-])(\d{4})年[度间内]?签[署订约]的")
 _SIGNED = re.compile(
@@ -215,6 +219,11 @@ def signed_between(text: str) -> tuple[date, date] | None:
         else:
             last = min(last, day)
     return None if (first, last) == (date.min, date.max) else (first, last)
+
+
+def of_every_contract(text: str) -> bool:
+    """Whether a text says of itself that it holds whenever a contract was signed."""
+    return _EVERY_CONTRACT.search(normalise(text).replace(" ", "")) is not None
 
 
 def _is_chinese(run: str) -> bool:

@@ -19,6 +19,7 @@ from filelock import FileLock
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
 from assistant.logs import log_to_stderr
+from knowledge.computed import SAMPLE
 from knowledge.release import build
 
 pytest_plugins = ["tests.browser"]
@@ -69,6 +70,7 @@ def ingest_sample(home: Path) -> None:
                 [CORPUS / "lender", CORPUS / "regulations"],
                 lock_file=home / "ingest.lock",
                 replace_all=True,
+                computed=SAMPLE,
             )
 
     asyncio.run(ingest())
@@ -90,6 +92,8 @@ def server_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         "HOME": os.environ.get("HOME", str(log.parent)),
         "ZHUNXIN_HOME": str(sample_home),
         "ZHUNXIN_LLM": "local",
+        # What is said counts here, not how soon: other tests run at the same time.
+        "ZHUNXIN_LLM_TIMEOUT_S": "300",
         "ZHUNXIN_REQUESTS_PER_MINUTE": "10000",
     }
     with (

@@ -57,6 +57,8 @@ LEAVES = {
     "assistant/gate.py": {"figures", "grounding", "models"},
     "assistant/grounding.py": {"figures"},
     "assistant/verify.py": {"llm"},
+    "assistant/triage.py": {"matching"},
+    "assistant/approved.py": {"models", "triage"},
     "assistant/identity.py": {"audit", "db"},
     "assistant/customers.py": set(),
     "assistant/demo_customers.py": {"customers", "loan_math"},

@@ -701,7 +701,8 @@ async def test_writers_in_several_processes_make_one_chain(lender: Deps) -> None
     verdict = await verify(lender.trail)
     assert verdict.ok, verdict
     told = await audit.read_entries(lender.engine, limit=1000)
-    assert len(told) == 3 * 40 + 2 + 10 * 2 + 3  # founded, release; notices, lender and rules
+    # Founded, release; notices, lender, rules, triage and approved answers with their examples.
+    assert len(told) == 3 * 40 + 2 + 10 * 2 + 7
     for n in range(3):
         own = [json.loads(e.body)["n"] for e in told if e.subject == f"writer{n}"]
         assert own == list(range(40))
@@ -869,11 +870,13 @@ CASES: dict[str, tuple[ScriptedChat | None, Question, str]] = {
         asked("我是13812345678，安心贷单笔借款金额最高多少"),
         "answered",
     ),
-    "personal data of all kinds": (
+    "personal data of several kinds": (
         ScriptedChat([choosing("免收提前还款违约金")]),
-        asked("138 1234 5678，11010519491231002X，6222020200112233440，a@b.cn，" + EARLY),
+        asked("138 1234 5678，11010519491231002X，a@b.cn，" + EARLY),
         "answered",
     ),
+    "a card number": (ScriptedChat([]), asked("6222020200112233440，" + EARLY), "refused"),
+    "a complaint": (ScriptedChat([]), asked("我要投诉你们暴力催收"), "handoff"),
 }
 
 

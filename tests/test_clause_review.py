@@ -411,7 +411,7 @@ def test_a_clause_is_reviewed_in_milliseconds(pack: RulePack) -> None:
     part = clause("\n".join([GOOD] * 3))
     reviewer = clause_rules(pack, today() - timedelta(days=1))
     reviewer.review(part)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(20):
         reviewer.review(part)
-    assert (time.perf_counter() - started) / 20 < 0.1
+    assert (time.process_time() - started) / 20 < 0.1

@@ -6,7 +6,7 @@ import re
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given, settings
@@ -385,6 +385,6 @@ def test_any_text_supports_itself_and_nothing_raises(text: str) -> None:
 )
 def test_long_input_stays_linear(unit: str) -> None:
     text = (unit * 50_000)[:50_000]
-    started = perf_counter()
+    started = process_time()
     find(text)
-    assert perf_counter() - started < 5
+    assert process_time() - started < 5

@@ -137,14 +137,14 @@ async def test_the_second_reader_is_not_asked_of_what_the_floor_withholds() -> N
 
 
 def test_a_sentence_of_50_000_characters_is_withheld_at_once() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     found = check(model("提前结清，免收违约金，" * 5000))
     assert found == Finding("too_long", str(5000 * len("提前结清，免收违约金，")))
-    assert time.perf_counter() - started < 0.1
+    assert time.process_time() - started < 0.1
     pieces, rest = split_complete("长" * 50_000)
     assert max(map(len, [*pieces, rest])) <= LONGEST + 1
     assert MAX_CHARS < LONGEST
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

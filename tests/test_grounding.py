@@ -139,6 +139,6 @@ def test_a_figure_may_come_from_a_calculation() -> None:
 
 
 def test_a_sentence_of_the_longest_kind_is_read_quickly() -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     find_problem("绿洲贷提前结清，免收违约金，" * 40, [Source(FEE)] * 20, NAMES)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

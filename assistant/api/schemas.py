@@ -73,6 +73,10 @@ class ReplyBody(BaseModel):
     calculations: list[dict[str, Any]]
     withheld: list[dict[str, str]]
     contact: ContactBody | None
+    classes: list[str] = Field(
+        default_factory=list,
+        description="With `handoff`: why a person has to see the message, such as `complaint`.",
+    )
     model: str
     release: str
     record_id: str

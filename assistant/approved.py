@@ -1,0 +1,193 @@
+"""Answers that compliance signed off: found by their questions, served word for word.
+
+An answer is served only while it is in force, in a language that it was signed off in, for the
+product that it speaks of, and while the words it rests on stand in a clause in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from knowledge.documents import Clause
+from knowledge.embed import Vectors
+from knowledge.text import normalise
+from prompts.render import version_of
+
+from .models import Citation
+from .triage import Nearest
+
+SAMPLE = Path(__file__).parent.parent / "knowledge" / "approved"
+NEAREST = "nearest.json"
+"""Beside the answers: the vectors of their questions."""
+
+LOCALES = ("zh-Hans", "zh-Hant", "en")
+
+_SAID = re.compile(r"[\w%]+")
+_DIGITS = re.compile(r"[0-9]+")
+
+
+class ApprovedError(Exception):
+    """A file of approved answers cannot be used; the message names file and answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approved:
+    """One signed-off answer."""
+
+    id: str
+    questions: tuple[str, ...]
+    signed_by: str
+    signed_on: date
+    effective_from: date
+    effective_to: date | None
+    """The last day on which it is served; None: open."""
+    product: str
+    """Key of the product that it speaks of; empty: of all."""
+    source: str
+    quote: str
+    wording: Mapping[str, str]
+    """Locale -> the answer."""
+
+    def in_force(self, on: date) -> bool:
+        return self.effective_from <= on and (self.effective_to is None or on <= self.effective_to)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedAnswers:
+    """All of a lender's signed-off answers, with the text they were read from."""
+
+    version: str
+    source: str
+    answers: tuple[Approved, ...]
+
+
+def folder_of(lender: Path | None) -> Path:
+    """Where a lender keeps its answers: in `approved` beside its file."""
+    return SAMPLE if lender is None else lender.parent / "approved"
+
+
+def load_approved(folder: Path = SAMPLE) -> ApprovedAnswers:
+    """The answers of all TOML files of a folder; none where there is no folder.
+
+    Raises ApprovedError.
+    """
+    files = sorted(folder.glob("*.toml")) if folder.is_dir() else []
+    try:
+        source = "\n".join(file.read_text(encoding="utf-8") for file in files)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ApprovedError(f"{folder}: cannot be read ({error})") from None
+    return of_text(source)
+
+
+@lru_cache(maxsize=4)
+def of_text(source: str) -> ApprovedAnswers:
+    """Raises ApprovedError."""
+    try:
+        rows = tomllib.loads(source).get("answer", [])
+    except tomllib.TOMLDecodeError as error:
+        raise ApprovedError(f"approved answers: {error}") from None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ApprovedError("approved answers: each one is an [[answer]] table")
+    answers: dict[str, Approved] = {}
+    for row in rows:
+        name = row.get("id", "?")
+        try:
+            made = Approved(
+                id=row["id"],
+                questions=tuple(row["questions"]),
+                signed_by=row["signed_by"],
+                signed_on=row["signed_on"],
+                effective_from=row["effective_from"],
+                effective_to=row.get("effective_to"),
+                product=row.get("product", ""),
+                source=row["source"],
+                quote=row["quote"],
+                wording={locale: row[locale] for locale in LOCALES if locale in row},
+            )
+        except (KeyError, TypeError) as error:
+            raise ApprovedError(f"approved answer {name!r}: {error} is missing") from None
+        dates = (made.signed_on, made.effective_from, made.effective_to or made.signed_on)
+        texts = (made.signed_by, made.source, made.quote, *made.questions, *made.wording.values())
+        if (
+            not all(type(day) is date for day in dates)
+            or not all(isinstance(text, str) and text.strip() for text in texts)
+            or not made.questions
+            or not made.wording
+        ):
+            raise ApprovedError(f"approved answer {name!r}: a date or a text is missing or empty")
+        if made.effective_from < made.signed_on:
+            raise ApprovedError(f"approved answer {name!r}: in force before it was signed off")
+        if made.id in answers:
+            raise ApprovedError(f"approved answer {name!r}: the id is taken")
+        answers[made.id] = made
+    return ApprovedAnswers(version_of(source), source, tuple(answers.values()))
+
+
+def same_words(text: str) -> str:
+    """A question without signs, width, script and case, numbers in digits."""
+    return "".join(_SAID.findall(normalise(text)))
+
+
+def by_wording(held: ApprovedAnswers, question: str) -> Approved | None:
+    """The answer to just this question; None where none is, or several are."""
+    asked = same_words(question)
+    found = [a for a in held.answers if any(same_words(q) == asked for q in a.questions)]
+    return found[0] if len(found) == 1 else None
+
+
+def by_likeness(
+    held: ApprovedAnswers, nearest: Nearest, question: str, vector: Vectors
+) -> Approved | None:
+    """The answer whose question means all but the same.
+
+    nearest: rows labelled with hashes of approved questions; those that `held` does not have are
+    passed by. A question with other figures than the nearest one is another question.
+    """
+    questions = {question_key(q): (answer, q) for answer in held.answers for q in answer.questions}
+    near = nearest.vectors @ np.asarray(vector, np.float32).ravel()
+    ranked = sorted(
+        (
+            (float(score), *questions[label])
+            for score, label in zip(near, nearest.labels, strict=True)
+            if label in questions
+        ),
+        key=lambda row: -row[0],
+    )
+    if not ranked or ranked[0][0] < nearest.least:
+        return None
+    score, answer, wording = ranked[0]
+    other = max((row[0] for row in ranked if row[1] is not answer), default=-1.0)
+    figures = [sorted(_DIGITS.findall(normalise(text))) for text in (question, wording)]
+    return answer if score - other >= nearest.margin and figures[0] == figures[1] else None
+
+
+def question_key(question: str) -> str:
+    """By which the vector of an approved question is known."""
+    return hashlib.sha256(same_words(question).encode()).hexdigest()[:16]
+
+
+def citation_of(answer: Approved, clauses: Iterable[Clause], on: date) -> Citation | None:
+    """Where the words that an answer rests on stand in force; None where they do not."""
+    for clause in clauses:
+        if (
+            clause.source == answer.source
+            and clause.audience != "agent"
+            and clause.in_force(on)
+            and answer.quote in clause.text
+        ):
+            return Citation(clause, answer.quote)
+    return None
+
+
+def serves(answer: Approved, *, on: date, locale: str, product: str) -> bool:
+    """Whether an answer may be served for a question of that day, language and product."""
+    return answer.in_force(on) and locale in answer.wording and answer.product == product
