@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -60,6 +60,9 @@ _DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 REPEATED = 0.8
 """Share of a sentence's pairs of characters that another has, from which it says nothing new."""
 
+STATED = 0.5
+"""Share of the pairs of characters before a figure that a sentence of the same matter has."""
+
 SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
 
@@ -103,14 +106,9 @@ def _instead(citation: Citation, found: Found, named: Sequence[str]) -> Citation
         ):
             continue
         said = set(bigrams(sentence))
-        for part in _PARTS.split(citation.quote):
-            figure = _DIGITS.search(part)
-            matter = set(bigrams(_DIGITS.sub("", part)))
-            if (
-                figure
-                and figure.group() not in sentence
-                and len(matter & said) >= SAME_MATTER * len(matter)
-            ):
+        for matter, figure in _stated(citation):
+            pairs = set(bigrams(matter))
+            if figure not in sentence and len(pairs & said) >= STATED * len(pairs) > 0:
                 return Citation(clause, sentence)
     return citation
 
@@ -131,6 +129,17 @@ def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:
         chosen.append(citation)
         said.append(own)
     return chosen
+
+
+def _stated(citation: Citation) -> Iterator[tuple[str, str]]:
+    """What a sentence or row states figures of, and each figure."""
+    parts = _PARTS.split(citation.quote)
+    is_row = citation.clause.meta.get("form") == "table"
+    for part in parts:
+        figure = _DIGITS.search(part)
+        if figure:
+            before = parts[0].split("\uff1a")[-1] if is_row else part[: figure.start()]
+            yield before, figure.group()
 
 
 def without_repeats(citations: Sequence[Citation]) -> list[Citation]:

@@ -428,3 +428,21 @@ def test_what_is_filled_into_a_prompt_cannot_end_the_place_it_stands_in() -> Non
     assert prompt.text.count("</问题>") == 1
     assert prompt.text.count("</条款>") == 1
     assert "日利率 ＜0.04%" in prompt.text
+
+
+async def test_a_later_rule_for_every_contract_takes_the_place_of_a_contract_s_own(
+    deps: Deps,
+) -> None:
+    question = asked("去年11月签的安心贷结清了，纸质结清证明邮寄费多少")
+    reply = await collect(answer_question(question, deps))
+    assert isinstance(reply, Reply)
+    said = [sentence.text for sentence in reply.sentences]
+    assert any("不分合同签署时间一律免费" in text for text in said)
+    assert not any("15 元" in text for text in said)
+
+
+async def test_a_rule_for_every_contract_is_none_for_the_time_before_it(deps: Deps) -> None:
+    question = asked("安心贷纸质结清证明邮寄费多少", as_of=date(2025, 6, 1))
+    reply = await collect(answer_question(question, deps))
+    assert isinstance(reply, Reply)
+    assert any("15 元/次" in sentence.text for sentence in reply.sentences)
