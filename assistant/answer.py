@@ -1,7 +1,7 @@
 """The borrower pipeline: a question in, a checked and cited reply out, as events.
 
-validate, mask, store, triage, retrieve, show the evidence, have the model select or draft, gate,
-store
+validate, mask, store, triage, understand what is asked after what went before; then for each
+question: retrieve, show the evidence, have the model select or draft, gate; store
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from knowledge.retrieve import Found, Index, Scope, covers, question_vector, ret
 from knowledge.text import bigrams, signed_between
 from prompts.render import Prompt, examples, notice, notices_used, render, version_of
 
-from . import approved, compliance, journal, privacy, triage
+from . import approved, compliance, conversation, journal, privacy, triage
 from .deps import Deps
 from .evidence import (
     BEST,
@@ -52,6 +52,7 @@ from .models import (
     Played,
     Question,
     Reply,
+    Said,
     Sentence,
     Status,
     Timings,
@@ -65,6 +66,11 @@ from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
+
+HISTORY_TOKENS = 900
+"""How much of a conversation a model is shown at most."""
+
+CONDENSED_TOKENS = 120
 
 
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -95,6 +101,17 @@ class _Work:
     masked: privacy.Masked
     trace_id: str
     started: float
+    history: Sequence[Said] = ()
+    """Earlier messages of the conversation, oldest first."""
+    understood: tuple[str, ...] = ()
+    """The questions that are answered, where they are not the message as it stands."""
+    asked: str = ""
+    """The question that is being answered: complete, with personal data masked."""
+    first_sentence: int = 0
+    """Where in the reply the answer to it begins."""
+    statuses: list[Status] = field(default_factory=list)
+    """How each question went."""
+    evidence_ids: list[str] = field(default_factory=list)
     scope: Scope | None = None
     signed: tuple[date, date] | None = None
     """First and last day on which the contract may have been signed."""
@@ -132,6 +149,7 @@ class _Work:
             way=self.way,
             vectors=self.embedder.vectors if self.embedder else {},
             order=self.ranks.order if self.ranks else None,
+            earlier=[(said.record_id, said.status != "open") for said in self.history],
         )
 
     @property
@@ -143,6 +161,7 @@ class _Work:
             "triage_nearest": deps.front.triage_nearest,
             "approved": deps.front.approved,
             "approved_nearest": deps.front.approved_nearest,
+            "follow_ups": deps.front.follow_ups,
         }
         return [
             *self.prompts,
@@ -168,8 +187,12 @@ class _Work:
             facts=(" ".join(values.values()),),
         )
 
+    def said(self) -> list[Sentence]:
+        """The answer to the question at hand so far."""
+        return self.sentences[self.first_sentence :]
+
     def said_something(self) -> bool:
-        return any(sentence.kind != "notice" for sentence in self.sentences)
+        return any(sentence.kind != "notice" for sentence in self.said())
 
 
 async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Event, None]:
@@ -201,15 +224,17 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
             trace_id,
             deps.code_version,
         )
+        if question.conversation_id:
+            work.history = await journal.earlier(deps.engine, conversation_id, record_id)
         async with aclosing(_steps(work)) as events:
             async for event in events:
                 yield event
         reply = _finished(work, conversation_id, record_id)
         if reply.contact is not None:
-            yield _handoff(reply.contact, question)
+            yield _handoff(reply.contact, work.question)
         await journal.close_record(deps.trail, _masked(reply), work.texts, work.played)
         closed = True
-        yield Event("done", _done(reply, question), reply)
+        yield Event("done", _done(reply, work.question), reply)
     except journal.UnknownConversation:
         raise
     except Exception as error:
@@ -231,7 +256,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
 
 
 async def answer_again(
-    question: Question, masked: privacy.Masked, deps: Deps
+    question: Question, masked: privacy.Masked, deps: Deps, history: Sequence[Said] = ()
 ) -> tuple[Reply, tuple[Prompt, ...]]:
     """The reply as it would be recorded, and all wording it was made with; nothing is stored.
 
@@ -239,6 +264,7 @@ async def answer_again(
     """
     index = await deps.index()
     work = _Work(question, deps, index, masked, trace_id="", started=time.perf_counter())
+    work.history = history
     with suppress(PlayedOut):
         async with aclosing(_steps(work)) as events:
             async for _ in events:
@@ -266,8 +292,9 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         rules_broken=tuple(dict.fromkeys(work.rule_findings)),
         prompt_version="+".join(dict.fromkeys(p.version for p in work.prompts)),
         raw_output=tuple(turn.text for turn in work.turns if turn.text),
-        evidence_ids=tuple(e.clause.id for e in work.found.evidence) if work.found else (),
+        evidence_ids=tuple(dict.fromkeys(work.evidence_ids)),
         classes=work.classes,
+        understood=work.understood,
         record_id=record_id,
         conversation_id=conversation_id,
         timings=Timings(
@@ -317,8 +344,7 @@ def clean(text: str) -> str:
 
 async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
     """Everything between the stored question and the finished reply."""
-    question, deps, text = work.question, work.deps, work.masked.text
-    if not any(c.isalnum() for c in text):
+    if not any(c.isalnum() for c in work.masked.text):
         work.status = "clarify"
         for event in _release(work, Verdict((work.notice("empty_question"),))):
             yield event
@@ -328,14 +354,117 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             yield event
     if work.settled:
         return
+    for asked in await _questions(work):
+        work.asked = asked
+        async with aclosing(_answered(work)) as events:
+            async for event in events:
+                yield event
+    if len(work.understood) > 1 and work.status == "answered":
+        work.status = "answered" if "answered" in work.statuses else "not_covered"
+        work.unfinished |= "not_covered" in work.statuses
+
+
+async def _questions(work: _Work) -> Sequence[str]:
+    """What is to be answered: the message as it stands, or what it comes to after what went before
+    in its conversation."""
+    text, held = work.masked.text, work.deps.front.follow_ups
+    if held is None:
+        return (text,)
+    said = conversation.understand(
+        held, work.history, text, work.deps.lender.products, partial(_terms_since, work)
+    )
+    if work.history and conversation.may_lean(held, text, work.deps.lender.products, said):
+        said = await _condensed(work, held, said)
+    if not said.completed:
+        return (text,)
+    question = work.question
+    work.question = replace(
+        question,
+        locale=said.locale or question.locale,
+        as_of=question.as_of or said.as_of,
+        contract_date=question.contract_date or said.contract_date,
+    )
+    work.understood = said.parts
+    return said.parts
+
+
+async def _condensed(
+    work: _Work, held: conversation.FollowUps, said: conversation.Understood
+) -> conversation.Understood:
+    """What a capable model makes of a message that may lean on others; as it was understood without
+    one where that adds anything, or there is no such model."""
+    if not work.deps.wants_model:
+        return said
+    try:
+        model = await _model(work)
+        if model.way != "draft":
+            return said
+        lines = conversation.digest(held, work.history, HISTORY_TOKENS)
+        system = render("zh/condense_system")
+        ask = render("zh/condense", lines=lines, message=work.masked.text)
+        work.prompts += [system, ask]
+        messages = [Message("system", system.text), Message("user", ask.text)]
+        completion = await model.complete(messages, max_tokens=CONDENSED_TOKENS)
+    except ModelError as error:
+        log.warning("a message was not condensed", trace_id=work.trace_id, error=str(error))
+        return said
+    made = completion.text.strip()
+    told = [
+        each
+        for earlier in work.history
+        for each in (earlier.text, *earlier.understood, earlier.answer)
+    ]
+    products = work.deps.lender.products
+    if made == work.masked.text or not conversation.adds_nothing(
+        held, made, [work.masked.text, *told], products
+    ):
+        return said
+    newest = work.history[-1]
+    return replace(
+        said,
+        parts=(made,),
+        completed=True,
+        as_of=said.as_of or newest.as_of,
+        contract_date=said.contract_date or newest.contract_date,
+    )
+
+
+def _terms_since(work: _Work, product: str) -> date | None:
+    """First day of a product's terms that are in force on the day of the question."""
+    days = [
+        clause.head.effective_from
+        for clause in work.index.clauses
+        if clause.head.kind in CONTRACT_DATED
+        and clause.head.product == product
+        and clause.in_force(work.question.on)
+    ]
+    return max((day for day in days if day), default=None)
+
+
+async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
+    """One question, looked up and answered."""
+    question, deps, text = work.question, work.deps, work.asked
+    several = len(work.understood) > 1
+    work.first_sentence, work.found = len(work.sentences), None
+    lead = await _lead(work)
+    for event in _release(work, Verdict(lead)):
+        yield event
+    async with aclosing(_signed_off(work)) as events:
+        async for event in events:
+            yield event
+    if work.said_something():
+        work.statuses.append("answered")
+        return
     yield Event("status", {"stage": "retrieving"})
     work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
     work.embedder = work.embedder or RecordedEmbedder(await deps.embedder())
-    work.ranks = RecordedRanks(deps.reranker) if deps.reranker else None
+    if deps.reranker and not work.ranks:
+        work.ranks = RecordedRanks(deps.reranker)
     work.found = await asyncio.to_thread(
         retrieve, work.index, work.embedder, text, work.scope, CLAUSES_FOUND, work.ranks
     )
-    work.retrieve_ms = work.elapsed_ms()
+    work.evidence_ids += [e.clause.id for e in work.found.evidence]
+    work.retrieve_ms = work.retrieve_ms or work.elapsed_ms()
     if covers(work.found) and work.scope.terms_known(work.index.clauses):
         shown = [_clause_json(e.clause) for e in work.found.evidence]
         yield Event("evidence", {"clauses": shown})
@@ -353,11 +482,32 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             work.unfinished = True
             for event in _release(work, Verdict((work.notice("ask_a_person"),))):
                 yield event
-    if not work.said_something() and work.status == "answered":
+    work.statuses.append("answered" if work.said_something() else "not_covered")
+    if work.said_something():
+        return
+    if not several:
+        if work.status != "answered":
+            return
         work.status = "not_covered"
-        work.sentences.clear()
-        for event in _release(work, Verdict((work.notice("not_covered"),))):
-            yield event
+    del work.sentences[work.first_sentence + len(lead) :]
+    for event in _release(work, Verdict((work.notice("not_covered"),)), again=several):
+        yield event
+
+
+async def _lead(work: _Work) -> tuple[Draft, ...]:
+    """What the question was understood as, so that it can be corrected, or which one of several it
+    is; nothing where it is the message as it stands."""
+    if not work.understood:
+        return ()
+    several = len(work.understood) > 1
+    await _open_rules(work)
+    # It is made of the borrower's words, and shown as the assistant's own: none that the rules
+    # hold anything against.
+    if _review(work, work.asked, whole=False):
+        number = str(work.understood.index(work.asked) + 1)
+        return (work.notice("part_number", number=number) if several else work.notice("read_on"),)
+    shown = conversation.shown(work.asked, work.question.locale)
+    return (work.notice("understood_part" if several else "understood", question=shown),)
 
 
 async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
@@ -370,7 +520,7 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
     told = triage.read(front.triage, text)
     vector: Vectors | None = None
     if told is None and not secret:
-        vector = await _triage_vector(work)
+        vector = await _front_vector(work, text)
         if vector is not None and front.triage_nearest is not None:
             told = triage.read_likeness(front.triage, front.triage_nearest, vector)
     drafts: list[Draft] = []
@@ -394,16 +544,20 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
     for draft in drafts:
         for event in _release(work, Verdict((draft,))):
             yield event
-    if drafts:
+
+
+async def _signed_off(work: _Work) -> AsyncGenerator[Event, None]:
+    """An answer that compliance signed off for the question, where there is one."""
+    front = work.deps.front
+    if front.approved is None or work.classes:
         return
-    signed_off = _approved(work, vector)
+    signed_off = _approved(work, await _front_vector(work, work.asked))
     if signed_off is None:
         return
     bar = await _bar(work)
     async with aclosing(release(_one(signed_off), None, bar)) as verdicts:
         async for verdict in verdicts:
             if verdict.released == (signed_off,):
-                work.settled = True
                 for event in _release(work, verdict):
                     yield event
 
@@ -412,21 +566,21 @@ async def _one(draft: Draft) -> AsyncGenerator[Draft, None]:
     yield draft
 
 
-async def _triage_vector(work: _Work) -> Vectors | None:
-    """The message as a vector, where labelled ones of the same embedder are at hand."""
+async def _front_vector(work: _Work, text: str) -> Vectors | None:
+    """A message as a vector, where labelled ones of the same embedder are at hand."""
     front = work.deps.front
     names = {held.embedder for held in (front.triage_nearest, front.approved_nearest) if held}
     if work.index.release.embeddings not in names:
         return None
-    work.embedder = RecordedEmbedder(await work.deps.embedder())
+    work.embedder = work.embedder or RecordedEmbedder(await work.deps.embedder())
     if work.embedder.name not in names:
         return None
-    return await asyncio.to_thread(question_vector, work.embedder, work.masked.text)
+    return await asyncio.to_thread(question_vector, work.embedder, text)
 
 
 def _approved(work: _Work, vector: Vectors | None) -> Draft | None:
     """The answer that compliance signed off for this question, if one may be served."""
-    deps, question, text = work.deps, work.question, work.masked.text
+    deps, question, text = work.deps, work.question, work.asked
     held, near = deps.front.approved, deps.front.approved_nearest
     if held is None or question.contract_date or work.masked.spans:
         return None
@@ -451,13 +605,17 @@ def _approved(work: _Work, vector: Vectors | None) -> Draft | None:
 async def _bar(work: _Work) -> Bar:
     """What each sentence has to pass beside its own quotes."""
     deps = work.deps
-    if not deps.rules.memo:
-        # The first text takes as long as the patterns take to be put together, off the event loop
-        # and before the gate's clock runs.
-        await asyncio.to_thread(_review, work, work.masked.text, whole=True)
+    await _open_rules(work)
     model = await deps.verifier()
     verifier = ModelVerifier(RecordedChat(model, work.turns), work.prompts) if model else None
     return Bar(names_of(deps.lender), review=partial(_forbidden, work), verifier=verifier)
+
+
+async def _open_rules(work: _Work) -> None:
+    """The first text takes as long as the patterns take to be put together, off the event loop and
+    before the gate's clock runs."""
+    if not work.deps.rules.memo:
+        await asyncio.to_thread(_review, work, work.masked.text, whole=True)
 
 
 def _forbidden(work: _Work, text: str) -> list[str]:
@@ -469,9 +627,10 @@ def _forbidden(work: _Work, text: str) -> list[str]:
 
 def _lacks(work: _Work) -> bool:
     """Whether the rules hold anything against what a model wrote, now that it is complete."""
-    if not any(sentence.kind == "model" for sentence in work.sentences):
+    said = work.said()
+    if not any(sentence.kind == "model" for sentence in said):
         return False
-    found = _review(work, "\n".join(sentence.text for sentence in work.sentences), whole=True)
+    found = _review(work, "\n".join(sentence.text for sentence in said), whole=True)
     work.rule_findings += [finding.rule.id for finding in found]
     return bool(found)
 
@@ -483,7 +642,7 @@ def _review(work: _Work, text: str, *, whole: bool) -> list[compliance.Finding]:
         text,
         task="chat",
         channel="chat",
-        context=read_context({"question": work.masked.text, "own_platform": True}),
+        context=read_context({"question": work.asked or work.masked.text, "own_platform": True}),
         on=work.question.today,
         whole=whole,
     )
@@ -570,7 +729,7 @@ async def _selected(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None
     """The model returns ids of evidence sentences; the reply is those sentences."""
     numbered = work.evidence(SELECT)
     prompts, messages = _select_prefix()
-    ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
+    ask = render("zh/question", groups=_grouped(numbered), question=work.asked)
     work.prompts += [*prompts, ask]
     messages.append(Message("user", ask.text))
     schema = {
@@ -674,7 +833,7 @@ def _draft_messages(work: _Work, numbered: Sequence[Citation]) -> list[Message]:
         most=DRAFT.answer,
         language=notice("language_name", work.question.locale),
     )
-    ask = render("zh/question", groups=_grouped(numbered), question=work.masked.text)
+    ask = render("zh/question", groups=_grouped(numbered), question=work.asked)
     work.prompts += [system, ask]
     return [Message("system", system.text), Message("user", ask.text)]
 
@@ -687,7 +846,7 @@ def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[D
     ids = [int(n) for group in _IDS.findall(written) for n in re.findall(r"\d+", group)]
     known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))
     cited = tuple(numbered[i - 1] for i in known)
-    return [Draft(text, "model", cited, asked=work.masked.text)]
+    return [Draft(text, "model", cited, asked=work.asked)]
 
 
 def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:
@@ -742,7 +901,8 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
     if work.scope is None or work.found is None or not work.said_something():
         return
     question, scope = work.question, work.scope
-    cited = list(work.citations)
+    used = dict.fromkeys(index for sentence in work.said() for index in sentence.citations)
+    cited = [work.citations[index] for index in used]
     by_contract = any(c.clause.head.kind in CONTRACT_DATED for c in cited)
     if work.signed and by_contract:
         first, last = map(_day, work.signed)
@@ -794,15 +954,19 @@ def _day(day: date) -> str:
     return day.isoformat()
 
 
-def _release(work: _Work, verdict: Verdict) -> list[Event]:
-    """Add what the gate released to the reply; the events that show it."""
+def _release(work: _Work, verdict: Verdict, *, again: bool = False) -> list[Event]:
+    """Add what the gate released to the reply; the events that show it.
+
+    again: whether a notice may be said that was said of an earlier question.
+    """
     events: list[Event] = []
     work.gate_s += verdict.seconds
     if verdict.withheld is not None and verdict.finding is not None:
         reason = f"{verdict.finding.reason}: {verdict.finding.detail}".rstrip(": ")
         work.withheld.append(Withheld(verdict.withheld.text, reason))
     for draft in verdict.released:
-        if any(s.text == draft.text and s.kind == draft.kind for s in work.sentences):
+        before = work.sentences if draft.kind == "notice" and not again else work.said()
+        if any(s.text == draft.text and s.kind == draft.kind for s in before):
             continue
         indexes: list[int] = []
         for citation in draft.citations:

@@ -32,6 +32,7 @@ from .approved import NEAREST as NEAREST_APPROVED
 from .approved import ApprovedAnswers, folder_of, load_approved
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
+from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
 from .db import migrate, open_engine
 from .elements import Channels, Facts, facts_of, load_channels
@@ -77,6 +78,8 @@ class Front:
     triage_nearest: Nearest | None = None
     approved: ApprovedAnswers | None = None
     approved_nearest: Nearest | None = None
+    follow_ups: FollowUps | None = None
+    """How a message leans on those before it."""
 
 
 @dataclass(slots=True)
@@ -395,7 +398,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
 
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
     knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError,
-    triage.TriageError, approved.ApprovedError.
+    triage.TriageError, approved.ApprovedError, conversation.ConversationError.
     """
     specs = model_specs(settings)
     vendor, _, model = settings.verifier.partition(":")
@@ -424,6 +427,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
             load_nearest(NEAREST),
             load_approved(approved),
             load_nearest(approved / NEAREST_APPROVED),
+            load_follow_ups(),
         ),
         model_specs=specs,
         tokens=open_tokens(settings, engine),

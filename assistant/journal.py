@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import func, insert, null, select, update
+from sqlalchemy import ColumnElement, func, insert, null, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,8 +17,26 @@ from prompts.render import Prompt
 
 from . import audit
 from .audit import Trail
-from .db import as_utc, conversations, records, templates
-from .models import Citation, Played, Question, Reply, Sentence, Turn, Withheld
+from .db import as_utc, audit_entries, conversations, records, templates
+from .models import Citation, Played, Question, Reply, Said, Sentence, Turn
+
+BORROWER = "borrower"
+"""Who erased what its own borrower had deleted, in the chain."""
+
+EARLIER = 50
+"""How many earlier messages of a conversation are read."""
+
+TOLD_CHARS = 200
+"""How much of what was told then is read."""
+
+_HISTORY = (records.c.id, records.c.question, records.c.settings, records.c.status, records.c.reply)
+
+_placed = (
+    select(audit_entries.c.subject, audit_entries.c.seq)
+    .where(audit_entries.c.kind.in_(("question", "adopted")))
+    .subquery()
+)
+"""Record -> its place in the chain, by which messages are in one order."""
 
 
 class UnknownConversation(Exception):
@@ -52,9 +70,7 @@ async def open_record(
             conversation_id = question.conversation_id
             known = await connection.scalar(
                 select(conversations.c.id).where(
-                    conversations.c.id == conversation_id,
-                    # One begun without an account stays so: who else has its id would read on.
-                    func.coalesce(conversations.c.subject, "") == question.subject,
+                    conversations.c.id == conversation_id, _is_owner(question.subject)
                 )
             )
             if known is None:
@@ -100,6 +116,173 @@ async def open_record(
         entry = await audit.seal(connection, trail.keys, "question", record_id, only=audit.OPENING)
     await audit.note_head(trail, entry)
     return conversation_id, record_id
+
+
+async def earlier(engine: AsyncEngine, conversation_id: str, record_id: str) -> list[Said]:
+    """The newest EARLIER messages of a conversation before one of it, oldest first; those that are
+    erased are left out.
+
+    Their order is that in which they were entered in the chain, which is one for all who write to
+    a conversation at the same time.
+    """
+    own = select(_placed.c.seq).where(_placed.c.subject == record_id)
+    query = (
+        select(*_HISTORY)
+        .join(_placed, _placed.c.subject == records.c.id)
+        .where(
+            records.c.conversation_id == conversation_id,
+            records.c.erased_seq.is_(None),
+            _placed.c.seq < own.scalar_subquery(),
+        )
+        .order_by(_placed.c.seq.desc())
+        .limit(EARLIER)
+    )
+    async with engine.connect() as connection:
+        rows = (await connection.execute(query)).all()
+    return [_said(dict(row._mapping), row.status != "open") for row in reversed(rows)]
+
+
+async def earlier_again(engine: AsyncEngine, wanted: Sequence[tuple[str, bool]]) -> list[Said]:
+    """Earlier messages as they were known once: by record, and whether its reply was there. Those
+    that were erased since are missing."""
+    query = select(*_HISTORY).where(
+        records.c.id.in_([record_id for record_id, _ in wanted]), records.c.erased_seq.is_(None)
+    )
+    async with engine.connect() as connection:
+        rows = {row.id: dict(row._mapping) for row in await connection.execute(query)}
+    return [_said(rows[record_id], answered) for record_id, answered in wanted if record_id in rows]
+
+
+def _said(row: Mapping[str, Any], answered: bool) -> Said:
+    reply = (row["reply"] or {}) if answered else {}
+    settings = row["settings"]
+    told = " ".join(s["text"] for s in reply.get("sentences", ()) if s["kind"] != "notice")
+    return Said(
+        row["id"],
+        row["question"],
+        understood=tuple(reply.get("understood", ())),
+        status=row["status"] if answered else "open",
+        answer=told[:TOLD_CHARS],
+        asked_on=_day(settings.get("today")),
+        as_of=_day(settings.get("as_of")),
+        contract_date=_day(settings.get("contract_date")),
+    )
+
+
+def _day(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
+
+
+# What borrowers may see, and have deleted
+
+
+async def conversation(
+    engine: AsyncEngine, conversation_id: str, subject: str, newest: int | None = None
+) -> dict[str, Any]:
+    """A conversation as its borrower may see it, JSON-ready, its messages in the order in which
+    they came in; only so many of the newest where it is said. Raises UnknownConversation where it
+    is nobody's, or another one's."""
+    async with engine.connect() as connection:
+        head = (
+            await connection.execute(
+                select(conversations).where(
+                    conversations.c.id == conversation_id, _is_owner(subject)
+                )
+            )
+        ).first()
+        if head is None:
+            raise UnknownConversation(conversation_id)
+        rows = await connection.execute(
+            select(records)
+            .join(_placed, _placed.c.subject == records.c.id)
+            .where(records.c.conversation_id == conversation_id, records.c.erased_seq.is_(None))
+            .order_by(_placed.c.seq.desc())
+            .limit(newest)
+        )
+        turns = [_turn(dict(row._mapping)) for row in rows]
+    return {
+        "conversation_id": head.id,
+        "created_at": as_utc(head.created_at).isoformat(),
+        "locale": head.locale,
+        "turns": turns[::-1],
+    }
+
+
+def _turn(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "record_id": row["id"],
+        "asked_at": as_utc(row["asked_at"]).isoformat(),
+        "message": row["question"],
+        "status": row["status"],
+        "locale": row["settings"].get("locale", ""),
+        "reply": for_borrower(row["reply"]) if row["reply"] else None,
+    }
+
+
+async def conversations_of(engine: AsyncEngine, subject: str, most: int) -> list[dict[str, Any]]:
+    """The newest conversations of a borrower who is known, each with its first message."""
+    first = (
+        select(records.c.question)
+        .where(records.c.conversation_id == conversations.c.id, records.c.erased_seq.is_(None))
+        .order_by(records.c.asked_at, records.c.id)
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(conversations.c.id, conversations.c.created_at, first.label("message"))
+        .where(conversations.c.subject == subject)
+        .order_by(conversations.c.created_at.desc(), conversations.c.id)
+        .limit(most)
+    )
+    async with engine.connect() as connection:
+        rows = (await connection.execute(query)).all() if subject else []
+    return [
+        {
+            "conversation_id": row.id,
+            "created_at": as_utc(row.created_at).isoformat(),
+            "message": row.message,
+        }
+        for row in rows
+        if row.message
+    ]
+
+
+async def forget(trail: Trail, conversation_id: str, subject: str) -> int:
+    """Delete what a borrower wrote and was told in a conversation of theirs, and let nobody go on
+    with it; returns of how many messages. One that is still being answered goes when it is.
+
+    Raises UnknownConversation.
+    """
+    async with trail.engine.begin() as connection:
+        changed = await connection.execute(
+            update(conversations)
+            .where(conversations.c.id == conversation_id, _is_owner(subject))
+            .values(subject=audit.NOBODY)
+        )
+        if not changed.rowcount:
+            raise UnknownConversation(conversation_id)
+    return await audit.erase(trail, conversation_id=conversation_id, by=BORROWER)
+
+
+async def _is_forgotten(engine: AsyncEngine, conversation_id: str) -> bool:
+    async with engine.connect() as connection:
+        subject = await connection.scalar(
+            select(conversations.c.subject).where(conversations.c.id == conversation_id)
+        )
+    return subject == audit.NOBODY
+
+
+def _is_owner(subject: str) -> ColumnElement[bool]:
+    """One begun without an account stays so: who else has its id would read on."""
+    return func.coalesce(conversations.c.subject, "") == subject
+
+
+def for_borrower(reply: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON of a reply without what tells how to get around the rules: which of them stood
+    against a sentence, and the withheld words and figures."""
+    shown = {name: value for name, value in reply.items() if name != "rules_broken"}
+    withheld = [{"reason": item["reason"].partition(":")[0]} for item in reply["withheld"]]
+    return {**shown, "withheld": withheld}
 
 
 async def close_record(
@@ -148,6 +331,9 @@ async def close_record(
             about={"withheld": len(reply.withheld)},
         )
     await audit.note_head(trail, entry)
+    if await _is_forgotten(trail.engine, reply.conversation_id):
+        # Its borrower had it deleted while it was being answered.
+        await audit.erase(trail, conversation_id=reply.conversation_id, by=BORROWER)
 
 
 async def keep_texts(trail: Trail, texts: Iterable[Prompt]) -> None:
@@ -225,6 +411,8 @@ def _played_as_json(played: Played) -> dict[str, Any]:
         ],
         "vectors": played.vectors,
         "order": played.order,
+        # Replies from before messages leaned on each other have no such field.
+        **({"earlier": [list(pair) for pair in played.earlier]} if played.earlier else {}),
     }
 
 
@@ -241,7 +429,14 @@ def read_played(record: Mapping[str, Any]) -> Played:
         turns.append(
             Turn(turn["call"], turn["prompt"], tuple(pieces), turn["model"], turn["error"])
         )
-    return Played(tuple(turns), held["wanted_model"], held["way"], held["vectors"], held["order"])
+    return Played(
+        tuple(turns),
+        held["wanted_model"],
+        held["way"],
+        held["vectors"],
+        held["order"],
+        [(str(record_id), bool(answered)) for record_id, answered in held.get("earlier", ())],
+    )
 
 
 async def read_record(engine: AsyncEngine, record_id: str) -> dict[str, Any] | None:
@@ -324,29 +519,24 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
     """The JSON of `zhunxin ask`. staff: with the text of withheld sentences, and the rules that
     something broke."""
 
-    def withheld(item: Withheld) -> dict[str, str]:
-        if staff:
-            return {"text": item.text, "reason": item.reason}
-        # What follows the code are the withheld figures themselves.
-        return {"reason": item.reason.partition(":")[0]}
-
-    return {
+    made = {
         "status": reply.status,
         "answer": reply.answer,
         "sentences": [sentence_as_json(s) for s in reply.sentences],
         "citations": [citation_as_json(c) for c in reply.citations],
         "calculations": [],
-        "withheld": [withheld(item) for item in reply.withheld],
+        "withheld": [{"text": item.text, "reason": item.reason} for item in reply.withheld],
         "contact": reply.contact
         and {"hotline": reply.contact.hotline, "hours": reply.contact.hours},
         "model": reply.model,
         "release": reply.release,
         "rules_version": reply.rules_version,
-        # Which rules stood against a sentence tells how to get around them.
-        **({"rules_broken": list(reply.rules_broken)} if staff else {}),
+        "rules_broken": list(reply.rules_broken),
         # Records from before there was triage have no such field, and are made again as they were.
         **({"classes": list(reply.classes)} if reply.classes else {}),
+        **({"understood": list(reply.understood)} if reply.understood else {}),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),
     }
+    return made if staff else for_borrower(made)

@@ -50,6 +50,24 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class Said:
+    """An earlier message of a conversation, as far as later ones may lean on it."""
+
+    record_id: str
+    text: str
+    """The message, with personal data masked."""
+    understood: tuple[str, ...] = ()
+    """What it was answered as; empty: as it stands, or it was still being answered."""
+    status: str = "open"
+    """`open`: it was still being answered, so that nothing of its reply is known."""
+    answer: str = ""
+    """Beginning of what it was told."""
+    asked_on: date | None = None
+    as_of: date | None = None
+    contract_date: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """A place in a clause on which a sentence rests."""
 
@@ -128,6 +146,8 @@ class Reply:
     evidence_ids: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     """What triage put the message into, with the status `handoff`."""
+    understood: tuple[str, ...] = ()
+    """The questions that were answered, where they are not the message as it stands."""
     record_id: str = ""
     conversation_id: str = ""
     timings: Timings = field(default_factory=Timings)
@@ -172,3 +192,6 @@ class Played:
     """SHA-256 of an embedded query -> its vector, float32 in base64."""
     order: Sequence[str] | None = None
     """Clause ids as a ranking model put them; None where none was asked."""
+    earlier: Sequence[tuple[str, bool]] = ()
+    """Records of earlier messages of the conversation that were read, oldest first, and whether
+    their replies were there. What they hold stands in them alone, so that erasing reaches it."""

@@ -25,6 +25,8 @@ from . import audit, journal
 from .answer import answer_again
 from .approved import ApprovedError
 from .approved import of_text as approved_of_text
+from .conversation import ConversationError
+from .conversation import of_text as follow_ups_of_text
 from .deps import Deps, Front
 from .llm import ModelError, PlayedChat
 from .models import LOCALES, Locale, Played, Question
@@ -52,6 +54,10 @@ class UnknownRecord(Exception):
 
 class _Missing(Exception):
     """An ingredient of the reply is not here; the message names it."""
+
+
+class _Erased(Exception):
+    """An earlier message that the reply leaned on was erased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +120,15 @@ class Player:
             before, after = await self._both(record)
         except _Missing as error:
             return Replay(record_id, "missing", missing=str(error), code=code)
+        except _Erased:
+            return Replay(record_id, "erased", code=code)
         differences = _differences(before, after)
         return Replay(
             record_id, "different" if differences else "identical", differences, code=code
         )
 
     async def _both(self, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The reply as it was recorded, and as it is made now. Raises _Missing."""
+        """The reply as it was recorded, and as it is made now. Raises _Missing, _Erased."""
         if record["played"] is None or record["texts"] is None:
             raise _Missing("what the models did: recorded by a version that did not keep it")
         try:
@@ -128,6 +136,9 @@ class Player:
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise _Missing(f"what the models did: kept in another form ({error!r})") from None
         texts = await self._texts(record["texts"])
+        history = await journal.earlier_again(self.deps.engine, played.earlier)
+        if len(history) < len(played.earlier):
+            raise _Erased
         index = await self._index(record["release"])
         model = _model(played)
         embedder = RecordedEmbedder(await self._embedder(), played.vectors)
@@ -152,7 +163,7 @@ class Player:
         )
         masked = with_stand_ins(record["question"], settings["masked"])
         with pinned(texts):
-            reply, used = await answer_again(question, masked, parts)
+            reply, used = await answer_again(question, masked, parts, history)
         calls = {"made": len(played.turns), "other_prompts": []}
         before = _comparable(record["reply"], record["evidence"], record["texts"], calls)
         after = _comparable(
@@ -251,9 +262,12 @@ def _front(texts: Mapping[str, str]) -> Front:
             triage_nearest=read("triage_nearest", nearest_of_text),
             approved=read("approved", approved_of_text),
             approved_nearest=read("approved_nearest", nearest_of_text),
+            follow_ups=read("follow_ups", follow_ups_of_text),
         )
-    except (TriageError, ApprovedError) as error:
-        raise _Missing(f"triage or approved answers: kept in another form ({error})") from None
+    except (TriageError, ApprovedError, ConversationError) as error:
+        raise _Missing(
+            f"triage, approved answers or follow-ups: kept in another form ({error})"
+        ) from None
 
 
 def _locale(code: str) -> Locale:

@@ -153,7 +153,8 @@ def said_contract_period(text: str, today: date, products: Iterable[str] = ()) -
 def _of_signing(folded: str, match: re.Match[str], end: int) -> bool:
     """Whether a time is that of signing: the verb follows it, or stands before."""
     wording, table = _wording(), _wording().table
-    before = folded[max(0, match.start() - 30) : match.start()]
+    start = match.start() + (folded[match.start()] == " ")
+    before = folded[max(0, start - 30) : start]
     if re.search(table["planned"], before):
         return False
     after = wording.verb.match(folded, end)

@@ -249,6 +249,8 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
         return None
     named_there = [
         *(text for c in reply.citations for text in _named(c.clause)),
+        # What a follow-up was understood as is the borrower's own words.
+        *((case.text, *case.history, *reply.understood) if reply.understood else ()),
         " ".join(day.isoformat() for day in _dates(case, seen)),
     ]
     wrong = []
@@ -423,6 +425,30 @@ def check_triage_class(case: Case, seen: Seen) -> Check | None:
     return Check(seen.triage[0] in wanted, " | ".join(wanted), ", ".join(seen.triage))
 
 
+def check_carried(case: Case, seen: Seen) -> Check | None:
+    """Whether a follow-up is understood with what it leans on, and a message that asks several
+    things as so many questions."""
+    wanted, parts = case.expect.carried, case.expect.parts
+    if seen.reply is None or not (wanted or parts):
+        return None
+    read = seen.reply.understood or (case.text,)
+    missing = [group for group in wanted if not any(says("\n".join(read), w) for w in group)]
+    number = "" if parts in (None, len(read)) else f"{parts} questions"
+    told = "; ".join(filter(None, [*(" | ".join(group) for group in missing), number]))
+    return Check(not told, told or "all", _short(" / ".join(read)))
+
+
+def check_left_behind(case: Case, seen: Seen) -> Check | None:
+    """Whether nothing is carried into a message that it does not lean on."""
+    if seen.reply is None or not (case.expect.untouched or case.expect.not_carried):
+        return None
+    read = seen.reply.understood or (case.text,)
+    found = [wording for wording in case.expect.not_carried if says("\n".join(read), wording)]
+    touched = bool(case.expect.untouched and seen.reply.understood)
+    wanted = "as it stands" if case.expect.untouched else f"not {', '.join(found)}"
+    return Check(not found and not touched, wanted, _short(" / ".join(read)))
+
+
 def own_words(seen: Seen) -> str:
     """What the reply says that is no quote."""
     sentences = seen.reply.sentences if seen.reply else ()
@@ -512,7 +538,10 @@ def _named(clause: Clause) -> Iterable[str]:
 
 def _dates(case: Case, seen: Seen) -> Iterable[date]:
     names = [name for names in load_lender().products.values() for name in names]
-    said = signing.said_contract_period(case.text, seen.today, names) or ()
+    read = (case.text, *(seen.reply.understood if seen.reply else ()))
+    said = [
+        day for text in read for day in signing.said_contract_period(text, seen.today, names) or ()
+    ]
     return [day for day in (case.as_of or seen.today, case.contract_date, *said) if day is not None]
 
 
@@ -579,6 +608,8 @@ METRICS: Mapping[str, Metric] = {
     "handed_over": Metric(check_handed_over),
     "left_alone": Metric(check_left_alone),
     "triage_class": Metric(check_triage_class),
+    "carried": Metric(check_carried),
+    "left_behind": Metric(check_left_behind),
     "shown": Metric(check_shown),
     "known": Metric(check_known),
     "first": Metric(check_first),

@@ -33,6 +33,15 @@ class BadCases(Exception):
     """A file of cases cannot be used; the message names file, line and field."""
 
 
+def _is_empty(value: Sequence[object]) -> bool:
+    """A field that came later is no part of cases that leave it out, nor of their hashes."""
+    return not value
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -81,6 +90,14 @@ class Expect(BaseModel):
     one may argue, and nothing is counted."""
     spans: tuple[Span, ...] | None = None
     """All personal data of the text, for suites that mask; empty: there is none."""
+    carried: tuple[Texts, ...] = Field(default=(), exclude_if=_is_empty)
+    """Of each inner list one wording must stand in what a message was understood as."""
+    not_carried: tuple[Text, ...] = Field(default=(), exclude_if=_is_empty)
+    """Must not stand in what a message was understood as, being of an earlier message."""
+    untouched: bool | None = Field(default=None, exclude_if=_is_none)
+    """Whether a message is complete, and has to be understood as it stands."""
+    parts: int | None = Field(default=None, gt=0, exclude_if=_is_none)
+    """How many questions a message asks, each of which has to be answered."""
 
     @model_validator(mode="after")
     def _expects_something(self) -> Expect:
@@ -104,6 +121,8 @@ class Case(BaseModel):
     as_of: date | None = None
     contract_date: date | None = None
     """Given beside the question, as a verified source would give it."""
+    history: tuple[Text, ...] = Field(default=(), exclude_if=_is_empty)
+    """Messages that are sent before in the same conversation, oldest first."""
     expect: Expect
 
     @property
@@ -130,6 +149,12 @@ class Case(BaseModel):
             parts.append("offers a person" if expect.contact else "offers no person")
         if expect.language:
             parts.append(f"in {expect.language}")
+        parts += [f"understood with {' | '.join(words)}" for words in expect.carried]
+        parts += [f"understood without {words}" for words in expect.not_carried]
+        if expect.untouched:
+            parts.append("understood as it stands")
+        if expect.parts:
+            parts.append(f"{expect.parts} questions")
         if expect.triage is not None:
             parts.append(f"to a person: {' or '.join(expect.triage) or 'no'}")
         if expect.spans is not None:

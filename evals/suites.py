@@ -205,6 +205,25 @@ _ROBUSTNESS = replace(
     also=("facts", "source"),
 )
 
+_MULTI_TURN = replace(
+    _ANSWERS,
+    name="multi-turn",
+    file=_CASES / "multi_turn.jsonl",
+    about="follow-ups, corrections and several questions at once, and changes of topic, into "
+    "which nothing may be carried",
+    bars={**_PROVED, "forbidden": 1.0, "left_behind": 0.95, "carried": 0.9, "right": 0.7},
+    also=("status", "facts", "source", "contact", "language"),
+)
+
+# Written when the patterns of the other suite stood, in other words; nothing is tuned on them.
+_MULTI_TURN_FRESH = replace(
+    _MULTI_TURN,
+    name="multi-turn-fresh",
+    file=_CASES / "multi_turn_fresh.jsonl",
+    about="conversations that nothing was tuned on",
+    bars={**_MULTI_TURN.bars, "carried": 0.6, "right": 0.6},
+)
+
 _MASKING = replace(
     _ANSWERS,
     name="masking",
@@ -304,6 +323,8 @@ SUITES: Mapping[str, AnySuite] = {
         _TONE,
         _LANGUAGES,
         _ROBUSTNESS,
+        _MULTI_TURN,
+        _MULTI_TURN_FRESH,
         _MASKING,
         _PRIVACY,
         _TRIAGE,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,7 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from assistant import triage
-from assistant.answer import BadQuestion, answer_question
+from assistant.answer import BadQuestion, answer_question, collect
 from assistant.api.schemas import ReplyBody
 from assistant.compliance import review
 from assistant.config import Settings
@@ -193,6 +193,11 @@ class Pipeline:
             contract_date=case.contract_date,
             channel="eval",
         )
+        for earlier in case.history:
+            before = await collect(answer_question(replace(question, text=earlier), deps))
+            if not isinstance(before, Reply):
+                raise CaseUnanswered(f"trace {before.data['trace_id']}")
+            question = replace(question, conversation_id=before.conversation_id)
         sources: tuple[str, ...] = ()
         reply: Reply | None = None
         usage = _Usage()
@@ -361,6 +366,11 @@ class Deployment:
             "as_of": (case.as_of or suite.today).isoformat(),
             "contract_date": case.contract_date and case.contract_date.isoformat(),
         }
+        for earlier in case.history:
+            before = await self.wire.send(
+                "POST", "/v1/chat?stream=false", {**body, "message": earlier}
+            )
+            body["conversation_id"] = self._read(before).conversation_id
         started = time.perf_counter()
         answer = await self.wire.send("POST", "/v1/chat?stream=false", body)
         latency_ms = _since(started)
@@ -442,6 +452,7 @@ def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
         contact=Contact(said.contact.hotline, said.contact.hours) if said.contact else None,
         model=said.model,
         release=said.release,
+        understood=tuple(said.understood),
     )
 
 
@@ -484,14 +495,17 @@ class Bot:
 
     async def ask(self, case: Case, suite: Suite, seed: int) -> Told:
         beside = told_beside(case, suite.today)
-        body: dict[str, Any] = {
-            "model": self.model,
-            "messages": [
-                {"role": "system", "content": beside},
-                {"role": "user", "content": case.text},
-            ],
-            "stream": False,
-        }
+        messages = [{"role": "system", "content": beside}]
+        for text in (*case.history, case.text):
+            messages.append({"role": "user", "content": text})
+            if text is not case.text:
+                before = self._read(
+                    await self._post(
+                        {"model": self.model, "messages": messages, "stream": False}, seed
+                    )
+                )
+                messages.append({"role": "assistant", "content": before.choices[0].message.content})
+        body: dict[str, Any] = {"model": self.model, "messages": messages, "stream": False}
         started = time.perf_counter()
         answer = await self._post(body, seed)
         latency_ms = _since(started)

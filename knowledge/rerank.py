@@ -34,16 +34,19 @@ class Ranks(Protocol):
 class RecordedRanks:
     """A ranker whose order is kept, as `order`, or given again.
 
-    order: ids of the clauses as they were put the first time; the ranker is then not asked.
+    order: ids of the clauses as they were put the first time, with an empty one between those of
+    two questions; the ranker is then not asked.
     """
 
     def __init__(self, ranks: Ranks | None, order: Sequence[str] | None = None) -> None:
         self._ranks = ranks
+        self._left = _groups(order) if order is not None else None
         self.order = order
 
     def rerank(self, text: str, evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
-        if self.order is not None:
-            place = {clause_id: at for at, clause_id in enumerate(self.order)}
+        if self._left is not None:
+            order = self._left.pop(0) if self._left else []
+            place = {clause_id: at for at, clause_id in enumerate(order)}
             last = len(place)
             again = sorted(evidence, key=lambda item: place.get(item.clause.id, last))
             return tuple(
@@ -51,8 +54,19 @@ class RecordedRanks:
                 for given, item in zip(evidence, again, strict=True)
             )
         ranked = self._ranks.rerank(text, evidence) if self._ranks else tuple(evidence)
-        self.order = [item.clause.id for item in ranked]
+        ids = [item.clause.id for item in ranked]
+        self.order = ids if self.order is None else [*self.order, "", *ids]
         return ranked
+
+
+def _groups(order: Sequence[str]) -> list[list[str]]:
+    groups: list[list[str]] = [[]]
+    for clause_id in order:
+        if clause_id:
+            groups[-1].append(clause_id)
+        else:
+            groups.append([])
+    return groups
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,11 @@ _CONTENT = "nvatljiez"
 """First letters of the tags of nouns, verbs, adjectives, times, idioms and foreign words."""
 
 
-@lru_cache(maxsize=1)
-def _converter() -> Any:
+@lru_cache(maxsize=2)
+def _converter(way: str) -> Any:
     import opencc
 
-    return opencc.OpenCC("t2s")
+    return opencc.OpenCC(way)
 
 
 def to_simplified(text: str) -> str:
@@ -55,7 +55,12 @@ def to_simplified(text: str) -> str:
 
     Half of a character pair, as bytes of another encoding leave behind, becomes a question mark.
     """
-    return str(_converter().convert(text.encode(errors="replace").decode()))
+    return str(_converter("t2s").convert(text.encode(errors="replace").decode()))
+
+
+def to_traditional(text: str) -> str:
+    """Simplified characters as Traditional ones, as Taiwan writes them."""
+    return str(_converter("s2tw").convert(text.encode(errors="replace").decode()))
 
 
 def fold(text: str) -> str:

@@ -58,6 +58,7 @@ LEAVES = {
     "assistant/grounding.py": {"figures"},
     "assistant/verify.py": {"llm"},
     "assistant/triage.py": {"matching"},
+    "assistant/conversation.py": {"figures", "models"},
     "assistant/approved.py": {"models", "triage"},
     "assistant/identity.py": {"audit", "db"},
     "assistant/customers.py": set(),

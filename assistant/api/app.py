@@ -44,6 +44,7 @@ from . import (
     calculations,
     chat,
     compliance,
+    conversations,
     evals,
     knowledge,
     openai,
@@ -136,6 +137,7 @@ def create_app(
     problems.install(app)
     app.include_router(openai.router)
     app.include_router(chat.router)
+    app.include_router(conversations.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
     app.include_router(audit.router)
@@ -159,7 +161,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Accept"],
         )
     app.add_middleware(Harden)

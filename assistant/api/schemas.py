@@ -77,11 +77,54 @@ class ReplyBody(BaseModel):
         default_factory=list,
         description="With `handoff`: why a person has to see the message, such as `complaint`.",
     )
+    understood: list[str] = Field(
+        default_factory=list,
+        description="The questions that were answered, where the message leans on earlier ones or "
+        "asks several things.",
+    )
     model: str
     release: str
     record_id: str
     conversation_id: str
     timings: dict[str, float]
+
+
+class TurnBody(BaseModel):
+    """A message and its reply; personal data are masked as they are kept."""
+
+    record_id: str
+    asked_at: datetime
+    message: str
+    status: str = Field(
+        description="That of the reply; `open` while it is answered, `unanswered` if it broke off."
+    )
+    locale: str
+    reply: dict[str, Any] | None
+
+
+class ConversationBody(BaseModel):
+    """A conversation, its messages in the order in which they came in."""
+
+    label: str
+    conversation_id: str
+    created_at: datetime
+    locale: str
+    turns: list[TurnBody]
+
+
+class ConversationHeadBody(BaseModel):
+    conversation_id: str
+    created_at: datetime
+    message: str = Field(description="The first one.")
+
+
+class ConversationsBody(BaseModel):
+    conversations: list[ConversationHeadBody]
+
+
+class ForgottenBody(BaseModel):
+    conversation_id: str
+    deleted: int = Field(description="Messages whose content is gone.")
 
 
 class BorrowerBody(BaseModel):

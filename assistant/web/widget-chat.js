@@ -2,6 +2,7 @@
 
 import { ClauseSheet } from "./widget-clause.js";
 import { build, icon } from "./widget-dom.js";
+import { HistoryMenu, readHistory } from "./widget-history.js";
 import { Problem, readAnswer, subjectOf } from "./widget-stream.js";
 import { LOCALES, chooseLocale, loadStrings, say } from "./widget-strings.js";
 import { Turn, phoneLink } from "./widget-turn.js";
@@ -105,7 +106,8 @@ export class ZhunxinChat extends HTMLElement {
       // token that follows one of the same person changes nothing.
       const other = before !== null && subjectOf(before) !== subjectOf(after ?? "");
       if (after === null || other) this.#forget();
-      else this.#renewed?.();
+      else if (this.#renewed) this.#renewed();
+      else if (before === null) this.#restore();
     }
   }
 
@@ -135,6 +137,72 @@ export class ZhunxinChat extends HTMLElement {
     this.#draw(signal);
     this.#showOrHide();
     this.#meetLender(signal);
+    this.#restore();
+  }
+
+  /** Draws again what was said before the page was loaded. Without the token that it needs, it is
+      left for when there is one. */
+  async #restore() {
+    const id = this.#conversation.value;
+    const { log } = this.#parts;
+    if (!id || !log.querySelector(".welcome")) return;
+    let held;
+    try {
+      held = await readHistory(
+        this.endpoint,
+        this.getAttribute("token"),
+        id,
+        this.#life.signal,
+      );
+    } catch {
+      return;
+    }
+    if (!this.#parts || this.#conversation.value !== id || !log.querySelector(".welcome")) return;
+    if (!held.length) return;
+    const turns = held.map((said) => {
+      const turn = new Turn(said.message, said.locale || this.#locale, this.#hostOf());
+      turn.restore(said, this.#strings["history.contact"]);
+      return turn.node;
+    });
+    // All of it at once is nothing to read aloud.
+    log.setAttribute("aria-live", "off");
+    log.replaceChildren(...turns);
+    log.scrollTop = log.scrollHeight;
+    setTimeout(() => log.removeAttribute("aria-live"), 500);
+    this.#announce("history.restored");
+  }
+
+  /** How a turn reaches the rest of the widget. */
+  #hostOf() {
+    return {
+      say: (node) => say(node, this.#strings),
+      openClause: (clause, chip) => this.#openClause(clause, chip),
+      setHuman: (handoff) => {
+        this.#human = handoff;
+        this.#drawHuman();
+      },
+      retry: (again) => {
+        if (this.#asking) return false;
+        this.#ask(again);
+        return true;
+      },
+    };
+  }
+
+  /** Shows a clause; of a reply from before a reload the text has to be asked for. */
+  async #openClause(clause, chip) {
+    let shown = clause;
+    if (clause.text === undefined) {
+      shown = { ...clause, text: clause.quote };
+      try {
+        const path = `clauses/${encodeURIComponent(clause.clause_id)}`;
+        const response = await fetch(new URL(path, this.endpoint));
+        if (response.ok) shown = { ...clause, text: (await response.json()).text };
+      } catch {
+        // The quote is what there is to show then.
+      }
+    }
+    if (this.#parts) this.#parts.clause.show(shown, chip, this.#strings, this.#locale);
   }
 
   /** Whose assistant this is and how to reach a person; until it is known, neither is claimed. */
@@ -181,12 +249,25 @@ export class ZhunxinChat extends HTMLElement {
     }
     on(languages, "change", () => this.#speak(languages.value));
 
+    const history = new HistoryMenu({
+      endpoint: () => this.endpoint,
+      token: () => this.getAttribute("token"),
+      id: () => this.#conversation.value,
+      locale: () => this.#locale,
+      strings: () => this.#strings,
+      forget: () => {
+        this.#forget("history.deleted");
+        // The question that is still open closes first.
+        queueMicrotask(() => this.#parts?.field.focus());
+      },
+    });
     const title = build("h2", { id: "title", tabindex: "-1", "data-say": "title" });
     const header = build(
       "header",
       {},
       build("div", { class: "names" }, title, build("p", { class: "small", "data-say": "label" })),
       languages,
+      history.node,
       button("fresh", "fresh", () => {
         this.#forget();
         this.#parts.field.focus();
@@ -238,10 +319,11 @@ export class ZhunxinChat extends HTMLElement {
       announcer,
       composer,
       clause.node,
+      history.dialog,
     );
     on(panel, "keydown", (event) => {
       const ours = event.key === "Escape" && !event.isComposing && !event.defaultPrevented;
-      if (ours && !clause.open) this.open = false;
+      if (ours && !clause.open && !history.open) this.open = false;
     });
     // What is taken out of here as text carries the label along.
     on(log, "copy", (event) => {
@@ -359,11 +441,11 @@ export class ZhunxinChat extends HTMLElement {
   }
 
   /** Leaves nothing of the conversation, here or in the tab's storage. */
-  #forget() {
+  #forget(key = "fresh.done") {
     this.#asking?.abort("gone");
     this.#conversation.value = null;
     this.#welcome();
-    this.#announce("fresh.done");
+    this.#announce(key);
   }
 
   #announce(key) {
@@ -404,19 +486,7 @@ export class ZhunxinChat extends HTMLElement {
   async #ask(question) {
     if (this.#asking) return;
     const parts = this.#parts;
-    const turn = new Turn(question, this.#locale, {
-      say: (node) => say(node, this.#strings),
-      openClause: (clause, chip) => parts.clause.show(clause, chip, this.#strings, this.#locale),
-      setHuman: (handoff) => {
-        this.#human = handoff;
-        this.#drawHuman();
-      },
-      retry: (again) => {
-        if (this.#asking) return false;
-        this.#ask(again);
-        return true;
-      },
-    });
+    const turn = new Turn(question, this.#locale, this.#hostOf());
     parts.log.querySelector(".welcome")?.remove();
     parts.log.append(turn.node);
     this.#announce("stage.retrieving");

@@ -15,6 +15,7 @@ const PATHS = {
   chat: "M4 5h16v11H9l-5 4z M8 9h8 M8 12.5h5",
   close: "M6 6l12 12 M18 6L6 18",
   fresh: "M4 5h16v11H9l-5 4z M12 7.5v6 M9 10.5h6",
+  more: "M5 12h.01 M12 12h.01 M19 12h.01",
   phone:
     "M6 3h3l2 5-2.5 1.5a11 11 0 0 0 6 6L16 13l5 2v3a3 3 0 0 1-3 3A15 15 0 0 1 3 6a3 3 0 0 1 3-3z",
   send: "M12 20V5 M5 12l7-7 7 7",

@@ -59,6 +59,21 @@ export class Turn {
     DRAW[name]?.(this, data);
   }
 
+  /** Draws a turn of before; contact: what is said where a person was offered. */
+  restore({ record_id: recordId, reply }, contact) {
+    if (!reply) {
+      this.#settle();
+      this.addOwnNotice("history.unanswered");
+      return;
+    }
+    for (const [index, citation] of reply.citations.entries()) {
+      this.citations.set(index, { ...citation, index });
+    }
+    for (const sentence of reply.sentences) this.addSentence(sentence);
+    if (reply.contact) this.addHandoff({ text: contact, ...reply.contact });
+    this.finish({ record_id: recordId });
+  }
+
   setStage(stage) {
     this.#status.dataset.say = `stage.${stage}`;
     this.#host.say(this.#status);
