@@ -1,7 +1,7 @@
 """The borrower pipeline: a question in, a checked and cited reply out, as events.
 
 validate, mask, store, triage, understand what is asked after what went before; then for each
-question: retrieve, show the evidence, have the model select or draft, gate; store
+question: call a tool, retrieve, show the evidence, have the model select or draft, gate; store
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -26,9 +26,18 @@ from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
 from knowledge.text import bigrams, signed_between
-from prompts.render import Prompt, examples, notice, notices_used, render, version_of
+from prompts.render import (
+    Prompt,
+    calculations_used,
+    examples,
+    notice,
+    notices_used,
+    render,
+    version_of,
+)
 
-from . import approved, compliance, conversation, journal, privacy, triage
+from . import approved, calling, compliance, conversation, journal, privacy, tools, triage
+from .asked import Asked, ToolBook, asks_of_others
 from .deps import Deps
 from .evidence import (
     BEST,
@@ -44,8 +53,10 @@ from .evidence import (
 )
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
 from .grounding import names_of
+from .known import Known
 from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
 from .models import (
+    Calculation,
     Citation,
     Contact,
     Event,
@@ -66,6 +77,8 @@ from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
+BENEATH = 2
+"""Sentences of clauses that are quoted beneath a calculation."""
 
 HISTORY_TOKENS = 900
 """How much of a conversation a model is shown at most."""
@@ -76,7 +89,12 @@ CONDENSED_TOKENS = 120
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 
-_MASKED_IN = {"quote": privacy.NUMBERS, "notice": privacy.NUMBERS, "approved": privacy.NUMBERS}
+_MASKED_IN = {
+    "quote": privacy.NUMBERS,
+    "notice": privacy.NUMBERS,
+    "approved": privacy.NUMBERS,
+    "tool": privacy.NUMBERS,
+}
 """Words that nobody wrote for this borrower hold no name and no address of theirs."""
 
 log = structlog.get_logger()
@@ -119,6 +137,7 @@ class _Work:
     status: Status = "answered"
     sentences: list[Sentence] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
+    calculations: list[Calculation] = field(default_factory=list)
     withheld: list[Withheld] = field(default_factory=list)
     prompts: list[Prompt] = field(default_factory=list)
     turns: list[Turn] = field(default_factory=list)
@@ -132,6 +151,16 @@ class _Work:
     """Whether there is nothing more to say, before anything was looked up."""
     classes: tuple[str, ...] = ()
     """What triage put the message into."""
+    known: Known | None = None
+    """What was read of the customer's record."""
+    called: str = ""
+    """The tool that was run."""
+    exempt: frozenset[str] = frozenset()
+    """Rules that do not bind what the tool tells."""
+    brief: bool = False
+    """Whether a tool answered, so that the closest clause alone is quoted, and no model asked."""
+    told: int = 0
+    """Sentences that say why no tool could tell what was asked; they stand, come what may."""
     unfinished: bool = False
     """Whether the reply lacks something that the rules ask of it, so that a person is offered."""
     rule_findings: list[str] = field(default_factory=list)
@@ -150,6 +179,7 @@ class _Work:
             vectors=self.embedder.vectors if self.embedder else {},
             order=self.ranks.order if self.ranks else None,
             earlier=[(said.record_id, said.status != "open") for said in self.history],
+            customer=self.known.read if self.known else None,
         )
 
     @property
@@ -162,10 +192,13 @@ class _Work:
             "approved": deps.front.approved,
             "approved_nearest": deps.front.approved_nearest,
             "follow_ups": deps.front.follow_ups,
+            "tools": deps.front.tools,
+            "terms": deps.front.terms,
         }
         return [
             *self.prompts,
             notices_used(),
+            *([calculations_used()] if deps.front.tools else []),
             lender_used(deps.lender),
             Prompt("rules", rules.version, rules_as_text(rules), ""),
             *(Prompt(name, held.version, held.source, "") for name, held in front.items() if held),
@@ -284,6 +317,7 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         status=work.status,
         sentences=tuple(work.sentences),
         citations=tuple(work.citations),
+        calculations=tuple(work.calculations),
         withheld=tuple(work.withheld),
         contact=_contact(work) if needs_contact else None,
         model=work.model,
@@ -295,6 +329,7 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         evidence_ids=tuple(dict.fromkeys(work.evidence_ids)),
         classes=work.classes,
         understood=work.understood,
+        called=work.called,
         record_id=record_id,
         conversation_id=conversation_id,
         timings=Timings(
@@ -445,7 +480,8 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     """One question, looked up and answered."""
     question, deps, text = work.question, work.deps, work.asked
     several = len(work.understood) > 1
-    work.first_sentence, work.found = len(work.sentences), None
+    work.first_sentence, work.found, work.told = len(work.sentences), None, 0
+    work.exempt, work.brief = frozenset(), False
     lead = await _lead(work)
     for event in _release(work, Verdict(lead)):
         yield event
@@ -454,6 +490,13 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
             yield event
     if work.said_something():
         work.statuses.append("answered")
+        return
+    async with aclosing(_called(work)) as events:
+        async for event in events:
+            yield event
+    if work.settled:
+        work.statuses.append(work.status)
+        work.settled = False
         return
     yield Event("status", {"stage": "retrieving"})
     work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
@@ -489,9 +532,11 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
         if work.status != "answered":
             return
         work.status = "not_covered"
-    del work.sentences[work.first_sentence + len(lead) :]
-    for event in _release(work, Verdict((work.notice("not_covered"),)), again=several):
-        yield event
+    kept = max(work.told, work.first_sentence + len(lead))
+    del work.sentences[kept:]
+    if not work.told:
+        for event in _release(work, Verdict((work.notice("not_covered"),)), again=several):
+            yield event
 
 
 async def _lead(work: _Work) -> tuple[Draft, ...]:
@@ -555,15 +600,99 @@ async def _signed_off(work: _Work) -> AsyncGenerator[Event, None]:
     if signed_off is None:
         return
     bar = await _bar(work)
-    async with aclosing(release(_one(signed_off), None, bar)) as verdicts:
+    async with aclosing(release(_all([signed_off]), None, bar)) as verdicts:
         async for verdict in verdicts:
             if verdict.released == (signed_off,):
                 for event in _release(work, verdict):
                     yield event
 
 
-async def _one(draft: Draft) -> AsyncGenerator[Draft, None]:
-    yield draft
+async def _called(work: _Work) -> AsyncGenerator[Event, None]:
+    """What tools tell, of the customer's own record or calculated with what the message gives."""
+    book = work.deps.front.tools
+    if book is None or work.classes:
+        return
+    calls = calling.Calling(
+        book,
+        work.asked,
+        work.question.today,
+        partial(_model, work) if work.deps.wants_model else None,
+        work.prompts,
+    )
+    before = len(work.sentences)
+    while asked := await calls.next():
+        for each in asked:
+            async with aclosing(_run(work, book, calls, each)) as events:
+                async for event in events:
+                    yield event
+            if work.told and not work.called:
+                return
+    work.told = len(work.sentences) if len(work.sentences) > before else 0
+    if work.called and _lacks(work):
+        work.unfinished = True
+
+
+async def _run(
+    work: _Work, book: ToolBook, calls: calling.Calling, asked: Asked
+) -> AsyncGenerator[Event, None]:
+    """One call of a tool."""
+    question, deps, text = work.question, work.deps, work.asked
+    row = book.row(asked.tool)
+    if row is None:
+        return
+    if row.own and (why := _not_own(work, book)):
+        if calls.by_model:
+            return
+        for event in _release(work, Verdict((tools.note(why, question.locale),))):
+            yield event
+        work.told = len(work.sentences)
+        return
+    yield Event("status", {"stage": "calculating"})
+    work.known = work.known or Known(deps.customers, question.customer_id)
+    outcome = await tools.call(
+        tools.Case(
+            asked=asked,
+            known=work.known,
+            terms=deps.front.terms,
+            clauses=work.index.clauses,
+            lender=deps.lender,
+            product=named_product(deps.lender, text),
+            signed=contract_period(question, text, deps.lender),
+            today=question.today,
+            on=question.on,
+            locale=question.locale,
+        )
+    )
+    if calls.by_model and outcome.status != "answered":
+        # A small model picked it: what it would ask for may be beside the question.
+        return
+    # No figure of the record goes to a model: whether a call answered is all that it is told.
+    calls.results.append((asked.tool, outcome.status))
+    work.called, work.exempt = asked.tool, row.exempt
+    work.status = outcome.status
+    work.settled = outcome.settled and not calls.by_model
+    work.brief = outcome.beneath and not calls.by_model
+    work.unfinished = work.unfinished or outcome.person
+    work.calculations += outcome.calculations
+    for calculation in outcome.calculations:
+        yield Event("calculation", journal.calculation_as_json(calculation))
+    bar = replace(await _bar(work), review=partial(_forbidden, work, exempt=row.exempt))
+    async with aclosing(release(_all(outcome.drafts), None, bar)) as verdicts:
+        async for verdict in verdicts:
+            for event in _release(work, verdict):
+                yield event
+
+
+def _not_own(work: _Work, book: ToolBook) -> str:
+    """Why no record is looked up, as the code of a note; empty where one may be."""
+    if not work.question.subject:
+        return "sign_in"
+    return "own_only" if asks_of_others(book, work.masked.text) else ""
+
+
+async def _all(drafts: Sequence[Draft]) -> AsyncGenerator[Draft, None]:
+    for draft in drafts:
+        yield draft
 
 
 async def _front_vector(work: _Work, text: str) -> Vectors | None:
@@ -618,19 +747,20 @@ async def _open_rules(work: _Work) -> None:
         await asyncio.to_thread(_review, work, work.masked.text, whole=True)
 
 
-def _forbidden(work: _Work, text: str) -> list[str]:
+def _forbidden(work: _Work, text: str, exempt: Set[str] = frozenset()) -> list[str]:
     """What the rules hold against one sentence, in words for who writes it once more."""
-    found = _review(work, text, whole=False)
+    found = [f for f in _review(work, text, whole=False) if f.rule.id not in exempt]
     work.rule_findings += [finding.rule.id for finding in found]
     return [f"{f.rule.id} {f.rule.title_zh} {f.rule.suggestion_zh}" for f in found]
 
 
 def _lacks(work: _Work) -> bool:
-    """Whether the rules hold anything against what a model wrote, now that it is complete."""
+    """Whether the rules hold anything against what was written, now that it is complete."""
     said = work.said()
-    if not any(sentence.kind == "model" for sentence in said):
+    if not any(sentence.kind in ("model", "tool") for sentence in said):
         return False
-    found = _review(work, "\n".join(sentence.text for sentence in said), whole=True)
+    text = "\n".join(sentence.text for sentence in said)
+    found = [f for f in _review(work, text, whole=True) if f.rule.id not in work.exempt]
     work.rule_findings += [finding.rule.id for finding in found]
     return bool(found)
 
@@ -679,9 +809,7 @@ def question_scope(
     terms gave way to others in that time; its last day is one on which all of them were in force.
     """
     product = named_product(lender, text)
-    given = question.contract_date
-    names = [name for names in lender.products.values() for name in names]
-    signed = (given, given) if given else said_contract_period(text, question.today, names)
+    signed = contract_period(question, text, lender)
     if signed and not index.same_terms(product, *signed):
         signed = None
     if signed and signed[0] == date.min:
@@ -690,9 +818,20 @@ def question_scope(
     return scope, signed
 
 
+def contract_period(question: Question, text: str, lender: Lender) -> tuple[date, date] | None:
+    """First and last day on which the contract was signed, as it is given or said."""
+    given = question.contract_date
+    names = [name for names in lender.products.values() for name in names]
+    return (given, given) if given else said_contract_period(text, question.today, names)
+
+
 async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
     """Candidate sentences: chosen or written by the model, or quoted where there is none."""
     if not work.evidence(SELECT):
+        return
+    if work.brief:
+        for draft in _quotes(work, work.evidence(BEST)[:BENEATH]):
+            yield draft
         return
     if work.deps.wants_model:
         try:

@@ -321,6 +321,7 @@ def ask(
                 contract_date=signed,
                 channel="cli",
                 subject=subject_of(deps.keys, customer) if customer else "",
+                customer_id=customer,
             )
             if deps.model_loading:
                 errors.print("starting the language model ...", style="dim")

@@ -25,11 +25,13 @@ from knowledge.lender import Lender, Rate, load_lender, load_rates
 from knowledge.rerank import Ranks, Reranker
 from knowledge.retrieve import Index, open_index
 from knowledge.store import NoRelease, active_release
+from knowledge.terms import Terms, load_terms
 from knowledge.vectors import VectorsMissing, VectorStore
 
 from . import __version__
 from .approved import NEAREST as NEAREST_APPROVED
 from .approved import ApprovedAnswers, folder_of, load_approved
+from .asked import ToolBook, load_tools
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .conversation import FollowUps, load_follow_ups
@@ -80,6 +82,9 @@ class Front:
     approved_nearest: Nearest | None = None
     follow_ups: FollowUps | None = None
     """How a message leans on those before it."""
+    tools: ToolBook | None = None
+    terms: Terms | None = None
+    """What contracts say that is calculated with."""
 
 
 @dataclass(slots=True)
@@ -266,6 +271,7 @@ class Deps:
         rules: RulePack,
         verifier: ChatModel | None,
         front: Front,
+        customers: CustomerSource | None = None,
     ) -> Deps:
         """The same parts, but for those that a reply is made again with; no model is asked.
 
@@ -280,7 +286,7 @@ class Deps:
             front=front,
             # What is made again was answered without them.
             tokens=None,
-            customers=None,
+            customers=customers,
             model_specs=(),
             _ranks=ranks,
             _verifier=verifier,
@@ -305,6 +311,10 @@ class Deps:
     def use_verifier(self, model: ChatModel) -> None:
         """Have this one agree from now on: a scripted one, in tests."""
         self._verifier = model
+
+    def use_customers(self, source: CustomerSource) -> None:
+        """Look customers up here from now on: in tests and evaluations."""
+        self.customers = source
 
     def use_model(self, model: ChatModel) -> None:
         """Answer with this model from now on: a scripted one, in tests and evaluations."""
@@ -398,7 +408,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
 
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
     knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError,
-    triage.TriageError, approved.ApprovedError, conversation.ConversationError.
+    triage.TriageError, approved.ApprovedError, conversation.ConversationError,
+    asked.ToolsError.
     """
     specs = model_specs(settings)
     vendor, _, model = settings.verifier.partition(":")
@@ -428,6 +439,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
             load_approved(approved),
             load_nearest(approved / NEAREST_APPROVED),
             load_follow_ups(),
+            load_tools(),
+            load_terms(settings.lender),
         ),
         model_specs=specs,
         tokens=open_tokens(settings, engine),

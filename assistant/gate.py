@@ -77,7 +77,8 @@ class Draft:
     citations: tuple[Citation, ...] = ()
     facts: tuple[str, ...] = ()
     """Texts beside the quotes in which figures may stand: document names and dates of a notice. Of
-    an approved answer: what was signed off, which it must be word for word."""
+    an approved answer: what was signed off, which it must be word for word. Of a tool's sentence:
+    the figures of its calculation, beside which it may state none."""
     asked: str = ""
     """The question, whose figures may be restated as the customer's own."""
 
@@ -165,7 +166,7 @@ async def _judge(draft: Draft, bar: Bar, *, instead: bool = False) -> tuple[Find
     the lender or the law, whose clauses were reviewed when they went in.
     """
     finding, seconds = _timed_check(
-        draft, bar, reviewed=instead or draft.kind in ("model", "approved")
+        draft, bar, reviewed=instead or draft.kind in ("model", "approved", "tool")
     )
     if finding is not None or draft.kind != "model" or bar.verifier is None:
         return finding, seconds
@@ -183,6 +184,9 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
     if draft.kind == "notice":
         sources = [*draft.facts, *(citation.quote for citation in draft.citations)]
         return _figures(draft.text, sources)
+    if draft.kind == "tool":
+        # Not the quotes: a figure of a clause is no result of a calculation.
+        return _figures(draft.text, [*draft.facts])
     if draft.kind == "approved" and draft.text not in draft.facts:
         return Finding("quote_not_verbatim", draft.text)
     if not draft.citations:

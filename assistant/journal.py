@@ -18,7 +18,16 @@ from prompts.render import Prompt
 from . import audit
 from .audit import Trail
 from .db import as_utc, audit_entries, conversations, records, templates
-from .models import Citation, Played, Question, Reply, Said, Sentence, Turn
+from .models import (
+    Calculation,
+    Citation,
+    Played,
+    Question,
+    Reply,
+    Said,
+    Sentence,
+    Turn,
+)
 
 BORROWER = "borrower"
 """Who erased what its own borrower had deleted, in the chain."""
@@ -413,6 +422,8 @@ def _played_as_json(played: Played) -> dict[str, Any]:
         "order": played.order,
         # Replies from before messages leaned on each other have no such field.
         **({"earlier": [list(pair) for pair in played.earlier]} if played.earlier else {}),
+        # Records from before customers' records were read have no such field.
+        **({"customer": played.customer} if played.customer is not None else {}),
     }
 
 
@@ -436,6 +447,7 @@ def read_played(record: Mapping[str, Any]) -> Played:
         held["vectors"],
         held["order"],
         [(str(record_id), bool(answered)) for record_id, answered in held.get("earlier", ())],
+        held.get("customer"),
     )
 
 
@@ -505,6 +517,14 @@ def sentence_as_json(sentence: Sentence) -> dict[str, Any]:
     }
 
 
+def calculation_as_json(calculation: Calculation) -> dict[str, Any]:
+    return {
+        "tool": calculation.tool,
+        "inputs": dict(calculation.inputs),
+        "result": dict(calculation.result),
+    }
+
+
 def timings_as_json(reply: Reply) -> dict[str, float]:
     timings = reply.timings
     return {
@@ -524,7 +544,7 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         "answer": reply.answer,
         "sentences": [sentence_as_json(s) for s in reply.sentences],
         "citations": [citation_as_json(c) for c in reply.citations],
-        "calculations": [],
+        "calculations": [calculation_as_json(c) for c in reply.calculations],
         "withheld": [{"text": item.text, "reason": item.reason} for item in reply.withheld],
         "contact": reply.contact
         and {"hotline": reply.contact.hotline, "hours": reply.contact.hours},
@@ -535,6 +555,7 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         # Records from before there was triage have no such field, and are made again as they were.
         **({"classes": list(reply.classes)} if reply.classes else {}),
         **({"understood": list(reply.understood)} if reply.understood else {}),
+        **({"called": reply.called} if reply.called else {}),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),

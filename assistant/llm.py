@@ -65,6 +65,16 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolSpec:
+    """A tool that a model may call."""
+
+    name: str
+    about: str
+    parameters: Mapping[str, Any]
+    """JSON schema of its arguments."""
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     text: str
     model: str
@@ -118,9 +128,12 @@ class ChatModel(Protocol):
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
-        """The whole answer; with `schema` it is JSON that satisfies it. Raises ModelError."""
+        """The whole answer; with `schema` it is JSON that satisfies it. With `tools`, which a model
+        that only selects does not know, it is the calls that it makes, as JSON: `{"calls":
+        [{"tool", "arguments"}]}`. Raises ModelError."""
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
         """The answer as it is written. Raises ModelError, before or between pieces."""
@@ -243,15 +256,17 @@ class _OpenAIChat:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
         options = _options(self._dialect, max_tokens, schema)
+        client = self._client.bind_tools([_as_openai(t) for t in tools]) if tools else self._client
         deadline = time.monotonic() + self._timeout_s
         attempt = 0
         while True:
             try:
                 async with asyncio.timeout(deadline - time.monotonic()):
-                    reply = await self._client.ainvoke(_turns(messages), **options)
+                    reply = await client.ainvoke(_turns(messages), **options)
                 break
             except Exception as error:
                 fault = _fault(error, self.name)
@@ -260,13 +275,13 @@ class _OpenAIChat:
         usage = reply.usage_metadata or {}
         return _usable(
             Completion(
-                text=reply.text,
+                text=_calls_of(reply) if tools else reply.text,
                 model=self.name,
                 input_tokens=usage.get("input_tokens", 0),
                 output_tokens=usage.get("output_tokens", 0),
                 finish_reason=str(reply.response_metadata.get("finish_reason")),
             ),
-            schema,
+            _CALLS if tools else schema,
         )
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
@@ -391,6 +406,34 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def _as_openai(tool: ToolSpec) -> dict[str, Any]:
+    function = {"name": tool.name, "description": tool.about, "parameters": dict(tool.parameters)}
+    return {"type": "function", "function": function}
+
+
+def _calls_of(reply: Any) -> str:
+    """The calls of an answer, as JSON. One whose arguments are no JSON is left out."""
+    calls = [{"tool": call["name"], "arguments": call["args"]} for call in reply.tool_calls]
+    return json.dumps({"calls": calls}, ensure_ascii=False)
+
+
+_CALLS = {
+    "type": "object",
+    "properties": {
+        "calls": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"tool": {"type": "string"}, "arguments": {"type": "object"}},
+                "required": ["tool", "arguments"],
+            },
+        }
+    },
+    "required": ["calls"],
+}
+"""What calls look like: a scripted model is held to it, as a schema holds it to others."""
+
+
 def _turns(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.text} for message in messages]
 
@@ -468,13 +511,14 @@ class Fallback:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
         faults = []
         for index in self._in_turn():
             try:
                 return await self.models[index].complete(
-                    messages, schema=schema, max_tokens=max_tokens
+                    messages, schema=schema, tools=tools, max_tokens=max_tokens
                 )
             except ModelUnavailable as error:
                 faults.append(self._rest(index, error))
@@ -530,6 +574,7 @@ class Call:
     messages: tuple[Message, ...]
     schema: Mapping[str, Any] | None
     max_tokens: int
+    tools: tuple[ToolSpec, ...] = ()
 
 
 @dataclass(slots=True)
@@ -552,9 +597,10 @@ class ScriptedChat:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
-        text = self._next(Call(tuple(messages), schema, max_tokens))
+        text = self._next(Call(tuple(messages), schema, max_tokens, tuple(tools)))
         return _usable(
             Completion(
                 text=text,
@@ -563,7 +609,7 @@ class ScriptedChat:
                 output_tokens=len(text),
                 finish_reason="stop",
             ),
-            schema,
+            _CALLS if tools else schema,
         )
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
@@ -613,13 +659,16 @@ class RecordedChat:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
         place = len(self._turns)
         turn = Turn("complete", prompt_hash(messages), model=self.name, error=LEFT)
         self._turns.append(turn)
         try:
-            completion = await self._model.complete(messages, schema=schema, max_tokens=max_tokens)
+            completion = await self._model.complete(
+                messages, schema=schema, tools=tools, max_tokens=max_tokens
+            )
         except ModelError as fault:
             wrote = (fault.output,) if fault.output else ()
             self._turns[place] = replace(turn, pieces=wrote, error=type(fault).__name__)
@@ -679,6 +728,7 @@ class PlayedChat:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
         turn = self._next("complete", messages)

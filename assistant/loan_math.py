@@ -1693,18 +1693,7 @@ def as_json(result: Result, locale: str = "zh-Hans") -> dict[str, Any]:
     row["inputs"] = _without_defaults(result.inputs)
     words = _tables()
     del row["basis"]
-    basis = result.basis
-    row["formula"] = [words["formulas"][code][locale] for code in basis.formulas]
-    row["conventions"] = [words["conventions"][code][locale] for code in basis.conventions]
-    row["sources"] = [
-        {
-            "id": code,
-            "title": words["sources"][code][locale],
-            "series": words["sources"][code]["series"],
-            "evidence": words["sources"][code]["evidence"],
-        }
-        for code in basis.sources
-    ]
+    row |= in_words(result.basis, locale)
     if isinstance(result, Comparison):
         for side in ("a", "b"):
             for name in ("inputs", "basis"):
@@ -1714,6 +1703,29 @@ def as_json(result: Result, locale: str = "zh-Hans") -> dict[str, Any]:
             said["coupon"] = _without_defaults(use.coupon)
             said["why"] = words["refused"][use.refused][locale] if use.refused else ""
     return row
+
+
+def in_words(basis: Basis, locale: str = "zh-Hans") -> dict[str, Any]:
+    """Formulas, conventions and sources in a language, JSON-ready."""
+    words = _tables()
+    return {
+        "formula": [words["formulas"][code][locale] for code in basis.formulas],
+        "conventions": [words["conventions"][code][locale] for code in basis.conventions],
+        "sources": [
+            {
+                "id": code,
+                "title": words["sources"][code][locale],
+                "series": words["sources"][code]["series"],
+                "evidence": words["sources"][code]["evidence"],
+            }
+            for code in basis.sources
+        ],
+    }
+
+
+def check(name: str, value: object) -> Any:
+    """One argument as calculations take it. Raises BadArgument."""
+    return _read(name, value)
 
 
 def label(name: str, locale: str) -> str:

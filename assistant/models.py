@@ -43,6 +43,9 @@ class Question:
     subject: str = field(default="", repr=False)
     """Keyed hash of the verified customer who asks; empty: nobody known. Whose record it is cannot
     be told from it."""
+    customer_id: str = field(default="", repr=False)
+    """Of the verified customer, whose record alone may be looked up; it is never stored. Nothing
+    that a message or a model says sets it."""
 
     @property
     def on(self) -> date:
@@ -95,6 +98,16 @@ class Withheld:
 
 
 @dataclass(frozen=True, slots=True)
+class Calculation:
+    """What a figure of the reply comes from; JSON-ready."""
+
+    tool: str
+    inputs: Mapping[str, Any]
+    result: Mapping[str, Any]
+    """Figures, formula, sources, headline and table."""
+
+
+@dataclass(frozen=True, slots=True)
 class Contact:
     """How a borrower reaches a person; empty where the knowledge does not say."""
 
@@ -102,7 +115,9 @@ class Contact:
     hours: str = ""
 
 
-EventName = Literal["status", "evidence", "citation", "sentence", "handoff", "done", "error"]
+EventName = Literal[
+    "status", "evidence", "citation", "calculation", "sentence", "handoff", "done", "error"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +147,7 @@ class Reply:
     status: Status
     sentences: tuple[Sentence, ...]
     citations: tuple[Citation, ...] = ()
+    calculations: tuple[Calculation, ...] = ()
     withheld: tuple[Withheld, ...] = ()
     contact: Contact | None = None
     model: str = ""
@@ -148,6 +164,8 @@ class Reply:
     """What triage put the message into, with the status `handoff`."""
     understood: tuple[str, ...] = ()
     """The questions that were answered, where they are not the message as it stands."""
+    called: str = ""
+    """The tool that was run, if any."""
     record_id: str = ""
     conversation_id: str = ""
     timings: Timings = field(default_factory=Timings)
@@ -195,3 +213,5 @@ class Played:
     earlier: Sequence[tuple[str, bool]] = ()
     """Records of earlier messages of the conversation that were read, oldest first, and whether
     their replies were there. What they hold stands in them alone, so that erasing reaches it."""
+    customer: Mapping[str, Any] | None = None
+    """What was read of the customer's record, JSON-ready; None where nothing was."""

@@ -18,6 +18,7 @@ from knowledge.embed import Embedder, EmbeddingUnavailable, RecordedEmbedder, Ve
 from knowledge.lender import Lender, of_text
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Index, open_index
+from knowledge.terms import of_text as terms_of_text
 from knowledge.vectors import VectorsMissing
 from prompts.render import pinned
 
@@ -25,9 +26,12 @@ from . import audit, journal
 from .answer import answer_again
 from .approved import ApprovedError
 from .approved import of_text as approved_of_text
+from .asked import ToolsError
+from .asked import of_text as tools_of_text
 from .conversation import ConversationError
 from .conversation import of_text as follow_ups_of_text
 from .deps import Deps, Front
+from .known import PlayedRecord
 from .llm import ModelError, PlayedChat
 from .models import LOCALES, Locale, Played, Question
 from .privacy import with_stand_ins
@@ -152,6 +156,7 @@ class Player:
             await self._rules(texts.get("rules"), record["texts"].get("rules", "")),
             model if "zh/verify" in texts and isinstance(model, PlayedChat) else None,
             _front(texts),
+            PlayedRecord(played.customer) if played.customer is not None else None,
         )
         settings = record["settings"]
         question = Question(
@@ -160,6 +165,7 @@ class Player:
             locale=_locale(settings["locale"]),
             as_of=_day(settings["as_of"]),
             contract_date=_day(settings["contract_date"]),
+            subject=settings.get("subject", ""),
         )
         masked = with_stand_ins(record["question"], settings["masked"])
         with pinned(texts):
@@ -263,10 +269,19 @@ def _front(texts: Mapping[str, str]) -> Front:
             approved=read("approved", approved_of_text),
             approved_nearest=read("approved_nearest", nearest_of_text),
             follow_ups=read("follow_ups", follow_ups_of_text),
+            tools=read("tools", tools_of_text),
+            terms=read("terms", terms_of_text),
         )
-    except (TriageError, ApprovedError, ConversationError) as error:
+    except (
+        TriageError,
+        ApprovedError,
+        ConversationError,
+        ToolsError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise _Missing(
-            f"triage, approved answers or follow-ups: kept in another form ({error})"
+            f"triage, tools, follow-ups or approved answers: in another form ({error})"
         ) from None
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from functools import lru_cache
 
 from assistant import figures, signing
@@ -16,7 +17,7 @@ from assistant.triage import load_triage
 from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.text import normalise
-from prompts.render import notices_used
+from prompts.render import calculations, notices_used
 
 from .schema import Case
 from .wording import language_of, named, wording
@@ -50,6 +51,8 @@ class Seen:
     """Classes that triage put the message into, the first counts most."""
     cites: bool = True
     """Whether who answered says what its words rest on; a bot of others has text alone."""
+    signed: tuple[date, ...] = ()
+    """When the contracts of the customer who asks were signed, where a record was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +248,7 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
     if reply is not None and not seen.cites:
         wrong = [figure.text for figure in figures.unsupported(reply.answer, _may_say(case, seen))]
         return Check(not wrong, "figures of the documents only", ", ".join(wrong))
-    if reply is None or not reply.citations:
+    if reply is None or not (reply.citations or reply.calculations):
         return None
     named_there = [
         *(text for c in reply.citations for text in _named(c.clause)),
@@ -255,8 +258,13 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
     ]
     wrong = []
     for sentence in reply.sentences:
+        if sentence.kind == "tool":
+            wrong += _not_calculated(sentence.text, reply)
+            continue
         quotes = [c.quote for c in _cited(reply, sentence)]
-        sources = [*quotes, *named_there] if sentence.kind == "notice" else quotes
+        # What a figure of the borrower stands for may be asked back.
+        asked = [case.text] if reply.status == "clarify" else []
+        sources = [*quotes, *named_there, *asked] if sentence.kind == "notice" else quotes
         found = figures.unsupported(sentence.text, sources)
         if found and sentence.kind == "notice":
             found = figures.unsupported(sentence.text, [*sources, _curated()])
@@ -268,7 +276,29 @@ def check_figures(case: Case, seen: Seen) -> Check | None:
 def _curated() -> str:
     """What notices may say of their own: their wording, and limits of the law."""
     limits = (text for limit in load_triage().limits for text in limit.wording.values())
-    return "\n".join([notices_used().template, *limits])
+    asks = (text for wording in calculations()["ask"].values() for text in wording.values())
+    return "\n".join([notices_used().template, *limits, *asks])
+
+
+def _not_calculated(text: str, reply: Reply) -> list[str]:
+    """Figures of a tool's sentence that none of the reply's calculations holds."""
+    held: set[Decimal | str] = set()
+    for leaf in (leaf for c in reply.calculations for leaf in _leaves([c.inputs, c.result])):
+        held.add(leaf)
+        held |= {figure.value for figure in figures.find(leaf)}
+        if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", leaf):
+            held |= {Decimal(leaf), round(Decimal(leaf), 4)}
+    return [figure.text for figure in figures.find(text) if figure.value not in held]
+
+
+def _leaves(value: object) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        value = [*value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _leaves(item)
+    elif value is not None:
+        yield str(value)
 
 
 def _may_say(case: Case, seen: Seen) -> list[str]:
@@ -282,12 +312,14 @@ def check_in_force(case: Case, seen: Seen) -> Check | None:
     if reply is None or not reply.citations:
         return None
     on = case.as_of or seen.today
+    signed = [case.signed] if case.signed else seen.signed
     wrong = [
         f"{c.clause.source} {c.clause.locator}"
         for sentence in _current(case, seen, reply)
         for c in _cited(reply, sentence)
-        if not c.clause.in_force(
-            case.signed if case.signed and c.clause.head.kind == "product" else on
+        if not any(
+            c.clause.in_force(day)
+            for day in (signed if signed and c.clause.head.kind == "product" else (on,))
         )
     ]
     return Check(not wrong, f"in force on {case.signed or on}", ", ".join(dict.fromkeys(wrong)))
@@ -582,6 +614,56 @@ def _among(case: Case, sources: Sequence[str]) -> Check | None:
     return Check(passed, f"one of {', '.join(case.expect.sources)}", got)
 
 
+def check_tool(case: Case, seen: Seen) -> Check | None:
+    """Whether the right tool was called, and none where none is to be."""
+    if case.expect.tool is None or seen.reply is None:
+        return None
+    called = seen.reply.called
+    wanted = " or ".join(tool or "none" for tool in case.expect.tool)
+    return Check(called in case.expect.tool, wanted, called or "none")
+
+
+def check_calculated(case: Case, seen: Seen) -> Check | None:
+    """Whether the figures asked for are told, or asked back for what they need."""
+    expect, reply = case.expect, seen.reply
+    if not any(expect.tool or ()) or reply is None:
+        return None
+    if reply.status == "clarify":
+        return Check(True, "the figures, or a question back", "asks back")
+    if "answered" not in expect.status:
+        return Check(False, "a question back", reply.status)
+    missing = _uncalculated(case, reply)
+    good = not missing and reply.called in (expect.tool or ())
+    return Check(good, ", ".join(expect.figures) or "an answer", ", ".join(missing) or "all")
+
+
+def check_exact(case: Case, seen: Seen) -> Check | None:
+    """Whether nothing wrong is calculated: where anything is, it comes to what is right."""
+    expect, reply = case.expect, seen.reply
+    if expect.tool is None or reply is None:
+        return None
+    if not reply.calculations:
+        return Check(True, "nothing wrong", "nothing calculated")
+    if "answered" not in expect.status:
+        return Check(False, "a question back", "calculated all the same")
+    missing = _uncalculated(case, reply)
+    good = not missing and reply.called in expect.tool
+    return Check(good, ", ".join(expect.figures) or "no other", ", ".join(missing) or "all")
+
+
+def _uncalculated(case: Case, reply: Reply) -> list[str]:
+    """Figures expected that no sentence of a tool tells."""
+    told = "\n".join(s.text for s in reply.sentences if s.kind == "tool").replace(",", "")
+    said = {Decimal(n) for n in re.findall(r"[0-9]+(?:\.[0-9]+)?", told)}
+    days = set(re.findall(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", told))
+    return [f for f in case.expect.figures if f not in days and _number(f) not in said]
+
+
+def _number(figure: str) -> Decimal | None:
+    plain = figure.removesuffix("%")
+    return Decimal(plain) if re.fullmatch(r"[0-9]+(\.[0-9]+)?", plain) else None
+
+
 METRICS: Mapping[str, Metric] = {
     "right": Metric(check_right),
     "status": Metric(check_status),
@@ -611,6 +693,9 @@ METRICS: Mapping[str, Metric] = {
     "carried": Metric(check_carried),
     "left_behind": Metric(check_left_behind),
     "shown": Metric(check_shown),
+    "tool": Metric(check_tool),
+    "calculated": Metric(check_calculated),
+    "exact": Metric(check_exact, critical=True),
     "known": Metric(check_known),
     "first": Metric(check_first),
     "within_five": Metric(check_within_five),

@@ -88,6 +88,10 @@ class Expect(BaseModel):
     triage: tuple[Text, ...] | None = None
     """Classes of triage, any of which is right; empty: it goes to nobody. With `none` among them,
     one may argue, and nothing is counted."""
+    tool: tuple[str, ...] | None = None
+    """Tools, any of which is right to call; empty text: none is."""
+    figures: tuple[Text, ...] = ()
+    """Figures that a calculation has to come to, as plain numbers: 1234.56."""
     spans: tuple[Span, ...] | None = None
     """All personal data of the text, for suites that mask; empty: there is none."""
     carried: tuple[Texts, ...] = Field(default=(), exclude_if=_is_empty)
@@ -123,6 +127,8 @@ class Case(BaseModel):
     """Given beside the question, as a verified source would give it."""
     history: tuple[Text, ...] = Field(default=(), exclude_if=_is_empty)
     """Messages that are sent before in the same conversation, oldest first."""
+    customer: str = ""
+    """Id of the customer of the demo who asks, signed in; empty: nobody known."""
     expect: Expect
 
     @property
@@ -147,6 +153,12 @@ class Case(BaseModel):
         ]
         if expect.contact is not None:
             parts.append("offers a person" if expect.contact else "offers no person")
+        if self.customer:
+            parts.append(f"asked as {self.customer}")
+        if expect.tool is not None:
+            parts.append(f"calls {' or '.join(filter(None, expect.tool)) or 'no tool'}")
+        if expect.figures:
+            parts.append(f"comes to {', '.join(expect.figures)}")
         if expect.language:
             parts.append(f"in {expect.language}")
         parts += [f"understood with {' | '.join(words)}" for words in expect.carried]

@@ -258,6 +258,22 @@ _TRIAGE_DEV = replace(
     about="messages that a person has to see, and ordinary ones, which patterns are written with",
 )
 
+_TOOLS = replace(
+    _ANSWERS,
+    name="tools",
+    file=_CASES / "tools.jsonl",
+    about="questions about one's own loans: the right tool, the right figures, nobody else's",
+    bars={**_PROVED, "exact": 1.0, "calculated": 0.9, "tool": 0.9},
+    also=("status", "language"),
+)
+
+_CALCULATIONS = replace(
+    _TOOLS,
+    name="calculations",
+    file=_CASES / "calculations.jsonl",
+    about="calculations as borrowers ask for them: the right figure, or a question back",
+)
+
 _STATUTES = RankedSuite(
     name="statutes",
     about="laypeople's questions to statute articles, ranked (folder: --statutes)",
@@ -335,6 +351,8 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_B,
         _COMPLIANCE,
         _ARITHMETIC,
+        _TOOLS,
+        _CALCULATIONS,
     )
 }
 

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
@@ -23,12 +24,16 @@ from pydantic import BaseModel, ValidationError
 from assistant import triage
 from assistant.answer import BadQuestion, answer_question, collect
 from assistant.api.schemas import ReplyBody
+from assistant.asked import load_tools
 from assistant.compliance import review
 from assistant.config import Settings
+from assistant.customers import Guarded, MemoryCustomers
+from assistant.demo_customers import demo_people
 from assistant.deps import Deps
+from assistant.identity import subject_of
 from assistant.journal import reply_as_json
-from assistant.llm import ChatModel, Completion, Message, TextStream, Way
-from assistant.models import Citation, Contact, Question, Reply, Sentence, Withheld
+from assistant.llm import ChatModel, Completion, Message, TextStream, ToolSpec, Way
+from assistant.models import Calculation, Citation, Contact, Question, Reply, Sentence, Withheld
 from assistant.privacy import mask
 from assistant.rules import RulePack, read_context
 from knowledge.chunk import chunk
@@ -146,9 +151,12 @@ class Counted:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
+        tools: Sequence[ToolSpec] = (),
         max_tokens: int,
     ) -> Completion:
-        done = await self._model.complete(messages, schema=schema, max_tokens=max_tokens)
+        done = await self._model.complete(
+            messages, schema=schema, tools=tools, max_tokens=max_tokens
+        )
         if usage := _USAGE.get():
             usage.tokens_in += done.input_tokens
             usage.tokens_out += done.output_tokens
@@ -192,7 +200,11 @@ class Pipeline:
             as_of=case.as_of,
             contract_date=case.contract_date,
             channel="eval",
+            subject=subject_of(deps.keys, case.customer) if case.customer else "",
+            customer_id=case.customer,
         )
+        if case.customer:
+            deps.use_customers(demo_source(suite.today))
         for earlier in case.history:
             before = await collect(answer_question(replace(question, text=earlier), deps))
             if not isinstance(before, Reply):
@@ -223,12 +235,22 @@ class Pipeline:
             raise CaseUnanswered("the language model gave no answer")
         latency_ms = _since(started)
         broken = broken_rules(deps.rules, case, reply, suite.today) if reply else ()
-        seen = Seen(suite.today, sources, self.texts, reply, broken)
+        signed: tuple[date, ...] = ()
+        if case.customer and reply is not None and reply.called:
+            loans = await demo_source(suite.today).loans(case.customer)
+            signed = tuple(loan.contract_date for loan in loans)
+        seen = Seen(suite.today, sources, self.texts, reply, broken, signed=signed)
         model = reply.model if reply else ""
         return Told(seen, model, latency_ms, usage.tokens_in, usage.tokens_out)
 
     async def close(self) -> None:
         return None
+
+
+@cache
+def demo_source(today: date) -> Guarded:
+    """The customers of the demo as they are on a day."""
+    return Guarded(MemoryCustomers(person.record for person in demo_people(today)), 10.0)
 
 
 async def classes_of(text: str, deps: Deps) -> tuple[str, ...]:
@@ -271,6 +293,8 @@ def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple
     own = "\n".join(s.text for s in reply.sentences if s.kind not in ("quote", "notice"))
     if not own:
         return ()
+    row = load_tools().row(reply.called)
+    exempt = row.exempt if row else frozenset()
     found = review(
         pack,
         own,
@@ -279,7 +303,8 @@ def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple
         context=read_context({"question": case.text, "own_platform": True}),
         on=today,
     )
-    return tuple(dict.fromkeys(f.rule.id for f in found.findings if f.severity != "warn"))
+    broken = [f.rule.id for f in found.findings if f.severity != "warn"]
+    return tuple(rule for rule in dict.fromkeys(broken) if rule not in exempt)
 
 
 # Over HTTP ---------------------------------------------------------------------------------------
@@ -359,6 +384,8 @@ class Deployment:
         return self.wire.name
 
     async def ask(self, case: Case, suite: Suite, seed: int) -> Told:
+        if case.customer:
+            raise CaseUnanswered("a deployment is not asked as one of its customers")
         # The day is said, since a deployment would answer as of its own.
         body = {
             "message": case.text,
@@ -448,7 +475,11 @@ def reply_of(said: ReplyBody, texts: Mapping[str, str]) -> Reply:
         status=said.status,
         sentences=tuple(Sentence(s.text, s.kind, tuple(s.citations)) for s in said.sentences),
         citations=tuple(citations),
+        calculations=tuple(
+            Calculation(c.tool, c.inputs, c.result.model_dump()) for c in said.calculations
+        ),
         withheld=tuple(Withheld("", item["reason"]) for item in said.withheld),
+        called=said.called,
         contact=Contact(said.contact.hotline, said.contact.hours) if said.contact else None,
         model=said.model,
         release=said.release,

@@ -72,6 +72,23 @@ def notices_used() -> Prompt:
     return Prompt("notices", version_of(source), source, "")
 
 
+def calculated(section: str, code: str, locale: str, /, **values: str) -> str:
+    """Wording of a calculation, from calculations.toml. Raises KeyError for an unknown code."""
+    wording: str = calculations()[section][code][locale]
+    return wording.format(**values)
+
+
+def calculations() -> Mapping[str, Any]:
+    """Section -> code -> locale -> wording with `{named}` slots."""
+    return _tables(_source("calculations", ".toml"))
+
+
+def calculations_used() -> Prompt:
+    """The file of what calculations say as it is now, with its version."""
+    source = _source("calculations", ".toml")
+    return Prompt("calculations", version_of(source), source, "")
+
+
 def examples(name: str) -> tuple[Prompt, tuple[Mapping[str, str], ...]]:
     """Worked examples of a prompt, as chat turns: `user` and `assistant` each."""
     source = _source(name, ".toml")

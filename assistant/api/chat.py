@@ -74,6 +74,7 @@ async def chat(
         contract_date=signed or body.contract_date,
         conversation_id=body.conversation_id,
         subject=subject(deps, borrower),
+        customer_id=borrower.customer_id if borrower else "",
     )
     events = metrics.counted(answer_question(question, deps))
     if stream:

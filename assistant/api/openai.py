@@ -63,6 +63,7 @@ async def completions(
         contract_date=borrower.contract_date if borrower else None,
         channel="openai",
         subject=subject(deps, borrower),
+        customer_id=borrower.customer_id if borrower else "",
     )
     events = metrics.counted(answer_question(question, deps))
     first = await anext(events)

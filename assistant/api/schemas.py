@@ -62,6 +62,52 @@ class ContactBody(BaseModel):
     hours: str
 
 
+class HeadlineBody(BaseModel):
+    """A figure that a result is about, in the language of the reply."""
+
+    name: str
+    label: str
+    value: str
+
+
+class ColumnBody(BaseModel):
+    name: str
+    label: str
+
+
+class TableBody(BaseModel):
+    """Rows of a result: amounts are texts with two decimals."""
+
+    columns: list[ColumnBody]
+    rows: list[dict[str, Any]]
+    chart: bool = Field(description="Whether the rows are instalments, which can be drawn.")
+
+
+class ResultBody(BaseModel):
+    """What a tool came to; its figures stand beside these fields, by name."""
+
+    model_config = ConfigDict(extra="allow")
+
+    title: str
+    about: str = Field(description="Which loan it is about, if one.")
+    headline: list[HeadlineBody]
+    formula: list[str] = Field(default_factory=list)
+    conventions: list[str] = Field(default_factory=list)
+    sources: list[dict[str, str]] = Field(default_factory=list)
+    clauses: list[dict[str, str]] = Field(
+        default_factory=list, description="Where a contract says what was calculated with."
+    )
+    table: TableBody | None = None
+
+
+class ToldCalculationBody(BaseModel):
+    """What figures of the reply come from."""
+
+    tool: str
+    inputs: dict[str, Any]
+    result: ResultBody
+
+
 class ReplyBody(BaseModel):
     """A whole reply; `withheld` names reasons only."""
 
@@ -70,7 +116,7 @@ class ReplyBody(BaseModel):
     answer: str
     sentences: list[SentenceBody]
     citations: list[CitationBody]
-    calculations: list[dict[str, Any]]
+    calculations: list[ToldCalculationBody]
     withheld: list[dict[str, str]]
     contact: ContactBody | None
     classes: list[str] = Field(
@@ -82,6 +128,7 @@ class ReplyBody(BaseModel):
         description="The questions that were answered, where the message leans on earlier ones or "
         "asks several things.",
     )
+    called: str = Field(default="", description="The tool that was run, such as `settle`.")
     model: str
     release: str
     record_id: str

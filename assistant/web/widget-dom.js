@@ -11,6 +11,15 @@ export function build(tag, attributes = {}, ...children) {
 }
 
 const SVG = "http://www.w3.org/2000/svg";
+
+/** One element of a drawing; its text, if it has any, is a text node. */
+export function drawing(tag, attributes = {}, text = "") {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  if (text) node.textContent = text;
+  return node;
+}
+
 const PATHS = {
   chat: "M4 5h16v11H9l-5 4z M8 9h8 M8 12.5h5",
   close: "M6 6l12 12 M18 6L6 18",

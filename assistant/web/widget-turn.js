@@ -1,5 +1,6 @@
 /* One question and what came back, drawn as it comes. */
 
+import { calculationCard } from "./widget-calculation.js";
 import { build, icon } from "./widget-dom.js";
 
 const NOT_WORTH_RETRYING = new Set([400, 413, 422]);
@@ -18,6 +19,7 @@ const DRAW = {
   status: (turn, { stage }) => turn.setStage(stage),
   evidence: (turn, { clauses }) => turn.addEvidence(clauses),
   citation: (turn, citation) => turn.citations.set(citation.index, citation),
+  calculation: (turn, calculation) => turn.addCalculation(calculation),
   sentence: (turn, sentence) => turn.addSentence(sentence),
   notice: (turn, { text }) => turn.addNotice(text),
   handoff: (turn, handoff) => turn.addHandoff(handoff),
@@ -109,12 +111,19 @@ export class Turn {
     const block = build("div", { class: `sentence ${kind}` }, words);
     const digest = cited.some((citation) => citation.digest);
     const tag = digest && kind === "quote" ? "digest" : `sentence.${kind}`;
-    if (kind !== "model") block.prepend(build("p", { class: "tag", "data-say": tag }));
+    // Sentences of one calculation belong together: the first says what they are.
+    const goesOn = kind === "tool" && this.#blocks.lastElementChild?.matches(".sentence.tool");
+    if (kind !== "model" && !goesOn) block.prepend(build("p", { class: "tag", "data-say": tag }));
     if (cited.length) {
       block.append(build("p", { class: "chips" }, ...cited.map((one) => this.#chip(one))));
     }
     this.modelSpoke ||= kind === "model";
     this.#append(block);
+  }
+
+  addCalculation(calculation) {
+    const card = calculationCard(calculation);
+    if (card) this.#append(card);
   }
 
   #chip(citation) {

@@ -1,0 +1,505 @@
+"""Which calculation a message asks for, and with what: read by patterns and figures, never guessed.
+
+Tools, patterns and the words around a figure that tell what it is are data: tools.toml. A figure of
+which nothing tells what it is leaves the reading unclear, and the borrower is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from prompts.render import version_of
+
+from . import figures
+from .figures import Figure
+from .matching import BadPattern, Pattern, compile_pattern
+from .triage import comparable
+
+SHIPPED = Path(__file__).with_name("tools.toml")
+
+FigureKind = Literal["amount", "rate", "terms", "days", "position", "date", "discount"]
+
+LEAST_BARE = 50
+"""A number without a unit below this is no amount: people count loans and times so."""
+LEAST_ANNUAL = Decimal("0.03")
+"""A rate without a period is a yearly one from here on; below it, it may be a monthly or daily one,
+and is asked about."""
+_LISTED = re.compile(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9]))|\u3001")
+"""What stands between figures of a list, which would share the unit of the last: what a borrower
+strings together is none. A comma within a number stays."""
+
+YEAR_OF = {"year": 1, "month": 12, "day": 365}
+
+
+class ToolsError(Exception):
+    """The data of the tools cannot be used; the message names what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a figure is by the words before or behind it."""
+
+    argument: str
+    kind: FigureKind
+    before: re.Pattern[str] | None
+    after: re.Pattern[str] | None
+    text: re.Pattern[str] | None
+    """What the figure itself has to be like."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRow:
+    """A tool that a borrower's message may call."""
+
+    id: str
+    about: str
+    """For models that choose."""
+    own: bool
+    """Whether it reads the verified customer's record; then only a signed-in one may call it."""
+    patterns: tuple[Pattern, ...]
+    unless: tuple[Pattern, ...]
+    least: frozenset[FigureKind]
+    """Kinds of figures without which a message does not ask for it."""
+    takes: tuple[str, ...]
+    """Arguments, in the order in which they are asked for."""
+    needs: tuple[str, ...]
+    """Those that must be there."""
+    default: Mapping[FigureKind, str]
+    """What a figure is that no word around it tells of."""
+    exempt: frozenset[str]
+    """Rules that do not bind what it tells, such as those about what the lender offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Wordings that stand for the value of an argument."""
+
+    argument: str
+    value: str
+    pattern: Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """Wordings that stand for a day, by how far it is from today."""
+
+    pattern: re.Pattern[str]
+    days: int | None
+    months: int | None
+    """With the day of the month in the group `day`, or the last one of the month."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolBook:
+    """All that messages are read by."""
+
+    version: str
+    source: str
+    tools: tuple[ToolRow, ...]
+    roles: tuple[Role, ...]
+    words: tuple[Words, ...]
+    days: tuple[Day, ...]
+    unread_days: Pattern
+    """Words for a day that is not understood."""
+    others: tuple[Pattern, ...]
+    """Somebody else's record."""
+    own_hints: tuple[Pattern, ...]
+    """One's own record, of some kind or other."""
+    given_hints: tuple[Pattern, ...]
+    """A calculation of some kind or other."""
+    hints_unless: tuple[Pattern, ...]
+    breaks: re.Pattern[str]
+    bare_rates: re.Pattern[str]
+    """A yearly rate said without its sign, in the group `rate`."""
+    short_tens: re.Pattern[str]
+    """An amount said as people do, without its last unit: groups `whole`, `scale` and `tenth`."""
+    daily: re.Pattern[str]
+    """A rate that is one a day, as people say it."""
+    parts: tuple[re.Pattern[str], ...]
+    """What stands between two plans that are compared, what tells most first."""
+
+    def row(self, tool: str) -> ToolRow | None:
+        return next((row for row in self.tools if row.id == tool), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A tool and the arguments that a message gives."""
+
+    tool: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    own: bool = False
+    """Whether it reads the customer's record."""
+    unclear: tuple[str, ...] = ()
+    """Figures, verbatim, of which nothing tells what they are."""
+
+
+def load_tools(file: Path = SHIPPED) -> ToolBook:
+    """Raises ToolsError."""
+    return of_text(file.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=4)
+def of_text(source: str) -> ToolBook:
+    """Raises ToolsError."""
+    try:
+        table = tomllib.loads(source)
+        parts: Mapping[str, str] = table["parts"]
+
+        def filled(pattern: str) -> str:
+            return re.sub("<<([a-z_]+)>>", lambda match: parts[match.group(1)], pattern)
+
+        def compiled(row: Mapping[str, Any], name: str) -> tuple[Pattern, ...]:
+            return tuple(compile_pattern(filled(pattern)) for pattern in row.get(name, ()))
+
+        def anchored(row: Mapping[str, Any], name: str) -> re.Pattern[str] | None:
+            if name not in row:
+                return None
+            written = filled(row[name])
+            return re.compile(f"(?:{written})$" if name == "before" else f"^(?:{written})")
+
+        return ToolBook(
+            version=version_of(source),
+            source=source,
+            tools=tuple(
+                ToolRow(
+                    id=row["id"],
+                    about=row["about"],
+                    own=row["own"],
+                    patterns=compiled(row, "patterns"),
+                    unless=compiled(row, "unless"),
+                    least=frozenset(row.get("least", ())),
+                    takes=tuple(row.get("takes", ())),
+                    needs=tuple(row.get("needs", ())),
+                    default=dict(row.get("default", {})),
+                    exempt=frozenset(row.get("exempt", ())),
+                )
+                for row in table["tool"]
+            ),
+            roles=tuple(
+                Role(
+                    row["argument"],
+                    row["kind"],
+                    anchored(row, "before"),
+                    anchored(row, "after"),
+                    re.compile(row["text"]) if "text" in row else None,
+                )
+                for row in table["role"]
+            ),
+            words=tuple(
+                Words(row["argument"], row["value"], compile_pattern(filled(row["pattern"])))
+                for row in table["words"]
+            ),
+            days=tuple(
+                Day(re.compile(filled(row["pattern"])), row.get("days"), row.get("months"))
+                for row in table["day"]
+            ),
+            unread_days=compile_pattern(filled(table["unread_days"])),
+            others=compiled(table, "others"),
+            own_hints=compiled(table, "own_hints"),
+            given_hints=compiled(table, "given_hints"),
+            hints_unless=compiled(table, "hints_unless"),
+            breaks=re.compile(filled(table["breaks"])),
+            bare_rates=re.compile(filled(table["bare_rates"])),
+            short_tens=re.compile(filled(table["short_tens"])),
+            daily=re.compile(filled(table["daily"])),
+            parts=tuple(re.compile(filled(pattern)) for pattern in table["between"]),
+        )
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, BadPattern, re.error) as error:
+        raise ToolsError(f"tools: {type(error).__name__}: {error}") from None
+
+
+def seen(book: ToolBook, text: str) -> str:
+    """A message as patterns and figures see it."""
+    said = book.short_tens.sub(r"\g<whole>.\g<tenth>\g<scale>", comparable(text))
+    said = book.bare_rates.sub(r"\g<0>%", said)
+    return _LISTED.sub(";", book.breaks.sub(r",\1", said))
+
+
+def read(book: ToolBook, text: str, today: date) -> Asked | None:
+    """The tool that a message asks for; None where the patterns tell of none."""
+    said = seen(book, text)
+    kinds = {kind for kind, _ in _kinds(said)}
+    for row in book.tools:
+        if (
+            row.least <= kinds
+            and any(pattern.within(said) for pattern in row.patterns)
+            and not any(pattern.within(said) for pattern in row.unless)
+        ):
+            return read_arguments(book, row, text, today)
+    return None
+
+
+def candidates(book: ToolBook, text: str) -> tuple[ToolRow, ...]:
+    """Tools that a message may ask for where no pattern tells; none where nothing hints at any."""
+    said = seen(book, text)
+    if any(pattern.within(said) for pattern in book.hints_unless):
+        return ()
+    hinted = {
+        own: any(pattern.within(said) for pattern in patterns)
+        for own, patterns in ((True, book.own_hints), (False, book.given_hints))
+    }
+    kinds = {kind for kind, _ in _kinds(said)}
+    rows = (row for row in book.tools if hinted[row.own] and row.least <= kinds)
+    return tuple({row.id: row for row in rows}.values())
+
+
+def asks_of_others(book: ToolBook, text: str) -> bool:
+    """Whether a message is about somebody else's record."""
+    said = seen(book, text)
+    return any(pattern.within(said) for pattern in book.others)
+
+
+def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Asked:
+    """The arguments of a tool that a message gives."""
+    said = seen(book, text)
+    if "a" in row.takes:
+        return _read_plans(book, row, said)
+    arguments, unclear = _arguments(book, row, said)
+    if "month" in row.takes and (month := _month(said)):
+        arguments["month"] = month
+    if "on" in row.takes:
+        day = _day(book, said, today)
+        if day is not None:
+            arguments["on"] = day
+        elif book.unread_days.within(said):
+            arguments["on"] = None
+    return Asked(row.id, arguments, row.own, unclear)
+
+
+def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:
+    """The figures of a message that calculations know, and what they are."""
+    for figure in figures.find(said):
+        if figure.kind == "phone" and re.fullmatch(r"[0-9]{3,6}", figure.text):
+            # A short number without a unit is one of a service, or an amount: here, an amount.
+            figure = replace(figure, kind="count", value=Decimal(figure.text))
+        kind = _kind(figure)
+        if kind is not None:
+            yield kind, figure
+
+
+def _kind(figure: Figure) -> FigureKind | None:
+    match figure.kind, figure.unit:
+        case "money", "CNY":
+            return "amount"
+        case "count", "" if isinstance(figure.value, Decimal) and figure.value >= LEAST_BARE:
+            return "amount"
+        case "rate", "year" | "month" | "day" | "":
+            return "rate"
+        case "term", "period" | "month":
+            return "terms"
+        case "term", "day":
+            return "days"
+        case "position", _:
+            return "position"
+        case "date", _:
+            return "date"
+        case "discount", _:
+            return "discount"
+        case _:
+            return None
+
+
+def _arguments(book: ToolBook, row: ToolRow, said: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Arguments by name, and the figures that are unclear."""
+    arguments: dict[str, Any] = {}
+    unclear: list[str] = []
+    for kind, figure in _kinds(said):
+        if kind == "date" or not isinstance(figure.value, Decimal):
+            continue
+        name = _role(book, row, kind, figure, said)
+        if kind == "rate" and not figure.unit and book.daily.search(figure.text):
+            figure = replace(figure, unit="day")
+        value = _value(kind, name, figure, said)
+        if name == "":
+            unclear.append(figure.text)
+        elif name not in row.takes:
+            continue
+        elif value is None or (name in arguments and arguments[name] != value):
+            unclear.append(figure.text)
+        else:
+            arguments[name] = value
+            if kind == "rate" and name in ("annual_rate", "daily_rate"):
+                arguments["rate_said"] = f"{figure.unit or 'year'}"
+    for words in book.words:
+        taken = words.argument in row.takes and words.argument not in arguments
+        if taken and words.pattern.within(said):
+            arguments[words.argument] = words.value
+    return arguments, tuple(unclear)
+
+
+def _role(book: ToolBook, row: ToolRow, kind: FigureKind, figure: Figure, said: str) -> str:
+    """What a figure is: an argument; empty where nothing tells."""
+    before, after = said[: figure.span[0]].rstrip(" -负"), said[figure.span[1] :].lstrip()
+    for role in book.roles:
+        if role.kind != kind or (role.text and not role.text.search(figure.text)):
+            continue
+        fits = (role.before and role.before.search(before[-24:])) or (
+            role.after and role.after.search(after[:24])
+        )
+        if fits and (role.argument in row.takes or role.argument == "-"):
+            return role.argument
+    return row.default.get(kind, "" if kind in ("amount", "rate") else "-")
+
+
+def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
+    """The value of a figure as the argument takes it; None where it is not clear what it says."""
+    value = figure.value
+    if not isinstance(value, Decimal) or figure.upper is not None:
+        return None
+    if re.search(r"[-负]\s*$", said[: figure.span[0]]) and kind in ("amount", "rate"):
+        value = -value
+    if kind in ("terms", "days", "position"):
+        return int(value) if value == int(value) else value
+    if kind == "rate" and name == "annual_rate":
+        unit = figure.unit or ("year" if abs(value) >= LEAST_ANNUAL or not value else "")
+        return value * YEAR_OF[unit] if unit else None
+    return value
+
+
+def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
+    """Two plans that are compared: what one of them lacks, the other one says for both."""
+    plan = ToolRow(
+        id="plan",
+        about="",
+        own=False,
+        patterns=(),
+        unless=(),
+        least=frozenset(),
+        takes=("principal_cny", "annual_rate", "terms", "method", "term_fee_rate"),
+        needs=(),
+        default={"amount": "principal_cny", "rate": "annual_rate", "terms": "terms"},
+        exempt=frozenset(),
+    )
+    best: Asked | None = None
+    for between in book.parts:
+        for match in between.finditer(said):
+            left, one = _arguments(book, plan, said[: match.start()])
+            right, other = _arguments(book, plan, said[match.end() :])
+            if not left or not right:
+                continue
+            a, b = {**_shared(right, left), **left}, {**_shared(left, right), **right}
+            if a != b:
+                asked = Asked(row.id, {"a": a, "b": b}, unclear=(*one, *other))
+                if not asked.unclear:
+                    return asked
+                best = best or asked
+    whole, unclear = _arguments(book, plan, said)
+    return best or Asked(row.id, {"a": whole, "b": {}}, unclear=unclear)
+
+
+def _shared(of: Mapping[str, Any], to: Mapping[str, Any]) -> dict[str, Any]:
+    """What one plan says that holds for the other too: not a rate where that has a fee."""
+    priced = {"annual_rate", "term_fee_rate", "rate_said"}
+    return {
+        name: value for name, value in of.items() if not (name in priced and priced & to.keys())
+    }
+
+
+def _day(book: ToolBook, said: str, today: date) -> date | None:
+    """The day that a message names; None where it names none, or several."""
+    found = {day for day in (_dated(f, today) for f in figures.find(said)) if day}
+    if not found:
+        for row in book.days:
+            if match := row.pattern.search(said):
+                return _relative(row, match, today)
+    return found.pop() if len(found) == 1 else None
+
+
+def _month(said: str) -> int:
+    """The month that a message names by its number; 0 where it names none, or several."""
+    months = {
+        int(match.group(1))
+        for figure in figures.find(said)
+        if figure.kind == "date"
+        and (match := re.fullmatch(r"(?:[0-9]{4}|-)-([0-9]{2})", str(figure.value)))
+    }
+    return months.pop() if len(months) == 1 else 0
+
+
+def _dated(figure: Figure, today: date) -> date | None:
+    """The next day of that date from today on, where it is a whole one."""
+    if figure.kind != "date" or not isinstance(figure.value, str):
+        return None
+    match = re.fullmatch(r"(\d{4}|-)-(\d{2}|-)-(\d{2})", figure.value)
+    if match is None or match.group(2) == "-":
+        return None
+    month, day = int(match.group(2)), int(match.group(3))
+    years = [int(match.group(1))] if match.group(1) != "-" else [today.year, today.year + 1]
+    for year in years:
+        try:
+            named = date(year, month, day)
+        except ValueError:
+            continue
+        if match.group(1) != "-" or named >= today:
+            return named
+    return None
+
+
+def _relative(row: Day, match: re.Match[str], today: date) -> date | None:
+    if row.days is not None:
+        return today + timedelta(days=row.days)
+    assert row.months is not None
+    month = today.year * 12 + today.month - 1 + row.months
+    first = date(month // 12, month % 12 + 1, 1)
+    last = date((month + 1) // 12, (month + 1) % 12 + 1, 1) - timedelta(days=1)
+    said = match.groupdict().get("day")
+    if said is None:
+        return last
+    return first.replace(day=int(said)) if 1 <= int(said) <= last.day else None
+
+
+_KIND_OF = {"terms": "terms", "term": "position", "uplift": "rate", "on": "date"}
+
+
+def labelled(
+    book: ToolBook, row: ToolRow, text: str, today: date, named: Mapping[str, Any]
+) -> Asked:
+    """A tool with the arguments that somebody else read in the message.
+
+    Only what a figure of the message is was told by them: a value that stands nowhere in it is
+    left out, and what the patterns read stands beside it.
+    """
+    asked = read_arguments(book, row, text, today)
+    said = seen(book, text)
+    given = dict(asked.arguments)
+    unclear = list(asked.unclear)
+    for name, value in named.items():
+        kind = _kind_of(name)
+        if name not in row.takes or kind is None:
+            continue
+        for held, figure in _kinds(said):
+            if held != kind or not _same(figure, value):
+                continue
+            if kind == "rate" and not figure.unit and book.daily.search(figure.text):
+                figure = replace(figure, unit="day")
+            read_value = _value(kind, name, figure, said)
+            if read_value is not None:
+                given[name] = read_value
+                unclear = [text for text in unclear if text != figure.text]
+    return Asked(row.id, given, row.own, tuple(unclear))
+
+
+def _kind_of(argument: str) -> FigureKind | None:
+    if argument in _KIND_OF:
+        return _KIND_OF[argument]  # type: ignore[return-value]
+    endings: Mapping[str, FigureKind] = {"_cny": "amount", "_rate": "rate", "days": "days"}
+    return next((kind for end, kind in endings.items() if end in argument), None)
+
+
+def _same(figure: Figure, value: object) -> bool:
+    """Whether a value that was named is that of a figure, in the figure's own unit."""
+    found = [f.value for f in figures.find(str(value))]
+    plain = re.fullmatch(r"\s*-?([0-9]+(?:\.[0-9]+)?)\s*", str(value))
+    numbers = [Decimal(plain.group(1))] if plain else []
+    if figure.kind == "rate":
+        numbers += [number / 100 for number in numbers]
+    return figure.value in [*found, *numbers]
