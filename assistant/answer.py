@@ -53,6 +53,7 @@ from .evidence import (
 )
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
 from .grounding import names_of
+from .handoff import is_with_agent
 from .known import Known
 from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
 from .models import (
@@ -107,6 +108,10 @@ class BadQuestion(Exception):
         super().__init__(code)
         self.code = code
         self.values = values
+
+
+class WithAgent(Exception):
+    """A person has the conversation, in which the assistant keeps silent."""
 
 
 @dataclass(slots=True)
@@ -231,7 +236,7 @@ class _Work:
 async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Event, None]:
     """Answer one question; the last event is `done`, which carries the reply, or `error`.
 
-    Raises before the first event: BadQuestion, journal.UnknownConversation,
+    Raises before the first event: BadQuestion, WithAgent, journal.UnknownConversation,
     knowledge.store.NoRelease, VectorsMissing. Later faults are told by an `error` event with the
     trace id that the log has, after the way to a human.
 
@@ -242,6 +247,9 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     """
     started = time.perf_counter()
     text = clean(question.text)
+    known_as = question.conversation_id
+    if known_as and await is_with_agent(deps.engine, known_as, question.subject):
+        raise WithAgent(known_as)
     index = await deps.index()
     masked = privacy.mask(text)
     trace_id = uuid.uuid4().hex

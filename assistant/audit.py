@@ -45,7 +45,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
 
-from .db import audit_entries, conversations, records, staff, templates
+from .db import audit_entries, conversations, handoff_events, handoffs, records, staff, templates
 
 Kind = Literal[
     "founded",
@@ -58,6 +58,7 @@ Kind = Literal[
     "release",
     "confirmation",
     "account",
+    "handoff",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -83,6 +84,9 @@ _BLANK: Mapping[str, str | None] = {
     "played": None,
 }
 """What an erased record holds in its personal columns."""
+
+PERSONAL_EVENT = ("text", "contact")
+"""Columns of an event of a hand-over that are erased with it."""
 
 NOBODY = "erased"
 """In place of a borrower's hash, which it equals none of."""
@@ -244,7 +248,7 @@ async def append_in(
 
     Other writers wait from here to the end of the transaction; the caller then calls `note_head`.
     """
-    await _lock(connection)
+    await lock(connection)
     last = (
         await connection.execute(
             select(audit_entries.c.seq, audit_entries.c.hash)
@@ -260,7 +264,7 @@ async def append_in(
     return entry
 
 
-async def _lock(connection: AsyncConnection) -> None:
+async def lock(connection: AsyncConnection) -> None:
     """One writer at a time: the second must see the row of the first. The unique number of a row
     would catch what gets past this."""
     if connection.dialect.name == "postgresql":
@@ -294,11 +298,11 @@ async def found(trail: Trail) -> None:
             log.error("the key that the audit chain was written with is not here", id=last.key_id)
         elif not await _tells_of_accounts(trail.engine):
             async with trail.engine.begin() as connection:
-                await _lock(connection)
+                await lock(connection)
                 await _take_in_accounts(connection, trail.keys)
         return
     async with trail.engine.begin() as connection:
-        await _lock(connection)
+        await lock(connection)
         if await connection.scalar(select(audit_entries.c.seq).limit(1)) is not None:
             return
         await _take_in_accounts(connection, trail.keys)
@@ -423,6 +427,16 @@ async def seal_text(
     )
 
 
+async def seal_event(connection: AsyncConnection, keys: Keys, event_id: str) -> Entry:
+    """Enter an event of a hand-over as it stands in the caller's transaction."""
+    row = (await _read_events(connection, [event_id]))[event_id]
+    body = {
+        "row": {n: v for n, v in row.items() if n not in (*PERSONAL_EVENT, *_UNSEALED)},
+        "sealed": {name: _salted(row["salt"] or "", name, row[name]) for name in PERSONAL_EVENT},
+    }
+    return await append_in(connection, keys, "handoff", event_id, body)
+
+
 def _salted(salt: str, name: str, value: str | None) -> str | None:
     """Hash of a personal column; without the salt nobody can try what it may have held."""
     if value is None:
@@ -477,6 +491,25 @@ async def _read_rows(
     return found
 
 
+async def _read_events(
+    connection: AsyncConnection, event_ids: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Events of hand-overs by id, each column as it is stored."""
+    columns = list(handoff_events.columns)
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(event_ids), _BATCH):
+        rows = await connection.execute(
+            select(*map(_raw, columns)).where(
+                handoff_events.c.id.in_(event_ids[start : start + _BATCH])
+            )
+        )
+        for row in rows:
+            stored = [_as_stored(value) for value in row]
+            held = dict(zip((c.name for c in columns), stored, strict=True))
+            found[str(held["id"])] = held
+    return found
+
+
 # Erasing
 
 
@@ -489,7 +522,8 @@ async def erase(
     now: datetime | None = None,
 ) -> int:
     """Remove what borrowers wrote and were told, with the salts, of a conversation or of all that
-    is older; returns of how many records. Each erasure is a decision in the chain.
+    is older; returns of how many records and events of hand-overs. Each erasure is a decision in
+    the chain.
 
     Records that are still being answered stay.
     """
@@ -497,12 +531,16 @@ async def erase(
         raise ValueError("expected a conversation or an age")
     instant = now or datetime.now(UTC)
     wanted: list[ColumnElement[bool]] = [records.c.salt.is_not(None)]
+    said: list[ColumnElement[bool]] = [handoff_events.c.salt.is_not(None)]
     reason: dict[str, Any] = {"by": by}
     if conversation_id:
         wanted.append(records.c.conversation_id == conversation_id)
+        said.append(handoff_events.c.conversation_id == conversation_id)
         reason["conversation"] = conversation_id
     if older_than_days is not None:
-        wanted.append(records.c.asked_at < instant - timedelta(days=older_than_days))
+        before = instant - timedelta(days=older_than_days)
+        wanted.append(records.c.asked_at < before)
+        said.append(handoff_events.c.at < before)
         reason["older_than_days"] = older_than_days
     # An answer under way is over within minutes; one that never ended has nothing to wait for.
     wanted.append(
@@ -511,22 +549,14 @@ async def erase(
     erased = 0
     while True:
         async with trail.engine.begin() as connection:
-            await _lock(connection)
-            ids = (
-                await connection.execute(
-                    select(records.c.id).where(*wanted).order_by(records.c.id).limit(_BATCH)
-                )
-            ).scalars()
-            batch = list(ids)
-            if not batch:
+            await lock(connection)
+            batch = await _ids(connection, records.c.id, wanted)
+            events = await _ids(connection, handoff_events.c.id, said)
+            if not batch and not events:
                 break
+            body = {**reason, "records": batch, **({"events": events} if events else {})}
             entry = await append_in(
-                connection,
-                trail.keys,
-                "erasure",
-                conversation_id,
-                {**reason, "records": batch},
-                at=now,
+                connection, trail.keys, "erasure", conversation_id, body, at=now
             )
             await connection.execute(
                 update(records)
@@ -541,9 +571,14 @@ async def erase(
                     erased_seq=entry.seq,
                 )
             )
-            await _disown(connection, batch)
+            await connection.execute(
+                update(handoff_events)
+                .where(handoff_events.c.id.in_(events))
+                .values(**dict.fromkeys(PERSONAL_EVENT, ""), salt=None, erased_seq=entry.seq)
+            )
+            await _disown(connection, batch, events)
         await note_head(trail, entry)
-        erased += len(batch)
+        erased += len(batch) + len(events)
     if erased and trail.engine.dialect.name == "sqlite":
         # The log beside the file still has the pages as they were.
         async with trail.engine.connect() as connection:
@@ -551,15 +586,34 @@ async def erase(
     return erased
 
 
-async def _disown(connection: AsyncConnection, record_ids: Sequence[str]) -> None:
+async def _ids(
+    connection: AsyncConnection, column: Any, wanted: Sequence[ColumnElement[bool]]
+) -> list[str]:
+    rows = await connection.execute(select(column).where(*wanted).order_by(column).limit(_BATCH))
+    return list(rows.scalars())
+
+
+async def _disown(
+    connection: AsyncConnection, record_ids: Sequence[str], event_ids: Sequence[str]
+) -> None:
     """Conversations of which nothing is left are nobody's, and cannot be continued."""
-    kept = exists().where(
-        records.c.conversation_id == conversations.c.id, records.c.salt.is_not(None)
+    kept = or_(
+        *(
+            exists().where(table.c.conversation_id == conversations.c.id, table.c.salt.is_not(None))
+            for table in (records, handoff_events)
+        )
     )
-    touched = select(records.c.conversation_id).where(records.c.id.in_(record_ids))
+    touched = or_(
+        conversations.c.id.in_(
+            select(records.c.conversation_id).where(records.c.id.in_(record_ids))
+        ),
+        conversations.c.id.in_(
+            select(handoff_events.c.conversation_id).where(handoff_events.c.id.in_(event_ids))
+        ),
+    )
     await connection.execute(
         update(conversations)
-        .where(conversations.c.id.in_(touched), conversations.c.subject.is_not(None), ~kept)
+        .where(touched, conversations.c.subject.is_not(None), ~kept)
         .values(subject=NOBODY)
     )
 
@@ -657,6 +711,7 @@ class _Walk:
     records: int = 0
     warnings: list[str] = field(default_factory=list)
     erasures: dict[int, frozenset[str]] = field(default_factory=dict)
+    """Ids of what was erased, by the number of the row that says so."""
     let_stand: dict[str, set[str]] = field(default_factory=dict)
     """Rules that a person let a text break, by the hash of the text."""
     contents: dict[str, str] = field(default_factory=dict)
@@ -777,8 +832,35 @@ async def _check_records(walk: _Walk, entries: Sequence[Entry]) -> None:
         walk.records += entry.kind != "question"
 
 
+async def _check_events(walk: _Walk, entries: Sequence[Entry]) -> None:
+    """Events of hand-overs are as they were entered."""
+    rows = await _read_events(walk.connection, [entry.subject for entry in entries])
+    for entry in entries:
+        said, row = json.loads(entry.body), rows.get(entry.subject)
+        if row is None:
+            raise _Broken(entry.seq, f"event {entry.subject} of row {entry.seq} is gone")
+        erased = row["erased_seq"] is not None
+        if erased and not await _told_in(walk, row["erased_seq"], entry.subject):
+            raise _Broken(entry.seq, f"event {entry.subject} was erased, and no row says so")
+        sealed = {} if erased else said["sealed"]
+        held = {name: _salted(row["salt"] or "", name, row[name]) for name in sealed}
+        for name, value in (*said["row"].items(), *sealed.items()):
+            if (held[name] if name in held else row.get(name)) != value:
+                raise _Broken(
+                    entry.seq,
+                    f"{name!r} of event {entry.subject} is not what row {entry.seq} holds",
+                )
+
+
 async def _check_erased(walk: _Walk, entry: Entry, row: Mapping[str, Any]) -> None:
-    seq = int(row["erased_seq"]) if str(row["erased_seq"]).isdigit() else 0
+    if not await _told_in(walk, row["erased_seq"], entry.subject):
+        raise _Broken(entry.seq, f"record {entry.subject} was erased, and no row says so")
+    walk.records += entry.kind != "question"
+
+
+async def _told_in(walk: _Walk, erased_seq: str, subject: str) -> bool:
+    """Whether the row of an erasure names what is marked as erased by it."""
+    seq = int(erased_seq) if str(erased_seq).isdigit() else 0
     if seq not in walk.erasures:
         if len(walk.erasures) > 8:
             walk.erasures.clear()
@@ -787,16 +869,17 @@ async def _check_erased(walk: _Walk, entry: Entry, row: Mapping[str, Any]) -> No
                 audit_entries.c.seq == seq, audit_entries.c.kind == "erasure"
             )
         )
-        walk.erasures[seq] = frozenset(json.loads(body)["records"] if body else ())
-    if entry.subject not in walk.erasures[seq]:
-        raise _Broken(entry.seq, f"record {entry.subject} was erased, and no row says so")
-    walk.records += entry.kind != "question"
+        told = json.loads(body) if body else {}
+        walk.erasures[seq] = frozenset((*told.get("records", ()), *told.get("events", ())))
+    return subject in walk.erasures[seq]
 
 
 async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
     """What was erased is still empty."""
     for entry in entries:
-        ids = json.loads(entry.body)["records"]
+        told = json.loads(entry.body)
+        await _check_erased_events(walk, entry, told.get("events", ()))
+        ids = told["records"]
         rows = await _read_rows(walk.connection, ids)
         for record_id in ids:
             row = rows.get(record_id)
@@ -807,6 +890,19 @@ async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
                 raise _Broken(
                     entry.seq, f"record {record_id} is not empty, as row {entry.seq} says it is"
                 )
+
+
+async def _check_erased_events(walk: _Walk, entry: Entry, ids: Sequence[str]) -> None:
+    rows = await _read_events(walk.connection, ids)
+    for event_id in ids:
+        row = rows.get(event_id)
+        if row is None:
+            raise _Broken(entry.seq, f"event {event_id} of row {entry.seq} is gone")
+        empty = not any(row[name] for name in PERSONAL_EVENT)
+        if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
+            raise _Broken(
+                entry.seq, f"event {event_id} is not empty, as row {entry.seq} says it is"
+            )
 
 
 async def _check_texts(walk: _Walk, entries: Sequence[Entry]) -> None:
@@ -853,6 +949,7 @@ _CHECKS = {
     "unanswered": _check_records,
     "adopted": _check_records,
     "erasure": _check_erasures,
+    "handoff": _check_events,
     "text": _check_texts,
 }
 
@@ -881,6 +978,22 @@ async def _check_strays(walk: _Walk) -> None:
             record,
             and_(records.c.erased_seq.is_not(None), ~_told_erased()),
             "record {} is marked as erased, and no row says so",
+        ),
+        (
+            handoff_events.c.id,
+            ~told(handoff_events.c.id, "handoff"),
+            "event {} of a hand-over is in no row of the chain",
+        ),
+        (
+            handoffs.c.id,
+            or_(
+                _last(handoff_events.c.state) != handoffs.c.state,
+                and_(
+                    handoffs.c.state == "taken",
+                    _last(handoff_events.c.staff_id, "taken") != handoffs.c.taken_by,
+                ),
+            ),
+            "hand-over {} does not stand as its events say",
         ),
         (
             templates.c.version,
@@ -935,6 +1048,21 @@ async def _check_accounts(walk: _Walk) -> None:
     )
     if stray is not None:
         raise _Broken(str(stray), f"account {stray} is in no row of the chain")
+
+
+def _last(column: Any, *kinds: str) -> ColumnElement[str]:
+    """What the last event of a hand-over, of some kinds or of any, says in a column."""
+    of_kind = [handoff_events.c.kind.in_(kinds)] if kinds else []
+    last: ColumnElement[str] = func.coalesce(
+        select(column)
+        .where(handoff_events.c.handoff_id == handoffs.c.id, *of_kind)
+        .order_by(handoff_events.c.seq.desc())
+        .limit(1)
+        .correlate(handoffs)
+        .scalar_subquery(),
+        "",
+    )
+    return last
 
 
 def _told_erased() -> ColumnElement[bool]:
@@ -1004,6 +1132,20 @@ async def check_record(trail: Trail, record_id: str) -> RecordState | None:
         except _Broken as broken:
             return RecordState(row["code_version"], erased, broken.reason)
     return RecordState(row["code_version"], erased, "")
+
+
+async def check_event(trail: Trail, event_id: str) -> str:
+    """Why an event of a hand-over is not the one that was entered; empty if it is."""
+    entries = await read_entries(trail.engine, subjects=[event_id])
+    async with trail.engine.connect() as connection:
+        walk = _Walk(trail, connection, lambda done, total: None)
+        try:
+            for entry in entries:
+                _check_made(walk, entry)
+            await _check_events(walk, [entry for entry in entries if entry.kind == "handoff"])
+        except _Broken as broken:
+            return broken.reason
+    return "" if entries else f"event {event_id} is in no row of the chain"
 
 
 # Reading

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from prompts.render import notice, page
 
-from . import audit, journal
+from . import audit, handoff, journal, privacy
 from .audit import Entry, Progress, Trail
+from .handoff import HandoffEvent
 
 
 class FolderNotEmpty(Exception):
@@ -48,26 +49,29 @@ async def export(
 
     `records.jsonl`: one record a line, with what speaks against it (`broken`), its rows of the
     chain and its columns as they are stored, from which the salted hashes in those rows can be made
-    again. `texts.jsonl`: the wording they were made with. `conversations/ID.html`: a page for each
-    conversation. `export.json`: what was asked for, and the end of the chain. Each of them but the
-    texts carries the label that AI made what the assistant said. That it was exported is entered in
-    the chain.
+    again. `handoffs.jsonl`: one event of a hand-over to a person a line, with its rows of the
+    chain; how a borrower can be reached is masked in it. `texts.jsonl`: the wording the records
+    were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what was
+    asked for, and the end of the chain. Each of them but the texts and the hand-overs carries the
+    label that AI made what the assistant said. That it was exported is entered in the chain.
     Raises FolderNotEmpty, journal.UnreadableRecord.
     """
     if await asyncio.to_thread(_is_taken, out):
         raise FolderNotEmpty(f"{out}: expected a new or empty folder")
+    since, before = _start_of(first), _start_of(last + timedelta(days=1)) if last else None
     wanted = await journal.record_ids(
-        trail.engine,
-        conversation_id=conversation_id,
-        first=_start_of(first),
-        before=_start_of(last + timedelta(days=1)) if last else None,
+        trail.engine, conversation_id=conversation_id, first=since, before=before
     )
-    if not wanted:
-        return Exported(0, 0, str(out))
-    grouped = [
-        (conversation, [record_id for _, record_id in rows])
+    grouped = {
+        conversation: [record_id for _, record_id in rows]
         for conversation, rows in groupby(wanted, key=lambda pair: pair[0])
-    ]
+    }
+    # A person may have been asked for before anything was asked.
+    for conversation in await handoff.conversations_in(trail.engine, since, before):
+        if conversation_id in ("", conversation):
+            grouped.setdefault(conversation, [])
+    if not grouped:
+        return Exported(0, 0, str(out))
     asked = {
         "conversation": conversation_id,
         "from": first and first.isoformat(),
@@ -83,15 +87,21 @@ async def export(
     await asyncio.to_thread(pages.mkdir, parents=True)
     versions: set[str] = set()
     done = broken = 0
-    for conversation, record_ids in grouped:
+    for conversation, record_ids in grouped.items():
         items = [item for each in record_ids if (item := await _item(trail, each)) is not None]
         broken += sum(bool(item["broken"]) for item in items)
+        events = [
+            await _event_item(trail, event)
+            for event in await _events_of(trail, conversation, since, before)
+        ]
+        broken += sum(bool(event["broken"]) for event in events)
         for item in items:
             versions |= set((item["record"]["texts"] or {}).values())
         shown = page(
             "conversation",
             conversation=conversation,
             records=items,
+            events=events,
             head=head,
             exported_at=head.at,
             label=notice("ai_label", "zh-Hans"),
@@ -99,6 +109,8 @@ async def export(
         await asyncio.to_thread(_write, pages / f"{_file_name(conversation)}.html", shown)
         lines = "".join(_line(item) for item in items)
         await asyncio.to_thread(_add, out / "records.jsonl", lines)
+        lines = "".join(_line(event) for event in events)
+        await asyncio.to_thread(_add, out / "handoffs.jsonl", lines)
         done += len(items)
         progress(done, len(wanted))
     texts = await journal.read_texts(trail.engine, versions)
@@ -147,6 +159,33 @@ async def _item(trail: Trail, record_id: str) -> dict[str, Any] | None:
         "erased": record["erased_seq"] is not None,
         "broken": state.broken if state else "gone",
         "stored": {name: stored[name] for name in audit.PERSONAL},
+        "entries": [_proof(entry) for entry in entries],
+    }
+
+
+async def _events_of(
+    trail: Trail, conversation: str, first: datetime | None, before: datetime | None
+) -> list[HandoffEvent]:
+    events: list[HandoffEvent] = []
+    after = 0
+    while found := await handoff.read_events(
+        trail.engine, after=after, conversation_id=conversation
+    ):
+        after = found[-1].seq
+        events += [
+            each
+            for each in found
+            if (first is None or each.at >= first) and (before is None or each.at < before)
+        ]
+    return events
+
+
+async def _event_item(trail: Trail, event: HandoffEvent) -> dict[str, Any]:
+    entries = await audit.read_entries(trail.engine, subjects=[event.id])
+    return {
+        "event": {**asdict(event), "contact": privacy.mask(event.contact).text},
+        "erased": event.erased,
+        "broken": await audit.check_event(trail, event.id),
         "entries": [_proof(entry) for entry in entries],
     }
 

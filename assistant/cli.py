@@ -1465,6 +1465,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from .customers import CustomerFault
     from .db import DatabaseUnavailable
     from .deps import ReleaseMismatch
+    from .desk_plan import DeskPlanError
     from .elements import ChannelsError
     from .rules import RulePackError
 
@@ -1479,6 +1480,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except (
         ChannelsError,
         ConfigError,
+        DeskPlanError,
         KeyUnusable,
         LenderFileError,
         RulePackError,

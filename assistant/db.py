@@ -150,7 +150,54 @@ used_tokens = Table(
     Column("expires_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-HEAD = "0006"
+handoffs = Table(
+    "handoffs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("conversation_id", String(32), ForeignKey("conversations.id"), nullable=False),
+    Column("locale", String(8), nullable=False),
+    Column("classes", JSON, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("skill", String(32), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False),
+    Column("taken_at", DateTime(timezone=True)),
+    Column("taken_by", String(32)),
+    Column("promised_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("ending", String(32)),
+    Index("ix_handoffs_queue", "state", "priority", "asked_at"),
+    # Of two requests of the same moment, one is the hand-over of the conversation.
+    Index(
+        "uq_handoffs_under_way",
+        "conversation_id",
+        unique=True,
+        sqlite_where=text("state IN ('waiting', 'taken', 'ticket')"),
+        postgresql_where=text("state IN ('waiting', 'taken', 'ticket')"),
+    ),
+)
+handoff_events = Table(
+    "handoff_events",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("handoff_id", String(32), ForeignKey("handoffs.id"), nullable=False),
+    Column("conversation_id", String(32), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("speaker", String(16), nullable=False),
+    Column("staff_id", String(32)),
+    Column("state", String(16), nullable=False),
+    Column("told", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("contact", Text, nullable=False),
+    Column("salt", String(64)),
+    Column("erased_seq", Integer),
+    Index("ix_handoff_events_conversation", "conversation_id", "seq"),
+    Index("ix_handoff_events_handoff", "handoff_id", "seq"),
+)
+
+HEAD = "0007"
 """The newest migration; a test holds it to the migrations folder."""
 
 

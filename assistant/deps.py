@@ -37,6 +37,7 @@ from .config import ConfigError, Settings
 from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
 from .db import migrate, open_engine
+from .desk_plan import DeskPlan, file_of, load_desk
 from .elements import Channels, Facts, facts_of, load_channels
 from .identity import BadTokenSettings, KeySet, Secrets, TokenRules, Tokens
 from .likeness import Likeness, open_likeness
@@ -112,6 +113,8 @@ class Deps:
     """Judges borrowers' tokens; None where no key is set, and then all of them are refused."""
     customers: CustomerSource | None = None
     """The lender's customers; None where none are known."""
+    desk: DeskPlan | None = None
+    """When people are at the desk, and who is taken first; None where the lender has no desk."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -287,6 +290,7 @@ class Deps:
             # What is made again was answered without them.
             tokens=None,
             customers=customers,
+            desk=None,
             model_specs=(),
             _ranks=ranks,
             _verifier=verifier,
@@ -409,7 +413,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     Raises ConfigError, db.DatabaseUnavailable, audit.KeyUnusable,
     knowledge.lender.LenderFileError, rules.RulePackError, elements.ChannelsError,
     triage.TriageError, approved.ApprovedError, conversation.ConversationError,
-    asked.ToolsError.
+    asked.ToolsError, desk_plan.DeskPlanError.
     """
     specs = model_specs(settings)
     vendor, _, model = settings.verifier.partition(":")
@@ -445,6 +449,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         model_specs=specs,
         tokens=open_tokens(settings, engine),
         customers=open_customers(settings.customers_url, settings),
+        desk=load_desk(file_of(settings.lender)),
     )
     try:
         await migrate(engine)

@@ -403,6 +403,19 @@ async def record_ids(
         return [(row[0], row[1]) for row in await connection.execute(query.order_by(*order))]
 
 
+async def read_turns(
+    engine: AsyncEngine, conversation_id: str, before: datetime | None = None
+) -> list[dict[str, Any]]:
+    """Question, status and reply of each record of a conversation, oldest first."""
+    columns = (records.c.id, records.c.asked_at, records.c.question, records.c.status)
+    query = select(*columns, records.c.reply).where(records.c.conversation_id == conversation_id)
+    if before:
+        query = query.where(records.c.asked_at < before)
+    async with engine.connect() as connection:
+        rows = await connection.execute(query.order_by(records.c.asked_at, records.c.id))
+        return [{**row._mapping, "asked_at": as_utc(row.asked_at)} for row in rows]
+
+
 def _played_as_json(played: Played) -> dict[str, Any]:
     """What the models did, without the text that they wrote: that stands in `raw_output`."""
     return {

@@ -337,9 +337,17 @@ async def sign_in(
 
 
 async def session_of(
-    engine: AsyncEngine, token: str, rules: SessionRules, *, now: datetime | None = None
+    engine: AsyncEngine,
+    token: str,
+    rules: SessionRules,
+    *,
+    now: datetime | None = None,
+    used: bool = True,
 ) -> Signed | None:
-    """Who a session token stands for; None where it is unknown, expired, idle or closed."""
+    """Who a session token stands for; None where it is unknown, expired, idle or closed.
+
+    used: whether this is a use of the session, which keeps it from being idle.
+    """
     now = now or datetime.now(UTC)
     if not token.startswith(TOKEN_PREFIX) or len(token) > 128:
         return None
@@ -356,7 +364,7 @@ async def session_of(
     seen, expires = as_utc(row.last_seen_at), as_utc(row.expires_at)
     if now >= expires or now >= seen + rules.idle:
         return None
-    if now - seen >= min(SEEN_EVERY, rules.idle / 4):
+    if used and now - seen >= min(SEEN_EVERY, rules.idle / 4):
         async with engine.begin() as connection:
             await connection.execute(
                 update(staff_sessions)

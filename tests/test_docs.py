@@ -31,6 +31,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "docs/calculations.md",
+    "docs/desk.md",
     "docs/evaluation.md",
     "licenses/README.md",
     "licenses/THIRD_PARTY.md",

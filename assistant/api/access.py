@@ -37,6 +37,9 @@ ANY_STAFF: frozenset[Role] = frozenset(ROLES)
 ADMINS: frozenset[Role] = frozenset({"admin"})
 CURATORS: frozenset[Role] = frozenset({"compliance", "admin"})
 """May change what is answered from."""
+DESK: frozenset[Role] = frozenset({"agent", "supervisor"})
+"""May take borrowers over, and write to them."""
+SUPERVISORS: frozenset[Role] = frozenset({"supervisor"})
 AUDITORS: frozenset[Role] = frozenset({"auditor"})
 """May read what borrowers were told; whoever keeps the accounts sees the chain alone."""
 QUALITY: frozenset[Role] = frozenset({"supervisor", "compliance", "admin", "auditor"})
@@ -56,6 +59,11 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/clauses/{clause_id:path}"): "public",
     ("POST", "/v1/chat"): "borrower",
     ("POST", "/v1/chat/completions"): "borrower",
+    ("POST", "/v1/handoffs"): "borrower",
+    ("POST", "/v1/handoffs/{handoff_id}/contact"): "borrower",
+    ("POST", "/v1/handoffs/{handoff_id}/leave"): "borrower",
+    ("POST", "/v1/conversations/{conversation_id}/messages"): "borrower",
+    ("GET", "/v1/conversations/{conversation_id}/events"): "borrower",
     ("GET", "/v1/me"): "borrower",
     ("GET", "/v1/conversations"): "borrower",
     ("GET", "/v1/conversations/{conversation_id}"): "borrower",
@@ -96,6 +104,16 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/knowledge/findings"): ANY_STAFF,
     ("POST", "/v1/knowledge/confirmations"): CURATORS,
     ("POST", "/v1/knowledge/clearances"): CURATORS,
+    ("GET", "/desk"): DESK | AUDITORS,
+    ("GET", "/v1/desk/queue"): DESK | AUDITORS,
+    ("GET", "/v1/desk/events"): DESK | AUDITORS,
+    ("GET", "/v1/desk/handoffs/{handoff_id}"): DESK | AUDITORS,
+    ("POST", "/v1/desk/handoffs/{handoff_id}/take"): DESK,
+    ("POST", "/v1/desk/handoffs/{handoff_id}/messages"): DESK,
+    ("POST", "/v1/desk/handoffs/{handoff_id}/return"): DESK,
+    ("POST", "/v1/desk/handoffs/{handoff_id}/close"): DESK,
+    ("POST", "/v1/desk/handoffs/{handoff_id}/requeue"): DESK,
+    ("POST", "/v1/desk/held/{event_id}"): SUPERVISORS,
     ("GET", "/quality"): QUALITY,
     ("GET", "/v1/evals"): QUALITY,
     ("GET", "/v1/evals/{run}"): QUALITY,

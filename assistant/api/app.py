@@ -45,7 +45,9 @@ from . import (
     chat,
     compliance,
     conversations,
+    desk,
     evals,
+    handoffs,
     knowledge,
     openai,
     problems,
@@ -53,6 +55,7 @@ from . import (
 )
 from . import demo as demo_routes
 from .chat import KEEP_ALIVE_S
+from .live import Bell
 from .problems import accepted_locale, documented, locale_of, problem
 
 WEB = Path(__file__).parent.parent / "web"
@@ -62,9 +65,13 @@ LIMITED = {
     "/v1/chat/completions": "chat",
     "/v1/search": "search",
     "/v1/staff/session": "sign-in",
+    "/v1/handoffs": "chat",
+    "/v1/handoffs/{handoff_id}/contact": "chat",
+    "/v1/handoffs/{handoff_id}/leave": "chat",
+    "/v1/conversations/{conversation_id}/messages": "chat",
     **{f"/v1/calculations/{tool}": "calculate" for tool in TOOLS},
 }
-"""Path -> which count of requests a minute it goes into."""
+"""Path as the route declares it -> which count of requests a minute it goes into."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; "
@@ -114,8 +121,13 @@ def create_app(
                 await _open_demo_host(app, held)
                 if held.customers is not None:
                     stack.push_async_callback(held.customers.close)
+                held.desk = held.desk and held.desk.for_demo()
+            app.state.bell = Bell(held)
             async with asyncio.TaskGroup() as tasks:
-                background = [tasks.create_task(app.state.uploads.run())]
+                background = [
+                    tasks.create_task(app.state.uploads.run()),
+                    tasks.create_task(app.state.bell.run()),
+                ]
                 if deps is None:
                     background.append(tasks.create_task(_warm(held)))
                 yield
@@ -138,6 +150,8 @@ def create_app(
     app.include_router(openai.router)
     app.include_router(chat.router)
     app.include_router(conversations.router)
+    app.include_router(handoffs.router)
+    app.include_router(desk.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
     app.include_router(audit.router)
@@ -162,7 +176,7 @@ def create_app(
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Accept"],
+            allow_headers=["Authorization", "Content-Type", "Accept", "Last-Event-ID"],
         )
     app.add_middleware(Harden)
     return app
@@ -195,7 +209,8 @@ def _limit_requests(app: FastAPI, a_minute: int) -> None:
         borrower = access.borrower_of(request)
         address = request.client.host if request.client else "unknown"
         sender = f"borrower {borrower.customer_id}" if borrower else address
-        counted = LIMITED.get(request.url.path) if request.method == "POST" else None
+        rule: access.Rule | None = request.state.rule
+        counted = LIMITED.get(rule.path) if rule and request.method == "POST" else None
         if counted and not await limiter.hit(allowance, counted, sender):
             response: Response = problem(429, notice("too_many_requests", await locale_of(request)))
             window = await limiter.get_window_stats(allowance, counted, sender)
@@ -260,6 +275,11 @@ async def knowledge_page() -> FileResponse:
 @pages.get("/check")
 async def check_page() -> FileResponse:
     return FileResponse(WEB / "check.html")
+
+
+@pages.get("/desk")
+async def desk_page() -> FileResponse:
+    return FileResponse(WEB / "desk.html")
 
 
 @pages.get("/quality")

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,9 +14,10 @@ from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.exceptions import HTTPException
 
 from assistant import journal, metrics
-from assistant.answer import answer_question, collect
+from assistant.answer import WithAgent, answer_question, collect
 from assistant.customers import masked_name
 from assistant.deps import Deps
+from assistant.handoff import Declined
 from assistant.identity import Borrower, subject_of
 from assistant.models import Event, Question, today
 from knowledge.lender import stated_contact
@@ -24,6 +25,7 @@ from prompts.render import notice
 
 from .access import borrower_of
 from .problems import documented, problem
+from .queued import declined, passed_on, queued
 from .schemas import BorrowerBody, ChatRequest, ClauseBody, LenderBody, ReplyBody
 
 KEEP_ALIVE_S = 10.0
@@ -76,23 +78,64 @@ async def chat(
         subject=subject(deps, borrower),
         customer_id=borrower.customer_id if borrower else "",
     )
-    events = metrics.counted(answer_question(question, deps))
-    if stream:
+    bell = request.app.state.bell
+    events = queued(metrics.counted(answer_question(question, deps)), question, deps, bell)
+    keep_alive_s = request.app.state.keep_alive_s
+    try:
         # The first event is awaited here, so that a question which cannot be taken is answered
         # with a status code and not with a stream.
         first = await anext(events)
+    except WithAgent:
+        passed = await passed_on(question, deps, bell)
+        if isinstance(passed, Declined):
+            return declined(passed, body.locale)
+        if stream:
+            first = await anext(passed)
+            return EventSourceResponse(
+                _wire(unhurried(first, passed, keep_alive_s)), headers=UNBUFFERED
+            )
+        return JSONResponse(await _passed_on_as_json(passed))
+    if stream:
         if fault := await told_at_once(first, events):
             return fault
         return EventSourceResponse(
-            _wire(unhurried(first, events, request.app.state.keep_alive_s)),
-            headers=UNBUFFERED,
+            _wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED
         )
+    stands: dict[str, Any] = {}
+
+    async def noted() -> AsyncIterator[Event]:
+        async for event in every(first, events):
+            stands.update({"handoff": event.data["handoff"]} if "handoff" in event.data else {})
+            yield event
+
     async with aclosing(events):
-        reply = await collect(events)
+        reply = await collect(noted())
     if isinstance(reply, Event):
         return fault_of(reply)
     answer = journal.reply_as_json(reply, staff=False)
-    return JSONResponse({**answer, "label": notice("ai_label", body.locale)})
+    return JSONResponse({**answer, "label": notice("ai_label", body.locale), **stands})
+
+
+async def _passed_on_as_json(events: AsyncGenerator[Event, None]) -> dict[str, Any]:
+    """In the form of a reply in which the assistant says nothing."""
+    told = [event.data async for event in events]
+    texts = [data["text"] for data in told if "text" in data]
+    return {
+        **told[-1],
+        "answer": "\n".join(texts),
+        "sentences": [{"text": text, "kind": "notice", "citations": []} for text in texts],
+        "citations": [],
+        "calculations": [],
+        "withheld": [],
+        "contact": None,
+        "handoff": told[0]["handoff"],
+    }
+
+
+async def every(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in events:
+        yield event
 
 
 async def told_at_once(first: Event, events: AsyncGenerator[Event, None]) -> JSONResponse | None:

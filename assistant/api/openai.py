@@ -19,7 +19,7 @@ from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
 
-from .chat import UNBUFFERED, Asking, FromDeps, fault_of, subject, told_at_once, unhurried
+from .chat import UNBUFFERED, Asking, FromDeps, every, fault_of, subject, told_at_once, unhurried
 from .problems import documented
 from .schemas import CompletionRequest
 
@@ -79,7 +79,7 @@ async def completions(
     texts: list[str] = []
     annotations: list[dict[str, Any]] = []
     async with aclosing(events):
-        async for event in _all(first, events):
+        async for event in every(first, events):
             if event.name == "error":
                 return fault_of(event)
             text, marks = pieces.of(event)
@@ -196,9 +196,3 @@ async def _chunks(
                 yield chunk({"content": text, **({"annotations": indexed} if indexed else {})})
     yield chunk({}, "stop")
     yield b"data: [DONE]\n\n"
-
-
-async def _all(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for event in events:
-        yield event

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from assistant.answer import BadQuestion
 from assistant.customers import CustomerDataBroken, CustomersUnavailable
 from assistant.deps import Deps, ReleaseMismatch
+from assistant.handoff import QueueUnavailable
 from assistant.journal import UnknownConversation
 from assistant.models import LOCALES, Locale, today
 from knowledge.embed import EmbeddingUnavailable
@@ -48,6 +49,12 @@ HTTP_NOTICES = {
     405: "wrong_method",
     413: "too_large",
 }
+NO_RECORD: dict[type[Exception], str] = {
+    CustomersUnavailable: "customers_unavailable",
+    CustomerDataBroken: "customer_data_broken",
+    QueueUnavailable: "queue_unavailable",
+}
+"""Faults after which a borrower is given the hotline, and what they are told first."""
 FIELDS_NAMED = 20
 """How many wrong fields of a request are named at most."""
 
@@ -98,8 +105,7 @@ def install(app: FastAPI) -> None:
 
     async def no_record(request: Request, error: Exception) -> JSONResponse:
         # The field that is broken stands in the log already; it tells the borrower nothing.
-        broken = isinstance(error, CustomerDataBroken)
-        code = "customer_data_broken" if broken else "customers_unavailable"
+        code = next(code for kind, code in NO_RECORD.items() if isinstance(error, kind))
         locale = await locale_of(request)
         deps: Deps = request.app.state.deps
         clauses = deps.opened.clauses if deps.opened else ()
@@ -140,7 +146,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnknownConversation, unknown_conversation)
     for unready in (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable):
         app.add_exception_handler(unready, not_ready)
-    for fault_of_record in (CustomersUnavailable, CustomerDataBroken):
+    for fault_of_record in NO_RECORD:
         app.add_exception_handler(fault_of_record, no_record)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http_error)

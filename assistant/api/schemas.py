@@ -129,6 +129,9 @@ class ReplyBody(BaseModel):
         "asks several things.",
     )
     called: str = Field(default="", description="The tool that was run, such as `settle`.")
+    handoff: dict[str, Any] | None = Field(
+        default=None, description="How a hand-over to a person stands, where there is one."
+    )
     model: str
     release: str
     record_id: str

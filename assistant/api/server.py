@@ -9,6 +9,7 @@ import sys
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from assistant.config import Settings
 from assistant.deps import open_deps
@@ -33,13 +34,15 @@ def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) 
     address, bound = listening.getsockname()[:2]
     if demo:
         hold_to_loopback(address)
+    app = create_app(settings, host=host, demo=demo)
     config = uvicorn.Config(
-        create_app(settings, host=host, demo=demo),
+        app,
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=10,
     )
-    _Server(config, f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}").run([listening])
+    address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"
+    _Server(config, address, app).run([listening])
 
 
 async def _try_to_open(settings: Settings) -> None:
@@ -62,9 +65,15 @@ def hold_to_loopback(host: str) -> None:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, address: str) -> None:
+    def __init__(self, config: uvicorn.Config, address: str, app: FastAPI) -> None:
         super().__init__(config)
         self._address = address
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Streams that go on would keep the server waiting until it cuts them off.
+        self._app.state.bell.end()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -65,6 +65,7 @@ export class Failure extends Error {
     this.code = problem.code ?? "";
     this.trace = problem.trace_id ?? "";
     this.fields = problem.fields ?? [];
+    this.review = problem.review ?? null;
   }
 
   get told() {

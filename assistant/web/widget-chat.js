@@ -3,6 +3,7 @@
 import { ClauseSheet } from "./widget-clause.js";
 import { build, icon } from "./widget-dom.js";
 import { HistoryMenu, readHistory } from "./widget-history.js";
+import { Handoff } from "./widget-handoff.js";
 import { Problem, readAnswer, subjectOf } from "./widget-stream.js";
 import { LOCALES, chooseLocale, loadStrings, say } from "./widget-strings.js";
 import { Turn, phoneLink } from "./widget-turn.js";
@@ -58,9 +59,10 @@ export class ZhunxinChat extends HTMLElement {
   #locale = LOCALES[0];
   #conversation = null;
   #asking = null;
-  #renewed = null;
+  #renewed = new Set();
   #lender = null;
   #human = null;
+  #handoff = null;
   #covering = matchMedia(COVERING);
   #parts = null;
 
@@ -93,6 +95,7 @@ export class ZhunxinChat extends HTMLElement {
   disconnectedCallback() {
     this.#life.abort();
     this.#asking?.abort("gone");
+    this.#handoff?.forget();
     this.#parts = null;
     this.shadowRoot.replaceChildren();
   }
@@ -106,7 +109,7 @@ export class ZhunxinChat extends HTMLElement {
       // token that follows one of the same person changes nothing.
       const other = before !== null && subjectOf(before) !== subjectOf(after ?? "");
       if (after === null || other) this.#forget();
-      else if (this.#renewed) this.#renewed();
+      else if (this.#renewed.size) for (const again of this.#renewed) again();
       else if (before === null) this.#restore();
     }
   }
@@ -122,6 +125,7 @@ export class ZhunxinChat extends HTMLElement {
         loadStrings(locale),
         loadSheet("tokens.css"),
         loadSheet("widget.css"),
+        loadSheet("widget-handoff.css"),
       ]);
       if (signal.aborted) return;
       this.shadowRoot.adoptedStyleSheets = sheets;
@@ -137,7 +141,10 @@ export class ZhunxinChat extends HTMLElement {
     this.#draw(signal);
     this.#showOrHide();
     this.#meetLender(signal);
-    this.#restore();
+    this.#restore().finally(() => {
+      // What a person wrote comes after what the assistant said.
+      if (this.#parts) this.#handoff.resume();
+    });
   }
 
   /** Draws again what was said before the page was loaded. Without the token that it needs, it is
@@ -261,14 +268,16 @@ export class ZhunxinChat extends HTMLElement {
         queueMicrotask(() => this.#parts?.field.focus());
       },
     });
+    const label = build("p", { class: "small", "data-say": "label" });
     const title = build("h2", { id: "title", tabindex: "-1", "data-say": "title" });
     const header = build(
       "header",
       {},
-      build("div", { class: "names" }, title, build("p", { class: "small", "data-say": "label" })),
+      build("div", { class: "names" }, title, label),
       languages,
       history.node,
       button("fresh", "fresh", () => {
+        this.#handoff.drop();
         this.#forget();
         this.#parts.field.focus();
       }),
@@ -276,6 +285,7 @@ export class ZhunxinChat extends HTMLElement {
     );
 
     const human = build("div", { class: "human" });
+    this.#handoff = new Handoff(this.#deskHost());
     const offline = build("p", { class: "offline", role: "status" });
     const log = build("div", { class: "log", role: "log", tabindex: "0", "data-label": "log" });
     const announcer = build("p", { class: "unseen", role: "status" });
@@ -314,6 +324,7 @@ export class ZhunxinChat extends HTMLElement {
       { class: "panel", "aria-labelledby": "title" },
       header,
       human,
+      this.#handoff.node,
       offline,
       log,
       announcer,
@@ -348,7 +359,7 @@ export class ZhunxinChat extends HTMLElement {
     }
 
     this.#parts = {
-      ...{ launcher, languages, title, human, offline, log, announcer },
+      ...{ launcher, languages, title, label, human, offline, log, announcer },
       ...{ field, count, tooLong, send, stop, clause, panel },
     };
     this.shadowRoot.replaceChildren(launcher, panel);
@@ -367,6 +378,37 @@ export class ZhunxinChat extends HTMLElement {
     this.#count();
   }
 
+  /** How the hand-over reaches the rest of the widget. */
+  #deskHost() {
+    return {
+      endpoint: this.endpoint,
+      locale: () => this.#locale,
+      token: () => this.getAttribute("token"),
+      renewed: (token) => this.#newToken(token, this.#life.signal),
+      conversation: this.#conversation,
+      say: (node) => say(node, this.#strings),
+      words: (key) => this.#strings[key],
+      announce: (key) => this.#announce(key),
+      add: (node) => {
+        const { log } = this.#parts;
+        log.querySelector(".welcome")?.remove();
+        log.append(node);
+        log.scrollTop = log.scrollHeight;
+      },
+      changed: (agent) => {
+        const { label, field } = this.#parts;
+        label.dataset.say = agent ? "desk.label" : "label";
+        field.dataset.hint = agent ? "desk.hint" : "field.hint";
+        say(label, this.#strings);
+        say(field, this.#strings);
+      },
+      failed: (text) => {
+        const told = build("p", {}, text || this.#strings.failed);
+        this.#deskHost().add(build("div", { class: "failure", role: "alert" }, told));
+      },
+    };
+  }
+
   async #speak(wanted) {
     const locale = chooseLocale([wanted]);
     if (locale === this.#locale) return;
@@ -377,6 +419,7 @@ export class ZhunxinChat extends HTMLElement {
       this.#strings = strings;
       this.#locale = locale;
       this.#wordAll();
+      this.#handoff.reword();
     } catch {
       this.#announce("language.failed");
     }
@@ -444,6 +487,7 @@ export class ZhunxinChat extends HTMLElement {
   #forget(key = "fresh.done") {
     this.#asking?.abort("gone");
     this.#conversation.value = null;
+    this.#handoff.forget();
     this.#welcome();
     this.#announce(key);
   }
@@ -470,7 +514,8 @@ export class ZhunxinChat extends HTMLElement {
   #submit() {
     const { field } = this.#parts;
     const question = field.value.trim();
-    if (!question || this.#asking || this.#count()) return;
+    const busy = this.#asking && !this.#handoff.withAgent;
+    if (!question || busy || this.#count()) return;
     field.value = "";
     this.#count();
     this.#ask(question);
@@ -484,6 +529,10 @@ export class ZhunxinChat extends HTMLElement {
   }
 
   async #ask(question) {
+    if (this.#handoff.withAgent) {
+      await this.#handoff.say(question);
+      return;
+    }
     if (this.#asking) return;
     const parts = this.#parts;
     const turn = new Turn(question, this.#locale, this.#hostOf());
@@ -515,13 +564,18 @@ export class ZhunxinChat extends HTMLElement {
       const end = (renewed) => {
         clearTimeout(timer);
         signal.removeEventListener("abort", stopped);
-        this.#renewed = null;
+        this.#renewed.delete(changed);
         resolve(renewed);
       };
+      const changed = () => end(this.getAttribute("token") !== refused);
       const stopped = () => end(false);
       const timer = setTimeout(stopped, TOKEN_WAIT_MS);
       signal.addEventListener("abort", stopped);
-      this.#renewed = () => end(this.getAttribute("token") !== refused);
+      this.#renewed.add(changed);
+      if (this.getAttribute("token") !== refused) {
+        end(true);
+        return;
+      }
       this.dispatchEvent(
         new CustomEvent("zhunxin-token-expired", { bubbles: true, composed: true }),
       );
@@ -539,6 +593,7 @@ export class ZhunxinChat extends HTMLElement {
     try {
       for await (const event of readAnswer(this.endpoint, token, body, controller)) {
         if (event.name === "done") this.#conversation.value = event.data.conversation_id;
+        if (event.data.handoff) this.#handoff.joined(event.data);
         turn.receive(event);
         this.#follow(turn);
       }

@@ -22,15 +22,37 @@ export function subjectOf(token) {
   }
 }
 
-/** The event in one block of lines, or null for a comment that only keeps the line open. */
+/** The event in one block of lines, or null for a comment that only keeps the line open. `id`: the
+    number from which to read on after a break, where it has one. */
 function parse(block) {
   let name = "message";
+  let id = null;
   const data = [];
   for (const line of block.split(/\r?\n/)) {
     if (line.startsWith("event:")) name = line.slice(6).trim();
+    else if (line.startsWith("id:")) id = Number(line.slice(3));
     else if (line.startsWith("data:")) data.push(line.slice(5).trimStart());
   }
-  return data.length ? { name, data: JSON.parse(data.join("\n")) } : null;
+  return data.length ? { name, id, data: JSON.parse(data.join("\n")) } : null;
+}
+
+/** Yields the events of an answer that is a stream. heard: called whenever anything has come. */
+export async function* eventsOf(response, heard) {
+  const reader = response.body.getReader();
+  const decoder = new TextDecoder();
+  let pending = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    heard();
+    pending += decoder.decode(value, { stream: true });
+    const blocks = pending.split(/\r?\n\r?\n/);
+    pending = blocks.pop();
+    for (const block of blocks) {
+      const event = parse(block);
+      if (event) yield event;
+    }
+  }
 }
 
 /** Yields {name, data} for each event, in order.
@@ -55,21 +77,7 @@ export async function* readAnswer(endpoint, token, body, controller) {
       signal: controller.signal,
     });
     if (!response.ok) throw new Problem(response.status, await response.json().catch(() => ({})));
-    const reader = response.body.getReader();
-    const decoder = new TextDecoder();
-    let pending = "";
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done) return;
-      heard();
-      pending += decoder.decode(value, { stream: true });
-      const blocks = pending.split(/\r?\n\r?\n/);
-      pending = blocks.pop();
-      for (const block of blocks) {
-        const event = parse(block);
-        if (event) yield event;
-      }
-    }
+    yield* eventsOf(response, heard);
   } finally {
     clearTimeout(timer);
   }

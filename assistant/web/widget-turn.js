@@ -22,7 +22,11 @@ const DRAW = {
   calculation: (turn, calculation) => turn.addCalculation(calculation),
   sentence: (turn, sentence) => turn.addSentence(sentence),
   notice: (turn, { text }) => turn.addNotice(text),
-  handoff: (turn, handoff) => turn.addHandoff(handoff),
+  // How a hand-over stands is shown above the conversation, where it is kept up to date.
+  handoff: (turn, { handoff, message, ...way }) => {
+    if (!handoff) turn.addHandoff(way);
+    else if (message) turn.addNotice(way.text);
+  },
   done: (turn, outcome) => turn.finish(outcome),
   error: (turn, { text, trace_id: traceId }) => turn.fail({ text, traceId }),
 };

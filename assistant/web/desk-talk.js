@@ -1,0 +1,228 @@
+/* One conversation at the desk: what to know first, all that was said, and the reply box. */
+
+import { announce, badge, build, button, call, Failure, locale, t } from "./knowledge-kit.js";
+import { askEnding, heldActions, replyBox } from "./desk-reply.js";
+import { reasons, shortTime } from "./desk-queue.js";
+
+/** Parts of the summary that may be long. */
+const WIDE = ["not_covered", "topics"];
+const PLACEHOLDER = /<([A-Z]+)_\d+>/g;
+
+/** Text with what was masked in words. */
+function shown(text) {
+  return text.replace(PLACEHOLDER, (whole, kind) => {
+    const named = t(`kind.${kind.toLowerCase()}`);
+    return named.startsWith("kind.") ? whole : t("masked", { kind: named });
+  });
+}
+
+function summary(held, words) {
+  const { summary: known, handoff } = held;
+  const list = build("dl", { class: "brief" });
+  const row = (key, ...parts) => {
+    const said = parts.flat().filter(Boolean);
+    const wide = WIDE.includes(key) && "wide";
+    if (said.length) list.append(build("div", { class: wide }, build("dt", {}, t(`summary.${key}`)), build("dd", {}, ...said)));
+  };
+  const joined = (texts) => shown(texts.join("；"));
+  row("question", known.last_question ? shown(known.last_question) : t("summary.none"));
+  row("identity", t(held.signed_in ? "identity.yes" : "identity.no"));
+  if (held.contact) row("contact", held.contact);
+  row("products", known.products.join("、"));
+  row("figures", joined(known.figures));
+  const counts = Object.entries(known.statuses).map(([status, count]) => `${t(`status.${status}`)} ${count}`);
+  row("turns", counts.join("、"));
+  row("not_covered", joined(known.not_covered));
+  row("topics", joined(known.topics));
+  return build(
+    "section",
+    { class: "summary", "aria-label": t("summary") },
+    build("p", { class: "row" }, ...reasons(handoff, words).map((each, at) => badge(at ? "plain" : "stale", each))),
+    list,
+  );
+}
+
+function said(who, kind, at, ...parts) {
+  return build(
+    "article",
+    { class: `line ${kind}` },
+    build("p", { class: "small" }, build("strong", {}, who), " ", build("time", { datetime: at }, shortTime(at))),
+    ...parts,
+  );
+}
+
+function words(text) {
+  return build("p", { class: "words" }, shown(text));
+}
+
+/** The pane. host: {me, plan(), changed(), opened}; plan() gives the words of the plan. */
+export function talkPane(host) {
+  const node = build("section", { class: "talk", id: "talk", "aria-label": t("talk") });
+  const log = build("div", { class: "lines", role: "log", tabindex: "0", "aria-label": t("talk") });
+  const place = build("div", { class: "below" });
+  const supervisor = host.me.roles.includes("supervisor");
+  let open = null;
+  let seen = new Set();
+  let held = new Map();
+  let reply = null;
+  /** What was being written to somebody when one turned to somebody else. */
+  const drafts = new Map();
+
+  function name(event) {
+    if (event.speaker === "borrower") return t("who.borrower");
+    return event.speaker === "assistant" ? t("who.assistant") : t("who.agent", { name: event.name });
+  }
+
+  function add(drawn) {
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+    log.append(drawn);
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+
+  function turnLines(turn) {
+    const lines = [said(t("who.borrower"), "borrower", turn.at, words(turn.question))];
+    const answer = turn.answer.length ? [words(turn.answer.join("\n"))] : [];
+    lines.push(said(t("who.assistant"), "assistant", turn.at, ...answer, build("p", { class: "small" }, t(`status.${turn.status}`))));
+    return lines;
+  }
+
+  function eventLine(event) {
+    if (event.erased && event.kind === "message") {
+      return said(name(event), event.speaker, event.at, build("p", { class: "words small" }, t("erased")));
+    }
+    if (event.kind === "message") return said(name(event), event.speaker, event.at, words(event.text), ...marks(event));
+    if (event.kind === "held") return heldLine(event);
+    const step = build("p", { class: "step" }, t(`step.${event.kind}`, { name: event.name, text: event.text }), " ");
+    step.append(build("time", { class: "small", datetime: event.at }, shortTime(event.at)));
+    return step;
+  }
+
+  /** Which rules were found in a message that was sent all the same. */
+  function marks({ told }) {
+    const rules = [...new Map((told.findings ?? []).map((each) => [each.rule, each])).values()];
+    if (!rules.length) return [];
+    const kinds = { block: "failed", fix: "stale", warn: "plain" };
+    return [build("p", { class: "row" }, ...rules.map((each) => badge(kinds[each.severity], `${t(`severity.${each.severity}`)} ${each.rule}`)))];
+  }
+
+  function heldLine(event) {
+    const line = said(`${name(event)} · ${t("step.held", { name: "" }).trim()}`, "held", event.at, words(event.text), ...marks(event));
+    const pending = isPending(event);
+    if (pending && supervisor) {
+      const actions = heldActions(async (release, reason) => {
+        try {
+          const body = { release, reason };
+          await call(`/v1/desk/held/${event.id}`, { method: "POST", body });
+          actions.remove();
+        } catch (error) {
+          if (!(error instanceof Failure)) throw error;
+          announce(error.message || error.told);
+        }
+      });
+      line.append(actions);
+      held.set(event.id, actions);
+    }
+    return line;
+  }
+
+  function isPending(event) {
+    return !open.events.some((each) => each.told.held === event.id && each.kind !== "message");
+  }
+
+  function receive(event) {
+    if (seen.has(event.id)) return;
+    seen.add(event.id);
+    open.events.push(event);
+    if (event.told.held) held.get(event.told.held)?.remove();
+    add(eventLine(event));
+    if (event.speaker === "borrower" && event.kind === "message") announce(`${t("who.borrower")}：${shown(event.text)}`);
+  }
+
+  async function step(path, body) {
+    try {
+      await call(`/v1/desk/handoffs/${open.handoff.id}/${path}`, { method: "POST", body });
+      host.changed();
+      show(null);
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      announce(error.message || error.told);
+      host.changed();
+    }
+  }
+
+  function actions() {
+    const end = async () => {
+      const ending = await askEnding(host.plan().endings);
+      if (ending) step("close", { ending });
+    };
+    return build(
+      "div",
+      { class: "row" },
+      button(t("requeue"), { class: "quiet" }, () => step("requeue")),
+      button(t("return"), { class: "plain" }, () => step("return")),
+      button(t("close"), { class: "plain" }, end),
+    );
+  }
+
+  function show(held_) {
+    if (open && reply) drafts.set(open.handoff.id, reply.draft());
+    open = held_;
+    seen = new Set();
+    held = new Map();
+    reply = null;
+    host.opened(open?.handoff.id ?? "");
+    if (!open) {
+      const key = host.mayWrite ? "none.open" : "none.read";
+      node.replaceChildren(build("div", { class: "empty" }, build("p", {}, t(key))));
+      return;
+    }
+    const { handoff } = open;
+    const running = handoff.state === "taken";
+    const mayEnd = running && (open.may_write || supervisor);
+    const head = build(
+      "div",
+      { class: "between head" },
+      build("h2", { tabindex: "-1" }, reasons(handoff, host.plan())[0]),
+      mayEnd ? actions() : "",
+    );
+    log.replaceChildren();
+    node.replaceChildren(head, summary(open, host.plan()), log, place);
+    const lines = [
+      ...open.turns.map((turn) => ({ at: turn.at, draw: () => turnLines(turn) })),
+      ...open.events.map((event) => ({ at: event.at, draw: () => [eventLine(event)] })),
+    ];
+    lines.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
+    for (const line of lines) log.append(...line.draw());
+    for (const event of open.events) seen.add(event.id);
+    if (open.may_write) {
+      reply = replyBox(host.me, drafts.get(handoff.id) ?? "", {
+        send: (body) => call(`/v1/desk/handoffs/${handoff.id}/messages`, { method: "POST", body }),
+        said: receive,
+        told: announce,
+      });
+      place.replaceChildren(reply.node);
+      reply.focus();
+    } else {
+      place.replaceChildren(running ? "" : build("p", { class: "small" }, t("ended")));
+      head.querySelector("h2").focus();
+    }
+    log.scrollTop = log.scrollHeight;
+  }
+
+  return {
+    node,
+    show,
+    receive(event) {
+      if (event.handoff === open?.handoff.id) receive(event);
+    },
+    /** It has ended, or is somebody else's now. */
+    refresh(row) {
+      if (!open || (row && row.state === open.handoff.state && row.taken_by === open.handoff.taken_by)) return;
+      if (open.may_write) {
+        place.replaceChildren(build("p", { class: "note" }, t("ended")));
+        node.querySelector(".head .row")?.remove();
+        open.may_write = false;
+      }
+    },
+  };
+}

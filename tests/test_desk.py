@@ -1,0 +1,546 @@
+"""The desk over HTTP: who waits, who has whom, and what both sides write."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from assistant.answer import MAX_QUESTION_CHARS
+from assistant.api.app import MAX_BODY_BYTES
+from assistant.desk_plan import load_desk
+from assistant.models import today
+from prompts.render import notice
+from tests.knowledge_server import Server, copy_of, serving
+
+BLOCKED = "保证给您办下来，绝对不上征信"
+TO_MEND = "这是大数据模型自动判定的，原因不能告诉您，也没有人工复核。"
+PHONE = "13812345678"
+FEE = "提前还款要收违约金吗？"
+
+
+@pytest.fixture(scope="module")
+def desk(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    home = copy_of(sample_home, tmp_path_factory.mktemp("desk") / "home")
+    with serving(home, keep_alive_s=0.2) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def signed(desk: Server) -> Iterator[Callable[[str], httpx.Client]]:
+    """Clients signed in with the demo account of a role; passwords take long to verify."""
+    clients: dict[str, httpx.Client] = {}
+    with ExitStack() as stack:
+
+        def of(role: str) -> httpx.Client:
+            if role not in clients:
+                clients[role] = stack.enter_context(desk.client(role))
+            return clients[role]
+
+        yield of
+
+
+@pytest.fixture
+def borrower(desk: Server) -> Iterator[httpx.Client]:
+    with desk.client() as client:
+        yield client
+
+
+@pytest.fixture
+def agent(signed: Callable[[str], httpx.Client]) -> httpx.Client:
+    return signed("agent")
+
+
+@pytest.fixture
+def supervisor(signed: Callable[[str], httpx.Client]) -> httpx.Client:
+    return signed("supervisor")
+
+
+@contextmanager
+def customer(desk: Server, number: int) -> Iterator[httpx.Client]:
+    """A borrower who proved who they are, one of the demo's."""
+    with desk.client() as client:
+        people = client.get("/v1/demo/customers").json()["customers"]
+        body = {"customer_id": people[number]["id"]}
+        token = client.post("/v1/demo/tokens", json=body).json()["token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        yield client
+
+
+def ask(client: httpx.Client, **more: Any) -> dict[str, Any]:
+    answer = client.post("/v1/handoffs", json=more)
+    assert answer.status_code == 201, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def take(client: httpx.Client, handoff_id: str) -> dict[str, Any]:
+    answer = client.post(f"/v1/desk/handoffs/{handoff_id}/take")
+    assert answer.status_code == 200, answer.text
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def say(client: httpx.Client, conversation: str, text: str) -> httpx.Response:
+    return client.post(f"/v1/conversations/{conversation}/messages", json={"message": text})
+
+
+def reply(client: httpx.Client, handoff_id: str, text: str, **more: Any) -> httpx.Response:
+    body = {"message": text, **more}
+    return client.post(f"/v1/desk/handoffs/{handoff_id}/messages", json=body)
+
+
+def heard(client: httpx.Client, path: str, until: str, **headers: str) -> list[dict[str, Any]]:
+    """Events of a stream up to the first of a name; `id` where it has one."""
+    events: list[dict[str, Any]] = []
+    with client.stream("GET", path, headers=headers, timeout=20) as answer:
+        assert answer.status_code == 200
+        event: dict[str, Any] = {}
+        for line in answer.iter_lines():
+            if line.startswith(":") and until == "heartbeat":
+                return events
+            field, _, value = line.partition(": ")
+            if field == "event":
+                event["name"] = value
+            elif field == "id":
+                event["id"] = int(value)
+            elif field == "data":
+                event |= {"data": json.loads(value)}
+            elif not line and event:
+                events.append(event)
+                if event["name"] == until:
+                    return events
+                event = {}
+    return events
+
+
+def test_a_borrower_is_queued_taken_and_both_write_twice(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    queued = ask(borrower)
+    assert queued["state"] == "waiting"
+    assert queued["agent"] == ""
+    row = next(
+        each
+        for each in agent.get("/v1/desk/queue").json()["handoffs"]
+        if each["id"] == queued["id"]
+    )
+    assert (row["state"], row["classes"], row["may_take"]) == ("waiting", ["human"], True)
+    talk = queued["conversation_id"]
+    case = take(agent, queued["id"])
+    assert case["may_write"]
+    for number in (1, 2):
+        assert say(borrower, talk, f"借款人第{number}句").status_code == 201
+        assert reply(agent, queued["id"], f"您好，这是第{number}句").status_code == 201
+    assert agent.post(f"/v1/desk/handoffs/{queued['id']}/return").status_code == 200
+    events = heard(borrower, f"/v1/conversations/{talk}/events", "end")
+    assert [e["data"].get("text") for e in events if e["name"] == "message"] == [
+        "借款人第1句",
+        "您好，这是第1句",
+        "借款人第2句",
+        "您好，这是第2句",
+    ]
+    assert [e["data"]["kind"] for e in events if e["name"] == "step"] == [
+        "asked",
+        "taken",
+        "returned",
+    ]
+    taken = next(e["data"] for e in events if e["name"] == "step" and e["data"]["kind"] == "taken")
+    assert taken["text"] == "已接入人工客服 演示坐席"
+
+
+def talking(borrower: httpx.Client, agent: httpx.Client) -> tuple[str, str]:
+    """(hand-over, conversation) of a borrower whom an agent has taken."""
+    queued = ask(borrower)
+    take(agent, queued["id"])
+    return queued["id"], queued["conversation_id"]
+
+
+def told(events: list[dict[str, Any]]) -> list[str]:
+    return [event["data"]["text"] for event in events if event["name"] == "message"]
+
+
+def events_of(talk: str) -> str:
+    return f"/v1/conversations/{talk}/events"
+
+
+def test_the_assistant_keeps_silent_while_a_person_has_the_conversation(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff, talk = talking(borrower, agent)
+    body = {"message": FEE, "conversation_id": talk}
+    answer = borrower.post("/v1/chat", json=body)
+    assert answer.status_code == 200
+    names = [line[7:] for line in answer.text.splitlines() if line.startswith("event: ")]
+    assert names == ["handoff", "done"]
+    whole = borrower.post("/v1/chat?stream=false", json=body).json()
+    assert (whole["status"], whole["citations"]) == ("handoff", [])
+    assert whole["handoff"]["agent"] == "演示坐席"
+    case = agent.get(f"/v1/desk/handoffs/{handoff}").json()
+    assert [each["text"] for each in case["events"] if each["kind"] == "message"] == [FEE, FEE]
+    assert case["turns"] == []
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+    answered = borrower.post("/v1/chat?stream=false", json=body).json()
+    assert answered["status"] == "answered"
+    assert answered["citations"]
+
+
+def test_a_complaint_is_queued_at_once_and_nobody_is_said_to_be_there(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    borrower.post("/v1/chat?stream=false", json={"message": FEE}).json()
+    reply_ = borrower.post("/v1/chat?stream=false", json={"message": "我要投诉你们"}).json()
+    assert reply_["status"] == "handoff"
+    assert reply_["contact"]["hotline"]
+    stands = reply_["handoff"]
+    assert (stands["state"], stands["agent"]) == ("waiting", "")
+    for line in (reply_["answer"], stands["text"]):
+        assert "已接入" not in line
+        assert "转接" not in line
+    stream = borrower.post(
+        "/v1/chat", json={"message": "有人吗", "conversation_id": stands["conversation_id"]}
+    )
+    assert "event: done" in stream.text, "until somebody takes over, the assistant answers"
+    case = take(agent, stands["id"])
+    assert case["handoff"]["classes"] == ["complaint"]
+    assert case["summary"]["classes"] == ["complaint"]
+    assert case["summary"]["last_question"] == "我要投诉你们"
+    agent.post(f"/v1/desk/handoffs/{stands['id']}/close", json={"ending": "registered"})
+
+
+def test_the_summary_says_what_was_told_and_what_was_not(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    first = borrower.post(
+        "/v1/chat?stream=false", json={"message": f"安心贷提前还款要违约金吗？我电话{PHONE}"}
+    ).json()
+    talk = first["conversation_id"]
+    more = {"message": "今天天气怎么样？", "conversation_id": talk}
+    assert borrower.post("/v1/chat?stream=false", json=more).json()["status"] == "not_covered"
+    queued = ask(borrower, conversation_id=talk)
+    case = take(agent, queued["id"])
+    known = case["summary"]
+    assert known["turns"] == 2
+    assert known["products"] == ["青穗安心贷"]
+    assert known["not_covered"] == ["今天天气怎么样？"]
+    assert known["topics"]
+    assert known["statuses"] == {"answered": 1, "not_covered": 1}
+    assert PHONE not in json.dumps(case, ensure_ascii=False)
+    agent.post(f"/v1/desk/handoffs/{queued['id']}/return")
+
+
+def test_anothers_hand_over_is_as_unknown_as_one_that_there_is_not(desk: Server) -> None:
+    with customer(desk, 0) as owner, customer(desk, 1) as other, desk.client() as anybody:
+        mine = ask(owner)
+        talk, handoff = mine["conversation_id"], mine["id"]
+        for stranger in (other, anybody):
+            calls = [
+                stranger.get(events_of(talk)),
+                say(stranger, talk, "我是本人"),
+                stranger.post(f"/v1/handoffs/{handoff}/leave", json={}),
+                stranger.post(f"/v1/handoffs/{handoff}/contact", json={"contact": PHONE}),
+                stranger.post("/v1/handoffs", json={"conversation_id": talk}),
+            ]
+            assert [answer.status_code for answer in calls] == [404] * len(calls)
+        unknown = owner.post(f"/v1/handoffs/{'0' * 32}/leave", json={})
+        assert unknown.status_code == 404
+        left = owner.post(f"/v1/handoffs/{handoff}/leave", json={}).json()
+        assert left["state"] == "returned"
+        assert left["text"] == notice("queue_left", "zh-Hans")
+
+
+@pytest.mark.parametrize(
+    ("role", "statuses"),
+    [
+        ("", (401, 401, 401, 401)),
+        ("marketer", (403, 403, 403, 403)),
+        ("admin", (403, 403, 403, 403)),
+        ("auditor", (200, 200, 403, 403)),
+        ("supervisor", (200, 200, 201, 404)),
+    ],
+)
+def test_who_is_not_at_the_desk_takes_nobody(
+    desk: Server,
+    borrower: httpx.Client,
+    signed: Callable[[str], httpx.Client],
+    role: str,
+    statuses: tuple[int, ...],
+) -> None:
+    queued = ask(borrower)
+    with desk.client() as stranger:
+        client = signed(role) if role else stranger
+        path = f"/v1/desk/handoffs/{queued['id']}"
+        found = client.get("/v1/desk/queue").status_code, client.get(path).status_code
+        taken = client.post(f"{path}/take").status_code
+        wrote = reply(client, queued["id"], "您好").status_code
+        held = {"release": True, "reason": "可以"}
+        judged = client.post(f"/v1/desk/held/{'0' * 32}", json=held).status_code
+    assert (*found, wrote, judged) == statuses
+    assert taken == (200 if role == "supervisor" else statuses[2])
+    assert borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={}).status_code == 200
+
+
+def test_an_agent_reads_only_whom_they_have(
+    borrower: httpx.Client, agent: httpx.Client, supervisor: httpx.Client
+) -> None:
+    queued = ask(borrower, contact=PHONE)
+    path = f"/v1/desk/handoffs/{queued['id']}"
+    assert agent.get(path).json()["code"] == "handoff_over", "who waits is nobody's yet"
+    rows = agent.get("/v1/desk/queue").text
+    assert PHONE not in rows
+    assert take(supervisor, queued["id"])["contact"] == PHONE
+    refused = agent.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "handoff_not_yours")
+    assert supervisor.post(f"{path}/requeue").json()["state"] == "waiting"
+    assert take(agent, queued["id"])["contact"] == PHONE
+    assert agent.post(f"{path}/close", json={"ending": "no such"}).status_code == 422
+    assert agent.post(f"{path}/close", json={"ending": "solved"}).json()["state"] == "closed"
+
+
+def test_of_two_who_take_the_same_one_the_other_is_told_who_has_them(
+    borrower: httpx.Client, agent: httpx.Client, supervisor: httpx.Client
+) -> None:
+    queued = ask(borrower)
+    path = f"/v1/desk/handoffs/{queued['id']}/take"
+    start = threading.Barrier(2)
+
+    def try_to_take(client: httpx.Client) -> httpx.Response:
+        start.wait()
+        return client.post(path)
+
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = list(pool.map(try_to_take, (agent, supervisor)))
+    assert sorted(answer.status_code for answer in outcomes) == [200, 409]
+    lost = next(answer for answer in outcomes if answer.status_code == 409).json()
+    won = next(answer for answer in outcomes if answer.status_code == 200).json()
+    assert won["handoff"]["taken_by"] in lost["detail"]
+    winner = agent if outcomes[0].status_code == 200 else supervisor
+    assert winner.post(path).status_code == 200, "who has them may say so twice"
+    borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_after_a_break_a_stream_is_read_on_without_loss_or_doubles(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff, talk = talking(borrower, agent)
+    say(borrower, talk, "一")
+    first = heard(borrower, events_of(talk), "message")
+    last = str(first[-1]["id"])
+    reply(agent, handoff, "您好，二")
+    say(borrower, talk, "三")
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+    rest = heard(borrower, events_of(talk), "end", **{"Last-Event-ID": last})
+    by_number = heard(borrower, f"{events_of(talk)}?after={last}", "end")
+    assert told(first) == ["一"]
+    assert told(rest) == told(by_number) == ["您好，二", "三"]
+    everything = [each["id"] for each in (*first, *rest) if "id" in each]
+    assert everything == sorted(set(everything))
+
+
+def test_a_silent_stream_is_kept_open(borrower: httpx.Client, agent: httpx.Client) -> None:
+    handoff, talk = talking(borrower, agent)
+    assert heard(borrower, events_of(talk), "heartbeat") == [], "at once, before anything else"
+    assert heard(agent, "/v1/desk/events?after=999999", "heartbeat") == []
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+
+
+def test_two_servers_on_one_database_serve_one_conversation(
+    desk: Server, borrower: httpx.Client, sample_home: Path
+) -> None:
+    with serving(desk.home) as other, other.client("agent") as agent:
+        queued = ask(borrower)
+        handoff, talk = queued["id"], queued["conversation_id"]
+        with ThreadPoolExecutor(1) as pool:
+            listening = pool.submit(heard, borrower, events_of(talk), "end")
+            take(agent, handoff)
+            for number in (1, 2):
+                assert say(borrower, talk, f"问{number}").status_code == 201
+                assert reply(agent, handoff, f"您好，答{number}").status_code == 201
+            agent.post(f"/v1/desk/handoffs/{handoff}/return")
+            events = listening.result(20)
+    assert told(events) == ["问1", "您好，答1", "问2", "您好，答2"]
+    assert [each["data"]["state"] for each in events if each["name"] == "handoff"][-1] == "returned"
+
+
+def test_what_a_rule_blocks_is_not_sent_and_a_supervisor_may_release_it(
+    borrower: httpx.Client, agent: httpx.Client, supervisor: httpx.Client
+) -> None:
+    handoff, talk = talking(borrower, agent)
+    refused = reply(agent, handoff, BLOCKED)
+    assert refused.status_code == 422
+    problem = refused.json()
+    assert problem["code"] == "message_blocked"
+    assert problem["review"]["verdict"] == "block"
+    assert problem["review"]["findings"][0]["suggestion"]
+    assert reply(agent, handoff, BLOCKED, override="我说可以").status_code == 403
+    held = reply(agent, handoff, BLOCKED, hold=True)
+    assert (held.status_code, held.json()["kind"]) == (202, "held")
+    row = next(r for r in agent.get("/v1/desk/queue").json()["handoffs"] if r["id"] == handoff)
+    assert row["held"] == 1
+    verdict = {"release": True, "reason": "已核对审批结果"}
+    path = f"/v1/desk/held/{held.json()['id']}"
+    assert agent.post(path, json=verdict).status_code == 403
+    assert supervisor.post(path, json={**verdict, "reason": ""}).status_code == 422
+    released = supervisor.post(path, json=verdict).json()
+    assert (released["kind"], released["name"]) == ("message", "演示坐席")
+    assert released["told"]["findings"][0]["severity"] == "block"
+    assert supervisor.post(path, json=verdict).status_code == 409
+    refused = reply(agent, handoff, "包过包下款", hold=True)
+    path = f"/v1/desk/held/{refused.json()['id']}"
+    supervisor.post(path, json={"release": False, "reason": "没有依据"})
+    mended = reply(agent, handoff, TO_MEND)
+    assert mended.status_code == 201
+    assert mended.json()["told"]["findings"][0]["severity"] == "fix"
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+    events = heard(borrower, events_of(talk), "end")
+    assert told(events) == [BLOCKED, TO_MEND]
+    assert "findings" not in json.dumps(events)
+    assert "核对审批结果" not in json.dumps(events, ensure_ascii=False)
+    case = supervisor.get(f"/v1/desk/handoffs/{handoff}").json()
+    kinds = Counter(event["kind"] for event in case["events"])
+    assert (kinds["held"], kinds["released"], kinds["refused"]) == (2, 1, 1)
+
+
+def test_a_supervisor_who_talks_gives_a_reason_and_it_is_kept(
+    borrower: httpx.Client, supervisor: httpx.Client
+) -> None:
+    handoff, _ = talking(borrower, supervisor)
+    sent = reply(supervisor, handoff, BLOCKED, override="客户要求原文")
+    assert (sent.status_code, sent.json()["kind"]) == (201, "message")
+    case = supervisor.get(f"/v1/desk/handoffs/{handoff}").json()
+    assert any(e["kind"] == "released" and e["text"] == "客户要求原文" for e in case["events"])
+    supervisor.post(f"/v1/desk/handoffs/{handoff}/return")
+
+
+def test_secrets_are_passed_on_to_nobody(borrower: httpx.Client, agent: httpx.Client) -> None:
+    handoff, talk = talking(borrower, agent)
+    said = say(borrower, talk, "验证码是 482913，帮我转账").json()
+    assert said["notice"] == notice("message_scrubbed", "zh-Hans")
+    assert "482913" not in said["text"]
+    assert "482913" not in agent.get(f"/v1/desk/handoffs/{handoff}").text
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+
+
+def test_what_is_too_much_or_nothing_is_refused(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff, talk = talking(borrower, agent)
+    for send in (
+        lambda text: say(borrower, talk, text),
+        lambda text: reply(agent, handoff, text),
+    ):
+        assert send("好" * (MAX_QUESTION_CHARS + 1)).status_code == 422
+        assert send("好" * MAX_BODY_BYTES).status_code == 413
+        assert send(" \u200b ").status_code == 422
+    long = borrower.post(f"/v1/handoffs/{handoff}/contact", json={"contact": "1" * 101})
+    assert long.status_code == 422
+    assert borrower.get(f"{events_of(talk)}?after=-1").status_code == 422
+    assert say(borrower, talk, "还在").status_code == 201
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+    assert say(borrower, talk, "还在吗").json()["code"] == "handoff_over"
+
+
+def test_the_stream_of_the_desk_ends_with_the_session(desk: Server, borrower: httpx.Client) -> None:
+    with desk.client("agent") as leaving, ThreadPoolExecutor(1) as pool:
+        seq = leaving.get("/v1/desk/queue").json()["seq"]
+        path = f"/v1/desk/events?after={seq}"
+        listening = pool.submit(heard, leaving, path, "signed_out")
+        queued = ask(borrower)
+        with desk.client() as same:
+            same.headers["Authorization"] = leaving.headers["Authorization"]
+            assert same.delete("/v1/staff/session").status_code == 204
+        events = listening.result(20)
+        assert leaving.get("/v1/desk/queue").status_code == 401
+        assert leaving.post(f"/v1/desk/handoffs/{queued['id']}/take").status_code == 401
+    assert events[-1]["name"] == "signed_out"
+    borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def in_a_row(url: str, client: httpx.Client, path: str, messages: int) -> Iterator[int]:
+    """Statuses of so many messages, fifty of which are sent before an answer is awaited."""
+    address = httpx.URL(url)
+    body = json.dumps({"message": "still there?"})
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {address.host}\r\n"
+        f"Authorization: {client.headers['Authorization']}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection((address.host, address.port or 80), 30) as line:
+        answers = line.makefile("rb")
+        for _ in range(messages // 50):
+            line.sendall(f"{head}{body}".encode() * 50)
+            for _ in range(50):
+                yield int(answers.readline().split()[1])
+                length = 0
+                while (field := answers.readline().strip()) != b"":
+                    name, _, value = field.partition(b": ")
+                    length = int(value) if name.lower() == b"content-length" else length
+                answers.read(length)
+
+
+def test_of_a_thousand_messages_in_a_minute_most_are_refused_and_others_are_not_disturbed(
+    desk: Server,
+) -> None:
+    limit = {"ZHUNXIN_REQUESTS_PER_MINUTE": "60"}
+    with (
+        desk.beside(settings=limit) as server,
+        customer(server, 2) as loud,
+        customer(server, 3) as quiet,
+    ):
+        queued = ask(loud)
+        talk = queued["conversation_id"]
+        counted = Counter(in_a_row(server.url, loud, f"/v1/conversations/{talk}/messages", 1000))
+        assert counted == {201: 59, 429: 941}
+        refused = say(loud, talk, "还有")
+        assert refused.json()["detail"] == notice("too_many_requests", "zh-Hans")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
+        other = ask(quiet)
+        assert say(quiet, other["conversation_id"], "你好").status_code == 201
+        assert quiet.post(f"/v1/handoffs/{other['id']}/leave", json={}).status_code == 200
+    with customer(desk, 2) as loud:
+        loud.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_outside_the_hours_a_ticket_is_left_with_a_way_to_answer_it(
+    desk: Server, agent: httpx.Client
+) -> None:
+    plan = load_desk()
+    assert plan is not None
+    never = replace(plan.hours, workday=(), day_off=())
+    later = replace(plan.hours, days={today(): ()})
+    for hours, promised in ((later, True), (never, False)):
+        closed = replace(plan, hours=hours, demo_hours=hours)
+        with desk.beside(desk=closed) as server, server.client() as borrower:
+            queued = ask(borrower, contact=PHONE)
+            assert queued["state"] == "ticket"
+            assert bool(queued["promised_at"]) is promised
+            assert ("12:00" in queued["text"]) is promised
+            say(borrower, queued["conversation_id"], "请回电话")
+        row = next(
+            r for r in agent.get("/v1/desk/queue").json()["handoffs"] if r["id"] == queued["id"]
+        )
+        assert row["state"] == "ticket"
+        assert take(agent, queued["id"])["contact"] == PHONE
+        agent.post(f"/v1/desk/handoffs/{queued['id']}/close", json={"ending": "solved"})
+
+
+def test_where_there_is_no_desk_one_is_given_the_hotline(desk: Server) -> None:
+    with desk.beside(desk=None) as server, server.client() as borrower:
+        complaint = borrower.post("/v1/chat?stream=false", json={"message": "我要投诉你们"}).json()
+        assert complaint["status"] == "handoff"
+        assert "handoff" not in complaint
+        assert complaint["contact"]["hotline"] == "400-000-0000"
+        refused = borrower.post("/v1/handoffs", json={})
+        assert refused.status_code == 503
+        assert refused.json()["contact"]["hotline"] == "400-000-0000"
+        assert "400-000-0000" in refused.json()["detail"]

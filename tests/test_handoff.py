@@ -1,0 +1,366 @@
+"""The queue itself: steps, two who take the same one, numbers, the chain, and what is erased."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, update
+
+from assistant import audit, handoff
+from assistant.audit import Trail
+from assistant.audit_export import export
+from assistant.db import handoff_events, handoffs, migrate, open_engine
+from assistant.desk_plan import DeskPlan, load_desk
+from assistant.handoff import Declined, Handoff, HandoffEvent, Member
+from assistant.staff import create_account, find_account
+
+OPEN = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)  # noon in Shanghai
+NIGHT = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)
+PHONE = "13812345678"
+
+
+def sample() -> DeskPlan:
+    plan = load_desk()
+    assert plan is not None
+    return plan
+
+
+PLAN = sample()
+
+
+STAFF = {
+    "ling": "agent",
+    "wei": "agent",
+    "hua": "agent",
+    "mark": "marketer",
+    "boss": "supervisor",
+}
+"""Login -> role; passwords take long to hash, so that all accounts are made once."""
+
+
+@pytest.fixture(scope="module")
+def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a database at the newest schema, in which the staff are known."""
+    folder = tmp_path_factory.mktemp("founded")
+
+    async def found() -> None:
+        opened = open_trail(folder)
+        await migrate(opened.engine)
+        await audit.found(opened)
+        for login, role in STAFF.items():
+            name, words = f"客服{login}", "a long enough passphrase"
+            await create_account(opened, login, name, [role], words)
+        await opened.engine.dispose()
+
+    asyncio.run(found())
+    return folder
+
+
+def open_trail(folder: Path) -> Trail:
+    engine = open_engine(f"sqlite+aiosqlite:///{folder / 'zhunxin.db'}")
+    return Trail(engine, audit.open_keys(folder / "key"), folder / "heads.jsonl")
+
+
+@pytest.fixture
+async def trail(founded: Path, tmp_path: Path) -> AsyncIterator[Trail]:
+    shutil.copytree(founded, tmp_path, dirs_exist_ok=True)
+    opened = open_trail(tmp_path)
+    yield opened
+    await opened.engine.dispose()
+
+
+async def agent(trail: Trail, login: str = "ling") -> Member:
+    account = await find_account(trail.engine, login)
+    return Member(account.id, account.login, frozenset(account.roles))
+
+
+async def ask(trail: Trail, now: datetime = OPEN, plan: DeskPlan = PLAN, **more: Any) -> Handoff:
+    asked: dict[str, Any] = {"conversation_id": "", "subject": "", "locale": "zh-Hans"}
+    made = await handoff.ask(trail, plan, **{**asked, **more}, now=now)
+    assert isinstance(made, Handoff)
+    return made
+
+
+async def take(trail: Trail, handoff_id: str, by: Member) -> Handoff:
+    taken = await handoff.take(trail, PLAN, handoff_id, by)
+    assert isinstance(taken, Handoff)
+    return taken
+
+
+async def test_of_two_agents_in_two_processes_exactly_one_takes_each(
+    trail: Trail, tmp_path: Path
+) -> None:
+    agents = [await agent(trail, login) for login in ("ling", "wei", "hua")]
+    waiting = [await ask(trail) for _ in range(8)]
+    engines = [open_engine(str(trail.engine.url)) for _ in agents]
+    trails = [Trail(engine, trail.keys, trail.heads) for engine in engines]
+    for each in waiting:
+        outcomes = await asyncio.gather(
+            *(handoff.take(own, PLAN, each.id, by) for own, by in zip(trails, agents, strict=True))
+        )
+        won = [outcome for outcome in outcomes if isinstance(outcome, Handoff)]
+        lost = [outcome for outcome in outcomes if isinstance(outcome, Declined)]
+        assert len(won) == 1
+        assert {refusal.code for refusal in lost} == {"handoff_taken"}
+        assert {refusal.values["name"] for refusal in lost} == {won[0].taken_by_name}
+    for engine in engines:
+        await engine.dispose()
+    events = await handoff.read_events(trail.engine)
+    assert [event.seq for event in events] == list(range(1, len(events) + 1))
+    assert sum(event.kind == "taken" for event in events) == len(waiting)
+    assert (await audit.verify(trail)).ok
+
+
+async def test_two_tabs_that_ask_at_once_wait_once(trail: Trail) -> None:
+    first = await ask(trail)
+    left = await handoff.leave(trail, first.id)
+    assert isinstance(left, Handoff)
+    asked = await asyncio.gather(
+        *(ask(trail, conversation_id=first.conversation_id) for _ in range(5))
+    )
+    assert len({each.id for each in asked}) == 1
+    assert asked[0].id != first.id
+
+
+async def test_the_worst_is_first_then_who_came_first_and_places_are_counted_so(
+    trail: Trail,
+) -> None:
+    first = await ask(trail, OPEN)
+    second = await ask(trail, OPEN + timedelta(minutes=1))
+    complaint = await ask(trail, OPEN + timedelta(minutes=2), classes=("complaint",))
+    crisis = await ask(trail, OPEN + timedelta(minutes=3), classes=("crisis", "complaint"))
+    waiting = await handoff.queue(trail.engine)
+    assert [each.id for each in waiting] == [crisis.id, complaint.id, first.id, second.id]
+    assert [handoff.ahead_of(PLAN, waiting, each) for each in waiting] == [0, 1, 2, 3]
+    raised = await ask(trail, conversation_id=second.conversation_id, classes=("fraud",))
+    assert (raised.id, raised.classes, raised.skill) == (second.id, ("fraud",), "safety")
+    waiting = await handoff.queue(trail.engine)
+    assert [each.id for each in waiting][:2] == [crisis.id, second.id]
+
+
+async def test_outside_the_hours_one_has_a_ticket_and_inside_them_a_place(trail: Trail) -> None:
+    ticket = await ask(trail, NIGHT)
+    assert ticket.state == "ticket"
+    assert ticket.promised_at == datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+    still = await ask(trail, NIGHT, conversation_id=ticket.conversation_id)
+    assert (still.id, still.state) == (ticket.id, "ticket")
+    morning = NIGHT + timedelta(hours=11)
+    queued = await ask(trail, morning, conversation_id=ticket.conversation_id)
+    assert (queued.id, queued.state, queued.promised_at) == (ticket.id, "waiting", None)
+
+
+async def test_who_still_waits_at_closing_time_has_a_ticket(trail: Trail) -> None:
+    waits = await ask(trail)
+    assert await handoff.close_for_today(trail, PLAN, OPEN) == 0
+    counted = await asyncio.gather(*(handoff.close_for_today(trail, PLAN, NIGHT) for _ in range(3)))
+    assert sum(counted) == 1
+    now = await handoff.read_handoff(trail.engine, waits.id)
+    assert now is not None
+    assert now.state == "ticket"
+    assert now.promised_at == datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
+
+
+async def test_where_too_many_wait_one_has_a_ticket(trail: Trail, tmp_path: Path) -> None:
+    file = tmp_path / "desk.toml"
+    shipped = Path(handoff.__file__).parent.parent / "knowledge" / "desk.toml"
+    file.write_text(shipped.read_text("utf-8").replace("most_waiting = 200", "most_waiting = 1"))
+    plan = load_desk(file)
+    assert plan is not None
+    assert (await ask(trail, plan=plan)).state == "waiting"
+    assert (await ask(trail, plan=plan)).state == "ticket"
+
+
+async def test_a_step_is_made_only_from_where_it_leads_on(trail: Trail) -> None:
+    ling, wei = await agent(trail), await agent(trail, "wei")
+    boss = await agent(trail, "boss")
+    waits = await ask(trail)
+
+    async def code(step: Any) -> str:
+        made = await step
+        return made.code if isinstance(made, Declined) else "made"
+
+    told: dict[str, Any] = {"told": {}}
+    assert await code(handoff.reply(trail, waits.id, ling, "您好", **told)) == "handoff_over"
+    assert await code(handoff.give_back(trail, waits.id, ling)) == "handoff_over"
+    assert await code(handoff.take(trail, PLAN, "0" * 32, ling)) == "handoff_unknown"
+    await take(trail, waits.id, ling)
+    assert await code(handoff.take(trail, PLAN, waits.id, ling)) == "handoff_yours"
+    assert await code(handoff.reply(trail, waits.id, wei, "您好", **told)) == "handoff_not_yours"
+    assert await code(handoff.close(trail, waits.id, wei, "solved")) == "handoff_not_yours"
+    assert await code(handoff.reply(trail, waits.id, boss, "您好", **told)) == "handoff_not_yours"
+    assert await code(handoff.requeue(trail, waits.id, boss)) == "made"
+    await take(trail, waits.id, wei)
+    assert await code(handoff.close(trail, waits.id, wei, "solved")) == "made"
+    assert await code(handoff.close(trail, waits.id, wei, "solved")) == "handoff_over"
+    assert await code(handoff.write(trail, waits.id, "还在吗")) == "handoff_over"
+    assert await code(handoff.leave(trail, waits.id)) == "handoff_over"
+
+
+async def test_who_lacks_the_skill_does_not_take_and_a_supervisor_does(trail: Trail) -> None:
+    marketer = await agent(trail, "mark")
+    boss = await agent(trail, "boss")
+    waits = await ask(trail, classes=("complaint",))
+    refused = await handoff.take(trail, PLAN, waits.id, marketer)
+    assert refused == Declined("handoff_skill", {"skill": "complaints"})
+    await take(trail, waits.id, boss)
+
+
+async def test_a_message_that_is_sent_again_is_kept_once(trail: Trail) -> None:
+    waits, other = await ask(trail), await ask(trail)
+    sent = await handoff.write(trail, waits.id, "你好", "a" * 32)
+    again = await handoff.write(trail, waits.id, "你好", "a" * 32)
+    assert isinstance(sent, HandoffEvent)
+    assert sent == again
+    stolen = await handoff.write(trail, other.id, "你好", "a" * 32)
+    assert stolen == Declined("handoff_unknown")
+
+
+async def test_a_held_message_is_judged_once_and_sent_in_the_name_of_who_wrote_it(
+    trail: Trail,
+) -> None:
+    ling, boss = await agent(trail), await agent(trail, "boss")
+    waits = await ask(trail)
+    await take(trail, waits.id, ling)
+    told = {"findings": [{"rule": "X-1", "severity": "block"}]}
+    kept = await handoff.hold(trail, waits.id, ling, "一定能批", told=told)
+    assert isinstance(kept, HandoffEvent)
+    assert [event.id for event in await handoff.held(trail.engine)] == [kept.id]
+    outcomes = await asyncio.gather(
+        *(
+            handoff.judge(trail, kept.id, boss, release=True, reason="已核实，可以这样说")
+            for _ in range(2)
+        )
+    )
+    sent = next(each for each in outcomes if isinstance(each, HandoffEvent))
+    assert [each.code for each in outcomes if isinstance(each, Declined)] == ["handoff_judged"]
+    assert (sent.kind, sent.staff_id, sent.text) == ("message", ling.staff_id, "一定能批")
+    assert sent.told["override_by"] == boss.staff_id
+    assert await handoff.held(trail.engine) == []
+    kinds = [event.kind for event in await handoff.read_events(trail.engine)]
+    assert kinds == ["asked", "taken", "held", "released", "message"]
+
+
+async def talked(trail: Trail) -> Handoff:
+    """A hand-over with a way to reach the borrower and a message of each side."""
+    ling = await agent(trail)
+    waits = await ask(trail)
+    await handoff.leave_contact(trail, waits.id, PHONE)
+    await handoff.write(trail, waits.id, f"我叫王小明，电话{PHONE}")
+    await take(trail, waits.id, ling)
+    await handoff.reply(trail, waits.id, ling, "您好，我来处理", told={})
+    closed = await handoff.close(trail, waits.id, ling, "solved")
+    assert isinstance(closed, Handoff)
+    return closed
+
+
+async def test_what_is_said_is_stored_masked_and_the_chain_holds_all_of_it(trail: Trail) -> None:
+    done = await talked(trail)
+    events = await handoff.read_events(trail.engine, conversation_id=done.conversation_id)
+    said = next(event for event in events if event.kind == "message")
+    assert PHONE not in said.text
+    assert "王小明" not in said.text
+    assert any(event.contact == PHONE for event in events)
+    assert (await audit.verify(trail)).ok
+    entries = [e for e in await audit.read_entries(trail.engine) if e.kind == "handoff"]
+    assert [entry.subject for entry in entries] == [event.id for event in events]
+    assert not any(PHONE in entry.body for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (update(handoff_events).where(handoff_events.c.seq == 5).values(text="别的话"), "text"),
+        (update(handoff_events).where(handoff_events.c.seq == 2).values(contact="1"), "contact"),
+        (update(handoff_events).where(handoff_events.c.seq == 4).values(staff_id="x"), "staff_id"),
+        (update(handoff_events).where(handoff_events.c.seq == 3).values(erased_seq=1), "erased"),
+        (delete(handoff_events).where(handoff_events.c.seq == 5), "gone"),
+        (update(handoffs).values(state="waiting"), "does not stand"),
+    ],
+    ids=["words", "contact", "agent", "marked erased", "removed", "state"],
+)
+async def test_a_change_of_what_was_entered_is_found(trail: Trail, change: Any, told: str) -> None:
+    await talked(trail)
+    async with trail.engine.begin() as connection:
+        await connection.execute(change)
+    verdict = await audit.verify(trail)
+    assert not verdict.ok
+    assert told in verdict.reason
+
+
+async def test_another_taker_than_the_events_name_is_found(trail: Trail) -> None:
+    waits = await ask(trail)
+    await take(trail, waits.id, await agent(trail))
+    async with trail.engine.begin() as connection:
+        await connection.execute(update(handoffs).values(taken_by="somebody"))
+    assert not (await audit.verify(trail)).ok
+
+
+async def test_an_erasure_takes_what_was_said_and_the_contact_and_the_chain_holds(
+    trail: Trail,
+) -> None:
+    done = await talked(trail)
+    erased = await audit.erase(trail, conversation_id=done.conversation_id, by="test")
+    events = await handoff.read_events(trail.engine, conversation_id=done.conversation_id)
+    assert erased == len(events)
+    assert all(event.erased and not event.text and not event.contact for event in events)
+    assert (await audit.verify(trail)).ok
+    async with trail.engine.begin() as connection:
+        await connection.execute(update(handoff_events).values(text="back again"))
+    assert not (await audit.verify(trail)).ok
+
+
+async def test_the_export_holds_what_both_said_and_not_the_contact(
+    trail: Trail, tmp_path: Path
+) -> None:
+    done = await talked(trail)
+    out = tmp_path / "out"
+    written = await export(trail, out, conversation_id=done.conversation_id, by="test")
+    assert (written.conversations, written.broken) == (1, 0)
+    lines = [json.loads(line) for line in (out / "handoffs.jsonl").read_text("utf-8").splitlines()]
+    assert [line["event"]["kind"] for line in lines] == [
+        "asked",
+        "contact",
+        "message",
+        "taken",
+        "message",
+        "closed",
+    ]
+    assert all(line["entries"] for line in lines)
+    page = (out / "conversations" / f"{done.conversation_id}.html").read_text("utf-8")
+    assert "您好，我来处理" in page
+    for file in out.rglob("*.*"):
+        assert PHONE not in file.read_text("utf-8")
+
+
+async def test_nobody_asks_in_anothers_conversation(trail: Trail) -> None:
+    mine = await ask(trail, subject="s" * 64)
+    for subject in ("", "t" * 64):
+        refused = await handoff.ask(
+            trail,
+            PLAN,
+            conversation_id=mine.conversation_id,
+            subject=subject,
+            locale="zh-Hans",
+            now=OPEN,
+        )
+        assert refused == Declined("unknown_conversation")
+        assert not await handoff.owns(trail.engine, mine.conversation_id, subject)
+        assert not await handoff.is_with_agent(trail.engine, mine.conversation_id, subject)
+
+
+async def test_a_database_that_is_gone_is_told_as_a_queue_that_cannot_be_used(
+    trail: Trail,
+) -> None:
+    async with trail.engine.begin() as connection:
+        await connection.exec_driver_sql("DROP TABLE handoff_events")
+    with pytest.raises(handoff.QueueUnavailable):
+        await ask(trail)
+    with pytest.raises(handoff.QueueUnavailable):
+        await handoff.read_events(trail.engine)
