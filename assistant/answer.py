@@ -38,7 +38,7 @@ from prompts.render import (
 
 from . import approved, calling, compliance, conversation, journal, privacy, tools, triage
 from .asked import Asked, ToolBook, asks_of_others
-from .deps import Deps
+from .deps import Deps, Front
 from .evidence import (
     BEST,
     DRAFT,
@@ -173,6 +173,11 @@ class _Work:
     retrieve_ms: float = 0.0
     first_sentence_ms: float = 0.0
     gate_s: float = 0.0
+    front: Front = field(init=False)
+    """What it meets first: the same from its beginning to its record."""
+
+    def __post_init__(self) -> None:
+        self.front = self.deps.front
 
     @property
     def played(self) -> Played:
@@ -192,18 +197,18 @@ class _Work:
         """All wording that the reply so far was made with."""
         deps, rules = self.deps, self.deps.rules
         front = {
-            "triage": deps.front.triage,
-            "triage_nearest": deps.front.triage_nearest,
-            "approved": deps.front.approved,
-            "approved_nearest": deps.front.approved_nearest,
-            "follow_ups": deps.front.follow_ups,
-            "tools": deps.front.tools,
-            "terms": deps.front.terms,
+            "triage": self.front.triage,
+            "triage_nearest": self.front.triage_nearest,
+            "approved": self.front.approved,
+            "approved_nearest": self.front.approved_nearest,
+            "follow_ups": self.front.follow_ups,
+            "tools": self.front.tools,
+            "terms": self.front.terms,
         }
         return [
             *self.prompts,
             notices_used(),
-            *([calculations_used()] if deps.front.tools else []),
+            *([calculations_used()] if self.front.tools else []),
             lender_used(deps.lender),
             Prompt("rules", rules.version, rules_as_text(rules), ""),
             *(Prompt(name, held.version, held.source, "") for name, held in front.items() if held),
@@ -267,6 +272,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
         )
         if question.conversation_id:
             work.history = await journal.earlier(deps.engine, conversation_id, record_id)
+        work.front = await deps.current_front()
         async with aclosing(_steps(work)) as events:
             async for event in events:
                 yield event
@@ -410,7 +416,7 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
 async def _questions(work: _Work) -> Sequence[str]:
     """What is to be answered: the message as it stands, or what it comes to after what went before
     in its conversation."""
-    text, held = work.masked.text, work.deps.front.follow_ups
+    text, held = work.masked.text, work.front.follow_ups
     if held is None:
         return (text,)
     said = conversation.understand(
@@ -566,7 +572,7 @@ async def _lead(work: _Work) -> tuple[Draft, ...]:
 async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
     """What is said before anything is looked up: that secrets are not taken, that a person has to
     see the message, or an answer that compliance signed off."""
-    front, text = work.deps.front, work.masked.text
+    front, text = work.front, work.masked.text
     if front.triage is None:
         return
     secret = any(span.type in privacy.SECRETS for span in work.masked.spans)
@@ -601,7 +607,7 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
 
 async def _signed_off(work: _Work) -> AsyncGenerator[Event, None]:
     """An answer that compliance signed off for the question, where there is one."""
-    front = work.deps.front
+    front = work.front
     if front.approved is None or work.classes:
         return
     signed_off = _approved(work, await _front_vector(work, work.asked))
@@ -617,7 +623,7 @@ async def _signed_off(work: _Work) -> AsyncGenerator[Event, None]:
 
 async def _called(work: _Work) -> AsyncGenerator[Event, None]:
     """What tools tell, of the customer's own record or calculated with what the message gives."""
-    book = work.deps.front.tools
+    book = work.front.tools
     if book is None or work.classes:
         return
     calls = calling.Calling(
@@ -661,7 +667,7 @@ async def _run(
         tools.Case(
             asked=asked,
             known=work.known,
-            terms=deps.front.terms,
+            terms=work.front.terms,
             clauses=work.index.clauses,
             lender=deps.lender,
             product=named_product(deps.lender, text),
@@ -705,7 +711,7 @@ async def _all(drafts: Sequence[Draft]) -> AsyncGenerator[Draft, None]:
 
 async def _front_vector(work: _Work, text: str) -> Vectors | None:
     """A message as a vector, where labelled ones of the same embedder are at hand."""
-    front = work.deps.front
+    front = work.front
     names = {held.embedder for held in (front.triage_nearest, front.approved_nearest) if held}
     if work.index.release.embeddings not in names:
         return None
@@ -718,7 +724,7 @@ async def _front_vector(work: _Work, text: str) -> Vectors | None:
 def _approved(work: _Work, vector: Vectors | None) -> Draft | None:
     """The answer that compliance signed off for this question, if one may be served."""
     deps, question, text = work.deps, work.question, work.asked
-    held, near = deps.front.approved, deps.front.approved_nearest
+    held, near = work.front.approved, work.front.approved_nearest
     if held is None or question.contract_date or work.masked.spans:
         return None
     names = [name for names in deps.lender.products.values() for name in names]

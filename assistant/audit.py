@@ -30,6 +30,7 @@ from sqlalchemy import (
     Text,
     and_,
     cast,
+    delete,
     exists,
     func,
     insert,
@@ -45,7 +46,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
 
-from .db import audit_entries, conversations, handoff_events, handoffs, records, staff, templates
+from .db import (
+    answer_drafts,
+    audit_entries,
+    case_drafts,
+    case_labels,
+    conversations,
+    feedback,
+    handoff_events,
+    handoffs,
+    records,
+    staff,
+    templates,
+)
 
 Kind = Literal[
     "founded",
@@ -59,6 +72,7 @@ Kind = Literal[
     "confirmation",
     "account",
     "handoff",
+    "approval",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -577,6 +591,7 @@ async def erase(
                 .values(**dict.fromkeys(PERSONAL_EVENT, ""), salt=None, erased_seq=entry.seq)
             )
             await _disown(connection, batch, events)
+            await _erase_beside(connection, batch)
         await note_head(trail, entry)
         erased += len(batch) + len(events)
     if erased and trail.engine.dialect.name == "sqlite":
@@ -616,6 +631,27 @@ async def _disown(
         .where(touched, conversations.c.subject.is_not(None), ~kept)
         .values(subject=NOBODY)
     )
+
+
+async def _erase_beside(connection: AsyncConnection, record_ids: Sequence[str]) -> None:
+    """What was said of the replies, and what was made of the questions: a thumb stays, its words
+    do not. An answer that was signed off is the lender's own."""
+    of_them = feedback.c.record_id.in_(record_ids)
+    await connection.execute(update(feedback).where(of_them).values(comment=""))
+    drafts = select(case_drafts.c.id).where(case_drafts.c.record_id.in_(record_ids))
+    await connection.execute(delete(case_labels).where(case_labels.c.draft_id.in_(drafts)))
+    await connection.execute(delete(case_drafts).where(case_drafts.c.record_id.in_(record_ids)))
+    await connection.execute(
+        delete(answer_drafts).where(
+            answer_drafts.c.record_id.in_(record_ids), answer_drafts.c.state == "draft"
+        )
+    )
+
+
+def is_genuine(keys: Keys, entry: Entry) -> bool:
+    """Whether a row was made with one of the keys, as it stands."""
+    key = keys.by_id.get(entry.key_id)
+    return key is not None and hmac.compare_digest(_mac(entry, key), entry.hash)
 
 
 # Heads

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import date
 from functools import partial
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from .deps import Deps
     from .likeness import Likeness
     from .rules import RulePack
+
+MASK_MB = 16
+MASK_JSONL_MB = 256
+"""Largest text, and largest file of texts, that `mask` takes: a MB takes about a second."""
 
 app = typer.Typer(
     name="zhunxin",
@@ -359,7 +363,10 @@ def mask(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Replace personal data (phone, ID and card numbers, e-mail) by placeholders."""
+    """Replace personal data by placeholders such as <PHONE_1>: numbers of phones, IDs, bank cards,
+    passports, travel permits, plates and companies, e-mail, WeChat ids, names, addresses, one-time
+    codes and passwords. The same value has the same placeholder. Ends with 2 where the text is not
+    UTF-8, or larger than 16 MB (a JSONL file: 256 MB)."""
     from .privacy import mask as mask_text
 
     def as_row(text: str) -> dict[str, Any]:
@@ -370,10 +377,10 @@ def mask(
         return {"masked": masked.text, "spans": spans}
 
     if jsonl is not None:
-        for row in _read_rows(jsonl):
+        for row in _read_rows(jsonl, MASK_JSONL_MB):
             _print_row({"id": row["id"], **as_row(row["text"])})
         return
-    result = as_row(_read_text(file))
+    result = as_row(_read_text(file, MASK_MB))
     if as_json:
         _print_json(result)
     else:
@@ -1008,7 +1015,10 @@ def audit_erase(
     as_json: AsJson = False,
 ) -> None:
     """Remove what borrowers wrote and were told; that it was erased stays in the chain."""
+    from evals.from_feedback import cases_file, write_cases
+
     from .audit import erase
+    from .case_drafts import all_drafts
 
     if (older_than is None) == (not conversation):
         _fail("give either --conversation ID or --older-than DAYS", 2)
@@ -1017,6 +1027,10 @@ def audit_erase(
         erased = await erase(
             deps.trail, conversation_id=conversation, older_than_days=older_than, by="cli"
         )
+        # Cases that borrowers' questions were made into are gone from the database too.
+        file = cases_file(deps.settings)
+        if file.exists():
+            await write_cases(await all_drafts(deps.engine), file)
         if as_json:
             _print_json({"erased": erased})
         else:
@@ -1686,9 +1700,16 @@ def _show_review(found: Review, *, to_stderr: bool = False) -> None:
         console.print(Text(f"unchecked {unchecked.rule.id}: needs {needs}", style="dim"))
 
 
-def _read_text(file: str) -> str:
+def _read_text(file: str, most_mb: int | None = None) -> str:
+    """The text of a file, or of standard input; the command ends where it is larger than so many
+    MB."""
+    most = None if most_mb is None else most_mb * 2**20
     try:
-        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        # Not the whole of it first: a device or a pipe may have no end.
+        with nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb") as given:
+            data = given.read() if most is None else given.read(most + 1)
+        if most is not None and len(data) > most:
+            _fail(f"{file}: larger than {most_mb} MB; split it", 2)
         return data.decode("utf-8-sig")
     except OSError as error:
         _fail(f"{file}: {error.strerror}", 2)
@@ -1696,11 +1717,11 @@ def _read_text(file: str) -> str:
         _fail(f"{file}: not UTF-8", 2)
 
 
-def _read_rows(file: Path) -> list[dict[str, Any]]:
+def _read_rows(file: Path, most_mb: int | None = None) -> list[dict[str, Any]]:
     """Objects with `id` and `text` of a JSONL file; a wrong line ends the command, named."""
     rows: list[dict[str, Any]] = []
     # Not splitlines(): JSON strings may hold line and paragraph separators as they are.
-    for number, line in enumerate(_read_text(str(file)).split("\n"), start=1):
+    for number, line in enumerate(_read_text(str(file), most_mb).split("\n"), start=1):
         if not line.strip():
             continue
         try:

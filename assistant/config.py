@@ -118,6 +118,11 @@ class Settings(BaseModel):
         description="Folder of the collection that the evaluation suite `statutes` ranks: "
         "corpus.jsonl, queries.jsonl, qrels.tsv.",
     )
+    prices: Path | None = Field(
+        default=None,
+        description="TOML file with what models cost a million tokens, from which evaluations tell "
+        "the cost of a case. Empty: no cost is told.",
+    )
     eval_token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token for the endpoint that `zhunxin eval run --endpoint URL` asks.",
@@ -237,8 +242,8 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
-    given_paths = ("home", "cache", "audit_heads", "local_model", "lender", "rules", "statutes")
-    paths = {name: getattr(settings, name) for name in given_paths}
+    files = ("audit_heads", "local_model", "lender", "rules", "statutes", "prices")
+    paths = {name: getattr(settings, name) for name in ("home", "cache", *files)}
     return settings.model_copy(
         update={name: given and given.expanduser() for name, given in paths.items()}
     )

@@ -196,8 +196,52 @@ handoff_events = Table(
     Index("ix_handoff_events_conversation", "conversation_id", "seq"),
     Index("ix_handoff_events_handoff", "handoff_id", "seq"),
 )
+feedback = Table(
+    "feedback",
+    metadata,
+    Column("record_id", String(32), ForeignKey("records.id"), primary_key=True),
+    Column("useful", Boolean, nullable=False),
+    Column("reason", String(32), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("day", Date, nullable=False, index=True),
+    Column("given_at", DateTime(timezone=True), nullable=False),
+)
+case_drafts = Table(
+    "case_drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("record_id", String(32), ForeignKey("records.id"), nullable=False, unique=True),
+    Column("question", Text, nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("made_by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+)
+case_labels = Table(
+    "case_labels",
+    metadata,
+    Column("draft_id", String(32), ForeignKey("case_drafts.id"), primary_key=True),
+    Column("staff_id", String(32), ForeignKey("staff.id"), primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("first_status", String(16), nullable=False),
+    Column("first_facts", JSON, nullable=False),
+    Column("labelled_at", DateTime(timezone=True), nullable=False),
+)
+answer_drafts = Table(
+    "answer_drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("record_id", String(32), ForeignKey("records.id"), index=True),
+    Column("content", Text, nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("author", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("signer", String(32), ForeignKey("staff.id")),
+    Column("signed_text", Text),
+    Column("decided_at", DateTime(timezone=True)),
+)
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -28,9 +28,10 @@ from knowledge.store import NoRelease, active_release
 from knowledge.terms import Terms, load_terms
 from knowledge.vectors import VectorsMissing, VectorStore
 
-from . import __version__
+from . import __version__, signed_answers
 from .approved import NEAREST as NEAREST_APPROVED
-from .approved import ApprovedAnswers, folder_of, load_approved
+from .approved import ApprovedAnswers, ApprovedError, folder_of, load_approved
+from .approved import of_text as approved_of_text
 from .asked import ToolBook, load_tools
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
@@ -104,7 +105,8 @@ class Deps:
     rates: tuple[Rate, ...]
     """What may be advertised, where a clause in force states it."""
     front: Front
-    """What a message meets first."""
+    """What a message meets first, but for answers that were signed off on the quality page: see
+    `current_front`."""
     model_specs: tuple[str, ...]
     """Models of the fallback chain in order; empty where clauses are only quoted."""
     code_version: str = __version__
@@ -115,6 +117,11 @@ class Deps:
     """The lender's customers; None where none are known."""
     desk: DeskPlan | None = None
     """When people are at the desk, and who is taken first; None where the lender has no desk."""
+    _signed: tuple[tuple[str, ...], Front, Front] | None = None
+    """Ids of the answers that were signed off on the quality page, and what a message meets first
+    without and with them."""
+    _front_given: bool = False
+    """Whether `front` is all there is: a reply is made again as it was."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -227,6 +234,29 @@ class Deps:
         finally:
             self._switching = None
 
+    async def current_front(self) -> Front:
+        """What a message meets first, with the answers that are signed off at this moment. Raises
+        SQLAlchemyError."""
+        if self._front_given:
+            return self.front
+        ids, front = await signed_answers.standing(self.engine), self.front
+        held = self._signed
+        if held is None or held[0] != ids or held[1] is not front:
+            self._signed = held = (ids, front, await self._front_with(ids))
+        return held[2]
+
+    async def _front_with(self, ids: tuple[str, ...]) -> Front:
+        added = await signed_answers.read_signed(self.trail, ids) if ids else ""
+        if not added:
+            return self.front
+        held = self.front.approved
+        try:
+            joined = approved_of_text(f"{held.source}\n{added}" if held else added)
+        except ApprovedError as error:
+            log.error("answers of the quality page cannot be served", error=str(error))
+            return self.front
+        return replace(self.front, approved=joined)
+
     async def facts(self, on: date) -> Facts:
         """What may be put into a message on a day; the lender's names alone where there are no
         clauses to state more."""
@@ -287,6 +317,8 @@ class Deps:
             lender=lender,
             rules=rules,
             front=front,
+            _front_given=True,
+            _signed=None,
             # What is made again was answered without them.
             tokens=None,
             customers=customers,

@@ -86,11 +86,21 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """A few characters of a streamed answer and the model that wrote them."""
 
     text: str
     model: str
+    usage: Usage | None = None
+    """With the last piece, which may have no text, where the endpoint counts."""
 
 
 class TextStream:
@@ -100,14 +110,19 @@ class TextStream:
         self._pieces = pieces
         self.model = ""
         """Who is answering; known from the first piece of text on."""
+        self.usage: Usage | None = None
+        """Known once all was read, and only where the endpoint counts."""
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
 
     async def __anext__(self) -> str:
-        piece = await anext(self._pieces)
-        self.model = piece.model
-        return piece.text
+        while True:
+            piece = await anext(self._pieces)
+            self.model = piece.model
+            self.usage = piece.usage or self.usage
+            if piece.text:
+                return piece.text
 
     async def aclose(self) -> None:
         await self._pieces.aclose()
@@ -247,6 +262,8 @@ class _OpenAIChat:
         self._retries = retries
         self._backoff_s = backoff_s
         self._max_retry_after_s = max_retry_after_s
+        self._counts_streams = dialect != "local"
+        """Whether a stream is asked for its tokens: some endpoints refuse a request that does."""
 
     def __repr__(self) -> str:
         return f"<chat model {self.name!r}>"
@@ -295,9 +312,11 @@ class _OpenAIChat:
         attempt = 0
         started = False
         finish_reason = None
+        usage: Usage | None = None
         while True:
+            counts = self._counts_streams
             try:
-                chunks = self._client.astream(_turns(messages), **options)
+                chunks = self._client.astream(_turns(messages), **options, stream_usage=counts)
                 async with aclosing(chunks):
                     while True:
                         # Only the wait for the endpoint is timed: a timeout held open across
@@ -307,6 +326,8 @@ class _OpenAIChat:
                         if chunk is None:
                             break
                         finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
+                        if counted := chunk.usage_metadata:
+                            usage = Usage(counted["input_tokens"], counted["output_tokens"])
                         if chunk.text:
                             started = True
                             yield Piece(chunk.text, self.name)
@@ -315,8 +336,13 @@ class _OpenAIChat:
                 fault = _fault(error, self.name)
             if started:
                 raise fault.error
+            if counts and fault.unknown_field:
+                self._counts_streams = False
+                continue
             await self._wait_or_raise(fault, attempt, deadline)
             attempt += 1
+        if usage is not None:
+            yield Piece("", self.name, usage)
         if finish_reason is None:
             raise ModelUnavailable(f"{self.name}: the connection ended before the answer did")
         if finish_reason != "stop" or not started:
@@ -345,6 +371,8 @@ class _Fault:
     passing: bool = False
     """Whether the same request may succeed a little later."""
     retry_after_s: float | None = None
+    unknown_field: bool = False
+    """Whether the request may have held something that the endpoint does not know."""
 
 
 _SETTING_AT_FAULT = {
@@ -393,7 +421,7 @@ def _status_fault(status: int, code: object, headers: Mapping[str, str], name: s
     if status in (408, 409, 429) or status >= 500:
         return _Fault(ModelUnavailable(said), passing=True, retry_after_s=_retry_after_s(headers))
     advice = _SETTING_AT_FAULT.get(status, "the endpoint does not take this request")
-    return _Fault(ModelRefused(f"{said}; {advice}"))
+    return _Fault(ModelRefused(f"{said}; {advice}"), unknown_field=status in (400, 422))
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
@@ -539,6 +567,8 @@ class Fallback:
                     async for text in stream:
                         started = True
                         yield Piece(text, stream.model)
+                    if stream.usage is not None:
+                        yield Piece("", stream.model, stream.usage)
                 return
             except ModelUnavailable as error:
                 faults.append(self._rest(index, error))
@@ -695,6 +725,8 @@ class RecordedChat:
                 async for text in stream:
                     pieces.append(text)
                     yield Piece(text, stream.model)
+                if stream.usage is not None:
+                    yield Piece("", stream.model, stream.usage)
             turn = replace(turn, error="")
         except ModelError as fault:
             turn = replace(turn, error=type(fault).__name__)

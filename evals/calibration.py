@@ -162,30 +162,38 @@ def load_labelled(file: Path = LABELLED) -> list[Labelled]:
     return load_rows(file, Labelled)
 
 
-def agreement(pairs: Sequence[tuple[Grade, Grade]]) -> Agreement:
-    """How far verdicts agree with labels.
+def kappa(pairs: Sequence[tuple[str, str]]) -> Share:
+    """How far two readers agree beyond chance, -1 to 1.
 
-    pairs: (label, verdict). Kappa is Cohen's (1960, Educational and Psychological Measurement 20).
-    Its interval takes the agreement that chance would bring as known, as Cohen's own standard
-    error does, and Wilson's interval for the agreement seen, so that a judge that was never wrong
-    is not said to be so for certain. Where chance alone would agree always, kappa is 0.
-    Raises ValueError where there are no pairs.
+    Cohen's (1960, Educational and Psychological Measurement 20). Its interval takes the agreement
+    that chance would bring as known, as Cohen's own standard error does, and Wilson's interval for
+    the agreement seen, so that a reader who was never wrong is not said to be so for certain.
+    Where chance alone would agree always, it is 0. Raises ValueError where there are no pairs.
     """
-    seen = wilson(sum(label == verdict for label, verdict in pairs), len(pairs))
-    labels = Counter(label for label, _ in pairs)
-    verdicts = Counter(verdict for _, verdict in pairs)
-    by_chance = sum(labels[grade] * verdicts[grade] for grade in GRADES) / len(pairs) ** 2
+    seen = wilson(sum(one == other for one, other in pairs), len(pairs))
+    ones = Counter(one for one, _ in pairs)
+    others = Counter(other for _, other in pairs)
+    by_chance = sum(ones[label] * others[label] for label in ones) / len(pairs) ** 2
 
     def beyond_chance(share: float) -> float:
         if math.isclose(by_chance, 1.0):
             return 0.0
         return max(-1.0, (share - by_chance) / (1 - by_chance))
 
+    return Share(
+        beyond_chance(seen.value), beyond_chance(seen.low), beyond_chance(seen.high), len(pairs)
+    )
+
+
+def agreement(pairs: Sequence[tuple[Grade, Grade]]) -> Agreement:
+    """How far verdicts agree with labels.
+
+    pairs: (label, verdict). Raises ValueError where there are no pairs.
+    """
+    labels = Counter(label for label, _ in pairs)
     counts = Counter(pairs)
     return Agreement(
-        kappa=Share(
-            beyond_chance(seen.value), beyond_chance(seen.low), beyond_chance(seen.high), len(pairs)
-        ),
+        kappa=kappa(pairs),
         confusion={a: {b: counts[a, b] for b in GRADES} for a in GRADES},
         recall={g: wilson(counts[g, g], labels[g]) for g in GRADES if labels[g]},
     )

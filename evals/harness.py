@@ -130,6 +130,8 @@ def told_as_json(told: Told) -> dict[str, Any]:
         "latency_ms": told.latency_ms,
         "tokens_in": told.tokens_in,
         "tokens_out": told.tokens_out,
+        "uncounted": told.uncounted,
+        "cost": told.cost,
     }
 
 
@@ -154,6 +156,8 @@ def record_of(
         latency_ms=told["latency_ms"],
         tokens_in=told["tokens_in"],
         tokens_out=told["tokens_out"],
+        uncounted=told.get("uncounted", 0),
+        cost=told.get("cost"),
     )
 
 

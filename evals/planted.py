@@ -39,7 +39,8 @@ async def planted(
     The home stays, so that texts are embedded once. Raises BadCases for a document that cannot be
     read, and what building and opening a release raise.
     """
-    home = deps.settings.home / "evals" / "planted"
+    # Each folder its own: suites of one run have theirs open at the same time.
+    home = deps.settings.home / "evals" / "planted" / documents.name
     own = deps.settings.model_copy(update={"home": home, "database_url": "", "chroma_url": ""})
     async with open_deps(own) as opened:
         embedder = await deps.embedder()

@@ -52,8 +52,11 @@ class CaseRecord:
     latency_ms: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    uncounted: int = 0
+    """Calls of a model whose tokens the endpoint did not tell, and so in neither of these."""
     cost: float | None = None
-    """In the currency of the prices that were given; None where there were none."""
+    """In the currency of the prices that were given; None where there were none, a model has none,
+    or not all tokens were counted."""
 
     @property
     def passed(self) -> bool:

@@ -453,7 +453,7 @@ async def _with_planted(deps: Deps, attack: Attack, today: date) -> Deps:
         deps.reranker,
         deps.rules,
         await deps.verifier(),
-        deps.front,
+        await deps.current_front(),
     )
 
 

@@ -59,7 +59,10 @@ class Part:
     latency_ms: tuple[float, float] | None
     """Median and 95th percentile; None where nothing was timed."""
     tokens: tuple[int, int]
+    uncounted: int
+    """Calls of a model whose tokens are not known."""
     cost: float | None
+    """Of all cases together; None where that of one is not known."""
     worst: tuple[CaseRecord, ...]
     """All that is wrong, what must never fail first."""
 
@@ -133,7 +136,8 @@ def _part(name: str, records: Sequence[CaseRecord]) -> Part:
         difficulties=() if isinstance(suite, RankedSuite) else _slices(records, _difficulty),
         latency_ms=_latency(times),
         tokens=(sum(r.tokens_in for r in records), sum(r.tokens_out for r in records)),
-        cost=sum(costs) if costs else None,
+        uncounted=sum(record.uncounted for record in records),
+        cost=sum(costs) if costs and len(costs) == len(records) else None,
         worst=tuple(sorted(wrong, key=badness)),
     )
 
@@ -321,6 +325,7 @@ def part_as_json(part: Part) -> dict[str, Any]:
         "latency_ms": part.latency_ms
         and {"median": round(part.latency_ms[0], 1), "p95": round(part.latency_ms[1], 1)},
         "tokens": {"in": part.tokens[0], "out": part.tokens[1]},
+        "uncounted": part.uncounted,
         "cost": part.cost,
     }
 

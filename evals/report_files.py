@@ -312,6 +312,7 @@ def as_page(
         measured=any(part.metrics for part in run.parts),
         missed=[(part.name, name) for part in run.parts for name in part.missed],
         most=WORST_ON_PAGE,
+        currency=run.info.versions.get("prices", "").partition(" ")[0],
     )
     return _UNPRINTABLE.sub("\ufffd", text) + "\n"
 

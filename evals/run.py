@@ -33,6 +33,7 @@ from .messages import record_of as message_record
 from .metrics import METRICS, Check, Seen, Share, wilson
 from .plain_recipe import Progress, open_plain, written_out
 from .planted import planted
+from .prices import load_prices
 from .records import CaseRecord, RunInfo, SuiteInfo, record_from, write_run
 from .report import CALIBRATION
 from .results import RESULTS, Outcome, SuiteResult, failures_of, shares, write_report
@@ -41,6 +42,7 @@ from .statutes import NOT_RUN, load_collection, rank_statutes
 from .suites import PARTS, SUITES, AnySuite, RankedSuite, Suite, find_suite
 from .targets import (
     BOT,
+    Counted,
     EndpointFault,
     Target,
     counted,
@@ -73,6 +75,7 @@ _MEASURED = ("assistant", "evals", "knowledge", "prompts")
 _MEASURED_FILES = frozenset({".py", ".toml", ".j2"})
 
 IN_PROCESS_ONLY = "only the pipeline of this process can be run so, not an endpoint"
+NO_CASE = "no case yet"
 
 
 class UnknownSuite(Exception):
@@ -366,12 +369,16 @@ async def _ask(
         if error.name != "inspect_ai":
             raise
         raise EvalUnavailable("inspect-ai is not installed: install the extra `eval`") from None
+    empty = [suite for suite, cases in asked if not cases]
     left_out = [s for s, _ in asked if not target.searches and (s.stage != "reply" or s.documents)]
-    taken = [(suite, cases) for suite, cases in asked if suite not in left_out]
+    taken = [(s, cases) for s, cases in asked if s not in (*left_out, *empty)]
     if not target.endpoint and deps.wants_model and any(s.stage == "reply" for s, _ in taken):
         # Opened before the clock of the first case runs; without it, cases are only quoted.
         with contextlib.suppress(ModelError):
             counted(deps, await deps.chat_model())
+        verifier = await deps.verifier()
+        if verifier is not None and not isinstance(verifier, Counted):
+            deps.use_verifier(Counted(verifier))
     release = "" if target.endpoint else (await deps.index()).release.id
     async with contextlib.AsyncExitStack() as opened:
         runs = []
@@ -383,7 +390,8 @@ async def _ask(
             # What is no reply is the same whatever the seed.
             runs.append(Run(suite, cases, whom, seeds if suite.stage == "reply" else 1))
         identity = {"run": kept.run, "release": release}
-        await run_tasks(runs, kept.folder, identity, progress)
+        if runs:
+            await run_tasks(runs, kept.folder, identity, progress)
         if deps.settings.judge:
             await _have_judged(runs, deps, kept.folder, progress)
     searched = [(suite, cases) for suite, cases in taken if suite.stage == "search"]
@@ -391,6 +399,7 @@ async def _ask(
     return [
         *(_result(done, plain.get(done.suite.name, {})) for done in runs),
         *(_not_run(suite, IN_PROCESS_ONLY) for suite in left_out),
+        *(_not_run(suite, NO_CASE) for suite in empty if suite not in left_out),
     ]
 
 
@@ -509,7 +518,15 @@ async def _versions(
         "embeddings": (await deps.embedder()).name if here else "",
         "way": "" if endpoint else deps.settings.llm_way,
         "endpoint": endpoint,
+        **({"prices": _prices_version(deps.settings)} if here and deps.settings.prices else {}),
     }
+
+
+def _prices_version(settings: Settings) -> str:
+    """Currency and hash of the prices: costs by others are not compared unnoticed."""
+    assert settings.prices is not None
+    content = hashlib.sha256(settings.prices.read_bytes()).hexdigest()
+    return f"{load_prices(settings.prices).currency} {content[:8]}"
 
 
 @dataclass(slots=True)

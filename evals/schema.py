@@ -127,7 +127,7 @@ class Case(BaseModel):
     """Given beside the question, as a verified source would give it."""
     history: tuple[Text, ...] = Field(default=(), exclude_if=_is_empty)
     """Messages that are sent before in the same conversation, oldest first."""
-    customer: str = ""
+    customer: str = Field(default="", exclude_if=_is_empty)
     """Id of the customer of the demo who asks, signed in; empty: nobody known."""
     expect: Expect
 

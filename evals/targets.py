@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -32,7 +32,7 @@ from assistant.demo_customers import demo_people
 from assistant.deps import Deps
 from assistant.identity import subject_of
 from assistant.journal import reply_as_json
-from assistant.llm import ChatModel, Completion, Message, TextStream, ToolSpec, Way
+from assistant.llm import ChatModel, Completion, Message, Piece, TextStream, ToolSpec, Way
 from assistant.models import Calculation, Citation, Contact, Question, Reply, Sentence, Withheld
 from assistant.privacy import mask
 from assistant.rules import RulePack, read_context
@@ -42,6 +42,7 @@ from knowledge.readers import MANIFEST, read, read_manifest
 from knowledge.retrieve import question_vector
 
 from .metrics import Seen
+from .prices import Prices, Tokens, load_prices
 from .schema import Case
 from .suites import Suite
 from .wording import offers_contact, read_status, told_beside
@@ -78,6 +79,10 @@ class Told:
     latency_ms: float = 0.0
     tokens_in: int = 0
     tokens_out: int = 0
+    uncounted: int = 0
+    """Calls of a model whose tokens are not known, and so in neither of these."""
+    cost: float | None = None
+    """In the currency of the prices; None where there are none, or not all is known."""
 
     @property
     def said(self) -> str:
@@ -125,8 +130,13 @@ class Target(Protocol):
 
 @dataclass(slots=True)
 class _Usage:
-    tokens_in: int = 0
-    tokens_out: int = 0
+    by_model: dict[str, Tokens] = field(default_factory=dict)
+    uncounted: int = 0
+    """Calls whose tokens the endpoint did not tell, or that were broken off before it did."""
+
+    def add(self, model: str, sent: int, got: int) -> None:
+        before = self.by_model.get(model, Tokens(0, 0))
+        self.by_model[model] = Tokens(before.sent + sent, before.got + got)
 
 
 _USAGE: ContextVar[_Usage | None] = ContextVar("usage", default=None)
@@ -158,12 +168,30 @@ class Counted:
             messages, schema=schema, tools=tools, max_tokens=max_tokens
         )
         if usage := _USAGE.get():
-            usage.tokens_in += done.input_tokens
-            usage.tokens_out += done.output_tokens
+            if done.input_tokens or done.output_tokens:
+                usage.add(done.model, done.input_tokens, done.output_tokens)
+            else:
+                usage.uncounted += 1
         return done
 
     def stream(self, messages: Sequence[Message], *, max_tokens: int) -> TextStream:
-        return self._model.stream(messages, max_tokens=max_tokens)
+        return TextStream(self._pieces(messages, max_tokens))
+
+    async def _pieces(
+        self, messages: Sequence[Message], max_tokens: int
+    ) -> AsyncGenerator[Piece, None]:
+        stream = self._model.stream(messages, max_tokens=max_tokens)
+        usage = _USAGE.get()
+        try:
+            async with aclosing(stream):
+                async for text in stream:
+                    yield Piece(text, stream.model)
+        finally:
+            if usage is not None and stream.usage is None:
+                usage.uncounted += 1
+            elif usage is not None and stream.usage is not None:
+                told = stream.usage
+                usage.add(stream.model, told.input_tokens, told.output_tokens)
 
     async def close(self) -> None:
         await self._model.close()
@@ -176,6 +204,7 @@ class Pipeline:
     deps: Deps
     texts: Mapping[str, str]
     """Clause id -> its text in the live release."""
+    prices: Prices | None = None
     endpoint: str = ""
     searches: bool = True
 
@@ -241,7 +270,20 @@ class Pipeline:
             signed = tuple(loan.contract_date for loan in loans)
         seen = Seen(suite.today, sources, self.texts, reply, broken, signed=signed)
         model = reply.model if reply else ""
-        return Told(seen, model, latency_ms, usage.tokens_in, usage.tokens_out)
+        return Told(
+            seen,
+            model,
+            latency_ms,
+            tokens_in=sum(tokens.sent for tokens in usage.by_model.values()),
+            tokens_out=sum(tokens.got for tokens in usage.by_model.values()),
+            uncounted=usage.uncounted,
+            cost=self._cost(usage),
+        )
+
+    def _cost(self, usage: _Usage) -> float | None:
+        if self.prices is None or usage.uncounted:
+            return None
+        return self.prices.cost(usage.by_model)
 
     async def close(self) -> None:
         return None
@@ -268,9 +310,10 @@ async def classes_of(text: str, deps: Deps) -> tuple[str, ...]:
 
 
 async def open_pipeline(deps: Deps) -> Pipeline:
-    """Raises what opening the live release raises."""
+    """Raises BadPrices, and what opening the live release raises."""
     index = await deps.index()
-    return Pipeline(deps, {clause.id: clause.text for clause in index.clauses})
+    prices = load_prices(deps.settings.prices) if deps.settings.prices else None
+    return Pipeline(deps, {clause.id: clause.text for clause in index.clauses}, prices)
 
 
 def shipped_texts() -> dict[str, str]:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Body = dict[str, Any]
+USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12}
+
 Behaviour = Callable[[asyncio.StreamWriter, Body], Awaitable[None]]
 
 
@@ -81,8 +83,13 @@ async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
         await asyncio.sleep(0)
 
 
-def says(text: str, *, finish_reason: str = "stop", pause_s: float = 0.0) -> Behaviour:
-    """Answer with `text`, two characters an event where a stream is asked for."""
+def says(
+    text: str, *, finish_reason: str = "stop", pause_s: float = 0.0, counts: bool = False
+) -> Behaviour:
+    """Answer with `text`, two characters an event where a stream is asked for.
+
+    counts: whether a stream that asks for its tokens is told them.
+    """
 
     async def behave(writer: asyncio.StreamWriter, body: Body) -> None:
         if not body.get("stream"):
@@ -94,6 +101,8 @@ def says(text: str, *, finish_reason: str = "stop", pause_s: float = 0.0) -> Beh
             await asyncio.sleep(pause_s)
             await _send_event(writer, _chunk(text[start : start + 2]))
         await _send_event(writer, _chunk("", finish_reason))
+        if counts and body.get("stream_options", {}).get("include_usage"):
+            await _send_event(writer, {**_chunk(""), "choices": [], "usage": USAGE})
         await _send_block(writer, b"data: [DONE]\n\n")
         await _send_block(writer, b"")
 
@@ -191,7 +200,7 @@ def _completion(text: str, finish_reason: str) -> Body:
                 "message": {"role": "assistant", "content": text},
             }
         ],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12},
+        "usage": USAGE,
     }
 
 

@@ -964,6 +964,19 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/quality/drift"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/quality/replies"): {"200", "401", "403", "404", "422", "500"},
         ("get", "/v1/me"): {"200", "401", "500", "503"},
+        ("post", "/v1/feedback"): {"200", "401", "404", "413", "422", "429", "500", "503"},
+        ("get", "/v1/feedback"): {"200", "401", "403", "422", "500"},
+        ("get", "/v1/feedback/summary"): {"200", "401", "403", "422", "500"},
+        ("get", "/v1/feedback/cases"): {"200", "401", "403", "500"},
+        ("post", "/v1/feedback/cases"): {"200", "401", "403", "404", "422", "500"},
+        ("post", "/v1/feedback/cases/{draft_id}/labels"): {"200", "401", "403", "404"}
+        | {"409", "422", "500"},
+        ("get", "/v1/feedback/answers"): {"200", "401", "403", "500"},
+        ("post", "/v1/feedback/answers"): {"200", "401", "403", "404", "409", "422", "500", "503"},
+        ("post", "/v1/feedback/answers/{answer_id}/signature"): {"200", "401", "403", "404"}
+        | {"409", "422", "500", "503"},
+        ("post", "/v1/feedback/answers/{answer_id}/withdrawal"): {"200", "401", "403", "404"}
+        | {"422", "500"},
         **{
             ("post", f"/v1/calculations/{tool}"): {"200", "413", "422", "429", "500"}
             for tool in ("schedule", "rate", "settle", "prepay", "overdue", "coupon", "compare")

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "assistant": {"assistant", "knowledge", "prompts"},
     "evals": {"evals", "assistant", "knowledge", "prompts"},
 }
-LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py"}
+LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py", "assistant/api/feedback.py"}
 
 PIPELINES = {"assistant/answer.py"}
 LEAVES = {
@@ -44,6 +44,9 @@ LEAVES = {
     "assistant/audit.py": {"db"},
     "assistant/journal.py": {"audit", "db", "models"},
     "assistant/samples.py": {"db"},
+    "assistant/feedback.py": {"db", "privacy", "samples"},
+    "assistant/case_drafts.py": {"db"},
+    "assistant/signed_answers.py": {"approved", "audit", "db"},
     "assistant/metrics.py": {"models"},
     "assistant/staff.py": {"audit", "db"},
     "assistant/literals.py": set(),
@@ -87,14 +90,17 @@ DOORS = {
     "uvicorn": {"assistant/api"},
     "sqlalchemy": {
         "assistant/audit.py",
+        "assistant/case_drafts.py",
         "assistant/customers.py",
         "assistant/db.py",
         "assistant/handoff.py",
+        "assistant/feedback.py",
         "assistant/identity.py",
         "assistant/journal.py",
         "assistant/uploads.py",
         "assistant/migrations",
         "assistant/samples.py",
+        "assistant/signed_answers.py",
         "assistant/staff.py",
         "knowledge/store.py",
     },

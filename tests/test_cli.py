@@ -150,6 +150,11 @@ def test_text_in_another_encoding_is_refused(shell: Shell) -> None:
     assert "not UTF-8" in shell.refused(2, "mask", given="电话".encode("gbk"))
 
 
+def test_masking_refuses_what_is_too_large_without_reading_it_all(shell: Shell) -> None:
+    assert "larger than 16 MB" in shell.refused(2, "mask", "/dev/zero")
+    assert "larger than 256 MB" in shell.refused(2, "mask", "--jsonl", "/dev/zero")
+
+
 @pytest.mark.parametrize(
     "args", [["search", "提前还款"], ["ask", "提前还款"]], ids=lambda args: args[0]
 )

@@ -186,7 +186,7 @@ def test_the_example_of_settings_names_them_all_with_their_defaults(tmp_path: Pa
     file.write_text("\n".join(lines), encoding="utf-8")
     named = tomllib.loads(file.read_text(encoding="utf-8"))
     assert list(named) == list(Settings.model_fields)
-    without_default = ("audit_heads", "local_model", "lender", "rules", "statutes")
+    without_default = ("audit_heads", "local_model", "lender", "rules", "statutes", "prices")
     plain = "\n".join(line for line in lines if not line.startswith(without_default))
     file.write_text(plain, encoding="utf-8")
     assert load_settings({}, file) == load_settings({}, tmp_path / "no-such-file.toml")

@@ -113,7 +113,7 @@ def test_the_shipped_cases_name_documents_that_exist(suite: Suite) -> None:
     if suite.documents is not None:
         documents |= {file.name for file in suite.documents.iterdir()}
     cases = suite.cases()
-    assert len(cases) >= 20
+    assert len(cases) >= 20 or suite.may_be_empty
     assert {source for case in cases for source in case.expect.sources} <= documents
     assert suite.bars.keys() <= METRICS.keys()
 

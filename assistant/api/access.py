@@ -45,6 +45,13 @@ AUDITORS: frozenset[Role] = frozenset({"auditor"})
 QUALITY: frozenset[Role] = frozenset({"supervisor", "compliance", "admin", "auditor"})
 """May see how good the assistant is."""
 
+LISTENERS: frozenset[Role] = frozenset({"supervisor", "compliance", "auditor"})
+"""May read questions whose replies did not help, masked."""
+EDITORS: frozenset[Role] = frozenset({"supervisor", "compliance"})
+"""May make cases and answers of them."""
+SIGNERS: frozenset[Role] = frozenset({"compliance"})
+"""May sign answers off that others wrote."""
+
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
     ("GET", "/widget.js"): "public",
@@ -69,6 +76,16 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/conversations/{conversation_id}"): "borrower",
     ("GET", "/v1/conversations/{conversation_id}/export"): "borrower",
     ("DELETE", "/v1/conversations/{conversation_id}"): "borrower",
+    ("POST", "/v1/feedback"): "borrower",
+    ("GET", "/v1/feedback"): LISTENERS,
+    ("GET", "/v1/feedback/summary"): QUALITY,
+    ("GET", "/v1/feedback/cases"): LISTENERS,
+    ("POST", "/v1/feedback/cases"): EDITORS,
+    ("POST", "/v1/feedback/cases/{draft_id}/labels"): EDITORS,
+    ("GET", "/v1/feedback/answers"): LISTENERS,
+    ("POST", "/v1/feedback/answers"): EDITORS,
+    ("POST", "/v1/feedback/answers/{answer_id}/signature"): SIGNERS,
+    ("POST", "/v1/feedback/answers/{answer_id}/withdrawal"): EDITORS,
     ("POST", "/v1/staff/session"): "public",
     ("GET", "/v1/staff/demo"): "public",
     ("DELETE", "/v1/staff/session"): ANY_STAFF,

@@ -47,6 +47,7 @@ from . import (
     conversations,
     desk,
     evals,
+    feedback,
     handoffs,
     knowledge,
     openai,
@@ -64,6 +65,7 @@ LIMITED = {
     "/v1/chat": "chat",
     "/v1/chat/completions": "chat",
     "/v1/search": "search",
+    "/v1/feedback": "feedback",
     "/v1/staff/session": "sign-in",
     "/v1/handoffs": "chat",
     "/v1/handoffs/{handoff_id}/contact": "chat",
@@ -158,6 +160,7 @@ def create_app(
     app.include_router(compliance.router)
     app.include_router(calculations.router)
     app.include_router(evals.router)
+    app.include_router(feedback.router)
     if demo:
         app.include_router(demo_routes.router)
     app.include_router(operations)

@@ -66,6 +66,9 @@ class SuiteOfRunBody(BaseModel):
     difficulties: list[SliceBody] = []
     latency_ms: LatencyBody | None
     tokens: dict[str, int]
+    uncounted: int = Field(
+        default=0, description="Calls of a model whose tokens the endpoint did not tell."
+    )
     cost: float | None
 
 
@@ -115,6 +118,7 @@ class CaseBody(BaseModel):
     latency_ms: float
     tokens_in: int
     tokens_out: int
+    uncounted: int = 0
     cost: float | None
     passed: bool
 

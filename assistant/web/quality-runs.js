@@ -228,7 +228,9 @@ function suiteOf(run, suite) {
   const told = [t("suite.counts", suite)];
   if (suite.latency_ms) told.push(t("suite.latency", { median: Math.round(suite.latency_ms.median), p95: Math.round(suite.latency_ms.p95) }));
   if (suite.tokens.in || suite.tokens.out) told.push(t("suite.tokens", { sent: suite.tokens.in, got: suite.tokens.out }));
-  if (suite.cost !== null) told.push(t("suite.cost", { cost: suite.cost.toFixed(4) }));
+  const [currency = ""] = (run.versions.prices ?? "").split(" ");
+  if (suite.cost !== null) told.push(t("suite.cost", { cost: `${suite.cost.toFixed(4)} ${currency}`.trim() }));
+  if (suite.uncounted) told.push(t("suite.uncounted", { count: suite.uncounted }));
   return build(
     "section",
     { class: "card suite", "data-suite": suite.name },

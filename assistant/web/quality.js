@@ -1,14 +1,35 @@
 /* The quality page: who is signed in, which view is open. */
 
 import { announce, build, enter, failure, Failure, frame, t } from "./knowledge-kit.js";
+import { showAnswers } from "./quality-answers.js";
 import { showCases } from "./quality-cases.js";
 import { showCompare } from "./quality-compare.js";
+import { showFeedback } from "./quality-feedback.js";
+import { showLabels } from "./quality-labels.js";
 import { showLive } from "./quality-live.js";
 import { showRun, showRuns } from "./quality-runs.js";
 
-const VIEWS = { runs: showRuns, run: showRun, cases: showCases, compare: showCompare, live: showLive };
+const VIEWS = {
+  runs: showRuns,
+  run: showRun,
+  cases: showCases,
+  compare: showCompare,
+  live: showLive,
+  feedback: showFeedback,
+  labels: showLabels,
+  answers: showAnswers,
+};
 /** View -> the tab that is marked while it is open. */
-const TABS = { runs: "runs", run: "runs", cases: "runs", compare: "compare", live: "live" };
+const TABS = {
+  runs: "runs",
+  run: "runs",
+  cases: "runs",
+  compare: "compare",
+  live: "live",
+  feedback: "feedback",
+  labels: "feedback",
+  answers: "feedback",
+};
 
 let leaving = new AbortController();
 let me = null;

@@ -4,6 +4,7 @@ import { ClauseSheet } from "./widget-clause.js";
 import { build, icon } from "./widget-dom.js";
 import { HistoryMenu, readHistory } from "./widget-history.js";
 import { Handoff } from "./widget-handoff.js";
+import { feedbackBar } from "./widget-feedback.js";
 import { Problem, readAnswer, subjectOf } from "./widget-stream.js";
 import { LOCALES, chooseLocale, loadStrings, say } from "./widget-strings.js";
 import { Turn, phoneLink } from "./widget-turn.js";
@@ -126,6 +127,7 @@ export class ZhunxinChat extends HTMLElement {
         loadSheet("tokens.css"),
         loadSheet("widget.css"),
         loadSheet("widget-handoff.css"),
+        loadSheet("widget-feedback.css"),
       ]);
       if (signal.aborted) return;
       this.shadowRoot.adoptedStyleSheets = sheets;
@@ -188,6 +190,14 @@ export class ZhunxinChat extends HTMLElement {
         this.#human = handoff;
         this.#drawHuman();
       },
+      feedback: (ids) =>
+        feedbackBar(ids, {
+          endpoint: this.endpoint,
+          token: () => this.getAttribute("token"),
+          strings: () => this.#strings,
+          say: (node) => say(node, this.#strings),
+          locale: () => this.#locale,
+        }),
       retry: (again) => {
         if (this.#asking) return false;
         this.#ask(again);

@@ -22,6 +22,8 @@ export function drawing(tag, attributes = {}, text = "") {
 
 const PATHS = {
   chat: "M4 5h16v11H9l-5 4z M8 9h8 M8 12.5h5",
+  up: "M7 11v9H4v-9z M7 11l4-7c1.5 0 2.3 1 2 2.6L12.4 10H19a1.8 1.8 0 0 1 1.7 2.3l-1.8 6.2A2 2 0 0 1 17 20H7",
+  down: "M7 13V4H4v9z M7 13l4 7c1.5 0 2.3-1 2-2.6L12.4 14H19a1.8 1.8 0 0 0 1.7-2.3l-1.8-6.2A2 2 0 0 0 17 4H7",
   close: "M6 6l12 12 M18 6L6 18",
   fresh: "M4 5h16v11H9l-5 4z M12 7.5v6 M9 10.5h6",
   more: "M5 12h.01 M12 12h.01 M19 12h.01",

@@ -38,8 +38,8 @@ export class Turn {
   #evidence = null;
   #blocks = build("div", { class: "blocks" });
 
-  /** host: {say, openClause, setHuman, retry}, how the turn reaches the rest of the widget;
-      retry answers whether it asked. */
+  /** host: {say, openClause, setHuman, feedback, retry}, how the turn reaches the rest of the
+      widget; feedback makes the bar below a reply, retry answers whether it asked. */
   constructor(question, locale, host) {
     this.question = question;
     this.citations = new Map();
@@ -165,7 +165,7 @@ export class Turn {
     this.#append(card);
   }
 
-  finish({ record_id: recordId }) {
+  finish({ record_id: recordId, conversation_id: conversationId }) {
     this.#settle();
     const small = build("p", { class: "small" });
     if (this.modelSpoke) small.append(build("span", { "data-say": "turn.generated" }));
@@ -173,6 +173,9 @@ export class Turn {
       small.append(build("span", { "data-say": "turn.record", "data-record": recordId }));
     }
     if (small.childNodes.length) this.#append(small);
+    if (recordId && conversationId) {
+      this.#append(this.#host.feedback({ record_id: recordId, conversation_id: conversationId }));
+    }
   }
 
   /** Ends the turn where it is. What arrived stays; `text` is the server's wording, `key` ours. */
