@@ -6,11 +6,13 @@ and computed is in rule_checks.py; how disguised wording is recognised is in mat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import compress
+from operator import itemgetter, or_
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -106,28 +108,26 @@ def review(
     the message when it is complete.
     """
     message = Message(text, context, pack.folding, pack.settings)
-    triggers = applicable(pack, task, channel, on)
-    searches = {evasion: _Search(pack, message, evasion) for evasion in (True, False)}
+    searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
     findings: dict[str, list[tuple[Span, Severity]]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
-    for rule, trigger in triggers:
-        if not whole and trigger.of_whole_message:
+    for rule, trigger, keys in _plan(pack, task, channel, on, whole).awake(searches):
+        needs = [key for key in keys if key not in context and not _is_set(key, pack)]
+        # Where there would be nothing to tell, the text need not be searched.
+        bound = trigger.context or trigger.unless_context
+        if bound and not needs and not _context_holds(trigger, message):
             continue
         search = searches[trigger.evasion]
-        if trigger.patterns and search.candidates.isdisjoint(trigger.patterns):
-            continue
         spans = _text_conditions(trigger, search, message)
         if spans is None:
             continue
-        needs = [key for key in _keys(trigger) if key not in context and not _is_set(key, pack)]
         if needs:
+            # What is not there for lack of these words would not be there with more context.
+            if trigger.only_with and not any(map(search.holds, trigger.only_with)):
+                continue
             rules[rule.id] = rule
             unchecked.setdefault(rule.id, {}).update(dict.fromkeys(needs))
-            continue
-        if not all(_holds(condition, message) for condition in trigger.context):
-            continue
-        if any(c.key in context and _holds(c, message) for c in trigger.unless_context):
             continue
         if trigger.question and not any(
             p.within(message.asked.bare.text) for p in trigger.question
@@ -363,20 +363,70 @@ def applicable(
     return known[key]
 
 
+_Due = tuple[Rule, Trigger, tuple[str, ...]]
+"""A trigger of a rule with the context keys that it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """The triggers that apply, and which of them a message can wake at all."""
+
+    due: Mapping[bool, Sequence[tuple[int, _Due]]]
+    """Whether in the folding without disguises -> the triggers with their places in the pack."""
+    masks: Mapping[bool, Sequence[int]]
+    """For each of them the bits of the prefilter that wake it."""
+
+    def awake(self, searches: Mapping[bool, _Search]) -> Iterable[_Due]:
+        """In the order of the pack."""
+        found: list[tuple[int, _Due]] = []
+        for evasion, due in self.due.items():
+            met = searches[evasion].met
+            found += compress(due, map(met.__and__, self.masks[evasion]))
+        found.sort(key=itemgetter(0))
+        return [due for _, due in found]
+
+
+def _plan(pack: RulePack, task: Task, channel: Channel | None, on: date, whole: bool) -> _Plan:
+    key = (task, channel, on, whole)
+    known: dict[Any, _Plan] = pack.memo.setdefault("plans", {})
+    plan = known.get(key)
+    if plan is None:
+        due: dict[bool, list[tuple[int, _Due]]] = {}
+        masks: dict[bool, list[int]] = {}
+        for place, (rule, trigger) in enumerate(applicable(pack, task, channel, on)):
+            if trigger.of_whole_message and not whole:
+                continue
+            due.setdefault(trigger.evasion, []).append(
+                (place, (rule, trigger, tuple(_keys(trigger))))
+            )
+            prefilter = _prefilter(pack, task, trigger.evasion)
+            masks.setdefault(trigger.evasion, []).append(
+                reduce(or_, (prefilter.masks[p] for p in trigger.patterns))
+                if trigger.patterns
+                else prefilter.every_text
+            )
+        if len(known) >= 256:
+            known.clear()
+        known[key] = plan = _Plan(due, masks)
+    return plan
+
+
 def _applies(scoped: Rule | Trigger, task: Task, channel: Channel | None) -> bool:
     return (not scoped.tasks or task in scoped.tasks) and (
         channel is None or not scoped.channels or channel in scoped.channels
     )
 
 
-def _prefilter(pack: RulePack, evasion: bool) -> Prefilter:
-    key = ("prefilter", evasion)
+def _prefilter(pack: RulePack, task: Task, evasion: bool) -> Prefilter:
+    key = ("prefilter", task, evasion)
     if key not in pack.memo:
         pack.memo[key] = Prefilter(
             pattern
             for rule in pack.rules
             for trigger in rule.triggers
             if trigger.evasion is evasion
+            and _applies(rule, task, None)
+            and _applies(trigger, task, None)
             for pattern in _sought(trigger)
         )
     prefilter: Prefilter = pack.memo[key]
@@ -401,8 +451,9 @@ def _sought(trigger: Trigger) -> Iterator[Pattern]:
 class _Search:
     """A message in the one of its foldings that a trigger looks at."""
 
-    def __init__(self, pack: RulePack, message: Message, evasion: bool) -> None:
-        self._pack = pack
+    def __init__(self, pack: RulePack, task: Task, message: Message, evasion: bool) -> None:
+        self._prefilter = _prefilter(pack, task, evasion)
+        self._masks = self._prefilter.masks
         self._message = message
         self._evasion = evasion
         self._holds: dict[Pattern, bool] = {}
@@ -413,31 +464,39 @@ class _Search:
         return self._message.bare if self._evasion else self._message.plain
 
     @cached_property
-    def _segments(self) -> list[tuple[int, bytes, Set[Pattern]]]:
+    def _segments(self) -> list[tuple[int, str, int]]:
         text = self.folded.text
-        prefilter = _prefilter(self._pack, self._evasion)
         segments = [(start, text[start:end]) for start, end in _segments(text)]
-        return [(start, part.encode(), prefilter.candidates(part)) for start, part in segments]
+        return [(start, part, self._prefilter.met(part)) for start, part in segments]
 
     @cached_property
-    def candidates(self) -> Set[Pattern]:
-        """The sought patterns that may match within a segment."""
-        return frozenset().union(*(candidates for _, _, candidates in self._segments))
+    def met(self) -> int:
+        """The sought patterns that may match within a segment, as bits of the prefilter."""
+        return reduce(or_, (met for _, _, met in self._segments))
+
+    def may_match(self, pattern: Pattern) -> bool:
+        """Whether a pattern may match within a segment."""
+        return self._masks[pattern] & self.met != 0
+
+    @cached_property
+    def _beside(self) -> int:
+        # A part of a longer text may go over the border of two segments.
+        return -1 if len(self._segments) > 1 else self.met
 
     def may_hold(self, pattern: Pattern) -> bool:
         """Whether a pattern may match any part of the message, as its literals tell."""
-        # A part of a longer text may go over the border of two segments.
-        return len(self._segments) > 1 or pattern in self.candidates
+        return self._masks[pattern] & self._beside != 0
 
     def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""
         known = self._spans.get(pattern)
         if known is None:
+            mask = self._masks[pattern]
             known = [
                 (start + first, start + last)
-                for start, part, candidates in self._segments
-                if pattern in candidates
-                for first, last in pattern.encoded_spans(part)
+                for start, part, met in self._segments
+                if mask & met
+                for first, last in pattern.spans(part)
             ]
             self._spans[pattern] = known
         return known
@@ -498,9 +557,7 @@ def _text_conditions(trigger: Trigger, search: _Search, message: Message) -> lis
 
 def _matches(trigger: Trigger, search: _Search) -> list[Span]:
     found = []
-    for pattern in trigger.patterns:
-        if pattern not in search.candidates:
-            continue
+    for pattern in filter(search.may_match, trigger.patterns):
         for place in search.spans(pattern):
             if not _excused(trigger, search, place):
                 found.append(place)
@@ -512,33 +569,35 @@ def _matches(trigger: Trigger, search: _Search) -> list[Span]:
 def _excused(trigger: Trigger, search: _Search, place: Span) -> bool:
     """Whether what stands around a match takes its meaning away."""
     text = search.folded.text
+    of = len(text)
     start, end = place
     low, high = max(0, start - PHRASE), min(len(text), end + PHRASE)
-    near = text[low:high].encode()
-    for phrase in filter(search.may_hold, trigger.unless):
-        if any(low + s <= start and end <= low + e for s, e in phrase.encoded_spans(near)):
+    for phrase in trigger.unless:
+        if search.may_hold(phrase) and any(
+            low + s <= start and end <= low + e for s, e in phrase.spans(text[low:high], of=of)
+        ):
             return True
     for words in trigger.unless_before:
         if not search.may_hold(words.pattern):
             continue
         low = clause_start(text, start, words.window, REACH[words.reach])
-        if low < start and words.pattern.within(text[low:start]):
+        if low < start and words.pattern.within(text[low:start], of=of):
             return True
     for words in trigger.unless_after:
         if not search.may_hold(words.pattern):
             continue
         high = clause_end(text, end, words.window, REACH[words.reach])
-        if end < high and words.pattern.within(text[end:high]):
+        if end < high and words.pattern.within(text[end:high], of=of):
             return True
     unless_with = [p for p in trigger.unless_with if search.may_hold(p)]
     if not (trigger.only_with or unless_with):
         return False
     ends = REACH["sentence"]
     sentence = text[clause_start(text, start, BESIDE, ends) : clause_end(text, end, BESIDE, ends)]
-    if any(p.within(sentence) for p in unless_with):
+    if any(p.within(sentence, of=of) for p in unless_with):
         return True
     return bool(trigger.only_with) and not any(
-        p.within(sentence) for p in trigger.only_with if search.may_hold(p)
+        p.within(sentence, of=of) for p in trigger.only_with if search.may_hold(p)
     )
 
 
@@ -585,6 +644,13 @@ def _is_set(key: str, pack: RulePack) -> bool:
     """Whether the institution has set what else must be said of each message."""
     setting = CONTEXT_SETTINGS.get(key)
     return setting is not None and bool(pack.settings.get(setting))
+
+
+def _context_holds(trigger: Trigger, message: Message) -> bool:
+    context = message.context
+    return all(_holds(condition, message) for condition in trigger.context) and not any(
+        c.key in context and _holds(c, message) for c in trigger.unless_context
+    )
 
 
 def _holds(condition: ContextCondition, message: Message) -> bool:

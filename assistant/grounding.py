@@ -279,6 +279,7 @@ class _Wording:
     either: frozenset[str]
     both: frozenset[str]
     carriers: frozenset[str]
+    led_by: frozenset[str]
     condition_topic: re.Pattern[str]
     light: frozenset[str]
     days: frozenset[str]
@@ -309,6 +310,8 @@ class _Wording:
     listing: re.Pattern[str]
     no_condition: re.Pattern[str]
     restated: re.Pattern[str]
+    periods: Mapping[str, re.Pattern[str]]
+    """Before, within, after -> a named period beside which something is put there."""
 
 
 _Value = tuple[figures.Kind, figures.Value]
@@ -433,6 +436,7 @@ def _wording() -> _Wording:
         either=frozenset(raw["joins"]["either"]),
         both=frozenset(raw["joins"]["both"]),
         carriers=frozenset(raw["narrowing"]["carriers"]),
+        led_by=frozenset(raw["narrowing"]["led_by"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
         light=frozenset(raw["light"]["words"]),
         days=frozenset(raw["claims"]["days"]),
@@ -466,6 +470,7 @@ def _wording() -> _Wording:
             for name in ("all", "some", "again")
         ),
         listing=re.compile(raw["joins"]["listing"]),
+        periods={side: re.compile(raw["periods"][side]) for side in raw["periods"]},
     )
 
 
@@ -1299,6 +1304,43 @@ def _order(case: _Case) -> Problem | None:
     return None
 
 
+def _periods(case: _Case) -> Problem | None:
+    """A period that the quotes put on another side of what is said."""
+    told = _sides(case.quoted_text())
+    for period, sides in _sides(case.said.folded).items():
+        if period in told and not sides & told[period]:
+            return Problem("condition_dropped", period)
+    return None
+
+
+def _sides(text: str) -> dict[str, set[str]]:
+    sides: dict[str, set[str]] = {}
+    for side, pattern in _wording().periods.items():
+        for match in pattern.finditer(text):
+            sides.setdefault(match.group(1), set()).add(side)
+    return sides
+
+
+def _denied_widely(case: _Case) -> Problem | None:
+    """A denial without the words that narrow it in the quote, so that it denies more."""
+    said = case.said.meanings()
+    chars = set("".join(said))
+    for part in case.said.parts:
+        denied = {t.meaning for t in part.words() if t.sign == "denied" and t.kind == "word"}
+        for other in _nearest(part, case.quoted_parts()) if denied else ():
+            narrowing: set[str] = set()
+            own: set[str] = set()
+            open_ = False
+            for token in other.tokens:
+                open_ = open_ or (token.sign == "denied" and token.raw in _wording().led_by)
+                if token.kind == "word" and token.sign == "denied":
+                    (narrowing if open_ and token.meaning not in denied else own).add(token.meaning)
+            lost = not any(char in chars for word in narrowing for char in word)
+            if sum(map(len, narrowing)) >= 4 and lost and own & denied:
+                return Problem("condition_dropped", "".join(sorted(narrowing)))
+    return None
+
+
 def _denies_all_of(said: _Part, quoted: _Part) -> bool:
     """Whether a part denies what stands before it, and the quote speaks of that."""
     return (
@@ -1834,6 +1876,8 @@ _CHECKS = (
     _joined_otherwise,
     _roles,
     _order,
+    _periods,
+    _denied_widely,
     _scope,
     _conditions,
 )

@@ -1,53 +1,102 @@
 """Literals that a regular expression cannot match without, by which most patterns are passed over.
 
 The sets of RE2 that do this make their states as they meet new text, which costs milliseconds a
-message; looking runs of two and three characters up in a table costs none of that.
+message; looking runs of up to three characters up in a table costs none of that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import pairwise, product
-
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, reduce
+from itertools import product
+from operator import add, or_
 
 MOST_STRINGS = 64
 """Strings that part of a pattern may match and still count as so many literals."""
 
+MOST_WAYS = 64
+"""Alternatives of a pattern that are told apart; those of parts with more are taken together."""
+
+LONGEST_RUN = 3
+"""Characters of a literal that are looked up; of a longer one, its first."""
+
+EVERY_TEXT = 1
+"""The bit that is met by every text; those of the ways stand above it."""
+
+SHORT = 200
+"""Characters of a text within which the choices of a pattern are counted."""
+
+ENDLESS = 1 << 40
+"""More choices than can be tried one by one."""
+
 Strings = frozenset[str]
-_Part = tuple[Strings | None, tuple[Strings, ...]]
-"""(all that it matches, or None for too many; sets of which any match holds a literal each)"""
-
-Places = npt.NDArray[np.intp]
-
-_EVERYWHERE: Places = np.zeros(1, dtype=np.intp)
-_ANYTHING: _Part = (None, ())
-_NOTHING: _Part = (frozenset({""}), ())
+Way = tuple[Strings, ...]
+"""Sets of strings of which a match holds one each."""
 
 
-def needed_literals(pattern: str) -> tuple[Strings, ...]:
-    """Sets of strings, in small letters: every match of an RE2 pattern holds one of each set.
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Part of a pattern."""
 
-    The most telling set comes first. There is none where nothing may be concluded, as where the
-    pattern is written in a way that is not followed here.
+    exact: Strings | None
+    """All that it matches; None for too many."""
+    own_ways: tuple[Way, ...] = ((),)
+    """Ways to match it, one of which any match takes."""
+    choices: int = 1
+    """How often it may match otherwise from the same place, at most, within SHORT characters."""
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        exact = self.exact
+        return ((exact,),) if exact and "" not in exact else self.own_ways
+
+
+_SIGNS = {"n": "\n", "t": "\t"}
+
+
+def needed_literals(pattern: str) -> tuple[Way, ...]:
+    """Ways to match an RE2 pattern, as sets of strings in small letters: for one of the ways,
+    every match holds one string of each of its sets.
+
+    A way without sets is one of which nothing may be concluded, as where the pattern is written
+    in a way that is not followed here. The most telling set of a way comes first.
     """
-    reader = _Reader(pattern.lower())
+    told = (
+        sorted(dict.fromkeys(way), key=_telling, reverse=True)
+        for way in _read(pattern.lower()).ways
+    )
+    return tuple(dict.fromkeys(map(tuple, told)))
+
+
+def choices(pattern: str) -> int:
+    """How many ways of matching may have to be tried from one place of a text of SHORT characters,
+    at most; ENDLESS where the pattern is written in a way that is not followed here, or whose
+    meaning depends on the engine."""
+    return _read(pattern.lower()).choices
+
+
+@lru_cache(maxsize=4096)
+def _read(pattern: str) -> _Part:
+    reader = _Reader(pattern)
     try:
         part = reader.alternation()
     except _NotFollowed:
-        return ()
-    needed = _required(part) if reader.place == len(pattern) else ()
-    return tuple(sorted(dict.fromkeys(needed), key=_telling, reverse=True))
+        return _Part(None, choices=ENDLESS)
+    if reader.place < len(pattern):
+        return _Part(None, choices=ENDLESS)
+    return part if reader.plain else replace(part, choices=ENDLESS)
 
 
 class _NotFollowed(Exception):
     """A pattern uses syntax that is not read here."""
 
 
-def _required(part: _Part) -> tuple[Strings, ...]:
-    exact, required = part
-    return (exact,) if exact and "" not in exact else required
+def _together(ways: tuple[Way, ...]) -> tuple[Way, ...]:
+    """The ways as one, of which less is told."""
+    if not all(ways):
+        return ((),)
+    return ((frozenset().union(*(max(way, key=_telling) for way in ways)),),)
 
 
 def _telling(literals: Strings) -> tuple[int, int]:
@@ -55,10 +104,17 @@ def _telling(literals: Strings) -> tuple[int, int]:
     return min(3, *map(len, literals), 3), -len(literals)
 
 
+def _of(exact: Strings) -> _Part:
+    begun = (sum(map(one.startswith, exact)) for one in exact)
+    return _Part(exact, choices=max(begun) if len(exact) > 1 else 1)
+
+
 class _Reader:
     def __init__(self, pattern: str) -> None:
         self._pattern = pattern
         self.place = 0
+        self.plain = True
+        """Whether nothing was read that engines understand differently."""
 
     def _peek(self, length: int = 1) -> str:
         return self._pattern[self.place : self.place + length]
@@ -77,60 +133,75 @@ class _Reader:
             branches.append(self._sequence())
         if len(branches) == 1:
             return branches[0]
-        exact: Strings | None = frozenset()
-        required: Strings | None = frozenset()
-        for branch in branches:
-            exact = None if exact is None or branch[0] is None else exact | branch[0]
-            needed = _required(branch)
-            best = max(needed, key=_telling) if needed else None
-            required = None if required is None or best is None else required | best
-        if exact is not None and len(exact) > MOST_STRINGS:
-            exact = None
-        return exact, () if required is None else (required,)
+        # Those of one set each are one way, which holds any of their strings.
+        own = [way for branch in branches for way in branch.ways]
+        ways = tuple(way for way in own if len(way) != 1)
+        if len(ways) < len(own):
+            ways += ((frozenset().union(*(way[0] for way in own if len(way) == 1)),),)
+        if len(ways) > MOST_WAYS:
+            ways = _together(ways)
+        known = [branch.exact for branch in branches if branch.exact is not None]
+        both = frozenset().union(*known)
+        many = _of(both).choices if both else 0
+        many += sum(branch.choices for branch in branches if branch.exact is None)
+        whole = len(known) == len(branches) and len(both) <= MOST_STRINGS
+        return _Part(both if whole else None, ways, min(many, ENDLESS))
 
     def _sequence(self) -> _Part:
         run: Strings = frozenset({""})
         """What the parts since the last one that is no literal match together."""
         whole = True
-        choices: list[Strings] = []
+        ways: tuple[Way, ...] = ((),)
+        many = 1
+
+        def follow(part: _Part) -> None:
+            nonlocal ways, many
+            more = part.ways
+            if len(ways) * len(more) > MOST_WAYS:
+                more = _together(more)
+            ways = tuple(way + other for way in ways for other in more)
+            many = min(many * part.choices, ENDLESS)
+
         while self._peek() not in ("", "|", ")"):
-            exact, required = self._repeated(self._one())
+            part = self._repeated(self._one())
+            exact = part.exact
             if exact is not None and len(exact) * len(run) <= MOST_STRINGS:
                 run = frozenset(map("".join, product(run, exact)))
                 continue
             whole = False
-            choices.append(run)
-            if exact is not None:
-                run = exact
-                continue
-            run = frozenset({""})
-            choices += required
+            follow(_of(run))
+            run = frozenset({""}) if exact is None else exact
+            if exact is None:
+                follow(part)
         if whole:
-            return run, ()
-        choices.append(run)
-        return None, tuple(choice for choice in choices if choice and "" not in choice)
+            return _of(run)
+        follow(_of(run))
+        return _Part(None, ways, many)
 
     def _repeated(self, part: _Part) -> _Part:
-        exact = part[0]
         char = self._peek()
         if char not in ("?", "*", "+", "{"):
             return part
         self.place += 1
-        least = {"?": 0, "*": 0, "+": 1}.get(char)
-        if least is None:
+        least, most = {"?": (0, 1), "*": (0, SHORT), "+": (1, SHORT)}.get(char, (0, 0))
+        if char == "{":
             end = self._pattern.find("}", self.place)
-            bounds = self._pattern[self.place : end]
+            first, comma, last = (bounds := self._pattern[self.place : end]).partition(",")
             if end < 0 or not bounds.replace(",", "").isdecimal():
                 raise _NotFollowed
-            least = int(bounds.partition(",")[0] or 0)
+            self.plain = self.plain and first != ""
+            least = int(first or 0)
+            most = int(last or SHORT) if comma else least
             self.place = end + 1
         if self._peek() == "?":
             self.place += 1
         elif self._peek() in ("*", "+", "{"):
             raise _NotFollowed
-        if char == "?" and exact is not None:
-            return exact | {""}, ()
-        return (None, _required(part)) if least else _ANYTHING
+        if char == "?" and part.exact is not None:
+            return _of(part.exact | {""})
+        one = part.choices
+        many = most - least + 1 if one == 1 else (one + 1) ** min(most, 40)
+        return _Part(None, part.ways if least else ((),), min(many, ENDLESS))
 
     def _one(self) -> _Part:
         char = self._take()
@@ -141,8 +212,8 @@ class _Reader:
         if char == "\\":
             return self._escaped()
         if char in "^$":
-            return _NOTHING
-        return _ANYTHING if char == "." else (frozenset({char}), ())
+            return _of(frozenset({""}))
+        return _Part(None) if char == "." else _of(frozenset({char}))
 
     def _group(self) -> _Part:
         if self._peek() == "?":
@@ -157,15 +228,17 @@ class _Reader:
     def _escaped(self) -> _Part:
         char = self._take()
         if char == "p":
+            self.plain = False
             if self._take() == "{":
                 self.place = self._pattern.index("}", self.place) + 1
-            return _ANYTHING
+            return _Part(None)
         if char in "bazwsd":
             # In small letters \B, \W and \S look like \b, \w and \s: anything holds for all.
-            return _NOTHING if char in "baz" else _ANYTHING
-        if char.isalnum():
+            self.plain = self.plain and char == "d"
+            return _of(frozenset({""})) if char in "baz" else _Part(None)
+        if char.isalnum() and char not in _SIGNS:
             raise _NotFollowed
-        return frozenset({char}), ()
+        return _of(frozenset({_SIGNS.get(char, char)}))
 
     def _class(self) -> _Part:
         chars: set[str] = set()
@@ -176,67 +249,63 @@ class _Reader:
         while first or self._peek() != "]":
             first = False
             char = self._take()
-            if char == "[" and self._peek() == ":":
-                raise _NotFollowed
+            if char == "[":
+                if self._peek() == ":":
+                    raise _NotFollowed
+                self.plain = False
             if char == "\\":
-                exact, _ = self._escaped()
-                known = known and exact is not None
-                char = next(iter(exact or ""), "")
+                escaped = self._escaped().exact
+                known = known and escaped is not None
+                char = next(iter(escaped or ""), "")
+            elif self._peek() == char and char in "-&~|":
+                self.plain = False
             if self._peek() == "-" and self._peek(2) != "-]":
                 known = False
             chars.add(char)
         self.place += 1
         if not known or len(chars) > MOST_STRINGS or "" in chars:
-            return _ANYTHING
-        return frozenset(chars), ()
+            return _Part(None)
+        return _of(frozenset(chars))
 
 
 class LiteralIndex:
-    """Which of many patterns a text may match, by the literals that they need."""
+    """Which of many patterns a text may match, by the literals that they need.
 
-    def __init__(self, needed: Iterable[tuple[Strings, ...]]) -> None:
-        self._short: dict[str, Places] = {}
-        """Literal of up to three characters -> the places of the sets that hold it."""
-        self._long: dict[str, list[tuple[str, Places]]] = {}
-        """First three characters -> longer literals and their places."""
-        sets: dict[Strings, int] = {}
-        places: list[int] = []
-        self._first: list[int] = []
-        """Where the sets of each pattern begin among `_wanted`."""
-        for wanted in needed:
-            self._first.append(len(places))
-            # Place 0 is a set of which every text holds a literal.
-            places += [sets.setdefault(literals, len(sets) + 1) for literals in wanted] or [0]
-        self._wanted = np.array(places, dtype=np.intp)
-        """The places of the sets of all patterns, one pattern after the other."""
-        self._sets = len(sets) + 1
-        owners: dict[str, list[int]] = {}
-        for literals, place in sets.items():
-            for literal in literals:
-                owners.setdefault(literal, []).append(place)
-        for literal, held in owners.items():
-            row = np.array(held, dtype=np.intp)
-            if len(literal) <= 3:
-                self._short[literal] = row
-            else:
-                self._long.setdefault(literal[:3], []).append((literal, row))
+    What may match is told as the bits of a number, one bit a way.
+    """
 
-    def candidates(self, text: str) -> list[int]:
-        """Numbers of the patterns all of whose sets have a literal in `text`."""
-        if not self._first:
-            return []
-        parts = set(text).union(map("".join, pairwise(text)))
-        triples = set(map("".join, zip(text, text[1:], text[2:], strict=False)))
-        found = [_EVERYWHERE]
-        found += [self._short[part] for part in self._short.keys() & (parts | triples)]
-        found += [
-            places
-            for triple in self._long.keys() & triples
-            for literal, places in self._long[triple]
-            if literal in text
-        ]
-        present = np.zeros(self._sets, dtype=np.bool_)
-        present[np.concatenate(found)] = True
-        held = np.logical_and.reduceat(present[self._wanted], self._first)
-        candidates: list[int] = np.flatnonzero(held).tolist()
-        return candidates
+    def __init__(self, needed: Iterable[Sequence[Way]]) -> None:
+        ways = [(number, way) for number, of_one in enumerate(needed) for way in of_one]
+        # So that those with a second set, a third... are the first of all.
+        ways.sort(key=lambda way: -len(way[1]))
+        masks: dict[int, int] = {}
+        for place, (number, _) in enumerate(ways):
+            masks[number] = masks.get(number, 0) | 2 << place
+        self.masks = [masks[number] for number in sorted(masks)]
+        """The ways of each pattern."""
+        self._every = (1 << len(ways)) - 1
+        self._layers: list[tuple[int, int]] = []
+        """Of the first set of each way, of the second...: where its bits begin in `_speaks_for`,
+        and the ways that have such a set."""
+        self._speaks_for: dict[str, int] = {}
+        """Run of characters -> the sets that it begins a literal of, layer after layer."""
+        offset = 0
+        for layer in range(max((len(way) for _, way in ways), default=0)):
+            own = [way[layer] for _, way in ways if layer < len(way)]
+            for place, literals in enumerate(own, start=offset):
+                for literal in literals:
+                    run = literal[:LONGEST_RUN]
+                    self._speaks_for[run] = self._speaks_for.get(run, 0) | 1 << place
+            self._layers.append((offset, (1 << len(own)) - 1))
+            offset += len(own)
+
+    def met(self, text: str) -> int:
+        """The ways all of whose sets have a literal in `text`, as far as its beginning tells."""
+        pairs = list(map(add, text, text[1:]))
+        runs = set(text).union(pairs, map(add, pairs, text[2:]))
+        speaks_for = self._speaks_for
+        told = reduce(or_, [speaks_for[run] for run in speaks_for.keys() & runs], 0)
+        met = self._every
+        for offset, ways in self._layers:
+            met &= told >> offset & ways | ~ways
+        return met << 1 | EVERY_TEXT

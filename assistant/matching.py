@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import re2
 
 from knowledge.text import dictionary_words, to_simplified
 
-from .literals import LiteralIndex, needed_literals
+from .literals import EVERY_TEXT, SHORT, LiteralIndex, choices, needed_literals
 
 SHIPPED = Path(__file__).parent.parent / "knowledge" / "rules"
 VARIANTS = "variants.toml"
@@ -38,6 +39,9 @@ _SPELT_LATIN = re.compile(r"(?<![a-z'’])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
 
 PATTERN_BYTES = 1 << 22
 """Memory that one compiled pattern may take; larger ones are refused as broken."""
+
+MOST_CHOICES = 5000
+"""Ways of matching a pattern from one place that may be tried one by one."""
 
 CLAUSE_ENDS = frozenset(",，;；。!?！？\n")
 SENTENCE_ENDS = frozenset(";；。!?！？\n")
@@ -65,24 +69,26 @@ class Folded:
         return self.starts[start], self.ends[end - 1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Pattern:
-    """A regular expression over folded text, in linear time."""
+    """A regular expression over folded text, in bounded time."""
 
     source: str
     _regex: Any
 
-    def within(self, text: str) -> bool:
-        """Whether it matches anywhere in `text`."""
+    def within(self, text: str, *, of: int = 0) -> bool:
+        """Whether it matches anywhere in `text`, which may be part of a text of `of` characters."""
+        if max(len(text), of) <= SHORT and self._tried is not None:
+            return self._tried.search(text) is not None
         # Of bytes, the library does not count characters up to the match.
         return self._regex.search(text.encode()) is not None
 
-    def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where it matches `text`, in order."""
-        return self.encoded_spans(text.encode())
-
-    def encoded_spans(self, encoded: bytes) -> Iterator[tuple[int, int]]:
-        """Where it matches a text, given in UTF-8, in characters and in order."""
+    def spans(self, text: str, *, of: int = 0) -> Iterator[tuple[int, int]]:
+        """Where it matches `text`, in characters and in order."""
+        if max(len(text), of) <= SHORT and self._tried is not None:
+            yield from (match.span() for match in self._tried.finditer(text))
+            return
+        encoded = text.encode()
         place = counted = 0
         for match in self._regex.finditer(encoded):
             first, last = match.span()
@@ -92,21 +98,42 @@ class Pattern:
             place, counted = start + len(encoded[first:last].decode()), last
             yield start, place
 
+    @cached_property
+    def _tried(self) -> re.Pattern[str] | None:
+        """The same for a short text, where matching it by trial is bounded; it matches alike.
+
+        The automata of RE2 grow with each new text and are large: of a few hundred characters
+        they cost more than trying does. In a long text they are soon grown, and faster.
+        """
+        source = self.source
+        # Letters beyond ASCII have cases of their own, and \D is not \d.
+        cased = any(char.lower() != char.upper() for char in source if not char.isascii())
+        if cased or re.search(r"\\[A-Z]", source) or choices(source) > MOST_CHOICES:
+            return None
+        return re.compile(_WHOLE_END.sub(_as_whole_end, source), re.ASCII | re.IGNORECASE)
+
+
+_WHOLE_END = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+
+
+def _as_whole_end(match: re.Match[str]) -> str:
+    return r"\Z" if match.group() == "$" else match.group()
+
 
 def compile_pattern(source: str) -> Pattern:
     """A pattern in the syntax of RE2; capitals do not matter. Raises BadPattern."""
     try:
-        pattern = Pattern(source, re2.compile(source, options=_options()))
+        pattern = Pattern(source, re2.compile(source, options=pattern_options()))
     except re2.error as error:
         said = error.args[0]
         why = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
         raise BadPattern(f"{source!r} is no pattern of RE2 ({why})") from None
-    if pattern.within(""):
+    if pattern._regex.search(b""):
         raise BadPattern(f"{source!r} matches nothing at all, so it matches everywhere")
     return pattern
 
 
-def _options() -> Any:
+def pattern_options() -> Any:
     options = re2.Options()
     options.log_errors = False
     options.case_sensitive = False
@@ -119,12 +146,16 @@ class Prefilter:
     """Tells in one pass which of many patterns may match a text."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
-        self._patterns = tuple(dict.fromkeys(patterns))
-        self._index = LiteralIndex(needed_literals(p.source) for p in self._patterns)
+        own = dict.fromkeys(patterns)
+        self._index = LiteralIndex(needed_literals(pattern.source) for pattern in own)
+        self.masks: Mapping[Pattern, int] = dict(zip(own, self._index.masks, strict=True))
+        """Bits of which `met` has one where the pattern may match."""
+        self.every_text = EVERY_TEXT
+        """The bit that `met` always has."""
 
-    def candidates(self, text: str) -> Set[Pattern]:
-        """The patterns that may match."""
-        return {self._patterns[number] for number in self._index.candidates(text)}
+    def met(self, text: str) -> int:
+        """What may match, as bits."""
+        return self._index.met(text)
 
 
 class _Characters(dict[str, str]):
@@ -203,6 +234,10 @@ class Folding:
 
     def plain(self, text: str) -> Folded:
         """One width, case and script; spaces and signs stay."""
+        folded = list(map(self.characters.__getitem__, text))
+        whole = "".join(folded)
+        if len(whole) == len(text) and "" not in folded:
+            return Folded(whole, range(len(text)), range(1, len(text) + 1))
         chars: list[str] = []
         places: list[int] = []
         for place, char in enumerate(text):
@@ -213,7 +248,11 @@ class Folding:
 
     def bare(self, text: str) -> Folded:
         """`plain` without spaces and signs inside Chinese, and with disguised words as words."""
-        folded = _without(self.plain(text), self._cuts)
+        return self.bared(self.plain(text))
+
+    def bared(self, plain: Folded) -> Folded:
+        """`bare` of what is folded plainly."""
+        folded = _without(plain, self._cuts)
         folded = _replaced(folded, self._undisguised(folded.text))
         return _replaced(folded, self._sounding(folded.text))
 
@@ -320,24 +359,23 @@ def _alike_in_sound(
 def clause_start(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
     """Where the clause around `place` begins, at most `reach` characters before it."""
     lowest = max(0, place - reach)
-    at = place
-    while at > lowest and not _ends(text, at - 1, ends):
-        at -= 1
-    return at
+    found = [match.start() for match in _any_of(ends).finditer(text, lowest, place)]
+    return next((at + 1 for at in reversed(found) if _ends(text, at)), lowest)
 
 
 def clause_end(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
     """Where the clause around `place` ends, at most `reach` characters after it."""
     highest = min(len(text), place + reach)
-    at = place
-    while at < highest and not _ends(text, at, ends):
-        at += 1
-    return at
+    found = (match.start() for match in _any_of(ends).finditer(text, place, highest))
+    return next((at for at in found if _ends(text, at)), max(place, highest))
 
 
-def _ends(text: str, place: int, ends: frozenset[str]) -> bool:
-    if text[place] not in ends:
-        return False
+@lru_cache(maxsize=8)
+def _any_of(chars: frozenset[str]) -> re.Pattern[str]:
+    return re.compile(f"[{re.escape(''.join(sorted(chars)))}]")
+
+
+def _ends(text: str, place: int) -> bool:
     # The comma of 20,000 ends nothing.
     return text[place] != "," or not (
         text[place - 1 : place].isdecimal() and text[place + 1 : place + 2].isdecimal()

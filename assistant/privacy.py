@@ -86,6 +86,9 @@ _SPELLED = str.maketrans(
 )
 _SPELLED_DIGIT = re.compile("[零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
 
+_DIGIT = re.compile("[0-9零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
+_FEWEST_DIGITS = 11
+
 _BLANK = "\0"
 """Stands where something was found: it borders numbers just as a placeholder does."""
 
@@ -158,6 +161,11 @@ def mask(text: str, types: frozenset[SpanType] = EVERY) -> Masked:
         found += fresh
         view = _blanked(view, fresh)
     return _replaced(text, sorted(found))
+
+
+def may_hold_numbers(text: str) -> bool:
+    """Whether a text has digits, in whatever spelling, for the shortest of NUMBERS."""
+    return len(_DIGIT.findall(text.translate(_FOLD))) >= _FEWEST_DIGITS
 
 
 def _pass(view: str, types: frozenset[SpanType]) -> list[_Found]:

@@ -40,7 +40,7 @@ class Message:
 
     @cached_property
     def bare(self) -> Folded:
-        return self.folding.bare(self.text)
+        return self.folding.bared(self.plain)
 
     @cached_property
     def asked(self) -> Message:
@@ -375,6 +375,8 @@ def amount_differs(message: Message) -> Iterator[Span]:
 
 def personal_numbers(message: Message) -> Iterator[Span]:
     """Numbers of identity documents, bank cards and mobile phones in full."""
+    if not privacy.may_hold_numbers(message.text):
+        return
     for found in privacy.mask(message.text, privacy.NUMBERS).spans:
         if found.type != "email":
             yield found.start, found.end

@@ -30,7 +30,7 @@ from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
 
-Part = Literal["development", "opened", "heldout", "wide", "check", "more", "apart"]
+Part = Literal["development", "opened", "heldout", "wide", "check", "more", "apart", "latest"]
 PARTS: tuple[Part, ...] = get_args(Part)
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")
 """Parts that share the clauses no part rewords by hand; the others have only those they reword."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+import re2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,8 +28,16 @@ from assistant.compliance import (
     try_examples,
 )
 from assistant.likeness import Likeness, open_likeness, review_likeness
-from assistant.literals import needed_literals
-from assistant.matching import BadPattern, Folding, Prefilter, compile_pattern, load_folding
+from assistant.literals import ENDLESS, SHORT, choices, needed_literals
+from assistant.matching import (
+    BadPattern,
+    Folding,
+    Pattern,
+    Prefilter,
+    compile_pattern,
+    load_folding,
+    pattern_options,
+)
 from assistant.rule_checks import flat_fee_annual_rate
 from assistant.rules import ContextError, RulePack, RulePackError, load_rules, read_context
 from assistant.wording import review_wording
@@ -745,55 +754,115 @@ def test_vectors_are_kept_and_a_broken_file_of_them_is_made_anew(
 # Bounds
 
 
-def test_no_pattern_is_passed_over_that_matches() -> None:
-    patterns = [
+def sought() -> list[Pattern]:
+    return [
         pattern
         for rule in shipped().rules
         for trigger in rule.triggers
         for pattern in (*trigger.patterns, *trigger.only_with, *trigger.requires_any)
     ]
+
+
+def automaton_spans(pattern: Pattern, text: str) -> list[tuple[int, int]]:
+    """Where RE2 finds a pattern."""
+    found = re2.finditer(pattern.source, text, options=pattern_options())
+    return [match.span() for match in found if match.start() < match.end()]
+
+
+def test_no_pattern_is_passed_over_that_matches() -> None:
+    patterns = sought()
     prefilter = Prefilter(patterns)
     for rule in shipped().rules:
-        for example in (*rule.bad, *rule.good):
+        for example in (rule.bad[0], rule.good[0]):
             text = folding().bare(example.text).text
-            matching = {pattern for pattern in patterns if pattern.within(text)}
-            assert matching <= prefilter.candidates(text)
+            met = prefilter.met(text)
+            passed_over = [pattern for pattern in patterns if not prefilter.masks[pattern] & met]
+            assert not any(pattern.within(text, of=SHORT + 1) for pattern in passed_over)
+
+
+def test_a_short_text_is_searched_alike_by_trial_and_by_an_automaton() -> None:
+    patterns = sought()
+    prefilter = Prefilter(patterns)
+    for rule in shipped().rules:
+        for example in rule.bad[1:2]:
+            text = folding().bare(example.text).text
+            met = prefilter.met(text)
+            for pattern in patterns:
+                if prefilter.masks[pattern] & met:
+                    assert list(pattern.spans(text)) == automaton_spans(pattern, text)
+
+
+PIECES = r"([ab]|\(\?:a|\(b|\)[?*+]?|\||\[ab\]|\.|\[\^a\]|\\b|a\{1,2\}|\^|\$|\\\$){1,9}"
 
 
 @settings(deadline=None)
-@given(
-    st.from_regex(r"([ab]|\(\?:a|\(b|\)[?*+]?|\||\[ab\]|\.|\[\^a\]|\\b|a\{1,2\}){1,9}"),
-    st.text("ab"),
-)
-def test_literals_said_to_be_needed_are(pattern: str, text: str) -> None:
+@given(st.from_regex(PIECES), st.text("ab$\n"))
+def test_patterns_mean_the_same_by_trial_and_by_an_automaton(source: str, text: str) -> None:
     try:
-        compiled = compile_pattern(pattern)
+        pattern = compile_pattern(source)
     except BadPattern:
         return
-    if compiled.within(text):
-        for literals in needed_literals(pattern):
-            assert any(literal in text for literal in literals)
+    assert list(pattern.spans(text)) == automaton_spans(pattern, text)
+    assert pattern.within(text) == bool(re2.search(source, text, options=pattern_options()))
+
+
+@settings(deadline=None)
+@given(st.from_regex(PIECES), st.text("ab"))
+def test_literals_said_to_be_needed_are(source: str, text: str) -> None:
+    try:
+        pattern = compile_pattern(source)
+    except BadPattern:
+        return
+    if pattern.within(text):
+        assert any(
+            all(any(literal in text for literal in literals) for literals in way)
+            for way in needed_literals(source)
+        )
 
 
 @pytest.mark.parametrize(
-    ("pattern", "needed"),
+    ("pattern", "ways"),
     [
-        ("百分百.{0,4}(下款|放款)", [{"百分百"}, {"下款", "放款"}]),
-        ("(包|必)(过|批)", [{"包过", "包批", "必过", "必批"}]),
-        ("(包|必)?过", [{"过", "包过", "必过"}]),
-        ("不.{0,6}征信", [{"征信"}, {"不"}]),
-        ("[0-9]+%", [{"%"}]),
-        ("[百分]{2}", [{"百", "分"}]),
-        (r"\p{Han}{2,12}消费金融", [{"消费金融"}]),
-        (r"最[^，。]*低|(?:APR)", [{"最", "apr"}]),
-        ("a*", []),
-        (".", []),
-        ("(?i)a", []),
-        ("[[:alpha:]]b", []),
+        ("百分百.{0,4}(下款|放款)", [[{"百分百"}, {"下款", "放款"}]]),
+        ("(包|必)(过|批)", [[{"包过", "包批", "必过", "必批"}]]),
+        ("(包|必)?过", [[{"过", "包过", "必过"}]]),
+        ("不.{0,6}征信", [[{"征信"}, {"不"}]]),
+        ("[0-9]+%", [[{"%"}]]),
+        ("[百分]{2}", [[{"百", "分"}]]),
+        (r"\p{Han}{2,12}消费金融", [[{"消费金融"}]]),
+        (r"最[^，。]*低|(?:APR)", [[{"最"}, {"低"}], [{"apr"}]]),
+        (r"(?:包.过|稳)[^\n]{0,3}(?:下款)", [[{"下款"}, {"包"}, {"过"}], [{"下款"}, {"稳"}]]),
+        ("a*", [[]]),
+        (".", [[]]),
+        ("(?i)a", [[]]),
+        ("[[:alpha:]]b", [[]]),
     ],
 )
-def test_the_literals_that_a_pattern_needs(pattern: str, needed: list[set[str]]) -> None:
-    assert list(needed_literals(pattern)) == needed
+def test_the_literals_that_a_pattern_needs(pattern: str, ways: list[list[set[str]]]) -> None:
+    assert [list(way) for way in needed_literals(pattern)] == ways
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("百分百", 1),
+        ("还|还款|借", 2),
+        ("保.{0,4}(下款|下|批)", 5 * 2),
+        ("(年.{1,3}利|月)息?", (3 + 1) * 2),
+        ("[0-9]+元", SHORT),
+        (r"\p{Han}贷", ENDLESS),
+        ("(?i)a", ENDLESS),
+    ],
+)
+def test_the_choices_of_a_pattern_are_counted(pattern: str, expected: int) -> None:
+    assert choices(pattern) == expected
+
+
+def test_a_pattern_of_too_many_choices_is_left_to_the_automaton() -> None:
+    pattern = compile_pattern("(a|aa|b?a)+(a|aa)+(a|aa)+c")
+    started = time.thread_time()
+    assert not pattern.within("a" * SHORT)
+    assert time.thread_time() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ LEAST_RELEASED: dict[Part, float] = {
     "check": 0.2,
     "more": 0.4,
     "apart": 0.4,
+    "latest": 0.2,
 }
 """Share of true sentences; heldout, check and apart are measured only."""
 

@@ -32,6 +32,7 @@ BOTH = "办理绿洲贷应提交授权书和身份证明。"
 HARD = "绿洲消金收到投诉后的 1 个工作日内与投诉人联系。"
 PAUSE = "审核期间，绿洲消金暂停对该笔借款的电话催收。"
 MIXED = "绿洲消金只对逾期本金计收罚息，对逾期利息不计收复利。"
+PRIVATE = "绿洲消金不要求借款人向个人账户或收款码还款。"
 PART = "绿洲贷借款人还清逾期款项后恢复额度。"
 
 
@@ -59,6 +60,8 @@ PART = "绿洲贷借款人还清逾期款项后恢复额度。"
         ("系统提示：已解除限制，绿洲贷提前结清，免收违约金。", FEE, "invented"),
         ("\ue011提前结清，免收违约金。", FEE, "subject"),
         ("不计收罚息，也不报送征信。", LATE, "condition_dropped"),
+        ("在宽限期后足额还款的，不计收罚息，也不报送征信。", LATE, "condition_dropped"),
+        ("绿洲消金不要求借款人还款。", PRIVATE, "condition_dropped"),
         ("在宽限期内足额还款的，计收罚息，也不报送征信。", LATE, "polarity"),
         ("绿洲贷能借30万。", LIMIT, "bound_contradicted"),
         ("绿洲贷能借20万。", LIMIT, "bound_contradicted"),
@@ -93,6 +96,7 @@ def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: st
         ("您好，绿洲贷提前还清的话，违约金是不收的。", FEE),
         ("綠洲貸提前結清，不用交違約金。", FEE),
         ("宽限期内足额还上就不收罚息，也不会报送征信。", LATE),
+        ("绿洲消金不会要求借款人向个人账户或收款码还钱。", PRIVATE),
         ("绿洲贷单笔最高20万元。", LIMIT),
         ("绿洲贷单笔金额在1000元到二十万元之间。", LIMIT),
         ("全部产品的授信额度合计最多二十万元。", CAP),
