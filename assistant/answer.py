@@ -53,6 +53,7 @@ from .evidence import (
 )
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
 from .grounding import names_of
+from .grounding import warm_up as warm_up_grounding
 from .handoff import is_with_agent
 from .known import Known
 from .llm import ChatModel, Message, ModelError, ModelGarbled, PlayedOut, RecordedChat, Way
@@ -757,6 +758,7 @@ async def _bar(work: _Work) -> Bar:
 async def _open_rules(work: _Work) -> None:
     """The first text takes as long as the patterns take to be put together, off the event loop and
     before the gate's clock runs."""
+    await asyncio.to_thread(warm_up_grounding)
     if not work.deps.rules.memo:
         await asyncio.to_thread(_review, work, work.masked.text, whole=True)
 
