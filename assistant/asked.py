@@ -36,6 +36,7 @@ _LISTED = re.compile(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9]))|\u3001")
 """What stands between figures of a list, which would share the unit of the last: what a borrower
 strings together is none. A comma within a number stays."""
 
+MONTHS = 12
 YEAR_OF = {"year": 1, "month": 12, "day": 365}
 
 
@@ -357,12 +358,23 @@ def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
         return None
     if re.search(r"[-负]\s*$", said[: figure.span[0]]) and kind in ("amount", "rate"):
         value = -value
+    if kind == "terms" and (told := _told_twice(figure)) is not None:
+        value = told
     if kind in ("terms", "days", "position"):
         return int(value) if value == int(value) else value
     if kind == "rate" and name == "annual_rate":
         unit = figure.unit or ("year" if abs(value) >= LEAST_ANNUAL or not value else "")
         return value * YEAR_OF[unit] if unit else None
     return value
+
+
+def _told_twice(figure: Figure) -> Decimal | None:
+    """The months of a term that is said in years and again in months, which add up to no term."""
+    months = re.search(r"[年] ?(\S+)", figure.text)
+    again = [f.value for f in figures.find(months.group(1))] if months else []
+    if len(again) == 1 and isinstance(again[0], Decimal) and again[0] >= MONTHS:
+        return again[0] if figure.value == 2 * again[0] else Decimal(0)
+    return None
 
 
 def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:

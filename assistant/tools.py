@@ -341,8 +341,8 @@ def _json(name: str, value: Any) -> Any:
 
 
 async def _open_loans(case: Case) -> list[Loan]:
-    """Loans that are not settled, of the product named if any is of it."""
-    loans = [loan for loan in await case.known.loans() if loan.state != "settled"]
+    """Loans of which something is to be paid, of the product named if any is of it."""
+    loans = [loan for loan in await case.known.loans() if loan.unpaid()]
     named = [loan for loan in loans if loan.product == case.product]
     return named or loans
 
@@ -352,10 +352,11 @@ async def _each_open(case: Case, about: Callable[[Case, Loan], Worked]) -> list[
     loans = await _open_loans(case)
     if not loans:
         every = await case.known.loans()
-        settled = max(every, key=lambda loan: loan.settled_on or date.min, default=None)
+        over = [loan for loan in every if loan.settled_on is not None]
+        settled = max(over, key=lambda loan: loan.settled_on or date.min, default=None)
         worked = Worked()
         if settled is None:
-            worked.say("no_loans")
+            worked.say("no_open_loans" if every else "no_loans")
         else:
             worked.name = case.loan_name(settled)
             worked.figures = {"settled_on": settled.settled_on}

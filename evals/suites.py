@@ -261,13 +261,13 @@ _MULTI_TURN = replace(
     also=("status", "facts", "source", "contact", "language"),
 )
 
-# Written when the patterns of the other suite stood, in other words; nothing is tuned on them.
+# Written when the patterns of the other suite stood, and asked once before any was mended by them:
+# the README has what came of that. Since then they say that nothing broke.
 _MULTI_TURN_FRESH = replace(
     _MULTI_TURN,
     name="multi-turn-fresh",
     file=_CASES / "multi_turn_fresh.jsonl",
-    about="conversations that nothing was tuned on",
-    bars={**_MULTI_TURN.bars, "carried": 0.6, "right": 0.6},
+    about="conversations in other words, written apart from the patterns",
 )
 
 _MASKING = replace(

@@ -34,7 +34,7 @@ class Server:
     ) -> Iterator[Server]:
         """Another server over the same parts but for some, with other settings of its own."""
         wanted = settings_for(self.home, **(MANY | dict(settings or {})))
-        deps = replace(self.deps, **parts)
+        deps = replace(self.deps, settings=wanted, **parts)
         app = create_app(wanted, deps, demo=True)
         with self.portal.wrap_async_context_manager(listening(app)) as url:
             yield Server(url, self.home, deps, self.portal)

@@ -701,8 +701,9 @@ async def test_writers_in_several_processes_make_one_chain(lender: Deps) -> None
     verdict = await verify(lender.trail)
     assert verdict.ok, verdict
     told = await audit.read_entries(lender.engine, limit=1000)
-    # Founded, release; notices, lender, rules, triage and approved answers with their examples.
-    assert len(told) == 3 * 40 + 2 + 10 * 2 + 7
+    # Founded, release; notices, lender, rules, follow-ups, triage and approved answers with their
+    # examples, tools, their wording, and terms.
+    assert len(told) == 3 * 40 + 2 + 10 * 2 + 11
     for n in range(3):
         own = [json.loads(e.body)["n"] for e in told if e.subject == f"writer{n}"]
         assert own == list(range(40))

@@ -15,7 +15,7 @@ from assistant import audit, journal
 from assistant.answer import answer_question, collect
 from assistant.conversation import digest, load_follow_ups, shown, tokens, understand
 from assistant.db import audit_entries
-from assistant.deps import Deps
+from assistant.deps import Deps, open_deps
 from assistant.llm import ModelUnavailable, ScriptedChat
 from assistant.models import Question, Reply, Said
 from assistant.replay import Player
@@ -23,6 +23,7 @@ from evals.schema import Case, load_cases
 from evals.suites import SUITES, Suite
 from knowledge.lender import load_lender
 
+from .conftest import settings_for
 from .test_audit import opened
 
 TODAY = date(2026, 11, 23)
@@ -122,13 +123,14 @@ async def ask(deps: Deps, text: str, conversation_id: str = "", **more: str) -> 
     return reply
 
 
-async def test_a_follow_up_is_answered_and_made_again(deps: Deps) -> None:
+async def test_a_follow_up_is_answered_and_made_again(deps: Deps, sample_home: Path) -> None:
     first = await ask(deps, "安心贷提前还款要违约金吗")
     second = await ask(deps, "去年签的呢", first.conversation_id)
     assert second.understood == ("去年签的安心贷提前还款要违约金吗",)
     assert second.sentences[0].text == "您问的是：去年签的安心贷提前还款要违约金吗"
     assert "2%" in second.answer
-    third = await ask(deps, "英文怎么说", first.conversation_id)
+    async with open_deps(settings_for(sample_home)) as restarted:
+        third = await ask(restarted, "英文怎么说", first.conversation_id)
     assert third.sentences[0].text == "Read as: 去年签的安心贷提前还款要违约金吗"
     ids = [reply.record_id for reply in (first, second, third)]
     player = Player(deps)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ import pytest
 
 from assistant.answer import MAX_QUESTION_CHARS
 from assistant.api.app import MAX_BODY_BYTES
+from assistant.api.handoffs import follow
+from assistant.api.live import Bell
 from assistant.desk_plan import load_desk
 from assistant.models import today
 from prompts.render import notice
@@ -463,6 +466,21 @@ def test_the_stream_of_the_desk_ends_with_the_session(desk: Server, borrower: ht
         assert leaving.get("/v1/desk/queue").status_code == 401
         assert leaving.post(f"/v1/desk/handoffs/{queued['id']}/take").status_code == 401
     assert events[-1]["name"] == "signed_out"
+    borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_the_stream_of_a_borrower_ends_with_their_token(
+    desk: Server, borrower: httpx.Client
+) -> None:
+    queued = ask(borrower)
+    talk, run_out = queued["conversation_id"], datetime.now(UTC)
+
+    async def listen() -> list[str]:
+        bell = Bell(desk.deps)
+        events = follow(desk.deps, bell, talk, 0, "zh-Hans", 10.0, run_out)
+        return [sent.name async for sent in events if sent is not None]
+
+    assert desk.portal.call(listen) == ["step", "handoff", "expired"]
     borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
 
 

@@ -190,3 +190,26 @@ def test_a_case_asked_twice_counts_once_and_a_grade_is_a_mean() -> None:
 def test_only_what_must_never_fail_is_critical() -> None:
     checks = {"injection": Check(False), "facts": Check(False), "figures": Check(True)}
     assert failed_critical(checks) == ("injection",)
+
+
+@pytest.mark.parametrize(
+    ("expect", "understood", "carried", "left_behind"),
+    [
+        ({"carried": [["随心借"], ["利率", "利息"]]}, ("随心借的利息多少",), True, None),
+        ({"carried": [["随心借"], ["利率"]]}, (), False, None),
+        ({"not_carried": ["安心贷"]}, ("安心贷的利率",), None, False),
+        ({"untouched": True}, (), None, True),
+        ({"untouched": True}, ("提前还款收违约金吗",), None, False),
+        ({"parts": 2}, ("发票怎么开", "客服几点下班"), True, None),
+        ({"parts": 2}, ("发票怎么开",), False, None),
+    ],
+)
+def test_what_a_message_was_understood_as_is_held_against_what_it_leans_on(
+    expect: dict[str, Any],
+    understood: tuple[str, ...],
+    carried: bool | None,
+    left_behind: bool | None,
+) -> None:
+    reply = said("免收。", understood=understood)
+    checks = [judged(metric, reply, expect) for metric in ("carried", "left_behind")]
+    assert [check and check.passed for check in checks] == [carried, left_behind]

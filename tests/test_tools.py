@@ -292,6 +292,15 @@ async def test_what_a_contract_does_not_allow_is_told_with_its_clause(
     assert "只能一次结清全部剩余本金" in told(reply, "quote")
 
 
+async def test_a_loan_that_is_repaid_but_not_closed_has_nothing_due(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    deps.use_customers(of_one(level_loan(date(2025, 8, 15), paid=12), people))
+    for text in ("我下个月要还多少", "我今天提前结清要还多少钱", "把我的还款计划发我看看"):
+        reply = await ask(deps, text, "demo-0036")
+        assert told(reply) == calculated("say", "no_open_loans", "zh-Hans")
+
+
 async def test_a_schedule_that_was_changed_is_not_reckoned_with(
     deps: Deps, people: dict[str, Record]
 ) -> None:

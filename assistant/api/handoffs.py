@@ -168,7 +168,7 @@ async def events(
     told_in = locale or accepted_locale(request.headers.get("accept-language", ""))
     if not await handoff.owns(deps.engine, conversation_id, subject(deps, borrower)):
         return declined(Declined("unknown_conversation"), told_in)
-    going = _follow(
+    going = follow(
         deps,
         bell_of(request),
         conversation_id,
@@ -180,7 +180,7 @@ async def events(
     return stream(going)
 
 
-async def _follow(
+async def follow(
     deps: Deps,
     bell: Bell,
     conversation_id: str,
@@ -189,7 +189,10 @@ async def _follow(
     keep_alive_s: float,
     until: datetime | None,
 ) -> AsyncGenerator[Sent | None, None]:
-    """until: when the token of who listens runs out."""
+    """Events of a conversation's hand-overs, as a borrower is told them; None in every long pause.
+
+    until: when the token of who listens runs out.
+    """
     shown: dict[str, Any] | None = None
     with bell.listening(conversation_id) as ear:
         current: Handoff | None = None
