@@ -964,6 +964,37 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/quality/drift"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/quality/replies"): {"200", "401", "403", "404", "422", "500"},
         ("get", "/v1/me"): {"200", "401", "500", "503"},
+        ("get", "/v1/conversations"): {"200", "401", "500", "503"},
+        ("get", "/v1/conversations/{conversation_id}"): {"200", "401", "404", "422", "500", "503"},
+        ("delete", "/v1/conversations/{conversation_id}"): {"200", "401", "404"}
+        | {"422", "500", "503"},
+        ("get", "/v1/conversations/{conversation_id}/export"): {"200", "401", "404"}
+        | {"422", "500", "503"},
+        ("get", "/v1/conversations/{conversation_id}/events"): {"200", "401", "404"}
+        | {"422", "500", "503"},
+        ("post", "/v1/conversations/{conversation_id}/messages"): {"201", "400", "401", "404"}
+        | {"409", "413", "422", "429", "500", "503"},
+        ("post", "/v1/handoffs"): {"201", "400", "401", "404", "413", "422", "429", "500", "503"},
+        **{
+            ("post", f"/v1/handoffs/{{handoff_id}}/{step}"): {"200", "400", "401", "404"}
+            | {"409", "413", "422", "429", "500", "503"}
+            for step in ("contact", "leave")
+        },
+        ("get", "/v1/desk/queue"): {"200", "401", "403", "500", "503"},
+        ("get", "/v1/desk/events"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/desk/handoffs/{handoff_id}"): {"200", "401", "403", "404"}
+        | {"409", "422", "500", "503"},
+        **{
+            ("post", f"/v1/desk/handoffs/{{handoff_id}}/{step}"): {"200", "401", "403", "404"}
+            | {"409", "422", "500", "503"}
+            for step in ("take", "return", "requeue")
+        },
+        ("post", "/v1/desk/handoffs/{handoff_id}/close"): {"200", "401", "403", "404"}
+        | {"409", "413", "422", "500", "503"},
+        ("post", "/v1/desk/handoffs/{handoff_id}/messages"): {"201", "401", "403", "404"}
+        | {"409", "413", "422", "500", "503"},
+        ("post", "/v1/desk/held/{event_id}"): {"200", "401", "403", "404"}
+        | {"409", "413", "422", "500", "503"},
         ("post", "/v1/feedback"): {"200", "401", "404", "413", "422", "429", "500", "503"},
         ("get", "/v1/feedback"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/feedback/summary"): {"200", "401", "403", "422", "500"},

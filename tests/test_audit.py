@@ -877,7 +877,7 @@ CASES: dict[str, tuple[ScriptedChat | None, Question, str]] = {
         "answered",
     ),
     "a card number": (ScriptedChat([]), asked("6222020200112233440，" + EARLY), "refused"),
-    "a complaint": (ScriptedChat([]), asked("我要投诉你们暴力催收"), "handoff"),
+    "a complaint": (None, asked("我要投诉你们暴力催收"), "handoff"),
 }
 
 
