@@ -17,7 +17,15 @@ from prompts.render import Prompt
 
 from . import audit
 from .audit import Trail
-from .db import as_utc, audit_entries, conversations, records, templates
+from .db import (
+    as_utc,
+    audit_entries,
+    conversations,
+    handoff_events,
+    records,
+    staff,
+    templates,
+)
 from .models import (
     Calculation,
     Citation,
@@ -209,11 +217,32 @@ async def conversation(
             .limit(newest)
         )
         turns = [_turn(dict(row._mapping)) for row in rows]
+        said = await connection.execute(
+            select(handoff_events, staff.c.name)
+            .outerjoin(staff, staff.c.id == handoff_events.c.staff_id)
+            .where(
+                handoff_events.c.conversation_id == conversation_id,
+                handoff_events.c.kind == "message",
+                handoff_events.c.erased_seq.is_(None),
+            )
+            .order_by(handoff_events.c.seq.desc())
+            .limit(newest)
+        )
+        people = [
+            {
+                "at": as_utc(row.at).isoformat(),
+                "speaker": row.speaker,
+                "name": row.name or "",
+                "text": row.text,
+            }
+            for row in said
+        ]
     return {
         "conversation_id": head.id,
         "created_at": as_utc(head.created_at).isoformat(),
         "locale": head.locale,
         "turns": turns[::-1],
+        "people": people[::-1],
     }
 
 

@@ -562,3 +562,24 @@ def test_where_there_is_no_desk_one_is_given_the_hotline(desk: Server) -> None:
         assert refused.status_code == 503
         assert refused.json()["contact"]["hotline"] == "400-000-0000"
         assert "400-000-0000" in refused.json()["detail"]
+
+
+def test_a_borrower_takes_along_what_a_person_wrote(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    queued = ask(borrower)
+    take(agent, queued["id"])
+    conversation = queued["conversation_id"]
+    assert say(borrower, conversation, f"我的手机是{PHONE}").status_code == 201
+    assert reply(agent, queued["id"], "您好，请稍等。").status_code == 201
+    url = f"/v1/conversations/{conversation}"
+    mine, hers = borrower.get(url).json()["people"]
+    assert (mine["speaker"], hers["speaker"]) == ("borrower", "agent")
+    assert PHONE not in mine["text"]
+    assert hers["text"] == "您好，请稍等。"
+    assert hers["name"]
+    page = borrower.get(f"{url}/export?format=html").text
+    assert hers["text"] in page
+    assert PHONE not in page
+    assert borrower.delete(url).json()["deleted"] > 0
+    assert borrower.get(url).status_code == 404

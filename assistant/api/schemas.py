@@ -152,6 +152,15 @@ class TurnBody(BaseModel):
     reply: dict[str, Any] | None
 
 
+class PersonSaidBody(BaseModel):
+    """What a person at the desk, or the borrower to them, wrote."""
+
+    at: datetime
+    speaker: Literal["agent", "borrower"]
+    name: str = Field(description="The agent's, as the borrower sees it.")
+    text: str
+
+
 class ConversationBody(BaseModel):
     """A conversation, its messages in the order in which they came in."""
 
@@ -160,6 +169,7 @@ class ConversationBody(BaseModel):
     created_at: datetime
     locale: str
     turns: list[TurnBody]
+    people: list[PersonSaidBody] = Field(description="What was written after a hand-over.")
 
 
 class ConversationHeadBody(BaseModel):
