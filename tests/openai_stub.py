@@ -28,8 +28,10 @@ class Stub:
 
 
 @asynccontextmanager
-async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
-    """Serve one behaviour a request, in order; a request beyond them gets status 599."""
+async def openai_stub(
+    *behaviours: Behaviour, beyond: Behaviour | None = None
+) -> AsyncIterator[Stub]:
+    """Serve one behaviour a request, in order; `beyond` them, or status 599."""
     stub = Stub()
     serving: set[asyncio.Task[None] | None] = set()
     writers: list[asyncio.StreamWriter] = []
@@ -49,7 +51,8 @@ async def openai_stub(*behaviours: Behaviour) -> AsyncIterator[Stub]:
             stub.requests.append(body)
             stub.asked.set()
             number = len(stub.requests)
-            behave = behaviours[number - 1] if number <= len(behaviours) else fails(599)
+            scripted = number <= len(behaviours)
+            behave = behaviours[number - 1] if scripted else beyond or fails(599)
             answering = asyncio.ensure_future(behave(writer, body))
             leaving = asyncio.ensure_future(reader.read())
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -131,6 +134,28 @@ def quotes_then_cuts(number: int, then: str) -> Behaviour:
         await _begin_stream(writer)
         await _send_event(writer, _chunk(f"{sentence[1]}[{number}]。{then}"))
         writer.transport.abort()
+
+    return behave
+
+
+def quotes_slowly(first_s: float, every_s: float, for_s: float) -> Behaviour:
+    """Stream the first numbered sentence of the prompt after so long, then a character of the
+    second so often for so long."""
+
+    async def behave(writer: asyncio.StreamWriter, body: Body) -> None:
+        sentences = re.findall(
+            r"^\[(\d)\] (.*?)[。；]?$", body["messages"][-1]["content"], re.MULTILINE
+        )
+        (number, first), (_, second) = sentences[:2]
+        await _begin_stream(writer)
+        await asyncio.sleep(first_s)
+        await _send_event(writer, _chunk(f"{first}[{number}]。\n"))
+        for place in range(int(for_s / every_s)):
+            await asyncio.sleep(every_s)
+            await _send_event(writer, _chunk(second[place : place + 1]))
+        await _send_event(writer, _chunk("", "stop"))
+        await _send_block(writer, b"data: [DONE]\n\n")
+        await _send_block(writer, b"")
 
     return behave
 

@@ -7,6 +7,8 @@ measured beside it in the same run.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import os
 import platform
@@ -15,7 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -37,6 +39,7 @@ from knowledge.release import build
 from knowledge.retrieve import Scope, retrieve
 
 from .conftest import CORPUS, settings_for
+from .openai_stub import openai_stub, quotes_slowly
 
 pytestmark = pytest.mark.bench
 
@@ -50,6 +53,14 @@ EVIDENCE_BAR_MS = 150.0
 MEMORY_BAR_MIB = 1024.0
 INGESTION_BAR = 1.2
 """Times what embedding the same texts takes."""
+
+ADDED_BAR_MS = 150.0
+
+STREAMS_FOR_S = float(os.environ.get("ZHUNXIN_BENCH_STREAMS_S", "600"))
+STREAM_S = 30.0
+"""How long the model takes for the rest of what it writes."""
+FIRST_S = 0.5
+"""How long it takes for its first sentence."""
 
 Held = Literal["median", "p95", "ratio"]
 
@@ -453,6 +464,87 @@ async def test_the_local_model_chooses_its_first_sentence(board: Board, sample_h
     )
 
 
+@dataclass(slots=True)
+class Streams:
+    """What came of questions that are answered at the same time."""
+
+    added_ms: list[float] = field(default_factory=list)
+    """Before the first sentence, beyond what the model took for it."""
+    dropped: list[str] = field(default_factory=list)
+    """The last event of each that did not end well."""
+    open: int = 0
+    most_open: int = 0
+
+    async def ask(self, client: httpx.AsyncClient, text: str) -> None:
+        self.open += 1
+        self.most_open = max(self.most_open, self.open)
+        asked, first, name = time.perf_counter(), 0.0, ""
+        try:
+            async with client.stream("POST", "/v1/chat", json={"message": text}) as answer:
+                async for line in answer.aiter_lines():
+                    if line.startswith("event:"):
+                        name = line.removeprefix("event:").strip()
+                        if name == "sentence" and not first:
+                            first = time.perf_counter()
+        except httpx.HTTPError as error:
+            name = repr(error)
+        self.open -= 1
+        if name == "done" and first:
+            self.added_ms.append((first - asked - FIRST_S) * 1000)
+        else:
+            self.dropped.append(name)
+
+
+async def test_three_hundred_streams_are_open_at_once(
+    board: Board, sample_home: Path, tmp_path: Path
+) -> None:
+    """Ten questions a second against a model that takes STREAM_S to finish what it writes."""
+    texts = itertools.cycle(
+        ["安心贷提前还款要收违约金吗", "随心借可以随时还款吗", "逾期会上征信吗"]
+    )
+    streams, memory = Streams(), list[float]()
+    slow = quotes_slowly(FIRST_S, every_s=1.0, for_s=STREAM_S)
+    endpoint = {"ZHUNXIN_LLM_TIMEOUT_S": "120"}
+    async with openai_stub(beyond=slow) as stub:
+        endpoint["ZHUNXIN_LLM_BASE_URL"] = stub.base_url
+        with serving(sample_home, tmp_path / "stderr", "openai:stub", endpoint) as server:
+            async with httpx.AsyncClient(
+                base_url=server.address,
+                trust_env=False,
+                timeout=120,
+                limits=httpx.Limits(max_connections=1000),
+            ) as client:
+                await Streams().ask(client, "安心贷可以借多少")
+                async with asyncio.TaskGroup() as tasks:
+                    started = time.monotonic()
+                    while (now := time.monotonic() - started) < STREAMS_FOR_S:
+                        tasks.create_task(streams.ask(client, next(texts)))
+                        if len(memory) < now / 5:
+                            memory.append(resident_mib(server.process.pid))
+                        await asyncio.sleep(0.1)
+    settled = memory[int(len(memory) * min(0.5, 2 * STREAM_S / STREAMS_FOR_S)) :]
+    quarter = max(1, len(settled) // 4)
+    growth = statistics.median(settled[-quarter:]) / statistics.median(settled[:quarter])
+    board.add(
+        Row("ten chats a second: open at once", "", (float(streams.most_open),)),
+        Row("  dropped", "", (float(len(streams.dropped)),), bar=0.0),
+        Row("  memory of the server", "MiB", tuple(settled)),
+        Row("  growth of it", "x", (growth,), bar=1.05),
+        Row(
+            "  added before the first sentence",
+            "ms",
+            tuple(streams.added_ms),
+            bar=ADDED_BAR_MS,
+            held="p95",
+        ),
+    )
+
+
+def resident_mib(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 # The server, as another process -------------------------------------------------------------------
 
 
@@ -466,7 +558,9 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, log: Path, llm: str) -> Iterator[Server]:
+def serving(
+    home: Path, log: Path, llm: str, more: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     """`zhunxin serve` over a home folder, from the moment it is ready."""
     environ = {
         "PATH": os.environ["PATH"],
@@ -474,12 +568,13 @@ def serving(home: Path, log: Path, llm: str) -> Iterator[Server]:
         "ZHUNXIN_HOME": str(home),
         "ZHUNXIN_LLM": llm,
         "ZHUNXIN_REQUESTS_PER_MINUTE": "10000",
+        **(more or {}),
     }
     started = time.perf_counter()
     with (
         log.open("w") as errors,
         subprocess.Popen(
-            [str(Path(sys.executable).with_name("zhunxin")), "serve", "--port", "0"],
+            [sys.executable, "-m", "assistant", "serve", "--port", "0"],
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
