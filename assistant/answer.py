@@ -48,6 +48,7 @@ from .evidence import (
     Budget,
     closest,
     evidence_sentences,
+    holds_instead,
     likeness,
     without_repeats,
 )
@@ -550,7 +551,7 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     kept = max(work.told, work.first_sentence + len(lead))
     del work.sentences[kept:]
     if not work.told:
-        for event in _release(work, Verdict((work.notice("not_covered"),)), again=several):
+        for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
 
 
@@ -1083,9 +1084,12 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
             before = closest(now, older)
             if before is None or bigrams(before) == bigrams(now):
                 continue
+            said = Citation(older, before)
+            if holds_instead(said, work.found, work.deps.lender.products) != said:
+                continue
             lead = _older_notice(work, item.clause, older)
             yield replace(lead, citations=(Citation(item.clause, now),))
-            yield Draft(before, "quote", (Citation(older, before),))
+            yield Draft(before, "quote", (said,))
             return
 
 
@@ -1109,19 +1113,16 @@ def _day(day: date) -> str:
     return day.isoformat()
 
 
-def _release(work: _Work, verdict: Verdict, *, again: bool = False) -> list[Event]:
-    """Add what the gate released to the reply; the events that show it.
-
-    again: whether a notice may be said that was said of an earlier question.
-    """
+def _release(work: _Work, verdict: Verdict) -> list[Event]:
+    """Add what the gate released to the reply; the events that show it."""
     events: list[Event] = []
     work.gate_s += verdict.seconds
     if verdict.withheld is not None and verdict.finding is not None:
         reason = f"{verdict.finding.reason}: {verdict.finding.detail}".rstrip(": ")
         work.withheld.append(Withheld(verdict.withheld.text, reason))
     for draft in verdict.released:
-        before = work.sentences if draft.kind == "notice" and not again else work.said()
-        if any(s.text == draft.text and s.kind == draft.kind for s in before):
+        # A notice that was said of an earlier question is said again: what follows it needs it.
+        if any(s.text == draft.text and s.kind == draft.kind for s in work.said()):
             continue
         indexes: list[int] = []
         for citation in draft.citations:

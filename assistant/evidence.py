@@ -80,30 +80,30 @@ def evidence_sentences(
     question names is left out.
     """
     rows = sorted(signs(found, signed, products), key=lambda row: -row.score())
-    named = [name for names in (products or {}).values() for name in names]
     order: dict[Citation, tuple[int, int]] = {}
     for row in rows:
-        order.setdefault(_instead(row.citation, found, named), (row.rank, row.place))
+        order.setdefault(holds_instead(row.citation, found, products or {}), (row.rank, row.place))
     chosen = fill([*order], budget)
     return sorted(chosen, key=lambda citation: order[citation])
 
 
-def _instead(citation: Citation, found: Found, named: Sequence[str]) -> Citation:
+def holds_instead(
+    citation: Citation, found: Found, products: Mapping[str, Sequence[str]]
+) -> Citation:
     """What holds in the place of a sentence of some contracts alone: a later one that says other
     things of the same matter, and that it holds whenever a contract was signed.
 
-    named: how products are named; one of another product takes no sentence's place.
+    products: product -> how it is named; one of another product takes no sentence's place.
     """
+    named = [name for names in products.values() for name in names]
     since = citation.clause.head.effective_from or date.min
     for clause, sentence in found.prevailing:
         later = clause.head.effective_from is not None and since < clause.head.effective_from
         if not later or of_every_contract(citation.quote):
             continue
         (own,) = [p for p in _PARTS.split(sentence) if of_every_contract(p)][:1] or [sentence]
-        products = [name for name in named if name in own]
-        if products and not any(
-            name in f"{citation.clause.head.title}{citation.quote}" for name in products
-        ):
+        of = [name for name in named if name in own]
+        if of and not any(name in f"{citation.clause.head.title}{citation.quote}" for name in of):
             continue
         said = set(bigrams(sentence))
         for matter, figure in _stated(citation):
