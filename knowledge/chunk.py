@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import sha256
 
 from .documents import Block, Clause, Document
@@ -593,20 +594,25 @@ _LEAST_SENTENCE = 3
 
 def quotable(clause: Clause) -> list[str]:
     """The sentences of a clause as they are quoted: verbatim, without an item's number."""
-    if clause.meta.get("form") == "table":
-        return [
+    return list(_quotable(clause.text, clause.meta.get("form") == "table"))
+
+
+@lru_cache(maxsize=4096)
+def _quotable(text: str, is_table: bool) -> tuple[str, ...]:
+    if is_table:
+        return tuple(
             line[start:end].strip()
-            for line in clause.text.splitlines()
+            for line in text.splitlines()
             for start, end in (sentences(line) if len(line) > ROW_QUOTE_CHARS else [(0, len(line))])
-        ]
+        )
     quotes = []
-    for start, end in sentences(clause.text):
-        quote = clause.text[start:end].strip()
+    for start, end in sentences(text):
+        quote = text[start:end].strip()
         number = ENUMERATOR.match(quote)
         rest = quote[number.end() :].lstrip() if number else ""
         # What goes on with a digit is a list of values, not an item: 3, 6 or 12 months.
         quotes.append(rest if rest and not rest[0].isdigit() else quote)
-    return quotes
+    return tuple(quotes)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 from .text import fold
 
 Vectors = NDArray[np.float32]
+
+QUERIES_KEPT = 2048
+"""Questions whose vectors are kept: what many ask is embedded once."""
 
 
 class EmbeddingUnavailable(Exception):
@@ -49,6 +53,7 @@ class LocalEmbedder:
         self._model: Any = E5(num_threads=threads)
         self._threads = threads
         self._lock = threading.Lock()
+        self.query: Callable[[str], Vectors] = lru_cache(maxsize=QUERIES_KEPT)(self._query)
 
     def passages(self, texts: Sequence[str]) -> Vectors:
         with self._lock:
@@ -56,12 +61,13 @@ class LocalEmbedder:
             vectors: Vectors = self._model.passage([fold(t) or " " for t in texts])
         return vectors
 
-    def query(self, text: str) -> Vectors:
+    def _query(self, text: str) -> Vectors:
         with self._lock:
             # One text is split over cores at barriers: where another program holds one of them,
             # it waits there for up to a second. Alone it takes 5 ms longer on a quiet machine.
             self._use_threads(1)
             vector: Vectors = self._model.query(fold(text) or " ")
+        vector.setflags(write=False)
         return vector
 
     def _use_threads(self, threads: int) -> None:

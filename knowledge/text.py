@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -84,7 +85,18 @@ def normalise(text: str) -> str:
 
 def bigrams(text: str) -> list[str]:
     """Overlapping pairs of Chinese characters, and whole Latin words and numbers."""
-    return [gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run)]
+    return list(_bigrams_kept(text) if len(text) <= _KEPT_CHARS else _bigrams(text))
+
+
+def _bigrams(text: str) -> tuple[str, ...]:
+    # The same few thousand pairs come again and again: each is held once.
+    grams = (gram for run in _TOKEN.findall(normalise(text)) for gram in _pairs(run))
+    return tuple(map(sys.intern, grams))
+
+
+_KEPT_CHARS = 400
+_bigrams_kept = lru_cache(maxsize=1 << 13)(_bigrams)
+"""The sentences of clauses are compared anew with each question."""
 
 
 def words(text: str) -> list[str]:
