@@ -131,7 +131,7 @@ async def _follow(
 @router.get(
     "/handoffs/{handoff_id}",
     response_model=CaseBody,
-    responses=documented(401, 403, 404, 409, 500, 503),
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def show(
     handoff_id: str, request: Request, deps: FromDeps, by: By
@@ -146,7 +146,7 @@ async def show(
 @router.post(
     "/handoffs/{handoff_id}/take",
     response_model=CaseBody,
-    responses=documented(401, 403, 404, 409, 500, 503),
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def take(
     handoff_id: str, request: Request, deps: FromDeps, by: By
@@ -227,7 +227,7 @@ async def judge(
 @router.post(
     "/handoffs/{handoff_id}/return",
     response_model=QueueRow,
-    responses=documented(401, 403, 404, 409, 500, 503),
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def give_back(handoff_id: str, request: Request, deps: FromDeps, by: By) -> Response:
     """Hand the borrower back to the assistant."""
@@ -254,7 +254,7 @@ async def close(
 @router.post(
     "/handoffs/{handoff_id}/requeue",
     response_model=QueueRow,
-    responses=documented(401, 403, 404, 409, 500, 503),
+    responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def requeue(handoff_id: str, request: Request, deps: FromDeps, by: By) -> Response:
     """Put the borrower back into the queue, where they were."""
