@@ -31,18 +31,16 @@ CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run in several processes, a file stays in one; all that ask the local model are
-    in the same, and first: two models at once on two cores take many times as long."""
+    """Where tests run in several processes, a file stays in one; tests that ask the local model are
+    all in the same, and first: two models at once on two cores take many times as long."""
 
     def asks_model(item: pytest.Item) -> bool:
         fixtures = getattr(item, "fixturenames", ())
         return item.get_closest_marker("model") is not None or "server_url" in fixtures
 
-    asking = {item.path for item in items if asks_model(item)}
-    items.sort(key=lambda item: item.path not in asking)
+    items.sort(key=lambda item: not asks_model(item))
     for item in items:
-        group = "model" if item.path in asking else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
+        item.add_marker(pytest.mark.xdist_group("model" if asks_model(item) else item.path.stem))
 
 
 def settings_for(home: Path, **more: str) -> Settings:
