@@ -578,12 +578,11 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
     if front.triage is None:
         return
     secret = any(span.type in privacy.SECRETS for span in work.masked.spans)
-    told = triage.read(front.triage, text)
-    vector: Vectors | None = None
-    if told is None and not secret:
+    by_pattern = triage.read(front.triage, text)
+    vector = None
+    if not triage.is_told(front.triage, by_pattern):
         vector = await _front_vector(work, text)
-        if vector is not None and front.triage_nearest is not None:
-            told = triage.read_likeness(front.triage, front.triage_nearest, vector)
+    told = triage.classify(front.triage, front.triage_nearest, text, vector)
     drafts: list[Draft] = []
     if secret:
         work.status, work.settled = "refused", True
@@ -592,7 +591,9 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
         work.classes = tuple(each.id for each in told.classes)
         work.status = work.status if secret else "handoff"
         work.settled = secret or not told.answers
-        drafts.append(work.notice(told.first.notice))
+        # Danger to life is spoken to before anything else, and of no law beside it.
+        in_danger = triage.is_told(front.triage, told)
+        drafts.insert(0 if in_danger else len(drafts), work.notice(told.first.notice))
         drafts += [
             work.notice(
                 "legal_limit",
@@ -601,6 +602,7 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
                 limit=limit.wording[work.question.locale],
             )
             for limit in triage.limits_of(front.triage, told, text, work.question.on)
+            if not in_danger
         ]
     for draft in drafts:
         for event in _release(work, Verdict((draft,))):

@@ -60,6 +60,9 @@ _DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 REPEATED = 0.8
 """Share of a sentence's pairs of characters that another has, from which it says nothing new."""
 
+OF_ONE_MATTER = 6
+"""Pairs of characters that two sentences of one matter have in common at least."""
+
 STATED = 0.5
 """Share of the pairs of characters before a figure that a sentence of the same matter has."""
 
@@ -97,15 +100,18 @@ def holds_instead(
     """
     named = [name for names in products.values() for name in names]
     since = citation.clause.head.effective_from or date.min
+    if of_every_contract(citation.quote):
+        return citation
+    quoted = set(bigrams(citation.quote))
     for clause, sentence in found.prevailing:
-        later = clause.head.effective_from is not None and since < clause.head.effective_from
-        if not later or of_every_contract(citation.quote):
+        begins = clause.head.effective_from
+        said = set(bigrams(sentence))
+        if begins is None or begins <= since or len(quoted & said) < OF_ONE_MATTER:
             continue
-        (own,) = [p for p in _PARTS.split(sentence) if of_every_contract(p)][:1] or [sentence]
+        own = next((p for p in _PARTS.split(sentence) if of_every_contract(p)), sentence)
         of = [name for name in named if name in own]
         if of and not any(name in f"{citation.clause.head.title}{citation.quote}" for name in of):
             continue
-        said = set(bigrams(sentence))
         for matter, figure in _stated(citation):
             pairs = set(bigrams(matter))
             if figure not in sentence and len(pairs & said) >= STATED * len(pairs) > 0:

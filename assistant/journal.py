@@ -173,7 +173,10 @@ async def earlier_again(engine: AsyncEngine, wanted: Sequence[tuple[str, bool]])
 def _said(row: Mapping[str, Any], answered: bool) -> Said:
     reply = (row["reply"] or {}) if answered else {}
     settings = row["settings"]
-    told = " ".join(s["text"] for s in reply.get("sentences", ()) if s["kind"] != "notice")
+    # What tools told holds figures of the customer's record, which no model is shown.
+    told = " ".join(
+        s["text"] for s in reply.get("sentences", ()) if s["kind"] not in ("notice", "tool")
+    )
     return Said(
         row["id"],
         row["question"],

@@ -214,6 +214,29 @@ def read(triage: Triage, text: str) -> Told | None:
     return Told(classes, "pattern") if classes else None
 
 
+def classify(
+    triage: Triage, nearest: Nearest | None, text: str, vector: Vectors | None
+) -> Told | None:
+    """What a message belongs to, by patterns, and by likeness where they tell nothing. What counts
+    most is never hidden by less: where likeness tells it, it stands before what patterns tell.
+
+    vector: of the message; None: likeness is not asked.
+    """
+    told = read(triage, text)
+    if nearest is None or vector is None or is_told(triage, told):
+        return told
+    near = read_likeness(triage, nearest, vector)
+    if told is None or near is None:
+        return told or near
+    first = triage.classes[0]
+    return Told((first, *told.classes), near.by) if near.first is first else told
+
+
+def is_told(triage: Triage, told: Told | None) -> bool:
+    """Whether likeness has nothing to add: what counts most is told."""
+    return told is not None and told.first is triage.classes[0]
+
+
 def _belongs(each: Class, seen: str) -> bool:
     if any(pattern.within(seen) for pattern in each.always):
         return True

@@ -300,12 +300,12 @@ async def classes_of(text: str, deps: Deps) -> tuple[str, ...]:
     held, nearest = deps.front.triage, deps.front.triage_nearest
     if held is None:
         return ()
-    told = triage.read(held, text)
-    if told is None and nearest is not None:
+    vector = None
+    if nearest is not None:
         embedder = await deps.embedder()
         if embedder.name == nearest.embedder:
             vector = await asyncio.to_thread(question_vector, embedder, text)
-            told = triage.read_likeness(held, nearest, vector)
+    told = triage.classify(held, nearest, text, vector)
     return tuple(each.id for each in told.classes) if told else ()
 
 

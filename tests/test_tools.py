@@ -171,6 +171,21 @@ async def test_next_month_is_told_from_the_record_and_can_be_replayed(
     await is_identical(deps, reply)
 
 
+async def test_no_figure_of_a_record_goes_to_a_model_with_the_conversation(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    deps.use_customers(MemoryCustomers(people.values()))
+    first = await ask(deps, "我下个月要还多少", "demo-0030")
+    assert "6,200.83" in told(first)
+    model = ScriptedChat(["[无]"] * 4, way="draft")
+    deps.use_model(model)
+    again = await ask(deps, "能详细说说吗", "demo-0030", conversation_id=first.conversation_id)
+    shown = "\n".join(message.text for call in model.calls for message in call.messages)
+    assert "我下个月要还多少" in shown
+    assert not re.search(r"6,?200\.83|4,?742\.30|10,?943\.13", shown)
+    await is_identical(deps, again)
+
+
 async def test_who_is_not_signed_in_is_told_to_and_has_general_knowledge(deps: Deps) -> None:
     reply = await ask(deps, "我今天提前结清要还多少钱")
     assert note("sign_in") in reply.answer

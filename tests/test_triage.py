@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+import numpy as np
 import pytest
 
 from assistant import approved, triage
@@ -71,6 +72,36 @@ def test_a_danger_to_life_counts_before_anything_else() -> None:
     assert classes_of("我要投诉你们，钱还不上，我不想活了")[0] == "crisis"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我快被气死了，今晚就跳楼",
+        "困死了，吃了一整瓶安眠药",
+        "App卡死了，我也不想活了",
+        "想死你们这些催收的，我跳楼给你看",
+        "失业了，昨晚站在窗台上，药都吃了",
+        "转人工，我割了手腕",
+        "投诉你们，我吞了一瓶药",
+        "I lost my job and I took all my pills",
+        "can't pay, going to jump off the bridge",
+    ],
+)
+def test_no_exclamation_and_no_other_class_hides_a_danger_to_life(text: str) -> None:
+    assert classes_of(text)[0] == "crisis"
+
+
+def test_what_likeness_tells_of_a_danger_to_life_stands_before_what_patterns_tell() -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    nearest = triage.Nearest("", "", "any", 0.5, 0.1, ("crisis", "complaint", ""), vectors)
+    text = "我要投诉"
+    plain = triage.classify(TRIAGE, nearest, text, vectors[1])
+    assert plain is not None
+    assert [each.id for each in plain.classes] == ["complaint"]
+    urgent = triage.classify(TRIAGE, nearest, text, vectors[0])
+    assert urgent is not None
+    assert [each.id for each in urgent.classes] == ["crisis", "complaint"]
+
+
 def test_no_notice_says_that_anybody_was_transferred() -> None:
     for code, wording in notices().items():
         if code.startswith("triage_") or code == "secret_refused":
@@ -125,6 +156,13 @@ async def test_a_crisis_is_answered_at_once_and_with_nothing_else(deps: Deps) ->
     assert "12356" in reply.answer
     assert reply.contact is not None
     assert reply.contact.hotline == "400-000-0000"
+
+
+async def test_a_danger_to_life_is_spoken_to_before_a_secret_and_of_no_law(deps: Deps) -> None:
+    reply = await asked(deps, "验证码483920，我不想活了，我要投诉你们")
+    assert reply.classes[0] == "crisis"
+    assert reply.sentences[0].text == notice("triage_crisis", "zh-Hans")
+    assert not any("第四十三条" in sentence.text for sentence in reply.sentences)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
