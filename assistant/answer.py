@@ -46,10 +46,12 @@ from .evidence import (
     SAME_MATTER,
     SELECT,
     Budget,
+    Ranked,
     closest,
     evidence_sentences,
     holds_instead,
     likeness,
+    ranked_sentences,
     without_repeats,
 )
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
@@ -80,6 +82,9 @@ from .verify import ModelVerifier
 
 MAX_QUESTION_CHARS = 2000
 CLAUSES_FOUND = 12
+COUNTS: tuple[Status, ...] = ("refused", "handoff", "clarify", "answered", "not_covered")
+"""Of several questions, what the reply as a whole is said to be: the first of these."""
+
 BENEATH = 2
 """Sentences of clauses that are quoted beneath a calculation."""
 
@@ -134,13 +139,13 @@ class _Work:
     """The question that is being answered: complete, with personal data masked."""
     first_sentence: int = 0
     """Where in the reply the answer to it begins."""
-    statuses: list[Status] = field(default_factory=list)
-    """How each question went."""
     evidence_ids: list[str] = field(default_factory=list)
     scope: Scope | None = None
     signed: tuple[date, date] | None = None
     """First and last day on which the contract may have been signed."""
     found: Found | None = None
+    ranked: Ranked | None = None
+    """Sentences of what was found, once they were asked for."""
     status: Status = "answered"
     sentences: list[Sentence] = field(default_factory=list)
     citations: list[Citation] = field(default_factory=list)
@@ -161,7 +166,9 @@ class _Work:
     known: Known | None = None
     """What was read of the customer's record."""
     called: str = ""
-    """The tool that was run."""
+    """The tool that was run for the question at hand."""
+    ran: list[str] = field(default_factory=list)
+    """All that were."""
     exempt: frozenset[str] = frozenset()
     """Rules that do not bind what the tool tells."""
     brief: bool = False
@@ -222,8 +229,10 @@ class _Work:
     def evidence(self, budget: Budget) -> list[Citation]:
         if self.found is None:
             return []
-        signed = self.scope.contract_date if self.scope else None
-        return evidence_sentences(self.found, budget, signed, self.deps.lender.products)
+        if self.ranked is None:
+            signed = self.scope.contract_date if self.scope else None
+            self.ranked = ranked_sentences(self.found, signed, self.deps.lender)
+        return evidence_sentences(self.ranked, budget)
 
     def notice(self, code: str, **values: str) -> Draft:
         return Draft(
@@ -345,7 +354,7 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         evidence_ids=tuple(dict.fromkeys(work.evidence_ids)),
         classes=work.classes,
         understood=work.understood,
-        called=work.called,
+        called="+".join(dict.fromkeys(work.ran)),
         record_id=record_id,
         conversation_id=conversation_id,
         timings=Timings(
@@ -405,14 +414,17 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
             yield event
     if work.settled:
         return
+    told_by_triage = work.status
+    statuses: list[Status] = []
     for asked in await _questions(work):
-        work.asked = asked
+        work.asked, work.status = asked, told_by_triage
         async with aclosing(_answered(work)) as events:
             async for event in events:
                 yield event
-    if len(work.understood) > 1 and work.status == "answered":
-        work.status = "answered" if "answered" in work.statuses else "not_covered"
-        work.unfinished |= "not_covered" in work.statuses
+        statuses.append(work.status)
+    work.status = next((each for each in COUNTS if each in statuses), statuses[0])
+    if len(statuses) > 1:
+        work.unfinished |= "not_covered" in statuses
 
 
 async def _questions(work: _Work) -> Sequence[str]:
@@ -496,8 +508,9 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     """One question, looked up and answered."""
     question, deps, text = work.question, work.deps, work.asked
     several = len(work.understood) > 1
-    work.first_sentence, work.found, work.told = len(work.sentences), None, 0
-    work.exempt, work.brief = frozenset(), False
+    work.first_sentence, work.told = len(work.sentences), 0
+    work.found = work.ranked = None
+    work.called, work.exempt, work.brief = "", frozenset(), False
     lead = await _lead(work)
     for event in _release(work, Verdict(lead)):
         yield event
@@ -505,13 +518,11 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
         async for event in events:
             yield event
     if work.said_something():
-        work.statuses.append("answered")
         return
     async with aclosing(_called(work)) as events:
         async for event in events:
             yield event
     if work.settled:
-        work.statuses.append(work.status)
         work.settled = False
         return
     yield Event("status", {"stage": "retrieving"})
@@ -541,13 +552,12 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
             work.unfinished = True
             for event in _release(work, Verdict((work.notice("ask_a_person"),))):
                 yield event
-    work.statuses.append("answered" if work.said_something() else "not_covered")
     if work.said_something():
         return
-    if not several:
-        if work.status != "answered":
-            return
+    if work.status == "answered":
         work.status = "not_covered"
+    elif not several:
+        return
     kept = max(work.told, work.first_sentence + len(lead))
     del work.sentences[kept:]
     if not work.told:
@@ -687,6 +697,7 @@ async def _run(
     # No figure of the record goes to a model: whether a call answered is all that it is told.
     calls.results.append((asked.tool, outcome.status))
     work.called, work.exempt = asked.tool, row.exempt
+    work.ran.append(asked.tool)
     work.status = outcome.status
     work.settled = outcome.settled and not calls.by_model
     work.brief = outcome.beneath and not calls.by_model
@@ -705,7 +716,8 @@ def _not_own(work: _Work, book: ToolBook) -> str:
     """Why no record is looked up, as the code of a note; empty where one may be."""
     if not work.question.subject:
         return "sign_in"
-    return "own_only" if asks_of_others(book, work.masked.text) else ""
+    said = work.asked if len(work.understood) > 1 else work.masked.text
+    return "own_only" if asks_of_others(book, said) else ""
 
 
 async def _all(drafts: Sequence[Draft]) -> AsyncGenerator[Draft, None]:
@@ -1087,7 +1099,7 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
             if before is None or bigrams(before) == bigrams(now):
                 continue
             said = Citation(older, before)
-            if holds_instead(said, work.found, work.deps.lender.products) != said:
+            if holds_instead(said, work.found.prevailing, work.deps.lender) != said:
                 continue
             lead = _older_notice(work, item.clause, older)
             yield replace(lead, citations=(Citation(item.clause, now),))

@@ -383,7 +383,8 @@ class _Reader:
                 return None
             parts.append(made.strip(_EDGES))
             within = _Frame(parts[-1])
-        return tuple(parts) if len(set(parts)) > 1 else None
+        asked = tuple(dict.fromkeys(parts))
+        return asked if len(asked) > 1 else None
 
     def _pieces(self, said: str) -> list[_Piece]:
         """The questions that a message falls into, each with what is stated before it."""

@@ -10,6 +10,7 @@ from datetime import date
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence
+from knowledge.lender import Lender
 from knowledge.retrieve import Found, share
 from knowledge.text import (
     asks_for_figure,
@@ -55,13 +56,13 @@ SIGNS: Mapping[str, float] = {
 """What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
 
 _PARTS = re.compile(r"[\uff0c,\uff1b;|]")
-_DIGITS = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
+_FIGURE = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
 REPEATED = 0.8
 """Share of a sentence's pairs of characters that another has, from which it says nothing new."""
 
-OF_ONE_MATTER = 6
-"""Pairs of characters that two sentences of one matter have in common at least."""
+LEAST_STATED = 3
+"""Pairs of characters before a figure that tell of what it is one."""
 
 STATED = 0.5
 """Share of the pairs of characters before a figure that a sentence of the same matter has."""
@@ -70,53 +71,76 @@ SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
 
 
-def evidence_sentences(
-    found: Found,
-    budget: Budget,
-    signed: date | None = None,
-    products: Mapping[str, Sequence[str]] | None = None,
-) -> list[Citation]:
-    """The sentences of the clauses found that bear most on the question, grouped by clause.
+Ranked = Mapping[Citation, tuple[int, int]]
+"""Sentences, what bears most on the question first -> rank of the clause, and place in it."""
 
-    signed: day of the contract; a sentence that is not true of a contract of that day is left out.
-    products: product -> how it is named; a sentence of other products than the one that the
-    question names is left out.
+
+def ranked_sentences(found: Found, signed: date | None, lender: Lender) -> Ranked:
+    """The sentences of the clauses found, by what bears most on the question.
+
+    signed: day of the contract; a sentence that is not true of a contract of that day is left out,
+    and so is one of other products than the one that the question names.
     """
-    rows = sorted(signs(found, signed, products), key=lambda row: -row.score())
+    rows = sorted(signs(found, signed, lender.products), key=lambda row: -row.score())
     order: dict[Citation, tuple[int, int]] = {}
     for row in rows:
-        order.setdefault(holds_instead(row.citation, found, products or {}), (row.rank, row.place))
-    chosen = fill([*order], budget)
-    return sorted(chosen, key=lambda citation: order[citation])
+        order.setdefault(
+            holds_instead(row.citation, found.prevailing, lender), (row.rank, row.place)
+        )
+    return order
+
+
+def evidence_sentences(ranked: Ranked, budget: Budget) -> list[Citation]:
+    """As many of the best as a budget has room for, grouped by clause."""
+    return sorted(fill([*ranked], budget), key=lambda citation: ranked[citation])
 
 
 def holds_instead(
-    citation: Citation, found: Found, products: Mapping[str, Sequence[str]]
+    citation: Citation, prevailing: Sequence[tuple[Clause, str]], lender: Lender
 ) -> Citation:
     """What holds in the place of a sentence of some contracts alone: a later one that says other
-    things of the same matter, and that it holds whenever a contract was signed.
+    things of the same matter and product, and that it holds whenever a contract was signed.
 
-    products: product -> how it is named; one of another product takes no sentence's place.
+    prevailing: sentences that say so, with their clauses; see `Found`.
     """
-    named = [name for names in products.values() for name in names]
-    since = citation.clause.head.effective_from or date.min
-    if of_every_contract(citation.quote):
+    head, quote = citation.clause.head, citation.quote
+    if head.effective_from is None or of_every_contract(quote):
         return citation
-    quoted = set(bigrams(citation.quote))
-    for clause, sentence in found.prevailing:
+    if head.kind not in CONTRACT_DATED and signed_between(quote) is None:
+        return citation
+    place = f"{head.title} {citation.clause.locator} {citation.clause.title} {quote}"
+    own = {head.product} if head.product else _products_in(place, lender)
+    # Who speaks, and of which product, tells nothing of the matter.
+    names = [lender.short_name, *(name for each in lender.products.values() for name in each)]
+    nameless = set(bigrams(" ".join(names)))
+    for clause, sentence in prevailing:
         begins = clause.head.effective_from
-        said = set(bigrams(sentence))
-        if begins is None or begins <= since or len(quoted & said) < OF_ONE_MATTER:
+        if begins is None or begins <= head.effective_from:
             continue
-        own = next((p for p in _PARTS.split(sentence) if of_every_contract(p)), sentence)
-        of = [name for name in named if name in own]
-        if of and not any(name in f"{citation.clause.head.title}{citation.quote}" for name in of):
+        of = _product_of_rule(sentence, lender)
+        if of and not (own and own <= of):
             continue
+        said, figures = set(bigrams(sentence)), set(_FIGURE.findall(sentence))
         for matter, figure in _stated(citation):
-            pairs = set(bigrams(matter))
-            if figure not in sentence and len(pairs & said) >= STATED * len(pairs) > 0:
+            pairs = set(bigrams(matter)) - nameless
+            alike = len(pairs & said) >= STATED * len(pairs)
+            if len(pairs) >= LEAST_STATED and alike and figure not in figures:
                 return Citation(clause, sentence)
     return citation
+
+
+def _products_in(text: str, lender: Lender) -> set[str]:
+    return {key for key, names in lender.products.items() if any(name in text for name in names)}
+
+
+def _product_of_rule(sentence: str, lender: Lender) -> set[str]:
+    """Products that a rule for every contract speaks of: named where it says so, or before."""
+    named: set[str] = set()
+    for part in _PARTS.split(sentence):
+        named = _products_in(part, lender) or named
+        if of_every_contract(part):
+            break
+    return named
 
 
 def fill(best: Sequence[Citation], budget: Budget) -> list[Citation]:
@@ -142,10 +166,11 @@ def _stated(citation: Citation) -> Iterator[tuple[str, str]]:
     parts = _PARTS.split(citation.quote)
     is_row = citation.clause.meta.get("form") == "table"
     for part in parts:
-        figure = _DIGITS.search(part)
-        if figure:
-            before = parts[0].split("\uff1a")[-1] if is_row else part[: figure.start()]
-            yield before, figure.group()
+        before = 0
+        for figure in _FIGURE.finditer(part):
+            named = parts[0].split("\uff1a")[-1] if is_row else part[before : figure.start()]
+            yield named, figure.group()
+            before = figure.end()
 
 
 def without_repeats(citations: Sequence[Citation]) -> list[Citation]:

@@ -140,12 +140,16 @@ class _Reader:
             ways += ((frozenset().union(*(way[0] for way in own if len(way) == 1)),),)
         if len(ways) > MOST_WAYS:
             ways = _together(ways)
-        known = [branch.exact for branch in branches if branch.exact is not None]
-        both = frozenset().union(*known)
-        many = _of(both).choices if both else 0
+        known = [(branch.exact, branch.choices) for branch in branches if branch.exact is not None]
+        both = frozenset().union(*(exact for exact, _ in known))
+        # Branches of which none begins as another are no choice.
+        many = max(
+            (sum(m for exact, m in known if any(map(one.startswith, exact))) for one in both),
+            default=0,
+        )
         many += sum(branch.choices for branch in branches if branch.exact is None)
         whole = len(known) == len(branches) and len(both) <= MOST_STRINGS
-        return _Part(both if whole else None, ways, min(many, ENDLESS))
+        return _Part(both if whole else None, ways, min(max(many, 1), ENDLESS))
 
     def _sequence(self) -> _Part:
         run: Strings = frozenset({""})
@@ -155,16 +159,17 @@ class _Reader:
         many = 1
 
         def follow(part: _Part) -> None:
-            nonlocal ways, many
+            nonlocal ways
             more = part.ways
             if len(ways) * len(more) > MOST_WAYS:
                 more = _together(more)
             ways = tuple(way + other for way in ways for other in more)
-            many = min(many * part.choices, ENDLESS)
 
         while self._peek() not in ("", "|", ")"):
             part = self._repeated(self._one())
             exact = part.exact
+            # Of several ways to the same string each is tried.
+            many = min(many * part.choices, ENDLESS)
             if exact is not None and len(exact) * len(run) <= MOST_STRINGS:
                 run = frozenset(map("".join, product(run, exact)))
                 continue
@@ -174,7 +179,7 @@ class _Reader:
             if exact is None:
                 follow(part)
         if whole:
-            return _of(run)
+            return replace(_of(run), choices=many)
         follow(_of(run))
         return _Part(None, ways, many)
 
@@ -198,7 +203,7 @@ class _Reader:
         elif self._peek() in ("*", "+", "{"):
             raise _NotFollowed
         if char == "?" and part.exact is not None:
-            return _of(part.exact | {""})
+            return replace(_of(part.exact | {""}), choices=part.choices + 1)
         one = part.choices
         many = most - least + 1 if one == 1 else (one + 1) ** min(most, 40)
         return _Part(None, part.ways if least else ((),), min(many, ENDLESS))

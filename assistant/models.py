@@ -165,7 +165,7 @@ class Reply:
     understood: tuple[str, ...] = ()
     """The questions that were answered, where they are not the message as it stands."""
     called: str = ""
-    """The tool that was run, if any."""
+    """The tool that was run, if any; of several questions, joined by `+`."""
     record_id: str = ""
     conversation_id: str = ""
     timings: Timings = field(default_factory=Timings)

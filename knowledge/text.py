@@ -21,7 +21,7 @@ _CHINESE_NUMBER = re.compile(rf"(?<![\d.])[零〇一二两三四五六七八九�
 _PERCENT = re.compile(
     r"百分之(\d+(?:\.\d+)?|[零〇一二两三四五六七八九十百]+)(?:点([零〇一二三四五六七八九]+))?"
 )
-_SCALED_NUMBER = re.compile(r"(?:\d+(?:\.\d+)?[百千万亿]+)+")
+_SCALED_NUMBER = re.compile(r"(?<!\d)(?:\d+(?:\.\d+)?[百千万亿]+)+")
 _SCALED_PART = re.compile(r"(\d+(?:\.\d+)?)([百千万亿]+)")
 _GROUPED_NUMBER = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _EVERY_CONTRACT = re.compile(

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from assistant import journal
 from assistant.answer import BadQuestion, answer_question, clean, collect, split_complete
 from assistant.deps import Deps
+from assistant.evidence import holds_instead
 from assistant.llm import (
     Message,
     ModelGarbled,
@@ -23,7 +24,8 @@ from assistant.llm import (
     ScriptedChat,
     TextStream,
 )
-from assistant.models import Event, Question, Reply
+from assistant.models import Citation, Event, Question, Reply
+from knowledge.chunk import quotable
 from prompts.render import render
 
 TODAY = date(2026, 11, 23)
@@ -446,3 +448,21 @@ async def test_a_rule_for_every_contract_is_none_for_the_time_before_it(deps: De
     reply = await collect(answer_question(question, deps))
     assert isinstance(reply, Reply)
     assert any("15 元/次" in sentence.text for sentence in reply.sentences)
+
+
+async def test_no_other_sentence_of_the_sample_gives_way_to_a_rule_for_every_contract(
+    deps: Deps,
+) -> None:
+    index = await deps.index()
+    prevailing = tuple(p for p in index.prevailing if p[0].in_force(TODAY))
+    gave_way = {
+        quote
+        for clause in index.clauses
+        for quote in quotable(clause)
+        if holds_instead(Citation(clause, quote), prevailing, deps.lender).quote != quote
+    }
+    assert len(prevailing) == 3
+    # The postage of a certificate; and a penalty of no yuan, that nobody pays either way.
+    assert [quote for quote in gave_way if "邮寄费" in quote]
+    others = [quote for quote in gave_way if "邮寄费" not in quote]
+    assert all("违约金；标准：0 元" in quote for quote in others), others

@@ -128,7 +128,9 @@ class ReplyBody(BaseModel):
         description="The questions that were answered, where the message leans on earlier ones or "
         "asks several things.",
     )
-    called: str = Field(default="", description="The tool that was run, such as `settle`.")
+    called: str = Field(
+        default="", description="The tools that were run, such as `settle`, joined by `+`."
+    )
     handoff: dict[str, Any] | None = Field(
         default=None, description="How a hand-over to a person stands, where there is one."
     )
