@@ -1,0 +1,1 @@
+"""Which coupon saves most."""
