@@ -107,20 +107,26 @@ class Content:
     idea: str
     """Key of knowledge/copy/ideas.toml."""
     template: str
-    """Copy with named slots, with what the rules require appended: what is sent, but for the slots
-    that are the customer's."""
+    """The body, with named slots and without a figure of its own; what a marketer edits."""
     subject: str
     """Of an e-mail, title of a push message or card; empty where the channel has none."""
     slots: tuple[str, ...]
-    """All that the two name."""
+    """All that template and subject name, in order."""
     values: Mapping[str, str]
     """Slot -> what stands in it for every customer: from coupon, campaign and lender."""
-    disclosures: tuple[str, ...]
-    """What was appended from data, verbatim as it stands in the template."""
+    opening: str
+    """What stands before the body, from data, such as the lender's name."""
+    closing: str
+    """What stands after it, from data: annual rate, caveat, reminder, the way out."""
     coupon: str
     """Id of the coupon that is offered; empty: none."""
     coupon_from: date | None
     coupon_to: date | None
+
+    @property
+    def whole(self) -> str:
+        """What is sent, once its slots are filled."""
+        return f"{self.opening}{self.template}{self.closing}"
 
     @property
     def sha256(self) -> str:
