@@ -1,4 +1,4 @@
-"""People who may be addressed: one flat value each, from a customer's record or from a row of a file.
+"""People who may be addressed: one flat value each, of a customer's record or of a file's row.
 
 What nobody knows of somebody is None, never a guess: addressing.py refuses where it matters. Texts
 that a row may hold are in knowledge/people.toml.
