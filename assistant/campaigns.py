@@ -8,22 +8,26 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from knowledge.chunk import quotable
+from knowledge.documents import Clause
 from knowledge.lender import Rate, load_lender, load_rates
-from knowledge.terms import load_terms
+from knowledge.terms import Terms, load_terms, stated
 
 from . import loan_math
 from .customers import CouponKind
 from .loan_math import BadArgument, Loan
 from .models import LOCALES, Locale
 from .rules import Channel, SettingValue
-from .segments import PLAIN, Condition, Op, Segment, Value
+from .segments import PLAIN, Condition, Op, Segment, SegmentError, Value, read_condition
+from .templates import BadTemplate, BadValue, fill, parse
 
 __all__ = [
     "CHANNELS",
@@ -37,8 +41,16 @@ __all__ = [
     "Op",
     "Prize",
     "Segment",
+    "State",
+    "Unproven",
     "Value",
+    "calendar",
+    "coupon_words",
+    "figures",
     "load_campaigns",
+    "odds_words",
+    "running",
+    "unproven",
     "worth_cny",
 ]
 
@@ -55,6 +67,10 @@ CHANNELS: tuple[Channel, ...] = (
     "poster",
 )
 """Where an offer may go out; a chat and a call that somebody else began are no place for one."""
+
+State = Literal["not_started", "running", "ended"]
+
+_WORDS = Path(__file__).with_suffix(".toml")
 
 
 class CampaignError(Exception):
@@ -167,8 +183,10 @@ class Campaign:
     version: str
     """sha256 of what its file says; comments and layout do not count."""
 
-    def runs_on(self, day: date) -> bool:
-        return self.starts_on <= day <= self.ends_on
+    def state(self, day: date) -> State:
+        if day < self.starts_on:
+            return "not_started"
+        return "running" if day <= self.ends_on else "ended"
 
     def coupon(self, name: str) -> CampaignCoupon:
         """Raises KeyError."""
@@ -197,6 +215,135 @@ def worth_cny(coupon: CampaignCoupon, loan: Loan, principal_cny: Decimal) -> Dec
         return coupon.amount_cny
     largest = replace(loan, principal_cny=principal_cny)
     return loan_math.use_coupons(loan_math.Couponed(largest, (coupon.used,))).saved_cny
+
+
+@dataclass(frozen=True, slots=True)
+class Unproven:
+    """A coupon that the documents in force do not bear out."""
+
+    campaign: str
+    coupon: str
+    field: Literal["quote", "kind"]
+    """`quote`: no clause in force of its source says so word for word; `kind`: no contract signed
+    on the day is stated to take a coupon of its kind."""
+
+
+def unproven(
+    campaign: Campaign, terms: Terms | None, clauses: Sequence[Clause], on: date
+) -> tuple[Unproven, ...]:
+    """Coupons of a campaign that are not to be offered on a day, by the clauses of a release."""
+    found = []
+    for coupon in (*campaign.coupons, *campaign.prize_coupons):
+        said = any(
+            clause.source == coupon.source
+            and clause.audience == "borrower"
+            and not clause.held
+            and clause.in_force(on)
+            and coupon.quote in quotable(clause)
+            for clause in clauses
+        )
+        if not said:
+            found.append(Unproven(campaign.id, coupon.id, "quote"))
+        taken = stated(terms, clauses, "coupon_kinds", product=coupon.product, signed=on, on=on)
+        if taken is None or coupon.kind not in taken.term.value.split():
+            found.append(Unproven(campaign.id, coupon.id, "kind"))
+    return tuple(found)
+
+
+def running(campaigns: Iterable[Campaign], day: date) -> tuple[Campaign, ...]:
+    """Those that run on a day; what ends first, first."""
+    found = [campaign for campaign in campaigns if campaign.state(day) == "running"]
+    return tuple(sorted(found, key=lambda campaign: (campaign.ends_on, campaign.id)))
+
+
+def calendar(
+    campaigns: Collection[Campaign], first: date, last: date
+) -> Mapping[date, tuple[str, ...]]:
+    """Each day from the first to the last -> ids of the campaigns that run on it."""
+    days = (first + timedelta(n) for n in range((last - first).days + 1))
+    return {day: tuple(campaign.id for campaign in running(campaigns, day)) for day in days}
+
+
+# Wording -------------------------------------------------------------------------------------
+
+
+def figures(coupon: CampaignCoupon, locale: Locale) -> Mapping[str, str]:
+    """A coupon's figures as people read them, by the slots of knowledge/copy/slots.toml; those
+    that it does not have are left out."""
+    words = _words()["figures"][locale]
+    found = {
+        "valid_from": _day_words(coupon.valid_from, locale),
+        "valid_to": _day_words(coupon.valid_to, locale),
+    }
+    if coupon.discount is not None:
+        tenths, off = coupon.discount * 10, (1 - coupon.discount) * 100
+        found["discount"] = words["discount"].format(tenths=_plain(tenths), off=_plain(off))
+    if coupon.free_days is not None:
+        found["free_days"] = words["days"].format(n=coupon.free_days)
+    amounts = {
+        "cap": coupon.principal_cap_cny,
+        "amount": coupon.amount_cny,
+        "threshold": coupon.threshold_cny,
+    }
+    for slot, amount in amounts.items():
+        if amount is not None:
+            places = 0 if amount == amount.to_integral_value() else 2
+            found[slot] = words["money"].format(amount=f"{amount:,.{places}f}")
+    return found
+
+
+def coupon_words(coupon: CampaignCoupon, locale: Locale) -> str:
+    """What a coupon does and until when, in a sentence without its stop."""
+    words, said = _words(), dict(figures(coupon, locale))
+    if coupon.discount is not None:
+        said["share"] = _percent(coupon.discount)
+    if coupon.floor_annual_rate:
+        said["floor"] = _percent(coupon.floor_annual_rate)
+    if coupon.stock is not None:
+        said["stock"] = f"{coupon.stock:,}"
+    parts = [words["parts"][part][locale] for part in words["coupons"][coupon.kind]]
+    joined = words["joined"][locale]
+    text = joined["parts"].join(
+        part.format_map(said) for part in parts if set(re.findall(r"\{(\w+)\}", part)) <= set(said)
+    )
+    return f"{coupon.title[locale]}{joined['title'].format(text=text)}"
+
+
+def odds_words(campaign: Campaign, draw: Draw, locale: Locale) -> str:
+    """Every prize of a draw with its number and odds, and the chance of winning nothing."""
+    words = _words()
+    said = [
+        words["draw"]["prize"][locale].format(
+            coupon=campaign.coupon(prize.coupon).title[locale],
+            stock=f"{prize.stock:,}",
+            odds=_percent(prize.odds),
+        )
+        for prize in draw.prizes
+    ]
+    if draw.nothing:
+        said.append(words["draw"]["nothing"][locale].format(odds=_percent(draw.nothing)))
+    text: str = words["joined"][locale]["prizes"].join(said)
+    return text
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+def _percent(fraction: Decimal) -> str:
+    return f"{_plain(fraction * 100)}%"
+
+
+def _day_words(day: date, locale: Locale) -> str:
+    words = _words()["figures"][locale]
+    month = words["months"][day.month - 1] if "months" in words else ""
+    text: str = words["date"].format(y=day.year, m=day.month, d=day.day, month=month)
+    return text
+
+
+@cache
+def _words() -> Mapping[str, Any]:
+    return tomllib.loads(_WORDS.read_text(encoding="utf-8"))
 
 
 # Reading -------------------------------------------------------------------------------------
@@ -413,6 +560,7 @@ def _campaign(table: Mapping[str, Any], known: _Known) -> Campaign:
     loans = {
         row.text("product"): _loan(row, known, starts_on) for row in _once(top, "loans", "product")
     }
+    _check_alike(top, loans)
     coupons, prize_coupons = (
         tuple(_coupon(row, known, loans, (starts_on, ends_on)) for row in _once(top, name))
         for name in ("coupons", "prize_coupons")
@@ -494,6 +642,15 @@ def _loan(row: _Row, known: _Known, starts_on: date) -> Loan:
     return loan
 
 
+def _check_alike(top: _Row, loans: Mapping[str, Loan]) -> None:
+    """What coupons save on them can be compared: as much is borrowed for as long."""
+    for row in top.rows("loans", "product"):
+        first, loan = next(iter(loans.values())), loans[row.text("product")]
+        for field in ("principal_cny", "terms"):
+            if getattr(loan, field) != getattr(first, field):
+                raise row.wrong(field, f"expected {getattr(first, field)}, as the first loan has")
+
+
 def _coupon(
     row: _Row, known: _Known, loans: Mapping[str, Loan], within: tuple[date, date]
 ) -> CampaignCoupon:
@@ -511,14 +668,14 @@ def _coupon(
     for field, day in (("valid_from", valid_from), ("valid_to", valid_to)):
         if not within[0] <= day <= within[1]:
             raise row.wrong(field, f"{day} is not in the campaign, {within[0]} to {within[1]}")
-    figures = {
+    values = {
         field: row.number(field)
         for field in (*needed, *optional)
         if field in needed or field in row.values
     }
-    if kind == "rate" and not 0 < figures["discount"] < 1:
-        raise row.wrong("discount", f"expected above 0 and below 1, not {figures['discount']}")
-    return CampaignCoupon(
+    if kind == "rate" and not 0 < values["discount"] < 1:
+        raise row.wrong("discount", f"expected above 0 and below 1, not {values['discount']}")
+    coupon = CampaignCoupon(
         id=row.id(),
         kind=kind,
         product=product,
@@ -528,8 +685,18 @@ def _coupon(
         source=row.text("source"),
         quote=row.text("quote"),
         title=row.words("title"),
-        **figures,
+        **values,
     )
+    return replace(coupon, title={locale: _title(row, coupon, locale) for locale in LOCALES})
+
+
+def _title(row: _Row, coupon: CampaignCoupon, locale: Locale) -> str:
+    """A title with its slots filled, so that it cannot say another figure than the coupon has."""
+    values = figures(coupon, locale)
+    try:
+        return fill(parse(coupon.title[locale], figures=False, known=values), values)
+    except (BadTemplate, BadValue) as error:
+        raise row.wrong(f"title.{locale}", str(error)) from None
 
 
 def _draw(
@@ -621,10 +788,13 @@ def _link(top: _Row) -> str:
 
 def _condition(row: _Row) -> Condition:
     row.only("attribute", "op", "value")
-    value = row.value("value")
-    if isinstance(value, list):
-        value = tuple(value)
-    return Condition(row.text("attribute"), row.word("op", get_args(Op)), value)
+    try:
+        return read_condition(
+            row.text("attribute"), row.word("op", get_args(Op)), row.value("value")
+        )
+    except SegmentError as error:
+        field = {"unknown": "attribute", "sensitive": "attribute", "op": "op"}
+        raise row.wrong(field.get(error.code, "value"), str(error)) from None
 
 
 def _segment(row: _Row) -> Segment:
