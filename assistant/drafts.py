@@ -12,14 +12,12 @@ import hashlib
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-from prompts.render import page, page_words
 
 from . import audit
 from .audit import Entry, Trail
@@ -60,6 +58,7 @@ Declining = (
         "comment_needed",
         "answer_needed",
         "unchanged",
+        "tampered",
     ]
     | Lapse
 )
@@ -76,6 +75,7 @@ STANDS: frozenset[State] = frozenset({"approved", "exported"})
 MOST_COMMENT = 2000
 MOST_LISTED = 200
 
+ENDS: frozenset[State] = frozenset({"void", "expired"})
 EDITABLE: frozenset[State] = frozenset(STATES) - {"expired"}
 WITHDRAWABLE: frozenset[State] = frozenset(
     {"draft", "checked", "submitted", "approved", "rejected", "exported"}
@@ -83,7 +83,11 @@ WITHDRAWABLE: frozenset[State] = frozenset(
 
 
 class UnusableContent(Exception):
-    """A content that no draft can have; the message names the field."""
+    """A content that this draft cannot have; the message names the field."""
+
+
+class BrokenDraft(Exception):
+    """The rows of a draft cannot be read: they were changed outside of the steps."""
 
 
 # What a draft is ------------------------------------------------------------------------------
@@ -337,6 +341,10 @@ def decide(held: Held, step: Step, now: Now) -> State | Declining:
         case "edited":
             if held.state not in EDITABLE:
                 return "wrong_state"
+            if not now.campaign_version:
+                return "campaign_gone"
+            if now.today > now.last_day:
+                return "ended"
             if step.new_sha256 == held.sha256:
                 return "unchanged"
             return "checked" if step.new_passes else "draft"
@@ -367,7 +375,7 @@ def decide(held: Held, step: Step, now: Now) -> State | Declining:
                 return "wrong_state"
             return lapsed or not_begun(now) or "exported"
         case "voided" | "expired":
-            if held.state in ("void", "expired") or not lapsed:
+            if held.state in ENDS or not lapsed:
                 return "wrong_state"
             if lapsed == "ended":
                 return "expired"
@@ -387,14 +395,20 @@ def not_begun(now: Now) -> Lapse | None:
     return "not_started" if now.today < now.first_day else None
 
 
-def unfit(held: Held, approved_sha256: str, now: Now) -> Unfit | None:
-    """Why nothing may be sent by a draft now; None where it may.
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """The last decision about a draft, where it approved it."""
 
-    approved_sha256: what the last decision about it approved; empty: nothing.
-    """
-    if held.state not in STANDS or not approved_sha256:
+    sha256: str
+    by: str
+
+
+def unfit(held: Held, approval: Approval | None, now: Now) -> Unfit | None:
+    """Why nothing may be sent by a draft now; None where it may."""
+    if held.state not in STANDS or approval is None:
         return "not_approved"
-    if approved_sha256 != held.sha256:
+    own = approval.by in (held.author, held.editor)
+    if approval.sha256 != held.sha256 or own or not held.passes:
         return "not_as_approved"
     return lapse(held, now) or not_begun(now)
 
@@ -403,15 +417,42 @@ def unfit(held: Held, approved_sha256: str, now: Now) -> Unfit | None:
 
 
 async def create(trail: Trail, content: Content, check: Check, *, by: str) -> Draft:
-    """Keep a new draft. Raises UnusableContent."""
-    raise NotImplementedError
+    """Keep a new draft: `checked` where the rules let it pass."""
+    draft_id, at = uuid.uuid4().hex, datetime.now(UTC)
+    state: State = "checked" if check.passes else "draft"
+    async with trail.engine.begin() as connection:
+        await audit.lock(connection)
+        await connection.execute(
+            insert(offer_drafts).values(
+                id=draft_id,
+                campaign=content.campaign,
+                segment=content.segment,
+                channel=content.channel,
+                state=state,
+                version=1,
+                author=by,
+                editor=by,
+                made_at=at,
+                changed_at=at,
+            )
+        )
+        await _add_version(connection, draft_id, 1, content, check, by, at)
+        body = _told("created", by, state, 1, content)
+        entry = await audit.seal_held(connection, trail.keys, KIND, draft_id, body)
+        (draft,) = await _read(connection, [offer_drafts.c.id == draft_id])
+    await audit.note_head(trail, entry)
+    return draft
 
 
 async def edit(
-    trail: Trail, draft_id: str, content: Content, check: Check, *, by: str, seen: str
+    trail: Trail, draft_id: str, content: Content, check: Check, *, by: str, seen: str, now: Now
 ) -> Draft | Declined:
-    """Put another content in the place of one, from which on an approval of it holds no more."""
-    raise NotImplementedError
+    """Put another content in the place of one, from which on an approval of it holds no more.
+
+    Raises UnusableContent where it is for another campaign, segment, channel or language.
+    """
+    step = Step("edited", by, seen, new_sha256=content.sha256, new_passes=check.passes)
+    return await _do(trail, draft_id, step, now, put=(content, check))
 
 
 async def submit(
@@ -425,27 +466,28 @@ async def submit(
     now: Now,
 ) -> Draft | Declined:
     """Ask for approval. answers: rule -> what is said to its finding; a comment answers all."""
-    raise NotImplementedError
+    return await _do(trail, draft_id, Step("submitted", by, seen, comment, answers or {}), now)
 
 
 async def approve(
     trail: Trail, draft_id: str, *, by: str, seen: str, comment: str = "", now: Now
 ) -> Draft | Declined:
     """Approve what was looked at; whether `by` has the role is the caller's to know."""
-    raise NotImplementedError
+    return await _do(trail, draft_id, Step("approved", by, seen, comment), now)
 
 
 async def reject(
     trail: Trail, draft_id: str, *, by: str, seen: str, comment: str, now: Now
 ) -> Draft | Declined:
-    raise NotImplementedError
+    """Turn down what was looked at, and say why."""
+    return await _do(trail, draft_id, Step("rejected", by, seen, comment), now)
 
 
 async def withdraw(
     trail: Trail, draft_id: str, *, by: str, seen: str, comment: str = "", now: Now
 ) -> Draft | Declined:
     """Take a draft back, approved or not."""
-    raise NotImplementedError
+    return await _do(trail, draft_id, Step("withdrawn", by, seen, comment), now)
 
 
 async def export(
@@ -457,30 +499,205 @@ async def export(
     campaign: Campaign,
     rules_version: str,
     today: date,
-) -> Draft | Declined:
-    """Note that a run sends by it; nothing changes where one has before."""
-    raise NotImplementedError
+) -> Draft | Declined | Lapsed:
+    """Note that a run sends by a draft whose approval stands; once for each run."""
+    found = await standing(
+        trail, draft_id, campaign=campaign, rules_version=rules_version, today=today
+    )
+    if isinstance(found, Lapsed):
+        return found
+    now = now_of(campaign, found.content, rules_version=rules_version, today=today)
+    return await _do(trail, draft_id, Step("exported", by, found.sha256), now, run=run_id)
 
 
 async def expire(
     trail: Trail, campaigns: Mapping[str, Campaign], *, rules_version: str, today: date, by: str
 ) -> list[tuple[str, State]]:
-    """Void what was approved for a campaign, rules or days that are not so any more; (id, state
-    after) of those that changed."""
-    raise NotImplementedError
+    """Void what waits for approval or has it, where campaign, rules or offer are not what they
+    were, and end what is over; (id, state after) of what changed."""
+    going_on = [state for state in STATES if state not in ENDS]
+    changed: list[tuple[str, State]] = []
+    after = ""
+    while True:
+        async with trail.engine.connect() as connection:
+            some = await _read(
+                connection,
+                [offer_drafts.c.state.in_(going_on), offer_drafts.c.id > after],
+                order=[offer_drafts.c.id],
+                limit=MOST_LISTED,
+            )
+        if not some:
+            return changed
+        after = some[-1].id
+        for draft in some:
+            now = now_of(
+                campaigns.get(draft.content.campaign),
+                draft.content,
+                rules_version=rules_version,
+                today=today,
+            )
+            if reason := lapse(held_of(draft), now):
+                action: Action = "expired" if reason == "ended" else "voided"
+                done = await _do(
+                    trail, draft.id, Step(action, by, draft.sha256), now, reason=reason
+                )
+                if isinstance(done, Draft):
+                    changed.append((draft.id, done.state))
+
+
+async def _do(
+    trail: Trail,
+    draft_id: str,
+    step: Step,
+    now: Now,
+    *,
+    put: tuple[Content, Check] | None = None,
+    **more: str,
+) -> Draft | Declined:
+    """Make a step, or say why it is not made. What was changed outside of the steps is not gone on
+    with: a new entry of the chain would hold it as if it were right."""
+    at = datetime.now(UTC)
+    async with trail.engine.begin() as connection:
+        await audit.lock(connection)
+        entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
+        found = await _read(connection, [offer_drafts.c.id == draft_id])
+        if not found:
+            return Declined("unknown_draft")
+        (draft,) = found
+        held = held_of(draft)
+        outcome = decide(held, step, now) if entries else "tampered"
+        if outcome not in STATES:
+            last = (await _steps(connection, trail, draft_id))[-1:]
+            rules = unanswered(held, step) if outcome == "answer_needed" else ()
+            return Declined(cast("Declining", outcome), draft, last[0] if last else None, rules)
+        number, content = draft.version, draft.content
+        if put is not None:
+            number, content = number + 1, put[0]
+            _same_place(draft.content, content)
+            await _add_version(connection, draft_id, number, *put, step.by, at)
+        await connection.execute(
+            update(offer_drafts)
+            .where(offer_drafts.c.id == draft_id)
+            .values(
+                state=outcome,
+                version=number,
+                changed_at=at,
+                **({"editor": step.by} if put is not None else {}),
+            )
+        )
+        body = _told(step.action, step.by, outcome, number, content)
+        if step.comment.strip():
+            body["comment"] = step.comment.strip()
+        if step.answers:
+            body["answers"] = {rule: said for rule, said in step.answers.items() if said.strip()}
+        entry = await audit.seal_held(connection, trail.keys, KIND, draft_id, {**body, **more})
+        (draft,) = await _read(connection, [offer_drafts.c.id == draft_id])
+    await audit.note_head(trail, entry)
+    return draft
+
+
+def _told(action: Action, by: str, state: State, version: int, content: Content) -> dict[str, Any]:
+    return {
+        "action": action,
+        "by": by,
+        "state": state,
+        "version": version,
+        "sha256": content.sha256,
+    }
+
+
+def _same_place(before: Content, after: Content) -> None:
+    for name in ("campaign", "segment", "channel", "locale", "variant"):
+        if getattr(before, name) != getattr(after, name):
+            raise UnusableContent(f"{name}: expected {getattr(before, name)!r}")
+
+
+async def _add_version(
+    connection: AsyncConnection,
+    draft_id: str,
+    number: int,
+    content: Content,
+    check: Check,
+    by: str,
+    at: datetime,
+) -> None:
+    await connection.execute(
+        insert(offer_versions).values(
+            draft_id=draft_id,
+            number=number,
+            content=content_text(content),
+            review=audit.canonical(asdict(check)),
+            by=by,
+            at=at,
+        )
+    )
+
+
+# The send gate --------------------------------------------------------------------------------
 
 
 async def standing(
     trail: Trail, draft_id: str, *, campaign: Campaign | None, rules_version: str, today: date
 ) -> Approved | Lapsed:
-    """Whether something may be sent by a draft now: the one way past is a genuine approval in the
-    audit chain of this very content, that nothing came after, whose rows are as they were entered,
-    by another than wrote it, for this campaign, these rules and this day."""
-    raise NotImplementedError
+    """Whether something may be sent by a draft now. The one way past is a genuine approval in the
+    audit chain of this very content, which nothing but exports came after, whose rows are as they
+    were entered, by another than wrote it, for this campaign, these rules and this day."""
+    async with trail.engine.connect() as connection:
+        entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
+        try:
+            found = await _read(connection, [offer_drafts.c.id == draft_id])
+        except BrokenDraft:
+            return Lapsed("tampered")
+    if not entries:
+        return Lapsed("tampered" if found else "unknown_draft")
+    if not found:
+        return Lapsed("tampered")
+    (draft,) = found
+    told = [json.loads(entry.body) for entry in entries]
+    decided = next((n for n in reversed(range(len(told))) if told[n]["action"] != "exported"), 0)
+    approval = (
+        Approval(told[decided]["sha256"], told[decided]["by"])
+        if told[decided]["action"] == "approved"
+        else None
+    )
+    now = now_of(campaign, draft.content, rules_version=rules_version, today=today)
+    if reason := unfit(held_of(draft), approval, now):
+        return Lapsed(reason)
+    assert approval is not None
+    entry = entries[decided]
+    return Approved(
+        draft.id,
+        draft.content,
+        draft.check,
+        draft.sha256,
+        approval.by,
+        entry.at,
+        entry.seq,
+    )
+
+
+# Reading --------------------------------------------------------------------------------------
+
+
+def held_of(draft: Draft) -> Held:
+    content = draft.content
+    return Held(
+        draft.state,
+        draft.author,
+        draft.editor,
+        draft.sha256,
+        content.campaign_version,
+        content.rules_version,
+        draft.check.passes,
+        draft.check.open_rules,
+    )
 
 
 async def read_draft(engine: AsyncEngine, draft_id: str) -> Draft | None:
-    raise NotImplementedError
+    """Raises BrokenDraft."""
+    async with engine.connect() as connection:
+        found = await _read(connection, [offer_drafts.c.id == draft_id])
+    return found[0] if found else None
 
 
 async def list_drafts(
@@ -491,23 +708,168 @@ async def list_drafts(
     offset: int = 0,
     limit: int = 50,
 ) -> tuple[list[Draft], int]:
-    """Drafts of a page, the last changed first, and how many there are."""
-    raise NotImplementedError
+    """Drafts of a page, the last changed first, and how many there are. Raises BrokenDraft."""
+    wanted: list[ColumnElement[bool]] = []
+    if campaign:
+        wanted.append(offer_drafts.c.campaign == campaign)
+    if states:
+        wanted.append(offer_drafts.c.state.in_(states))
+    async with engine.connect() as connection:
+        total = await connection.scalar(
+            select(func.count()).select_from(offer_drafts).where(*wanted)
+        )
+        found = await _read(
+            connection,
+            wanted,
+            order=[offer_drafts.c.changed_at.desc(), offer_drafts.c.id],
+            offset=offset,
+            limit=limit,
+        )
+    return found, total or 0
+
+
+async def count_states(engine: AsyncEngine) -> Mapping[str, Mapping[State, int]]:
+    """Campaign -> state -> drafts."""
+    query = select(offer_drafts.c.campaign, offer_drafts.c.state, func.count()).group_by(
+        offer_drafts.c.campaign, offer_drafts.c.state
+    )
+    found: dict[str, dict[State, int]] = {}
+    async with engine.connect() as connection:
+        for campaign, state, n in await connection.execute(query):
+            found.setdefault(campaign, {})[state] = n
+    return found
 
 
 async def history(trail: Trail, draft_id: str) -> list[HistoryStep]:
     """What was done to a draft, oldest first."""
-    raise NotImplementedError
+    async with trail.engine.connect() as connection:
+        return await _steps(connection, trail, draft_id)
 
 
 async def versions(engine: AsyncEngine, draft_id: str) -> list[Version]:
-    """Oldest first."""
-    raise NotImplementedError
+    """Oldest first. Raises BrokenDraft."""
+    query = (
+        select(offer_versions, staff.c.name)
+        .outerjoin(staff, staff.c.id == offer_versions.c.by)
+        .where(offer_versions.c.draft_id == draft_id)
+        .order_by(offer_versions.c.number)
+    )
+    async with engine.connect() as connection:
+        return [
+            Version(
+                row.number,
+                _content(draft_id, row.content),
+                _check(draft_id, row.review),
+                row.by,
+                row.name or "",
+                as_utc(row.at),
+            )
+            for row in await connection.execute(query)
+        ]
+
+
+async def _steps(connection: AsyncConnection, trail: Trail, draft_id: str) -> list[HistoryStep]:
+    rows = await connection.execute(
+        select(audit_entries)
+        .where(audit_entries.c.subject == draft_id, audit_entries.c.kind == KIND)
+        .order_by(audit_entries.c.seq)
+    )
+    entries = [Entry(**row._mapping) for row in rows]
+    told = [json.loads(entry.body) for entry in entries]
+    names = await connection.execute(
+        select(staff.c.id, staff.c.name).where(staff.c.id.in_({body["by"] for body in told}))
+    )
+    by_id: dict[str, str] = {row.id: row.name for row in names}
+    return [
+        HistoryStep(
+            entry.seq,
+            entry.at,
+            body["action"],
+            body["by"],
+            by_id.get(body["by"], body["by"]),
+            body["state"],
+            body["version"],
+            body["sha256"],
+            body.get("comment", ""),
+            body.get("answers", {}),
+            body.get("reason", ""),
+            audit.is_genuine(trail.keys, entry),
+        )
+        for entry, body in zip(entries, told, strict=True)
+    ]
+
+
+async def _read(
+    connection: AsyncConnection,
+    wanted: Sequence[ColumnElement[bool]],
+    *,
+    order: Sequence[Any] = (),
+    offset: int = 0,
+    limit: int = MOST_LISTED,
+) -> list[Draft]:
+    author, editor = staff.alias("author"), staff.alias("editor")
+    query = (
+        select(
+            offer_drafts,
+            offer_versions.c.content,
+            offer_versions.c.review,
+            author.c.name.label("author_name"),
+            editor.c.name.label("editor_name"),
+        )
+        .outerjoin(
+            offer_versions,
+            (offer_versions.c.draft_id == offer_drafts.c.id)
+            & (offer_versions.c.number == offer_drafts.c.version),
+        )
+        .outerjoin(author, author.c.id == offer_drafts.c.author)
+        .outerjoin(editor, editor.c.id == offer_drafts.c.editor)
+        .where(*wanted)
+        .order_by(*order)
+        .offset(offset)
+        .limit(limit)
+    )
+    return [
+        Draft(
+            row.id,
+            row.state,
+            row.version,
+            _content(row.id, row.content),
+            _check(row.id, row.review),
+            row.author,
+            row.author_name or "",
+            row.editor,
+            row.editor_name or "",
+            as_utc(row.made_at),
+            as_utc(row.changed_at),
+        )
+        for row in await connection.execute(query)
+    ]
 
 
 def content_text(content: Content) -> str:
     """The one text of a content, which is stored and hashed."""
     return audit.canonical(asdict(content))
+
+
+def _content(draft_id: str, text: str | None) -> Content:
+    try:
+        held: dict[str, Any] = json.loads(text or "")
+        days = {
+            name: date.fromisoformat(held[name]) if held[name] else None
+            for name in ("coupon_from", "coupon_to")
+        }
+        return Content(**{**held, **days, "slots": tuple(held["slots"])})
+    except (ValueError, TypeError, KeyError) as error:
+        raise BrokenDraft(draft_id) from error
+
+
+def _check(draft_id: str, text: str | None) -> Check:
+    try:
+        held: dict[str, Any] = json.loads(text or "")
+        as_tuples = {n: tuple(held[n]) for n in ("findings", "unchecked", "attributes")}
+        return Check(**{**held, **as_tuples})
+    except (ValueError, TypeError, KeyError) as error:
+        raise BrokenDraft(draft_id) from error
 
 
 def _sha256(text: str) -> str:

@@ -274,10 +274,11 @@ class DraftFindingBody(BaseModel):
 class LengthBody(BaseModel):
     """How long the sample is by the channel's own counting."""
 
-    units: int
+    unit: Literal["sms", "characters"]
+    units: int = Field(description="UTF-16 units or septets of an SMS; characters elsewhere.")
     parts: int = Field(description="Messages that an SMS is sent as; 1 elsewhere.")
-    limit: int | None = Field(description="null: no bound.")
-    over: bool
+    limit: int = Field(description="Parts of an SMS, characters elsewhere.")
+    over: int = Field(description="By how much it is too long; 0: it fits.")
 
 
 class CheckedDraftBody(BaseModel):
