@@ -73,7 +73,7 @@ class Person:
     """Day on which the account was opened."""
     sent: tuple[tuple[str, datetime], ...]
     """(channel, instant) of the marketing messages and calls of the last days, in any order."""
-    coupons_held: tuple[str, ...]
+    coupons_held: tuple[str, ...] | None
     """Kinds of the coupons that they could use today."""
 
     def attribute(self, name: str, today: date) -> Value | None:
@@ -179,8 +179,11 @@ def person_from_row(row: Mapping[str, str | None]) -> Person:
     """
     values: dict[str, Any] = {}
     for name, column in COLUMNS.items():
-        if name not in row and column.required:
-            raise BadRow(name, f"a column {name}")
+        if name not in row:
+            if column.required:
+                raise BadRow(name, f"a column {name}")
+            values[name] = column.parse("") if column.parse is _parse_text else None
+            continue
         text = unicodedata.normalize("NFKC", row.get(name) or "").strip()
         try:
             values[name] = column.parse(text)
