@@ -49,6 +49,7 @@ __all__ = [
     "figures",
     "load_campaigns",
     "odds_words",
+    "read_campaign",
     "running",
     "unproven",
     "worth_cny",
@@ -549,6 +550,20 @@ _OF_KIND: Mapping[CouponKind, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "voucher": (("amount_cny",), ("threshold_cny",)),
 }
 """Kind of coupon -> fields that it has, and those that it may have."""
+
+
+def read_campaign(
+    table: Mapping[str, Any],
+    *,
+    lender: Path | None = None,
+    settings: Mapping[str, SettingValue] | None = None,
+) -> Campaign:
+    """One campaign of what a file says, with fractions as Decimal. Raises CampaignError,
+    LenderFileError."""
+    try:
+        return _campaign(table, _known(lender, settings))
+    except _Wrong as error:
+        raise CampaignError(str(error)) from None
 
 
 def _campaign(table: Mapping[str, Any], known: _Known) -> Campaign:
