@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -230,33 +232,21 @@ def _text(value: Any) -> str | None:
     return str(value)
 
 
-def write_parquet(lines: Path, out: Path, rows: int = BATCH_ROWS * 5) -> None:
-    """A JSONL file of records with the same keys as a Parquet file. Raises BadFile, OSError."""
-    import json
+def write_parquet(
+    lines: Path, out: Path, columns: Mapping[str, type], rows: int = 5 * BATCH_ROWS
+) -> None:
+    """A JSONL file of records as a Parquet file, held in memory a row group at a time.
 
+    columns: key -> str, int or bool. Raises BadFile where Parquet is not installed, OSError.
+    """
+    parquet = _arrow()
     import pyarrow
 
-    writer: Any = None
-    try:
-        with lines.open("r", encoding="utf-8") as file:
-            while records := [json.loads(line) for _, line in zip(range(rows), file, strict=False)]:
-                table = pyarrow.Table.from_pylist(records, schema=writer and writer.schema)
-                writer = writer or _arrow().ParquetWriter(out, _nothing_null(table.schema))
-                writer.write_table(table.cast(writer.schema))
-        if writer is None:
-            _arrow().write_table(pyarrow.table({}), out)
-    finally:
-        if writer is not None:
-            writer.close()
-
-
-def _nothing_null(schema: Any) -> Any:
-    """A column that is empty in the first rows holds texts."""
-    import pyarrow
-
-    return pyarrow.schema(
-        [f.with_type(pyarrow.string()) if pyarrow.types.is_null(f.type) else f for f in schema]
-    )
+    kinds = {str: pyarrow.string(), int: pyarrow.int64(), bool: pyarrow.bool_()}
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    with lines.open("rb") as file, parquet.ParquetWriter(out, schema) as writer:
+        while records := [json.loads(line) for line in islice(file, rows)]:
+            writer.write_table(pyarrow.Table.from_pylist(records, schema))
 
 
 def _arrow() -> Any:
