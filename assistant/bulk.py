@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from . import addressing, best_offer, contacts, drafts, templates
 from .addressing import Bounds, Occasion, Refusal
 from .campaigns import Campaign
-from .contacts import Past, Run
+from .contacts import Contact, Past, Run
 from .customer_files import (
     BATCH_ROWS,
     Batch,
