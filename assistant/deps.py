@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -56,6 +56,8 @@ from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from .campaigns import Campaign
 
 RELEASE_CHECK_S = 1.0
 """How old the knowledge of which release is live may be."""
@@ -122,6 +124,8 @@ class Deps:
     without and with them."""
     _front_given: bool = False
     """Whether `front` is all there is: a reply is made again as it was."""
+    _campaigns: tuple[object, Mapping[str, Campaign]] | None = None
+    """State of the files, and what they say."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -144,6 +148,26 @@ class Deps:
         """The audit chain of this database."""
         settings = self.settings
         return Trail(self.engine, self.keys, settings.audit_heads_file, settings.audit_head_every)
+
+    def campaigns(self) -> Mapping[str, Campaign]:
+        """What may be offered, by id: the folder `campaigns` beside the lender file, read again
+        whenever a file of it has changed.
+
+        Raises campaigns.CampaignError, knowledge.lender.LenderFileError.
+        """
+        from . import campaigns
+
+        lender = self.settings.lender
+        folder = lender.parent / "campaigns" if lender else campaigns.SHIPPED
+        state = tuple(
+            (file.name, stat.st_mtime_ns, stat.st_size)
+            for file in sorted(folder.glob("*.toml"))
+            for stat in [file.stat()]
+        )
+        if self._campaigns is None or self._campaigns[0] != state:
+            known = campaigns.load_campaigns(folder, lender=lender, settings=self.rules.settings)
+            self._campaigns = (state, known)
+        return self._campaigns[1]
 
     @property
     def wants_model(self) -> bool:
