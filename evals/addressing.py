@@ -15,6 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from assistant.addressing import Occasion, Refusal, bounds_of, refusals
 from assistant.campaigns import Campaign, CampaignCoupon
+from assistant.models import Locale
 from assistant.people import BadRow, person_from_row
 from assistant.rules import Channel, RulePack, SettingValue
 from assistant.segments import read_condition
@@ -208,7 +209,7 @@ def _like(shipped: SettingValue, value: str | float | tuple[str, ...]) -> Settin
 
 
 def _campaign(given: CampaignGiven) -> Campaign:
-    nothing = {"zh-Hans": given.id, "zh-Hant": given.id, "en": given.id}
+    nothing: Mapping[Locale, str] = {"zh-Hans": given.id, "zh-Hant": given.id, "en": given.id}
     return Campaign(
         id=given.id,
         title=nothing,
