@@ -10,6 +10,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import date
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -59,28 +60,35 @@ audit_app = typer.Typer(help="The journal of replies and its chain: check, repla
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
 
 
-class _Calculations(TyperGroup):
-    """The commands of `calc`, loaded when they are asked for."""
+def _lazily(module: str) -> type[TyperGroup]:
+    """A group whose commands are those of the `app` of a module, loaded when they are asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self._loaded().list_commands(ctx))
+    class Lazy(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(self._loaded().list_commands(ctx))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return self._loaded().get_command(ctx, cmd_name)
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return self._loaded().get_command(ctx, cmd_name)
 
-    def _loaded(self) -> Any:
-        from .calc_cli import app as calculations
+        def _loaded(self) -> Any:
+            return typer.main.get_command(import_module(module, __package__).app)
 
-        return typer.main.get_command(calculations)
+    return Lazy
 
 
 calc_app = typer.Typer(
-    cls=_Calculations,
+    cls=_lazily(".calc_cli"),
     help="Exact arithmetic of loans: instalments, annual rates, settlement, penalties, coupons.",
+    no_args_is_help=True,
+)
+campaign_app = typer.Typer(
+    cls=_lazily(".campaign_cli"),
+    help="Campaigns: what is offered, and messages for the customers of a file.",
     no_args_is_help=True,
 )
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
 app.add_typer(calc_app, name="calc")
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
 app.add_typer(rules_app, name="rules")
@@ -1475,6 +1483,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from knowledge.vectors import VectorsMissing
 
     from .audit import KeyUnusable
+    from .campaigns import CampaignError
     from .config import ConfigError
     from .customers import CustomerFault
     from .db import DatabaseUnavailable
@@ -1492,6 +1501,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (
+        CampaignError,
         ChannelsError,
         ConfigError,
         DeskPlanError,
