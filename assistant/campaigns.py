@@ -27,7 +27,7 @@ from .loan_math import BadArgument, Loan
 from .models import LOCALES, Locale
 from .rules import Channel, SettingValue
 from .segments import PLAIN, Condition, Op, Segment, SegmentError, Value, read_condition
-from .templates import BadTemplate, BadValue, fill, parse
+from .templates import BadTemplate, BadValue, check_value, fill, parse
 
 __all__ = [
     "CHANNELS",
@@ -72,6 +72,11 @@ CHANNELS: tuple[Channel, ...] = (
 State = Literal["not_started", "running", "ended"]
 
 _WORDS = Path(__file__).with_suffix(".toml")
+
+
+_PLACES = 6
+"""Most decimals of a chance or a share: one in a million is said as 0.0001%."""
+_CHANCE = f"a chance above 0, at most 1, with {_PLACES} decimals at most"
 
 
 class CampaignError(Exception):
@@ -451,9 +456,11 @@ class _Row:
 
     def fraction(self, field: str, problem: str) -> Decimal:
         value = self.value(field)
-        number = Decimal(value) if isinstance(value, int | Decimal) and value is not True else None
-        if number is None or not 0 <= number <= 1:
+        if type(value) not in (int, Decimal):
             raise self.wrong(field, f"expected {problem}, not {value!r}")
+        number = Decimal(value)
+        if not number.is_finite() or not 0 <= number <= 1 or number != round(number, _PLACES):
+            raise self.wrong(field, f"expected {problem}, not {value}")
         return number
 
     def count(self, field: str) -> int:
@@ -580,25 +587,18 @@ def _campaign(table: Mapping[str, Any], known: _Known) -> Campaign:
         tuple(_coupon(row, known, loans, (starts_on, ends_on)) for row in _once(top, name))
         for name in ("coupons", "prize_coupons")
     )
-    if not coupons:
-        raise top.wrong("coupons", "expected at least one")
+    if not coupons and not table.get("draws"):
+        raise top.wrong("coupons", "expected at least one, or a draw")
     both = [coupon.id for coupon in (*coupons, *prize_coupons)]
     for place, row in enumerate(top.rows("prize_coupons")):
         if prize_coupons[place].id in both[: len(coupons)]:
             raise row.wrong("id", f"{prize_coupons[place].id!r} is one of `coupons` too")
-    largest = known.settings["credit_line_max_cny"]
-    most = known.settings["prize_draw_max_cny"]
-    assert isinstance(most, int | Decimal)
-    assert isinstance(largest, int | Decimal)
-    draws = tuple(
-        _draw(row, prize_coupons, loans, (Decimal(largest), Decimal(most)))
-        for row in _once(top, "draws")
-    )
+    draws = tuple(_draw(row, prize_coupons, loans, known) for row in _once(top, "draws"))
     _check_stock(top, draws, prize_coupons)
     budget_cny = top.number("budget_cny", like="amount_cny")
     _check_budget(top, budget_cny, (*coupons, *prize_coupons), loans)
     products = {coupon.product for coupon in (*coupons, *prize_coupons)}
-    return Campaign(
+    campaign = Campaign(
         id=top.id(),
         title=top.words("title"),
         idea=top.words("idea"),
@@ -618,6 +618,9 @@ def _campaign(table: Mapping[str, Any], known: _Known) -> Campaign:
         terms_link=_link(top),
         version=_version(table),
     )
+    for row, draw in zip(top.rows("draws"), draws, strict=True):
+        _check_said(row, campaign, draw)
+    return campaign
 
 
 def _once(top: _Row, field: str, named: str = "id") -> Iterator[_Row]:
@@ -709,7 +712,9 @@ def _title(row: _Row, coupon: CampaignCoupon, locale: Locale) -> str:
     """A title with its slots filled, so that it cannot say another figure than the coupon has."""
     values = figures(coupon, locale)
     try:
-        return fill(parse(coupon.title[locale], figures=False, known=values), values)
+        title = fill(parse(coupon.title[locale], figures=False, known=values), values)
+        check_value("coupon", title)
+        return title
     except (BadTemplate, BadValue) as error:
         raise row.wrong(f"title.{locale}", str(error)) from None
 
@@ -718,21 +723,22 @@ def _draw(
     row: _Row,
     coupons: Sequence[CampaignCoupon],
     loans: Mapping[str, Loan],
-    bounds: tuple[Decimal, Decimal],
+    known: _Known,
 ) -> Draw:
-    """bounds: the largest loan that a prize may be used on, and the highest prize."""
     row.only("id", "title", "prizes")
+    largest_cny = _bound(row, known, "credit_line_max_cny")
+    most_cny = _bound(row, known, "prize_draw_max_cny")
     by_id = {coupon.id: coupon for coupon in coupons}
     prizes = []
     for prize in _once(row, "prizes", "coupon"):
         prize.only("coupon", "odds", "stock")
         coupon = by_id[prize.word("coupon", by_id)]
-        odds = prize.fraction("odds", "a chance above 0, at most 1")
+        odds = prize.fraction("odds", _CHANCE)
         if not odds:
-            raise prize.wrong("odds", "expected a chance above 0, at most 1")
-        worth = worth_cny(coupon, loans[coupon.product], bounds[0])
-        if worth > bounds[1]:
-            raise prize.wrong("coupon", f"worth up to {worth} yuan, above {bounds[1]} yuan a prize")
+            raise prize.wrong("odds", f"expected {_CHANCE}")
+        worth = worth_cny(coupon, loans[coupon.product], largest_cny)
+        if worth > most_cny:
+            raise prize.wrong("coupon", f"worth up to {worth} yuan, above {most_cny} yuan a prize")
         prizes.append(Prize(coupon.id, odds, prize.count("stock")))
     if not prizes:
         raise row.wrong("prizes", "expected at least one")
@@ -740,6 +746,23 @@ def _draw(
     if draw.nothing < 0:
         raise row.wrong("prizes", f"the odds come to {1 - draw.nothing}, above 1")
     return draw
+
+
+def _bound(row: _Row, known: _Known, name: str) -> Decimal:
+    """A setting that prizes are held to; without it there is no draw."""
+    value = known.settings.get(name)
+    if not isinstance(value, int | Decimal):
+        raise row.wrong("prizes", f"the rules have no setting {name} to hold them to")
+    return Decimal(value)
+
+
+def _check_said(row: _Row, campaign: Campaign, draw: Draw) -> None:
+    """Prizes and odds have room in a text."""
+    for locale in LOCALES:
+        try:
+            check_value("prizes", odds_words(campaign, draw, locale))
+        except BadValue as error:
+            raise row.wrong("prizes", f"said in {locale}: {error}") from None
 
 
 def _check_stock(top: _Row, draws: Sequence[Draw], prize_coupons: Sequence[CampaignCoupon]) -> None:
