@@ -284,12 +284,15 @@ class Deps:
     async def facts(self, on: date) -> Facts:
         """What may be put into a message on a day; the lender's names alone where there are no
         clauses to state more."""
+        return facts_of(self.lender, self.rates, await self.clauses(), on)
+
+    async def clauses(self) -> Sequence[Clause]:
+        """All of the live release; none where it cannot be opened, so that nothing is stated."""
         try:
-            clauses: Sequence[Clause] = (await self.index()).clauses
+            return (await self.index()).clauses
         except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
             log.warning("no clause states what a message needs", error=str(error))
-            clauses = ()
-        return facts_of(self.lender, self.rates, clauses, on)
+            return ()
 
     def forget_release(self) -> None:
         """Look at once which release is live when next asked, since another was activated."""

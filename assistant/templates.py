@@ -12,6 +12,8 @@ import tomllib
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +23,8 @@ from .rules import Channel
 FILE = Path(__file__).parent.parent / "knowledge" / "copy" / "slots.toml"
 
 SlotKind = Literal["text", "name", "money_cny", "rate", "discount", "date", "count", "link"]
+
+TemplateFault = Literal["slot", "sign", "unit", "figure"]
 
 SMS_ALONE, SMS_JOINED = 70, 67
 """UTF-16 units of a message in one part, and of each part of a longer one."""
@@ -44,8 +48,9 @@ _ADDRESS = re.compile(r"[\w.+-]+@[\w-]+\.\w+")
 class BadTemplate(Exception):
     """A template cannot be used; the message names the slot or sign and its place, from 0."""
 
-    def __init__(self, message: str, at: int = 0) -> None:
+    def __init__(self, code: TemplateFault, message: str, at: int) -> None:
         super().__init__(f"at {at}: {message}")
+        self.code = code
         self.at = at
 
 
@@ -147,7 +152,9 @@ def parse(text: str, *, figures: bool = True, known: Collection[str] | None = No
     for found in _SLOT.finditer(text):
         if found[1] not in names:
             expected = ", ".join(names)
-            raise BadTemplate(f"unknown slot {found[0]}; known are {expected}", found.start())
+            raise BadTemplate(
+                "slot", f"unknown slot {found[0]}; known are {expected}", found.start()
+            )
         parts.append((text[at : found.start()], found[1]))
         at = found.end()
     parts.append((text[at:], ""))
@@ -162,15 +169,17 @@ def parse(text: str, *, figures: bool = True, known: Collection[str] | None = No
 def _check_words(words: str, at: int, before: str, *, figures: bool) -> None:
     for place, sign in enumerate(words):
         if sign in "{}":
-            raise BadTemplate(f"{sign!r} is no part of a slot such as {{coupon}}", at + place)
+            raise BadTemplate(
+                "slot", f"{sign!r} is no part of a slot such as {{coupon}}", at + place
+            )
         if sign not in "\n\u200d" and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn"):
-            raise BadTemplate(f"character U+{ord(sign):04X} cannot be seen", at + place)
+            raise BadTemplate("sign", f"character U+{ord(sign):04X} cannot be seen", at + place)
     if before and any(words.startswith(u) for u in _units(before)):
-        raise BadTemplate(f"{{{before}}} says its unit itself", at)
+        raise BadTemplate("unit", f"{{{before}}} says its unit itself", at)
     found = None if figures else figure_in(words)
     if found:
         start, end = found
-        raise BadTemplate(f"figure {words[start:end]!r} outside a slot", at + start)
+        raise BadTemplate("figure", f"figure {words[start:end]!r} outside a slot", at + start)
 
 
 def _units(slot: str) -> tuple[str, ...]:
@@ -290,17 +299,49 @@ def _sms(text: str) -> tuple[int, int]:
     return units, parts
 
 
-def fits(text: str, channel: Channel) -> Fit:
+def fits(text: str, channel: Channel, locale: str = "zh-Hans") -> Fit:
     """How long a text is on its channel. Raises KeyError for a channel that offers do not use."""
     row = _data()["channels"][channel]
-    limit: int = row["limit"]
+    limit: int = row.get("longer", {}).get(locale, row["limit"])
     if row["unit"] == "sms":
         units, parts = _sms(text)
         return Fit("sms", units, parts, limit, max(0, parts - limit))
     return Fit("characters", len(text), 1, limit, max(0, len(text) - limit))
 
 
-def subject_limit(channel: Channel) -> int:
+def subject_limit(channel: Channel, locale: str = "zh-Hans") -> int:
     """Characters of a subject or title on a channel; 0: it has none."""
-    longest: int = _data()["channels"][channel].get("subject", 0)
+    longest: int = _data()["channels"][channel].get("subject", {}).get(locale, 0)
     return longest
+
+
+def body_limits(channel: Channel) -> tuple[int, int]:
+    """(least, most) characters that a model may write as a body, a slot counted as one."""
+    least, most = _data()["channels"][channel]["body"]
+    return least, most
+
+
+# Saying values
+
+
+def say(what: str, locale: str, /, **values: str) -> str:
+    """A value in words, from [said] of the file. Raises KeyError for what is not there."""
+    wording: str = _data()["said"][locale][what]
+    return wording.format(**values)
+
+
+def say_money(amount_cny: Decimal, locale: str) -> str:
+    """1,234.50 yuan; without fen where there are none."""
+    said = f"{amount_cny:,.2f}".removesuffix(".00")
+    return say("money", locale, amount=said)
+
+
+def say_day(day: date, locale: str) -> str:
+    """A day without its year."""
+    return say("until", locale, m=f"{day.month}", d=f"{day.day}", month=_MONTHS[day.month])
+
+
+_MONTHS = (
+    *("", "January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 }
 LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py", "assistant/api/feedback.py"}
 
-PIPELINES = {"assistant/answer.py"}
+PIPELINES = {"assistant/answer.py", "assistant/offer.py"}
 LEAVES = {
     "assistant/figures.py": set(),
     "assistant/privacy.py": set(),
@@ -62,6 +62,7 @@ LEAVES = {
         "segments",
         "templates",
     },
+    "assistant/templates.py": {"rules"},
     "assistant/best_offer.py": {"campaigns", "loan_math", "models"},
     "assistant/people.py": {"customers"},
     "assistant/addressing.py": {"campaigns", "people", "rules", "segments"},
