@@ -122,6 +122,8 @@ class Content:
     """What stands before the body, from data, such as the lender's name."""
     closing: str
     """What stands after it, from data: annual rate, caveat, reminder, the way out."""
+    draw: str
+    """Id of the campaign's draw; empty: a coupon is offered, or nothing."""
     coupon: str
     """Id of the coupon that is offered; empty: none."""
     coupon_from: date | None
@@ -511,10 +513,19 @@ async def export(
 
 
 async def expire(
-    trail: Trail, campaigns: Mapping[str, Campaign], *, rules_version: str, today: date, by: str
+    trail: Trail,
+    campaigns: Mapping[str, Campaign],
+    *,
+    rules_version: str,
+    today: date,
+    by: str,
+    only: Collection[str] = (),
 ) -> list[tuple[str, State]]:
     """Void what waits for approval or has it, where campaign, rules or offer are not what they
-    were, and end what is over; (id, state after) of what changed."""
+    were, and end what is over; (id, state after) of what changed.
+
+    only: ids of the drafts that are looked at; empty: all.
+    """
     going_on = [state for state in STATES if state not in ENDS]
     changed: list[tuple[str, State]] = []
     after = ""
@@ -522,7 +533,11 @@ async def expire(
         async with trail.engine.connect() as connection:
             some = await _read(
                 connection,
-                [offer_drafts.c.state.in_(going_on), offer_drafts.c.id > after],
+                [
+                    offer_drafts.c.state.in_(going_on),
+                    offer_drafts.c.id > after,
+                    *([offer_drafts.c.id.in_(only)] if only else []),
+                ],
                 order=[offer_drafts.c.id],
                 limit=MOST_LISTED,
             )
@@ -560,12 +575,11 @@ async def _do(
     async with trail.engine.begin() as connection:
         await audit.lock(connection)
         entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
-        found = await _read(connection, [offer_drafts.c.id == draft_id])
-        if not found:
-            return Declined("unknown_draft")
-        (draft,) = found
+        if not entries:
+            return Declined(await _why_not_there(connection, draft_id))
+        (draft,) = await _read(connection, [offer_drafts.c.id == draft_id])
         held = held_of(draft)
-        outcome = decide(held, step, now) if entries else "tampered"
+        outcome = decide(held, step, now)
         if outcome not in STATES:
             last = (await _steps(connection, trail, draft_id))[-1:]
             rules = unanswered(held, step) if outcome == "answer_needed" else ()
@@ -644,12 +658,10 @@ async def standing(
     were entered, by another than wrote it, for this campaign, these rules and this day."""
     async with trail.engine.connect() as connection:
         entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
-        try:
-            found = await _read(connection, [offer_drafts.c.id == draft_id])
-        except BrokenDraft:
-            return Lapsed("tampered")
-    if not entries:
-        return Lapsed("tampered" if found else "unknown_draft")
+        if not entries:
+            return Lapsed(await _why_not_there(connection, draft_id))
+        # What was changed since is another content than was approved, or no draft at all.
+        found = await _read(connection, [offer_drafts.c.id == draft_id])
     if not found:
         return Lapsed("tampered")
     (draft,) = found
@@ -674,6 +686,16 @@ async def standing(
         entry.at,
         entry.seq,
     )
+
+
+async def _why_not_there(
+    connection: AsyncConnection, draft_id: str
+) -> Literal["tampered", "unknown_draft"]:
+    """Why there is no draft of this id that is as it was entered."""
+    for column in (offer_drafts.c.id, audit_entries.c.subject):
+        if await connection.scalar(select(column).where(column == draft_id).limit(1)):
+            return "tampered"
+    return "unknown_draft"
 
 
 # Reading --------------------------------------------------------------------------------------
@@ -828,6 +850,10 @@ async def _read(
         .offset(offset)
         .limit(limit)
     )
+    try:
+        rows = list(await connection.execute(query))
+    except ValueError as error:
+        raise BrokenDraft("an instant that is none") from error
     return [
         Draft(
             row.id,
@@ -842,7 +868,7 @@ async def _read(
             as_utc(row.made_at),
             as_utc(row.changed_at),
         )
-        for row in await connection.execute(query)
+        for row in rows
     ]
 
 
