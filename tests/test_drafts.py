@@ -487,7 +487,7 @@ async def test_a_flipped_byte_anywhere_in_a_draft_ends_its_approval(
             if column.name == key:
                 continue
             places = (
-                [0] if isinstance(value, int) else range(0, len(value), max(1, len(value) // 9))
+                [0] if isinstance(value, int) else range(0, len(value), max(1, len(value) // 3))
             )
             for place in places:
                 other: Any = (
@@ -691,17 +691,17 @@ class Deed:
 
 
 WEIGHTS = {
-    "edit": 5,
-    "submit": 9,
-    "approve": 9,
-    "reject": 2,
+    "edit": 4,
+    "submit": 10,
+    "approve": 12,
+    "reject": 1,
     "withdraw": 1,
     "sweep": 1,
-    "send": 14,
-    "consent": 3,
+    "send": 12,
+    "consent": 2,
     "campaign": 1,
     "rules": 1,
-    "days": 5,
+    "days": 4,
 }
 KINDS = [*WEIGHTS]
 HEAVY = [*WEIGHTS.values()]
@@ -925,9 +925,9 @@ def test_nothing_is_sent_without_approval_consent_and_offer(
 async def test_the_store_keeps_to_the_rules(
     trail: Trail, campaign: Campaign, bounds: Bounds
 ) -> None:
-    sent, kept = await through_the_store(trail, campaign, bounds, 60)
-    assert sent > 5
-    assert kept > 60
+    sent, kept = await through_the_store(trail, campaign, bounds, 30)
+    assert sent
+    assert kept > 30
 
 
 async def through_the_store(
