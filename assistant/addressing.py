@@ -288,12 +288,13 @@ def held_out(campaign_id: str, customer_id: str, share: Decimal) -> bool:
 def context_of(person: Person, occasion: Occasion, bounds: Bounds) -> Mapping[str, Any]:
     """What the rules may know about a message to somebody, as `rules.CONTEXT_KEYS` has it.
 
-    Contacts are counted by the caps of the channel, so that the rules refuse what they bound and
-    nothing else. What is unknown is not said.
+    Contacts are counted as the cap counts them that is reached, else as the channel's own does, so
+    that the rules find the same as `refusals`. What is unknown is not said.
     """
     at, way = occasion.at, bounds.ways[occasion.channel]
     recent = recent_channels(person, at)
-    counted = way.caps[0].of if way.caps else frozenset()
+    caps = [cap for cap in way.caps if cap.of]
+    cap = next((cap for cap in caps if cap.reached(recent)), caps[0] if caps else None)
     given = any(
         (occasion.purpose, name) in person.consents and name not in person.opted_out
         for name in way.consent
@@ -304,7 +305,7 @@ def context_of(person: Person, occasion: Occasion, bounds: Bounds) -> Mapping[st
         "opted_out": way.consent[0] in person.opted_out or ALL in person.opted_out
         if way.consent
         else None,
-        "sent_this_week": sum(channel in counted for channel in recent) if counted else None,
+        "sent_this_week": sum(channel in cap.of for channel in recent) if cap else None,
         "calls_this_week": recent.count("call_script"),
         "customer.student": person.student,
         "customer.age": age_on(person.birth_date, at.astimezone(bounds.zone).date()),

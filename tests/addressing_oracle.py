@@ -311,6 +311,7 @@ def _campaigns(day: date) -> list[Campaign]:
     """Campaigns around a day: one that is plain, and each edge of the others."""
     before, after = day - timedelta(days=1), day + timedelta(days=1)
     early, late = day - timedelta(days=30), day + timedelta(days=30)
+    usable = (coupon("ten", 5, early, late),)
     grown = (Condition("age", "at_least", 22), Condition("age", "at_most", 55))
     here = (Condition("region", "in", ("上海", "江苏")),)
     elsewhere = (
@@ -322,8 +323,8 @@ def _campaigns(day: date) -> list[Campaign]:
         campaign("plain", early, late),
         campaign("first-day", day, late, holdout="0.1"),
         campaign("last-day", early, day, eligibility=grown),
-        campaign("tomorrow", after, late),
-        campaign("yesterday", early, before),
+        campaign("tomorrow", after, late, coupons=usable),
+        campaign("yesterday", early, before, coupons=usable),
         campaign("here", early, late, eligibility=here, holdout="0.5"),
         campaign("elsewhere", early, late, eligibility=elsewhere),
         campaign("written", early, late, channels=("sms", "email"), holdout="0.05"),
