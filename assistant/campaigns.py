@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from knowledge.chunk import quotable
 from knowledge.documents import Clause
-from knowledge.lender import Rate, load_lender, load_rates
+from knowledge.lender import SAMPLE, Rate, load_lender, load_rates
 from knowledge.terms import Terms, load_terms, stated
 
 from . import loan_math
@@ -489,20 +489,33 @@ class _Row:
 
 
 def _known(lender: Path | None, settings: Mapping[str, SettingValue] | None) -> _Known:
+    file = lender or SAMPLE
+    products, kinds, rates = _facts(file, file.stat().st_mtime_ns if file.is_file() else 0)
+    return _Known(products, kinds, rates, _shipped_settings() if settings is None else settings)
+
+
+@lru_cache(maxsize=4)
+def _facts(
+    file: Path, _written: int
+) -> tuple[tuple[str, ...], Mapping[str, frozenset[str]], Mapping[str, Rate]]:
+    """Products, kinds of coupon and rates of a lender file, read again once it is written anew."""
     kinds: dict[str, frozenset[str]] = {}
-    for term in load_terms(lender).rows:
+    for term in load_terms(file).rows:
         if term.name == "coupon_kinds":
             taken = frozenset(term.value.split())
             kinds[term.product] = kinds.get(term.product, frozenset()) | taken
-    if settings is None:
-        text = (_KNOWLEDGE / "rules" / "settings.toml").read_text(encoding="utf-8")
-        settings = tomllib.loads(text, parse_float=Decimal)["cn"]
-    return _Known(
-        products=tuple(load_lender(lender).products),
-        kinds=kinds,
-        rates={rate.product: rate for rate in load_rates(lender)},
-        settings=settings,
+    return (
+        tuple(load_lender(file).products),
+        kinds,
+        {rate.product: rate for rate in load_rates(file)},
     )
+
+
+@cache
+def _shipped_settings() -> Mapping[str, SettingValue]:
+    text = (_KNOWLEDGE / "rules" / "settings.toml").read_text(encoding="utf-8")
+    settings: Mapping[str, SettingValue] = tomllib.loads(text, parse_float=Decimal)["cn"]
+    return settings
 
 
 def _table_of(file: Path) -> Mapping[str, Any]:
@@ -676,7 +689,8 @@ def _coupon(
     needed, optional = _OF_KIND[kind]
     row.only(*_COUPON, *needed, *optional)
     product = _product(row, known)
-    if kind not in known.kinds.get(product, frozenset()):
+    # A term without a product holds for all of them.
+    if not any(kind in known.kinds.get(of, frozenset()) for of in (product, "")):
         raise row.wrong("kind", f"no contract of {product!r} takes a coupon of kind {kind!r}")
     if product not in loans:
         raise row.wrong("product", f"no representative loan in [[loans]] of {product!r}")
