@@ -14,7 +14,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 from urllib.parse import quote
 
 import structlog
@@ -242,6 +242,15 @@ class CustomerSource(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class ListedCustomers(CustomerSource, Protocol):
+    """A source that can be gone through, for staff who count whom an offer would reach."""
+
+    async def some_ids(self, limit: int) -> tuple[str, ...]:
+        """Ids of customers in their order, of so many at most."""
+        ...
+
+
 class MemoryCustomers:
     """Records held in memory, for tests and evaluations."""
 
@@ -267,6 +276,9 @@ class MemoryCustomers:
     async def consents(self, customer_id: str) -> tuple[Consent, ...]:
         record = self._records.get(customer_id)
         return tuple(sorted(record.consents, key=_consent_order)) if record else ()
+
+    async def some_ids(self, limit: int) -> tuple[str, ...]:
+        return tuple(sorted(self._records)[:limit])
 
     async def close(self) -> None:
         pass
@@ -309,6 +321,11 @@ class Guarded:
         owners = [item.customer_id for item in found]
         self._check(customer_id, lambda: _check_owner("consents.customer_id", customer_id, owners))
         return found
+
+    async def some_ids(self, limit: int) -> tuple[str, ...]:
+        if not isinstance(self._source, ListedCustomers):
+            raise CustomersUnavailable("some_ids: the source cannot be gone through")
+        return (await self._ask("some_ids", "", self._source.some_ids(limit)))[:limit]
 
     async def close(self) -> None:
         await self._source.close()
@@ -692,6 +709,17 @@ class SqlCustomers:
     async def consents(self, customer_id: str) -> tuple[Consent, ...]:
         rows = (await self._read(customer_id, "consents"))["consents"]
         return tuple(sorted((Consent(**row) for row in rows), key=_consent_order))
+
+    async def some_ids(self, limit: int) -> tuple[str, ...]:
+        column = _TABLES["customers"].c.id
+        if self._file is not None and not self._file.is_file():
+            raise CustomersUnavailable("the file of ZHUNXIN_CUSTOMERS_URL is not there")
+        try:
+            async with self._engine.connect() as connection:
+                rows = await connection.scalars(select(column).order_by(column).limit(limit))
+                return tuple(str(found) for found in rows)
+        except (SQLAlchemyError, OSError) as error:
+            raise CustomersUnavailable(type(error).__name__) from None
 
     async def close(self) -> None:
         await self._engine.dispose()

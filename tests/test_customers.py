@@ -28,6 +28,7 @@ from assistant.customers import (
     CustomerSource,
     CustomersUnavailable,
     Guarded,
+    ListedCustomers,
     Loan,
     MemoryCustomers,
     Record,
@@ -150,6 +151,15 @@ async def test_a_source_knows_nobody_by_another_id(
 def test_a_source_has_the_fewest_methods() -> None:
     named = {n for n, _ in inspect.getmembers(CustomerSource, inspect.isfunction) if n[0] != "_"}
     assert named == {*READS, "close"}
+
+
+async def test_a_source_lists_some_ids_in_their_order(
+    source: CustomerSource, people: list[Person]
+) -> None:
+    assert isinstance(source, ListedCustomers)
+    known = sorted(person.record.customer.id for person in people)
+    assert await source.some_ids(3) == tuple(known[:3])
+    assert await source.some_ids(10_000) == tuple(known)
 
 
 # In SQL
