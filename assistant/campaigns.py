@@ -376,7 +376,8 @@ def load_campaigns(
     lender: Path | None = None,
     settings: Mapping[str, SettingValue] | None = None,
 ) -> Mapping[str, Campaign]:
-    """Every campaign of a folder by its id, in order of their first days.
+    """Every campaign of a folder by its id, in order of their first days; none where it is not
+    there.
 
     lender: the lender file whose products and terms they are held to; the sample's by default.
     settings: of the rule pack; those that are shipped by default.
@@ -385,10 +386,7 @@ def load_campaigns(
     known = _known(lender, settings)
     found: dict[str, Campaign] = {}
     problems: list[str] = []
-    files = sorted(folder.glob("*.toml"))
-    if not folder.is_dir():
-        problems.append(f"{folder}: no such folder")
-    for file in files:
+    for file in sorted(folder.glob("*.toml")):
         try:
             campaign = _campaign(_table_of(file), known)
             if campaign.id in found:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import random
+import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -30,6 +31,7 @@ from assistant.campaigns import (
     unproven,
 )
 from assistant.models import LOCALES, Locale
+from assistant.segments import attributes
 from assistant.templates import check_value, figure_in
 from knowledge.chunk import chunk
 from knowledge.documents import Clause
@@ -251,10 +253,7 @@ def test_every_wrong_file_is_named_and_nothing_is_loaded_in_part(tmp_path: Path)
     assert [line.split(":")[0] for line in lines] == ["b.toml", "c.toml", "d.toml", "e.toml"]
     assert lines[0] == "b.toml: id: 'spring-2027' is another campaign's too"
     assert lines[3].startswith("e.toml: prize_coupons 1 (bag-rate-70): stock: expected")
-    with pytest.raises(CampaignError, match="no such folder"):
-        load_campaigns(tmp_path / "nowhere")
-    (tmp_path / "none").mkdir()
-    assert load_campaigns(tmp_path / "none") == {}
+    assert load_campaigns(tmp_path / "nowhere") == {}
 
 
 def test_a_prize_is_held_to_the_highest_that_the_rules_allow() -> None:
@@ -375,3 +374,29 @@ def test_figures_are_said_as_people_read_them(campaigns: Mapping[str, Campaign])
     )
     assert "3.6%" not in coupon_words(odd, "en")
     assert figures(free, "en")["valid_to"] == "31 January 2027"
+
+
+# The document ------------------------------------------------------------------------------------
+
+DOCUMENT = (Path(__file__).parent.parent / "docs" / "campaigns.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_document_is_a_campaign(clauses: list[Clause]) -> None:
+    example = DOCUMENT.split("```toml\n")[1].split("```")[0]
+    campaign = read_campaign(tomllib.loads(example, parse_float=Decimal))
+    assert unproven(campaign, load_terms(), clauses, TODAY) == ()
+    assert odds_words(campaign, campaign.draws[0], "en").endswith("(100): 5%; nothing: 95%")
+
+
+def test_the_document_has_every_attribute_with_its_conditions() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| (`is`.*?|`in`.*?|`at_.*?) \|", DOCUMENT, re.M)
+    assert {name: (kind, tuple(re.findall(r"\w+", ops))) for name, kind, ops in rows} == {
+        name: (attribute.kind, attribute.ops) for name, attribute in attributes().items()
+    }
+
+
+def test_the_document_shows_what_a_wrong_row_says() -> None:
+    shown = DOCUMENT.split("```text\n")[1].split("\n")[0]
+    with pytest.raises(CampaignError) as caught:
+        read_campaign(change(spring_table(), "coupons.0.valid_to", date(2027, 2, 1)))
+    assert shown == f"spring-2027.toml: {caught.value}"
