@@ -19,15 +19,17 @@ import re
 import shutil
 import sqlite3
 import time
+import warnings
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from . import addressing, best_offer, contacts, drafts, templates
 from .addressing import Bounds, Occasion, Refusal
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from .drafts import Approved
 
 Engine = Literal["local", "ray"]
+Item = TypeVar("Item")
 
 RAY_ROWS = 10 * BATCH_ROWS
 """Rows of a task of Ray: a task costs some milliseconds to send."""
@@ -148,7 +151,7 @@ class Plan:
 def line_of(approved: Approved) -> Line:
     """Copy as it was approved. Raises templates.BadTemplate, BadValue."""
     content = approved.content
-    template = _filled_but_for_customer(content.template, content.values)
+    template = _filled_but_for_customer(content.whole, content.values)
     return Line(
         draft_id=approved.draft_id,
         version_sha256=approved.sha256,
@@ -849,6 +852,10 @@ async def _rendered(
             yield chunk
 
 
+def _next(items: Iterator[Item]) -> Item | None:
+    return next(items, None)
+
+
 def _now(plan: Plan) -> datetime:
     return plan.at or datetime.now(UTC)
 
@@ -868,14 +875,16 @@ def _render_held(batch: Batch, at: datetime, gone: frozenset[str]) -> Rendered:
 async def _in_processes(running: _Running, workers: int) -> AsyncGenerator[tuple[Rendered, Batch]]:
     plan, rows = running.plan, running.run.plan["rows"]
     batches = running.opened.batches(running.run.chunks, rows)
-    first = await asyncio.to_thread(next, batches, None)
-    second = await asyncio.to_thread(next, batches, None)
+    first = await asyncio.to_thread(_next, batches)
+    second = await asyncio.to_thread(_next, batches)
     if first is None:
         return
-    if second is None:  # not worth a process
-        yield await asyncio.to_thread(render_chunk, first, plan, _now(plan), running.gone()), first
-        return
     count = workers or os.cpu_count() or 1
+    if second is None or count == 1:  # not worth a process
+        for batch in chain([first], [second] if second else [], batches):
+            made = partial(render_chunk, batch, plan, _now(plan), running.gone())
+            yield await asyncio.to_thread(made), batch
+        return
     loop = asyncio.get_running_loop()
     async with _pool(count, plan) as pool:
         waiting: deque[tuple[asyncio.Future[Rendered], Batch]] = deque()
@@ -888,10 +897,10 @@ async def _in_processes(running: _Running, workers: int) -> AsyncGenerator[tuple
         send(second)
         while waiting:
             while len(waiting) < 2 * count:
-                batch = await asyncio.to_thread(next, batches, None)
-                if batch is None:
+                following = await asyncio.to_thread(_next, batches)
+                if following is None:
                     break
-                send(batch)
+                send(following)
             work, batch = waiting.popleft()
             yield await work, batch
 
@@ -922,7 +931,7 @@ async def _on_ray(running: _Running) -> AsyncGenerator[tuple[Rendered, Batch]]:
             names, include_paths=True, override_num_blocks=len(names)
         ).map(partial(_render_staged, plan=plan))
         found = iter(dataset.iter_batches(batch_size=1, batch_format="pandas"))
-        while (row := await asyncio.to_thread(next, found, None)) is not None:
+        while (row := await asyncio.to_thread(_next, found)) is not None:
             rendered = pickle.loads(row["rendered"].iloc[0])
             yield rendered, _unstaged((folder / _staged_name(rendered.number)).read_bytes())
     finally:
@@ -931,12 +940,19 @@ async def _on_ray(running: _Running) -> AsyncGenerator[tuple[Rendered, Batch]]:
 
 def _ray() -> Any:
     try:
-        import ray
-        import ray.data
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return _started_ray()
     except ImportError:
         raise CannotRun(
             "the engine ray needs the extra 'bulk': pip install 'zhunxin[bulk]'"
         ) from None
+
+
+def _started_ray() -> Any:
+    import ray
+    import ray.data
+
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     context = ray.data.DataContext.get_current()

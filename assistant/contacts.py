@@ -219,7 +219,7 @@ async def given_out(engine: AsyncEngine, campaign: str) -> Counter[str]:
         .group_by(contacts.c.coupon)
     )
     async with engine.connect() as connection:
-        return Counter(dict(row._tuple() for row in await connection.execute(counted)))
+        return Counter({row[0]: row[1] for row in await connection.execute(counted)})
 
 
 async def past_of(

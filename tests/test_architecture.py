@@ -84,6 +84,9 @@ LEAVES = {
     "assistant/demo_customers.py": {"customers", "loan_math"},
     "assistant/asked.py": {"figures", "matching", "triage"},
     "assistant/known.py": {"customers"},
+    "assistant/contacts.py": {"audit", "db"},
+    "assistant/customer_files.py": set(),
+    "assistant/demo_people.py": {"people"},
     "assistant/calling.py": {"asked", "llm"},
     "assistant/tools.py": {"asked", "customers", "gate", "known", "loan_math", "models"},
 }
@@ -104,6 +107,7 @@ DOORS = {
     "sqlalchemy": {
         "assistant/audit.py",
         "assistant/case_drafts.py",
+        "assistant/contacts.py",
         "assistant/customers.py",
         "assistant/db.py",
         "assistant/handoff.py",
@@ -127,6 +131,8 @@ DOORS = {
     "re2": {"assistant/matching.py"},
     "pdfplumber": {"knowledge/read_pdf.py", "knowledge/read_picture.py"},
     "pypdfium2": {"knowledge/ocr_worker.py"},
+    "pyarrow": {"assistant/customer_files.py"},
+    "ray": {"assistant/bulk.py"},
     "rapidocr": {"knowledge/ocr_worker.py"},
 }
 TYPES_ONLY = {
