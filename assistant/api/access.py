@@ -51,6 +51,8 @@ EDITORS: frozenset[Role] = frozenset({"supervisor", "compliance"})
 """May make cases and answers of them."""
 SIGNERS: frozenset[Role] = frozenset({"compliance"})
 """May sign answers off that others wrote."""
+STUDIO: frozenset[Role] = frozenset({"marketer", "compliance", "admin", "auditor"})
+"""May see what is offered, and how far it is."""
 
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
@@ -132,6 +134,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/v1/desk/handoffs/{handoff_id}/requeue"): DESK,
     ("POST", "/v1/desk/held/{event_id}"): SUPERVISORS,
     ("GET", "/quality"): QUALITY,
+    ("GET", "/studio"): STUDIO,
     ("GET", "/v1/evals"): QUALITY,
     ("GET", "/v1/evals/{run}"): QUALITY,
     ("GET", "/v1/evals/{run}/cases"): QUALITY,

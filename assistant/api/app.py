@@ -290,6 +290,11 @@ async def quality_page() -> FileResponse:
     return FileResponse(WEB / "quality.html")
 
 
+@pages.get("/studio")
+async def studio_page() -> FileResponse:
+    return FileResponse(WEB / "studio.html")
+
+
 async def _warm(deps: Deps) -> None:
     """Load knowledge and model before the first question asks for them."""
     try:
