@@ -31,7 +31,7 @@ from assistant.addressing import (
 from assistant.campaigns import Condition, load_campaigns
 from assistant.compliance import review
 from assistant.demo_customers import STATES, demo_people
-from assistant.people import Person, person_from_row, person_of
+from assistant.people import COLUMNS, Person, person_from_row, person_of
 from assistant.rules import HELD, RulePack, load_rules, read_context
 from evals.addressing import USUAL, AddressingSuite, address_all
 from evals.schema import BadCases
@@ -410,3 +410,10 @@ def test_a_contact_counts_for_seven_days_to_the_instant(bounds: Bounds) -> None:
     ):
         person = replace(usual(), sent=(("call_script", NOON - ago),))
         assert bool(refusals(person, occasion("call_script"), bounds)) == refused
+
+
+def test_the_document_has_every_reason_setting_and_column(bounds: Bounds) -> None:
+    text = (Path(__file__).parent.parent / "docs" / "addressing.md").read_text(encoding="utf-8")
+    settings = ("contacts", "messages", "sms", "calls")
+    named = [*reasons(), *COLUMNS, *bounds.ways, *(f"marketing_{s}_per_week" for s in settings)]
+    assert [name for name in named if f"`{name}`" not in text] == []
