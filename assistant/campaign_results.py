@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, func, insert, select
 
 from . import audit
 from .audit import Trail
-from .db import as_utc, campaign_results, staff
+from .db import as_utc, campaign_results, contacts, staff
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -206,6 +206,17 @@ async def keep(trail: Trail, campaign: str, outcomes: Sequence[Outcome], *, by: 
         body = {"action": "imported", "by": by, "variants": len(rows)}
         entry = await audit.seal_held(connection, trail.keys, "results", campaign, body)
     await audit.note_head(trail, entry)
+
+
+async def count_contacted(engine: AsyncEngine) -> Mapping[str, int]:
+    """Campaign -> customers who were written to; who was held out is none of them."""
+    query = (
+        select(contacts.c.campaign, func.count())
+        .where(contacts.c.channel != HOLDOUT)
+        .group_by(contacts.c.campaign)
+    )
+    async with engine.connect() as connection:
+        return {row[0]: row[1] for row in await connection.execute(query)}
 
 
 async def read_results(engine: AsyncEngine, campaign: str) -> Results | None:

@@ -19,6 +19,8 @@ from typing import Any, Literal, cast, get_args
 from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from prompts.render import page, page_words
+
 from . import audit
 from .audit import Entry, Trail
 from .campaigns import Campaign
@@ -900,3 +902,78 @@ def _check(draft_id: str, text: str | None) -> Check:
 
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# The decision sheet --------------------------------------------------------------------------
+
+
+def sheet(
+    draft: Draft,
+    steps: Sequence[HistoryStep],
+    written: Sequence[Version],
+    *,
+    lender: str,
+    campaign: str,
+    lapsed: str,
+    locale: str,
+) -> str:
+    """All that a decision about a draft rests on, as a page of its own that can be printed.
+
+    campaign: its title. lapsed: why nothing may be sent by the draft now; empty: it may.
+    """
+    return page(
+        "decision",
+        words=page_words("decision", locale),
+        locale=locale,
+        lender=lender,
+        campaign=campaign,
+        draft=draft,
+        content=draft.content,
+        check=draft.check,
+        lapsed=lapsed,
+        steps=steps,
+        answered=answered(steps, written),
+        offer=_offer_rows(draft.check.calculation),
+    )
+
+
+def answered(steps: Sequence[HistoryStep], written: Sequence[Version]) -> list[dict[str, Any]]:
+    """Every finding of every version, with the answer to it: what was said when that version was
+    submitted, or the version from which on it is gone."""
+    rows: list[dict[str, Any]] = []
+    for place, version in enumerate(written):
+        said = [s for s in steps if s.version == version.number and s.action == "submitted"]
+        for finding in version.check.findings:
+            rule = str(finding["rule"])
+            gone = next(
+                (v.number for v in written[place + 1 :] if rule not in v.check.open_rules), None
+            )
+            answer = next((s.answers[rule] for s in said if rule in s.answers), "")
+            answer = answer or next((s.comment for s in said if s.comment), "")
+            rows.append(
+                {
+                    "version": version.number,
+                    "finding": finding,
+                    "answer": answer,
+                    "gone_in": gone,
+                    "by": said[-1].by_name if said and answer else "",
+                }
+            )
+    return rows
+
+
+def _offer_rows(calculation: Mapping[str, Any]) -> dict[str, Any]:
+    """What the sheet shows of how the coupon was chosen."""
+    found = calculation.get("calculation", {})
+    return {
+        "coupon": calculation.get("coupon", ""),
+        "saving_cny": calculation.get("saving_cny", ""),
+        "loan": dict(found.get("inputs", {}).get("loan", {})),
+        "cost_before_cny": found.get("cost_before_cny", ""),
+        "cost_cny": found.get("cost_cny", ""),
+        "annual": dict(found.get("annual") or {}),
+        "instalments": list(found.get("instalments", ())),
+        "formula": list(found.get("formula", ())),
+        "others": list(calculation.get("others", ())),
+        "left_out": list(calculation.get("left_out", ())),
+    }

@@ -88,7 +88,7 @@ class CampaignBody(BaseModel):
     id: str
     title: Words
     idea: Words
-    product: str
+    products: list[str]
     starts_on: date
     ends_on: date
     state: Literal["coming", "running", "ended"]
@@ -122,12 +122,18 @@ class RunBody(BaseModel):
     """One run of a campaign over a file of customers."""
 
     id: str
-    state: Literal["running", "done", "stopped"]
-    rows_in: int
+    state: str = Field(description="`running`: begun, and to be gone on with; `done`.")
+    rows_in: int = Field(description="Customers that are done.")
     counts: dict[str, int] = Field(description="Outcome -> customers.")
     by: str
     started_at: datetime
-    changed_at: datetime
+
+
+class IdeaBody(BaseModel):
+    """What a draft may be about."""
+
+    id: str
+    title: Words
 
 
 class WholeCampaignBody(CampaignBody):
@@ -139,7 +145,8 @@ class WholeCampaignBody(CampaignBody):
     holdout: str = Field(description="Share that gets nothing, to measure by.")
     terms_link: str
     calendar: list[CalendarBody]
-    runs: list[RunBody]
+    runs: list[RunBody] = Field(description="The newest first.")
+    ideas: list[IdeaBody] = Field(description="What drafts may be about, in order.")
 
 
 # Segments -------------------------------------------------------------------------------------
@@ -152,7 +159,11 @@ class AttributeBody(BaseModel):
     kind: str
     title: Words
     sensitive: bool = Field(description="Cannot be used in a segment.")
-    values: list[str] = Field(default=[], description="Of a closed set; else empty.")
+    why: Words = Field(default={}, description="Why it cannot be used.")
+    ops: list[Op] = Field(default=[], description="Conditions that it takes.")
+    values: list[bool | int | str] = Field(
+        default=[], description="The only values that it is compared with; empty: any."
+    )
 
 
 class SegmentsBody(BaseModel):
@@ -264,9 +275,10 @@ class DraftFindingBody(BaseModel):
     title: str
     title_en: str = ""
     severity: Severity
+    where: Literal["text", "subject"] = "text"
     span: tuple[int, int]
     text: str
-    source: FindingSourceBody
+    source: FindingSourceBody | None = Field(description="null: the house's own, not a law's.")
     suggestion: str
     suggestion_en: str = ""
 
@@ -288,9 +300,11 @@ class CheckedDraftBody(BaseModel):
     passes: bool = Field(description="Whether it could be submitted.")
     sample: str = Field(description="The whole message as somebody gets it.")
     sample_subject: str
+    opening: str
+    closing: str
     findings: list[DraftFindingBody]
     unchecked: list[dict[str, Any]] = Field(description="Rules that could not be judged.")
-    length: LengthBody
+    length: LengthBody | None = Field(description="null: it cannot be filled.")
     slots: list[str]
     slots_known: dict[str, str] = Field(description="Slot that may be used -> an example.")
     error: str = Field(
@@ -327,10 +341,11 @@ class DraftBody(BaseModel):
     sample_subject: str
     verdict: Verdict
     findings: list[DraftFindingBody]
-    length: LengthBody
-    coupon: str
+    length: LengthBody | None
+    coupon: str = Field(description="Id; empty: a draw is offered.")
     coupon_from: date | None
     coupon_to: date | None
+    draw: str = Field(description="Id; empty: a coupon is offered.")
     made_by: Literal["model", "template", "person"]
     author: str
     editor: str
@@ -374,6 +389,7 @@ class VersionBody(BaseModel):
     sample_subject: str
     verdict: Verdict
     findings: list[DraftFindingBody]
+    length: LengthBody | None
     by: str
     at: datetime
 
@@ -383,8 +399,9 @@ class WholeDraftBody(DraftBody):
     versions: list[VersionBody] = Field(description="Oldest first.")
     calculation: dict[str, Any] = Field(description="How the best coupon was found.")
     attributes: list[str]
-    values: dict[str, str]
+    values: dict[str, str] = Field(description="Slot -> what stands in it for everybody.")
     slots: list[str]
+    slots_known: dict[str, str] = Field(description="Slot that may be used -> an example.")
     unchecked: list[dict[str, Any]]
     prompt_version: str
     campaign_version: str
