@@ -29,6 +29,9 @@ HOUSE = "house"
 WINDOW = timedelta(days=7)
 """Contacts count for so long, to the instant: exactly so long ago does not."""
 
+ADULT_FROM_AGE = 18
+"""An institution may ask for more years, never for fewer."""
+
 MAY_BE_KNOWN = frozenset({"hardship", "debt_share", "overdue", "disputed"})
 """What the setting `marketing_must_know` may name; age and student always have to be known."""
 
@@ -175,7 +178,7 @@ def bounds_of(pack: RulePack) -> Bounds:
         by_message=pack.settings["hours_of"] == "message",
         quiet_from=settings.clock("marketing_quiet_from"),
         quiet_to=settings.clock("marketing_quiet_to"),
-        adult_from_age=settings.count("adult_from_age"),
+        adult_from_age=settings.count("adult_from_age", ADULT_FROM_AGE),
         overdue_from_days=settings.count("marketing_overdue_from_days"),
         debt_share_most=settings.number("marketing_debt_share_most"),
         must_know=settings.some_of("marketing_must_know", MAY_BE_KNOWN),
@@ -401,11 +404,11 @@ class _Settings:
             return value
         return self._wrong(name, "a number from 0", Decimal(0))
 
-    def count(self, name: str) -> int:
+    def count(self, name: str, least: int = 0) -> int:
         value = self._values.get(name)
-        if isinstance(value, Decimal) and value >= 0 and value == int(value):
+        if isinstance(value, Decimal) and value >= least and value == int(value):
             return int(value)
-        return self._wrong(name, "a whole number from 0", 0)
+        return self._wrong(name, f"a whole number from {least}", least)
 
     def clock(self, name: str) -> time:
         value = self._values.get(name)

@@ -184,7 +184,9 @@ def person_from_row(row: Mapping[str, str | None]) -> Person:
                 raise BadRow(name, f"a column {name}")
             values[name] = column.parse("") if column.parse is _parse_text else None
             continue
-        text = unicodedata.normalize("NFKC", row.get(name) or "").strip()
+        text = (row[name] or "").strip()
+        if not column.as_it_stands:
+            text = unicodedata.normalize("NFKC", text).strip()
         try:
             values[name] = column.parse(text)
         except (ValueError, KeyError, InvalidOperation, OverflowError):
@@ -200,6 +202,8 @@ class _Column:
     expected: str
     required: bool = True
     """Whether the column has to be there; most may be empty, for unknown."""
+    as_it_stands: bool = False
+    """Full width and rare forms of characters are kept: they tell ids and names apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,7 @@ class _Words:
     """What texts of a row mean."""
 
     flags: Mapping[str, bool]
+    nothing: frozenset[str]
     unknown: frozenset[str]
     ways: Mapping[str, str]
     """A consent's channel by all its names."""
@@ -226,6 +231,7 @@ def _words() -> _Words:
 
     return _Words(
         flags={word: value == "true" for word, value in names("flags").items()},
+        nothing=frozenset(["", *table["nothing"]]),
         unknown=frozenset(table["unknown"]),
         ways=names("ways"),
         channels=names("channels"),
@@ -234,9 +240,9 @@ def _words() -> _Words:
     )
 
 
-def _known(text: str) -> str | None:
-    """None for what says that nobody knows."""
-    return None if not text or text.casefold() in _words().unknown else text
+def _is_unknown(text: str) -> bool:
+    words = _words()
+    return text.casefold() in words.nothing or text.casefold() in words.unknown
 
 
 def _parse_id(text: str) -> str:
@@ -246,15 +252,24 @@ def _parse_id(text: str) -> str:
 
 
 def _parse_text(text: str) -> str:
-    return _known(text) or ""
+    return "" if _is_unknown(text) else text
+
+
+def _parse_suppressed(text: str) -> str:
+    """Any text puts somebody on the list, `unknown` too, but for what says no."""
+    word = text.casefold()
+    return "" if word in _words().nothing or _words().flags.get(word) is False else text
 
 
 def _parse_flag(text: str) -> bool | None:
-    return None if _known(text) is None else _words().flags[text.casefold()]
+    known = _words().flags.get(text.casefold())
+    if known is None and not _is_unknown(text):
+        raise ValueError
+    return known
 
 
 def _parse_date(text: str) -> date | None:
-    return None if _known(text) is None else _date(text)
+    return None if _is_unknown(text) else _date(text)
 
 
 def _date(text: str) -> date:
@@ -274,7 +289,7 @@ def _date(text: str) -> date:
 
 
 def _parse_whole(text: str) -> int | None:
-    if _known(text) is None:
+    if _is_unknown(text):
         return None
     number = Decimal(text)  # a column with gaps often comes as 0.0
     if not 0 <= number < 10**6 or number != int(number):
@@ -283,7 +298,7 @@ def _parse_whole(text: str) -> int | None:
 
 
 def _parse_money(text: str) -> Decimal | None:
-    if _known(text) is None:
+    if _is_unknown(text):
         return None
     amount = Decimal(text.replace(",", ""))
     if not 0 <= amount < MOST_CNY:
@@ -293,7 +308,7 @@ def _parse_money(text: str) -> Decimal | None:
 
 def _parse_share(text: str) -> Decimal | None:
     """0.35 or 35 %."""
-    if _known(text) is None:
+    if _is_unknown(text):
         return None
     share = Decimal(text[:-1]) / 100 if text.endswith("%") else Decimal(text)
     if not 0 <= share < 1000:
@@ -302,7 +317,8 @@ def _parse_share(text: str) -> Decimal | None:
 
 
 def _items(text: str) -> list[str]:
-    if _known(text) is None:
+    """What says that nothing is known is no list: opting out and contacts have to be."""
+    if text.casefold() in _words().nothing:
         return []
     for mark in "|,、":
         text = text.replace(mark, ";")
@@ -345,14 +361,14 @@ def _instant(text: str) -> datetime:
 
 
 COLUMNS: Mapping[str, _Column] = {
-    "id": _Column(_parse_id, "an id"),
-    "name": _Column(_parse_text, "a name", required=False),
+    "id": _Column(_parse_id, "an id", as_it_stands=True),
+    "name": _Column(_parse_text, "a name", required=False, as_it_stands=True),
     "birth_date": _Column(_parse_date, "a day such as 1990-02-28"),
     "student": _Column(_parse_flag, "true or false"),
     "region": _Column(_parse_text, "a region", required=False),
     "consents": _Column(_parse_consents, "ways such as sms;push;profiling:push"),
     "opted_out": _Column(_parse_ways, "ways such as sms;push, or all"),
-    "suppressed": _Column(_parse_text, "a reason, or nothing"),
+    "suppressed": _Column(_parse_suppressed, "a reason, or nothing"),
     "days_overdue": _Column(_parse_whole, "a whole number from 0"),
     "disputed": _Column(_parse_flag, "true or false"),
     "hardship": _Column(_parse_flag, "true or false"),

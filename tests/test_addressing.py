@@ -253,6 +253,7 @@ def test_quiet_hours_within_a_day_and_none(pack: RulePack) -> None:
         ({"marketing_quiet_to": Decimal(9)}, "marketing_quiet_to"),
         ({"marketing_must_know": ("zodiac",)}, "marketing_must_know"),
         ({"adult_from_age": "18"}, "adult_from_age"),
+        ({"adult_from_age": Decimal(17)}, "adult_from_age"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named(
@@ -369,7 +370,6 @@ def test_every_case_of_the_suite_is_right(pack: RulePack) -> None:
     [
         {"marketing_quiet_from": time(22)},
         {"marketing_sms_per_week": Decimal(3)},
-        {"adult_from_age": Decimal(16)},
         {"marketing_debt_share_most": Decimal("0.6")},
         {"marketing_overdue_from_days": Decimal(2)},
         {"marketing_must_know": ()},
