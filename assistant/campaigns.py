@@ -301,8 +301,6 @@ def figures(coupon: CampaignCoupon, locale: Locale) -> Mapping[str, str]:
 def coupon_words(coupon: CampaignCoupon, locale: Locale) -> str:
     """What a coupon does and until when, in a sentence without its stop."""
     words, said = _words(), dict(figures(coupon, locale))
-    if coupon.discount is not None:
-        said["share"] = _percent(coupon.discount)
     if coupon.floor_annual_rate:
         said["floor"] = _percent(coupon.floor_annual_rate)
     if coupon.stock is not None:

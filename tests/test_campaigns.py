@@ -30,7 +30,9 @@ from assistant.campaigns import (
     running,
     unproven,
 )
+from assistant.compliance import review
 from assistant.models import LOCALES, Locale
+from assistant.rules import load_rules
 from assistant.segments import attributes
 from assistant.templates import check_value, figure_in
 from knowledge.chunk import chunk
@@ -374,6 +376,19 @@ def test_figures_are_said_as_people_read_them(campaigns: Mapping[str, Campaign])
     )
     assert "3.6%" not in coupon_words(odd, "en")
     assert figures(free, "en")["valid_to"] == "31 January 2027"
+
+
+def test_what_is_said_breaks_no_rule_but_for_what_a_message_adds(
+    campaigns: Mapping[str, Campaign],
+) -> None:
+    """The annual rate and the conditions of what is free of interest are put in by the message."""
+    pack = load_rules()
+    for campaign in campaigns.values():
+        texts = [coupon_words(c, "zh-Hans") for c in (*campaign.coupons, *campaign.prize_coupons)]
+        texts += [odds_words(campaign, draw, "zh-Hans") for draw in campaign.draws]
+        for text in (*texts, campaign.title["zh-Hans"], campaign.idea["zh-Hans"]):
+            found = review(pack, text, task="marketing", channel="sms", context={}, on=TODAY)
+            assert {f.rule.id for f in found.findings} <= {"CN-RATE-01", "CN-RATE-03"}, text
 
 
 # The document ------------------------------------------------------------------------------------
