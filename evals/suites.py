@@ -14,7 +14,6 @@ from .addressing import AddressingSuite
 from .arithmetic import ArithmeticSuite
 from .messages import MessageSuite
 from .offers import OfferCase, decided
-from .offers import OfferCase, decided
 from .schema import BadCases, Case, load_cases
 
 __all__ = [
@@ -390,16 +389,6 @@ _OFFERS = ArithmeticSuite(
     work=decided,
 )
 
-_OFFERS = ArithmeticSuite(
-    name="offers",
-    file=_CASES / "offers.jsonl",
-    about="campaigns, coupons, odds and segments: what is best, to the cent, and what is refused",
-    today=date(2026, 11, 26),
-    bars={"exact": 1.0},
-    kind=OfferCase,
-    work=decided,
-)
-
 AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite
 
 SUITES: Mapping[str, AnySuite] = {
@@ -435,7 +424,6 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_B,
         _COMPLIANCE,
         _ARITHMETIC,
-        _OFFERS,
         _OFFERS,
         _TOOLS,
         _CALCULATIONS,
