@@ -144,6 +144,8 @@ class Bounds:
     overdue_from_days: int
     debt_share_most: Decimal
     must_know: frozenset[str]
+    hardship_for: timedelta
+    """For how long somebody who was handed over for hardship counts as in difficulty."""
     ways: Mapping[Channel, Way]
 
     def is_quiet(self, at: datetime) -> bool:
@@ -182,6 +184,7 @@ def bounds_of(pack: RulePack) -> Bounds:
         overdue_from_days=settings.count("marketing_overdue_from_days"),
         debt_share_most=settings.number("marketing_debt_share_most"),
         must_know=settings.some_of("marketing_must_know", MAY_BE_KNOWN),
+        hardship_for=timedelta(days=settings.count("marketing_hardship_days")),
         ways=ways,
     )
     if settings.problems:

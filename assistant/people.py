@@ -138,7 +138,7 @@ def person_of(
     """A person of a CustomerSource's record as of a day, with what the record does not tell.
 
     hardship: None where nobody knows, and nobody is addressed then: say False only if the lender's
-    cases of hardship were looked at.
+    cases of hardship were looked at, such as those that `handoff.reasons_of` tells.
     opted_out: ways beside those that the consents say were refused or withdrawn.
     """
     held = {(c.purpose, c.channel) for c in consents if c.given and c.since <= today}
