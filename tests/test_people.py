@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from random import Random
 from typing import Any
 
 import pytest
@@ -181,6 +182,24 @@ def test_a_text_that_cannot_be_read_names_its_column_and_is_not_repeated(
         read(**{column: text})
     assert error.value.column == column
     assert str(error.value) == f"{column}: expected {COLUMNS[column].expected}"
+
+
+def read_or_named(column: str, text: str) -> str:
+    try:
+        read(**{column: text})
+    except BadRow as error:
+        return error.column
+    return "read"
+
+
+def test_whatever_stands_in_a_row_it_is_read_or_its_column_is_named() -> None:
+    draw = Random(2026)
+    pieces = [text for _, text, _ in READ if text] + [text for _, text in BAD if text]
+    marks = [";", ":", "@", "%", " ", "-", "/", "0", "9", "e", "年", "月", "\x00", "\u200b", "①"]
+    for column in COLUMNS:
+        for _ in range(400):
+            text = "".join(draw.choice(draw.choice((pieces, marks))) for _ in range(3))
+            assert read_or_named(column, text) in ("read", column)
 
 
 def test_somebody_is_not_told_from_others_by_a_repr() -> None:
