@@ -505,6 +505,18 @@ async def held_as_entered(
     return entries if same else []
 
 
+async def trace(connection: AsyncConnection, kind: Kind, subjects: Sequence[str]) -> str:
+    """A hash of what stands of some subjects, in their tables and in the chain: while it is the
+    same, nothing was done to them."""
+    held = await _read_held(connection, kind, subjects)
+    rows = await connection.execute(
+        select(audit_entries.c.seq, audit_entries.c.hash)
+        .where(audit_entries.c.subject.in_(subjects), audit_entries.c.kind == kind)
+        .order_by(audit_entries.c.seq)
+    )
+    return _fingerprint([held, [list(row) for row in rows]])
+
+
 async def seal_contacts(
     connection: AsyncConnection, keys: Keys, run_id: str, chunk: int, body: Mapping[str, Any]
 ) -> Entry:

@@ -31,7 +31,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from . import addressing, best_offer, contacts, drafts, templates
+from . import addressing, audit, best_offer, contacts, drafts, templates
 from .addressing import Bounds, Occasion, Refusal
 from .campaigns import Campaign
 from .contacts import Contact, Past, Run
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 Engine = Literal["local", "ray"]
 Item = TypeVar("Item")
 
-RAY_ROWS = 10 * BATCH_ROWS
+RAY_ROWS = 4 * BATCH_ROWS
 """Rows of a task of Ray: a task costs some milliseconds to send."""
 
 MOST_LISTED = 100
@@ -589,6 +589,8 @@ class _Running:
         self._resumed = run.chunks > 0
         self._given: Counter[str] = Counter()
         self._exported: set[str] = set()
+        self._stood: set[tuple[Any, ...]] = set()
+        """Day, drafts, and what stood of them when their approvals were found to stand."""
 
     def gone(self, given: Mapping[str, int] | None = None) -> frozenset[str]:
         """Coupons of which none is left."""
@@ -634,7 +636,7 @@ class _Running:
             return Contact(known, channel, draft_id, coupon, at)
 
         async def settle(connection: AsyncConnection) -> Any:
-            await self._check_approvals(rendered)
+            await self._check_approvals(connection, rendered)
             made, held_out = await self._settle(connection, rendered, batch, twice, tally, given)
             lines = b"".join(self._record(message, rendered.at) for message in made)
             await asyncio.to_thread(self._append, lines)
@@ -722,25 +724,32 @@ class _Running:
                 return Kept(made.row, made.customer, SPENT)
         return made
 
-    async def _check_approvals(self, rendered: Rendered) -> None:
+    async def _check_approvals(self, connection: AsyncConnection, rendered: Rendered) -> None:
         """Each approval that is about to be used stands; nobody can take one back while a part is
         written."""
         today = rendered.at.astimezone(self.plan.bounds.zone).date()
-        used = {self.plan.lines[message.line] for message in rendered.messages}
-        for line in used:
+        used = sorted({self.plan.lines[message.line].draft_id for message in rendered.messages})
+        if not used:
+            return
+        seen = (today, tuple(used), await audit.trace(connection, drafts.KIND, used))
+        if seen in self._stood:
+            return
+        approved = {line.draft_id: line.version_sha256 for line in self.plan.lines}
+        for draft_id in used:
             found = await drafts.standing(
                 self._trail,
-                line.draft_id,
+                draft_id,
                 campaign=self._campaign,
                 rules_version=self._rules_version,
                 today=today,
             )
-            if isinstance(found, drafts.Lapsed) or found.sha256 != line.version_sha256:
+            if isinstance(found, drafts.Lapsed) or found.sha256 != approved[draft_id]:
                 why = found.reason if isinstance(found, drafts.Lapsed) else "changed"
                 raise CannotRun(
-                    f"the draft {line.draft_id} may not be sent any more ({why}); what was written "
+                    f"the draft {draft_id} may not be sent any more ({why}); what was written "
                     f"stays in {self._part}, and the same command goes on from there"
                 )
+        self._stood = {seen}
 
     async def _note_export(self, rendered: Rendered) -> None:
         """The history of each draft says by which run it went out."""

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-BATCH_ROWS = 2000
+BATCH_ROWS = 5000
 LONGEST_FIELD = 20_000
 """Characters of one field; a quotation mark that is never closed would swallow the file."""
 ENCODINGS = ("utf-8", "gb18030")
