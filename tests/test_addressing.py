@@ -31,6 +31,7 @@ from assistant.addressing import (
 from assistant.campaigns import Condition, load_campaigns
 from assistant.compliance import review
 from assistant.demo_customers import STATES, demo_people
+from assistant.demo_customers import Person as Shown
 from assistant.people import COLUMNS, Person, person_from_row, person_of
 from assistant.rules import HELD, RulePack, load_rules, read_context
 from evals.addressing import USUAL, AddressingSuite, address_all
@@ -328,11 +329,17 @@ OF_STATE = {
 }
 
 
+@pytest.fixture(scope="module")
+def demo() -> list[Shown]:
+    return demo_people(TODAY)
+
+
 @pytest.mark.parametrize("state", STATES)
-def test_customers_of_the_demo_are_refused_by_their_state(state: str, bounds: Bounds) -> None:
+def test_customers_of_the_demo_are_refused_by_their_state(
+    state: str, demo: list[Shown], bounds: Bounds
+) -> None:
     addressed = 0
-    shown = [each.record for each in demo_people(TODAY) if each.state == state]
-    for record in shown:
+    for record in [shown.record for shown in demo if shown.state == state]:
         person = person_of(
             record.customer, record.loans, record.coupons, record.consents, TODAY, hardship=False
         )

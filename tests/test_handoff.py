@@ -368,6 +368,9 @@ async def test_why_a_customer_was_handed_over_is_known_of_them_alone(trail: Trai
     assert await reasons("b" * 64) == {"complaint"}
     assert await reasons("c" * 64) == frozenset()
     assert await reasons("a" * 64, OPEN + timedelta(seconds=1)) == frozenset()
+    assert await handoff.subjects_of(trail.engine, "hardship", OPEN) == {"a" * 64}
+    later = OPEN + timedelta(seconds=1)
+    assert await handoff.subjects_of(trail.engine, "hardship", later) == frozenset()
 
 
 async def test_a_database_that_is_gone_is_told_as_a_queue_that_cannot_be_used(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import cache
 from random import Random
 from typing import Any
 
 import pytest
 
 from assistant.customers import Consent, Coupon, Customer
+from assistant.demo_customers import Person as Shown
 from assistant.demo_customers import demo_people
 from assistant.people import (
     ATTRIBUTES,
@@ -281,6 +283,11 @@ def test_what_is_not_known_of_somebody_is_none() -> None:
 # Records -----------------------------------------------------------------------------------------
 
 
+@cache
+def demo() -> list[Shown]:
+    return demo_people(TODAY)
+
+
 def of_demo(state: str, hardship: bool | None = False) -> list[Person]:
     return [
         person_of(
@@ -291,7 +298,7 @@ def of_demo(state: str, hardship: bool | None = False) -> list[Person]:
             TODAY,
             hardship=hardship,
         )
-        for shown in demo_people(TODAY)
+        for shown in demo()
         if shown.state == state
     ]
 
