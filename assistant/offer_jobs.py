@@ -21,6 +21,7 @@ from . import drafts, saved_segments
 from .addressing import Refusal, bounds_of
 from .best_offer import Best
 from .compliance import source_as_json
+from .customers import Record
 from .db import as_utc, offer_jobs
 from .drafts import Check, Content
 from .offer import (
@@ -320,18 +321,23 @@ async def segment_of(engine: AsyncEngine, campaign: Campaign, name: str) -> Segm
 async def person(deps: Deps, customer_id: str, at: datetime) -> Person | None:
     """A customer of the lender's source as they may be addressed; None where there is none."""
     source: CustomerSource | None = deps.customers
-    if source is None:
+    profile = await source.profile(customer_id) if source is not None else None
+    if source is None or profile is None:
         return None
-    profile = await source.profile(customer_id)
-    if profile is None:
-        return None
-    return person_of(
+    record = Record(
         profile,
-        await source.loans(customer_id),
-        await source.coupons(customer_id),
-        await source.consents(customer_id),
-        at.date(),
-        hardship=None,
+        loans=await source.loans(customer_id),
+        coupons=await source.coupons(customer_id),
+        consents=await source.consents(customer_id),
+    )
+    return person_in(record, at)
+
+
+def person_in(record: Record, at: datetime) -> Person:
+    """As of a day. What a record does not tell is not known: whether somebody said that they cannot
+    repay, above all."""
+    return person_of(
+        record.customer, record.loans, record.coupons, record.consents, at.date(), hardship=None
     )
 
 

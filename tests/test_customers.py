@@ -153,13 +153,19 @@ def test_a_source_has_the_fewest_methods() -> None:
     assert named == {*READS, "close"}
 
 
-async def test_a_source_lists_some_ids_in_their_order(
+async def test_a_source_that_can_be_gone_through_gives_the_same_records(
     source: CustomerSource, people: list[Person]
 ) -> None:
     assert isinstance(source, ListedCustomers)
-    known = sorted(person.record.customer.id for person in people)
-    assert await source.some_ids(3) == tuple(known[:3])
-    assert await source.some_ids(10_000) == tuple(known)
+    found = await source.some_records(10_000)
+    assert [r.customer.id for r in found] == sorted(p.record.customer.id for p in people)
+    assert await source.some_records(3) == found[:3]
+    for record in found[::20]:
+        customer_id = record.customer.id
+        assert record.customer == await source.profile(customer_id)
+        assert record.loans == await source.loans(customer_id)
+        assert record.coupons == await source.coupons(customer_id)
+        assert record.consents == await source.consents(customer_id)
 
 
 # In SQL

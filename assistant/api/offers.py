@@ -21,7 +21,7 @@ from assistant import campaign_results, contacts, drafts, offer_jobs, saved_segm
 from assistant.addressing import Occasion, bounds_of, reasons, refusals
 from assistant.campaign_results import BadResults, Outcome, newcombe, wilson
 from assistant.campaigns import Campaign, CampaignCoupon
-from assistant.customers import ListedCustomers, masked_id, masked_name
+from assistant.customers import ListedCustomers, Record, masked_id, masked_name
 from assistant.deps import Deps
 from assistant.drafts import (
     Approved,
@@ -101,8 +101,8 @@ from .schemas import LocaleName
 router = APIRouter(prefix="/v1", tags=["offers"])
 
 MOST_LISTED = 100
-MOST_LOOKED_AT = 500
-"""Customers that are looked at to count a segment: each is four questions to their source."""
+MOST_LOOKED_AT = 1000
+"""Customers that are looked at to count a segment."""
 PREVIEWED = 5
 RUNS_SHOWN = 20
 
@@ -356,9 +356,9 @@ async def count_segment(
         return conditions
     campaign = _named(known, body.campaign) if body.campaign else None
     source = deps.customers
-    ids: tuple[str, ...] = ()
+    records: tuple[Record, ...] = ()
     if isinstance(source, ListedCustomers):
-        ids = await source.some_ids(MOST_LOOKED_AT + 1)
+        records = await source.some_records(MOST_LOOKED_AT + 1)
     bounds = bounds_of(deps.rules)
     occasion = None
     at = datetime.now(bounds.zone)
@@ -366,9 +366,9 @@ async def count_segment(
         at = offer_jobs.judged_at(deps, campaign)
         occasion = Occasion(body.channel, "marketing", bool(conditions), at, campaign)
     matching: list[tuple[Person, list[str]]] = []
-    for customer_id in ids[:MOST_LOOKED_AT]:
-        person = await offer_jobs.person(deps, customer_id, at)
-        if person is not None and matches(conditions, person, at.date()):
+    for record in records[:MOST_LOOKED_AT]:
+        person = offer_jobs.person_in(record, at)
+        if matches(conditions, person, at.date()):
             found = refusals(person, occasion, bounds) if occasion else ()
             matching.append((person, [refusal.reason for refusal in found]))
     told: dict[str, int] = {}
@@ -378,8 +378,8 @@ async def count_segment(
     names = used(conditions)
     return CountBody(
         matching=len(matching),
-        of=min(len(ids), MOST_LOOKED_AT),
-        whole=len(ids) <= MOST_LOOKED_AT,
+        of=min(len(records), MOST_LOOKED_AT),
+        whole=len(records) <= MOST_LOOKED_AT,
         reachable=sum(not why for _, why in matching) if occasion else None,
         refusals=dict(sorted(told.items(), key=lambda item: (-item[1], item[0]))),
         attributes=list(names),
