@@ -341,8 +341,52 @@ campaign_results = Table(
     Column("by", String(32), ForeignKey("staff.id"), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
+copilot_events = Table(
+    "copilot_events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    # A conversation of another desk has an id of that desk, and no row in `conversations`.
+    Column("conversation_id", String(64), nullable=False),
+    Column("handoff_id", String(32), ForeignKey("handoffs.id")),
+    Column("suggestion_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("staff_id", String(32), ForeignKey("staff.id")),
+    Column("told", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("salt", String(64)),
+    Column("erased_seq", Integer),
+    Index("ix_copilot_events_conversation", "conversation_id", "at"),
+)
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("conversation_id", String(64), nullable=False),
+    Column("handoff_id", String(32)),
+    Column("event_id", String(32), ForeignKey("copilot_events.id"), nullable=False),
+    Column("by", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("due_on", Date),
+    Column("amount_cny", String(24), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("staff_id", String(32), ForeignKey("staff.id")),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("closed_by", String(32), ForeignKey("staff.id")),
+    Index("ix_promises_conversation", "conversation_id"),
+    Index("ix_promises_due", "state", "due_on"),
+)
+handoff_customers = Table(
+    "handoff_customers",
+    metadata,
+    Column("conversation_id", String(32), ForeignKey("conversations.id"), primary_key=True),
+    # A customer's id, readable with a key of the audit chain alone.
+    Column("sealed", Text, nullable=False),
+)
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; a test holds it to the migrations folder."""
 
 
