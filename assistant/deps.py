@@ -187,6 +187,10 @@ class Deps:
     def wants_model(self) -> bool:
         return bool(self.model_specs) or self._model is not None or self._not_opened is not None
 
+    def without_model(self) -> Deps:
+        """The same parts, by which clauses are only quoted."""
+        return replace(self, model_specs=(), _model=None, _not_opened=None)
+
     @property
     def model_loading(self) -> bool:
         """Whether a question asked now waits for a model to start."""

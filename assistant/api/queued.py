@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 
 from assistant import handoff, privacy
 from assistant.answer import clean
+from assistant.copilot_store import remember_customer
 from assistant.deps import Deps
 from assistant.desk_plan import ZONE, DeskPlan
 from assistant.handoff import Declined, Handoff, HandoffEvent, QueueUnavailable
@@ -83,6 +84,8 @@ async def _queue_or_not(
             locale=question.locale,
             classes=classes,
         )
+        if isinstance(made, Handoff):
+            await remember_customer(deps.trail, made.conversation_id, question.customer_id)
     except QueueUnavailable:
         return None
     return made if isinstance(made, Handoff) else None
