@@ -293,6 +293,11 @@ def unsupported(claim: str, sources: Iterable[str]) -> list[Figure]:
     return [c for c in claimed if not any(_supports(figures, c) for figures in stated)]
 
 
+def states(stated: Iterable[Figure], claim: Figure) -> bool:
+    """Whether figures of one source say at least what a figure of another text says."""
+    return _supports([*stated], claim)
+
+
 _ANYTHING = frozenset(["", *"个种项位名家份点类条步句块"])
 """Measure words that fit whatever is counted."""
 
