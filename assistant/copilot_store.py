@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 import structlog
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -38,6 +38,10 @@ log = structlog.get_logger()
 
 _KEPT = privacy.NUMBERS | privacy.SECRETS
 """What is masked in what staff wrote: the lender's own names and places are their business."""
+
+
+class NotKept(Exception):
+    """What was suggested or done cannot be entered now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,54 +99,56 @@ async def note(
     """Keep an event and, of a wrap-up, what was promised; the ids of the event and of its tasks.
 
     told: JSON-ready, without a word of what was said, since it stays. text: is masked here. A
-    wrap-up takes the place of the tasks of an earlier one that are still open. Raises
-    SQLAlchemyError.
+    wrap-up takes the place of the tasks of an earlier one that are still open. Raises NotKept.
     """
     now = now or datetime.now(UTC)
     event_id = uuid.uuid4().hex
     tasks = [uuid.uuid4().hex for _ in promised]
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
-        await connection.execute(
-            insert(copilot_events).values(
-                id=event_id,
-                conversation_id=conversation_id,
-                handoff_id=handoff_id or None,
-                suggestion_id=suggestion_id,
-                kind=kind,
-                at=now,
-                staff_id=staff_id or None,
-                told=dict(told),
-                text=privacy.mask(text, _KEPT).text,
-                salt=audit.new_salt(),
-            )
-        )
-        if kind == "wrap_up":
+    try:
+        async with trail.engine.begin() as connection:
+            await audit.lock(connection)
             await connection.execute(
-                delete(promises).where(
-                    promises.c.conversation_id == conversation_id,
-                    func.coalesce(promises.c.handoff_id, "") == handoff_id,
-                    promises.c.state == "open",
-                )
-            )
-        for task_id, each in zip(tasks, promised, strict=True):
-            await connection.execute(
-                insert(promises).values(
-                    id=task_id,
+                insert(copilot_events).values(
+                    id=event_id,
                     conversation_id=conversation_id,
                     handoff_id=handoff_id or None,
-                    event_id=event_id,
-                    by=each.by,
-                    kind=each.kind,
-                    text=privacy.mask(each.text, _KEPT).text,
-                    due_on=each.due_on,
-                    amount_cny=each.amount_cny,
-                    state="open",
+                    suggestion_id=suggestion_id,
+                    kind=kind,
+                    at=now,
                     staff_id=staff_id or None,
-                    made_at=now,
+                    told=dict(told),
+                    text=privacy.mask(text, _KEPT).text,
+                    salt=audit.new_salt(),
                 )
             )
-        entry = await audit.seal_copilot(connection, trail.keys, event_id)
+            if kind == "wrap_up":
+                await connection.execute(
+                    delete(promises).where(
+                        promises.c.conversation_id == conversation_id,
+                        func.coalesce(promises.c.handoff_id, "") == handoff_id,
+                        promises.c.state == "open",
+                    )
+                )
+            for task_id, each in zip(tasks, promised, strict=True):
+                await connection.execute(
+                    insert(promises).values(
+                        id=task_id,
+                        conversation_id=conversation_id,
+                        handoff_id=handoff_id or None,
+                        event_id=event_id,
+                        by=each.by,
+                        kind=each.kind,
+                        text=privacy.mask(each.text, _KEPT).text,
+                        due_on=each.due_on,
+                        amount_cny=each.amount_cny,
+                        state="open",
+                        staff_id=staff_id or None,
+                        made_at=now,
+                    )
+                )
+            entry = await audit.seal_copilot(connection, trail.keys, event_id)
+    except SQLAlchemyError as error:
+        raise NotKept(type(error).__name__) from error
     await audit.note_head(trail, entry)
     return event_id, tasks
 
@@ -155,33 +161,32 @@ async def read_notes(engine: AsyncEngine, conversation_id: str) -> list[CopilotE
         .order_by(copilot_events.c.at, copilot_events.c.id)
     )
     async with engine.connect() as connection:
-        return [
-            CopilotEvent(
-                id=row.id,
-                conversation_id=row.conversation_id,
-                handoff_id=row.handoff_id or "",
-                suggestion_id=row.suggestion_id,
-                kind=row.kind,
-                at=as_utc(row.at),
-                staff_id=row.staff_id or "",
-                told=row.told,
-                text=row.text,
-                erased=row.erased_seq is not None,
-            )
-            for row in await connection.execute(query)
-        ]
+        return [_event(row) for row in await connection.execute(query)]
 
 
-async def suggested_by(engine: AsyncEngine, suggestion_id: str) -> str | None:
-    """The conversation of a suggestion; None where there is no such suggestion."""
+async def suggestion(engine: AsyncEngine, suggestion_id: str) -> CopilotEvent | None:
+    """What was suggested, by its id."""
+    query = select(copilot_events).where(
+        copilot_events.c.suggestion_id == suggestion_id, copilot_events.c.kind == "suggested"
+    )
     async with engine.connect() as connection:
-        found: str | None = await connection.scalar(
-            select(copilot_events.c.conversation_id).where(
-                copilot_events.c.suggestion_id == suggestion_id,
-                copilot_events.c.kind == "suggested",
-            )
-        )
-    return found
+        row = (await connection.execute(query)).first()
+    return None if row is None else _event(row)
+
+
+def _event(row: Row[Any]) -> CopilotEvent:
+    return CopilotEvent(
+        id=row.id,
+        conversation_id=row.conversation_id,
+        handoff_id=row.handoff_id or "",
+        suggestion_id=row.suggestion_id,
+        kind=row.kind,
+        at=as_utc(row.at),
+        staff_id=row.staff_id or "",
+        told=row.told,
+        text=row.text,
+        erased=row.erased_seq is not None,
+    )
 
 
 async def tasks(
@@ -282,9 +287,7 @@ async def customer_of(engine: AsyncEngine, keys: Keys, conversation_id: str) -> 
         row = (
             await connection.execute(
                 select(handoff_customers.c.sealed, conversations.c.subject)
-                .join(
-                    conversations, conversations.c.id == handoff_customers.c.conversation_id
-                )
+                .join(conversations, conversations.c.id == handoff_customers.c.conversation_id)
                 .where(handoff_customers.c.conversation_id == conversation_id)
             )
         ).first()
@@ -296,9 +299,7 @@ async def customer_of(engine: AsyncEngine, keys: Keys, conversation_id: str) -> 
     return customer_id, row.subject
 
 
-async def last_contacts(
-    engine: AsyncEngine, subject: str, most: int
-) -> list[tuple[datetime, str]]:
+async def last_contacts(engine: AsyncEngine, subject: str, most: int) -> list[tuple[datetime, str]]:
     """When a borrower's conversations were handed over, the newest first, and for what class."""
     if not subject:
         return []

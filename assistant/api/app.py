@@ -46,6 +46,7 @@ from . import (
     chat,
     compliance,
     conversations,
+    copilot,
     desk,
     evals,
     feedback,
@@ -158,6 +159,7 @@ def create_app(
     app.include_router(conversations.router)
     app.include_router(handoffs.router)
     app.include_router(desk.router)
+    app.include_router(copilot.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
     app.include_router(audit.router)

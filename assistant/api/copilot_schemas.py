@@ -45,6 +45,18 @@ class TranscriptRequest(BaseModel):
     )
 
 
+class ContactRequest(BaseModel):
+    """A contact that might be made, and what is known of it; the rules are asked first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: Channel
+    recipient: Literal["", "borrower", "third_party", "guarantor"] = "borrower"
+    calls_today: int | None = Field(
+        default=None, ge=0, le=1000, description="Unknown calls are not allowed on the phone."
+    )
+
+
 class CaseRequest(BaseModel):
     """A hand-over that one has, or a transcript: one of the two."""
 
@@ -58,6 +70,7 @@ class CaseRequest(BaseModel):
         default=None, description="Of replies and notes; left out, that of the hand-over."
     )
     at: datetime | None = Field(default=None, description="Left out: now.")
+    contact: ContactRequest | None = None
 
     @model_validator(mode="after")
     def _one_of_two(self) -> CaseRequest:
@@ -72,13 +85,31 @@ class SuggestRequest(CaseRequest):
     as_of: date | None = Field(default=None, description="Answer as of this day.")
 
 
+class SummaryRequest(CaseRequest):
+    """Asks what was said so far, or how the conversation could be closed."""
+
+    model: bool = Field(
+        default=False, description="Whether a model may write the summary; else it is put together."
+    )
+
+
+class SummaryBody(BaseModel):
+    summary: str
+    reason: str
+    figures: list[str]
+    turns: int
+    model: str = Field(description="Who wrote the summary; empty: it was put together.")
+
+
 class SourcedBody(BaseModel):
     """On what an action or a line rests."""
 
     kind: Literal["clause", "rule", "limit", "record", "data", "said"]
     text: str
     clause_id: str = ""
+    where: str = ""
     rule: str = ""
+    internal: bool = Field(default=False, description="Not for the borrower.")
 
 
 class ActionBody(BaseModel):
@@ -94,7 +125,9 @@ class ActionBody(BaseModel):
     why_not: str = ""
     source: list[SourcedBody]
     script: str = Field(default="", description="A script that goes with it.")
-    due_at: datetime | date | None = Field(default=None, description="By when the law wants it.")
+    due_at: str | None = Field(
+        default=None, description="By which day it has to be done, or from when it may be."
+    )
 
 
 class NextBody(BaseModel):
@@ -159,6 +192,7 @@ class PromiseBody(BaseModel):
 
 class NextContactBody(BaseModel):
     at: datetime | None = None
+    on: date | None = None
     why: str = ""
     moved: str = Field(default="", description="Why it is not when it was asked for.")
 
@@ -179,7 +213,7 @@ class WrapUpBody(BaseModel):
 
 class WrapUpRequest(CaseRequest):
     """Keeps how a conversation was closed, as the agent left it: all in one request. Without
-    `wrap_up` what was drafted is kept as it is."""
+    `wrap_up` what would be drafted is kept as it is."""
 
     wrap_up: WrapUpBody | None = None
     ending: str = Field(
@@ -198,7 +232,6 @@ class DraftCheckRequest(CaseRequest):
     """An agent's words while they are typed."""
 
     text: str = Field(max_length=MOST_TURN_CHARS)
-    suggestion_id: str = Field(default="", pattern="^([0-9a-f]{32})?$")
 
 
 class ScriptLineBody(BaseModel):
@@ -235,6 +268,38 @@ class FollowedRequest(BaseModel):
 
 class FollowedBody(BaseModel):
     event_id: str
+
+
+class CopilotClauseBody(BaseModel):
+    """A clause as staff may read it."""
+
+    clause_id: str
+    document: str
+    source: str
+    version: str
+    locator: str
+    title: str
+    text: str
+    internal: bool
+    citation: str = Field(description="As it is copied: document, version, place, quote.")
+
+
+class SuggestionBody(BaseModel):
+    """A whole suggestion, for who does not stream."""
+
+    suggestion_id: str
+    text: str
+    status: str
+    note: str
+    model: str
+    model_down: bool
+    evidence: list[dict[str, Any]]
+    calculations: list[dict[str, Any]]
+    citations: list[dict[str, Any]]
+    sentences: list[dict[str, Any]]
+    alternatives: dict[str, Any]
+    next: NextBody
+    timings: dict[str, float]
 
 
 class TaskBody(BaseModel):
