@@ -578,6 +578,35 @@ def serve(
         _fail(str(error), 2)
 
 
+@app.command()
+def mcp(
+    http: Annotated[
+        bool, typer.Option("--http", help="Over HTTP, with staff tokens, instead of stdio.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Of --http: loopback unless told.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --http.")] = 8010,
+) -> None:
+    """Serve search, check, calculate, suggest and summarise as tools over MCP."""
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    try:
+        from .mcp_server import serve_stdio
+    except ModuleNotFoundError as error:
+        if error.name not in ("mcp", "mcp_types"):
+            raise
+        _fail("`zhunxin mcp` needs the extra 'mcp': pip install 'zhunxin[mcp]'", 2)
+    if not http:
+        _guard(lambda: asyncio.run(serve_stdio(_settings())))
+        return
+    from .api.server import PortTaken, run_mcp_server
+
+    try:
+        _guard(lambda: run_mcp_server(_settings(), host, port))
+    except PortTaken as error:
+        _fail(str(error), 1)
+
+
 @app.command("demo")
 def demo_command(
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
