@@ -513,20 +513,8 @@ async def end_deleted(
     )
     entry: audit.Entry | None = None
     for handoff_id in found.scalars().all():
-        made = await _change(connection, handoff_id, "leave", None, _ended(DELETED))
-        if isinstance(made, Declined):
-            continue
-        step = _STEPS["leave"]
-        entry = await _note(
-            connection,
-            trail,
-            handoff_id=handoff_id,
-            conversation_id=conversation_id,
-            kind=step.kind,
-            speaker=step.speaker,
-            state=made.state,
-            told={},
-        )
+        made = await _enter(connection, trail, handoff_id, "leave", values=_ended(DELETED))
+        entry = entry if isinstance(made, Declined) else made
     return entry
 
 
@@ -609,28 +597,60 @@ async def _step(
             return sent
         if unless is not None and (why := await _refused(connection, handoff_id, unless)):
             return why
-        made = await _change(connection, handoff_id, name, by, values or {})
-        if isinstance(made, Declined):
-            return made
-        step = _STEPS[name]
         event_id = event_id or uuid.uuid4().hex
-        entry = await _note(
+        entry = await _enter(
             connection,
             trail,
-            handoff_id=handoff_id,
-            conversation_id=made.conversation_id,
-            kind=step.kind,
-            speaker=step.speaker,
-            state=made.state,
-            staff_id=by.staff_id if by else "",
-            told=told or {},
+            handoff_id,
+            name,
+            by=by,
+            values=values,
+            told=told,
             text=text,
             contact=contact,
             event_id=event_id,
             now=now,
         )
+        if isinstance(entry, Declined):
+            return entry
     await audit.note_head(trail, entry)
     return event_id
+
+
+async def _enter(
+    connection: AsyncConnection,
+    trail: Trail,
+    handoff_id: str,
+    name: str,
+    *,
+    by: Member | None = None,
+    values: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+    text: str = "",
+    contact: str = "",
+    event_id: str = "",
+    now: datetime | None = None,
+) -> audit.Entry | Declined:
+    """One step with its event, in the transaction of the caller, who has the lock of the chain."""
+    made = await _change(connection, handoff_id, name, by, values or {})
+    if isinstance(made, Declined):
+        return made
+    step = _STEPS[name]
+    return await _note(
+        connection,
+        trail,
+        handoff_id=handoff_id,
+        conversation_id=made.conversation_id,
+        kind=step.kind,
+        speaker=step.speaker,
+        state=made.state,
+        staff_id=by.staff_id if by else "",
+        told=told or {},
+        text=text,
+        contact=contact,
+        event_id=event_id,
+        now=now,
+    )
 
 
 async def _refused(connection: AsyncConnection, handoff_id: str, unless: Check) -> Declined | None:

@@ -83,18 +83,21 @@ async def write_to_desk(
             classes=classes,
         )
 
-    stands: Handoff | Declined | None = await handoff.under_way(deps.engine, conversation_id)
-    if stands is None and classes:
-        stands = await ask()
-    if stands is None:
-        return Declined("handoff_over")
-    if isinstance(stands, Declined):
-        return stands
-    event = await handoff.write(deps.trail, stands.id, cleaned, message_id, classes=classes)
+    async def write(to: Handoff | Declined | None) -> HandoffEvent | Declined:
+        if isinstance(to, Declined):
+            return to
+        if to is None:
+            return Declined("handoff_over")
+        return await handoff.write(deps.trail, to.id, cleaned, message_id, classes=classes)
+
+    stands = await handoff.under_way(deps.engine, conversation_id)
+    event = await write(stands)
+    if event == Declined("handoff_over") and classes:
+        event = await write(await ask())
+    elif isinstance(event, HandoffEvent) and stands and set(classes) - set(stands.classes):
+        await ask()
     if isinstance(event, Declined):
         return event
-    if set(classes) - set(stands.classes):
-        await ask()
     bell.ring()
     scrubbed = ["message_scrubbed"] if holds_secret(cleaned) else []
     in_danger = [told.first.notice] if told and told.first.id == CRISIS else []
