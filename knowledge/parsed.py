@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from .chunk import QUANTITY
 from .documents import Block, FoundDate, Head
+from .text import clean
 
 MAX_BYTES = 50 * 1024 * 1024
 """Largest file that is read."""
@@ -56,17 +57,7 @@ def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
 # Text
 
 
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufffe\uffff]"
-)
-"""Characters that print nothing; left in, they hide words from search and from readers."""
-_BREAKS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-
-
-def clean(text: str) -> str:
-    return _CONTROLS.sub("", _BREAKS.sub("\n", text))
 
 
 def decode(data: bytes, warnings: list[str]) -> str:
