@@ -605,8 +605,13 @@ def _any(words: Sequence[str]) -> str:
 
 
 def _spread(words: Sequence[str]) -> str:
-    """The words, also with a sign between their characters, or none where a space stands."""
-    return _GAPS.sub("[ *.]?", _any(words)).replace(r"\ ", "[ _-]?")
+    """The words, also with a sign between their characters, or none where a space stands.
+
+    Latin letters beside a word of Chinese belong to another one; beside a Latin one they do not.
+    """
+    latin = _any([w for w in words if w.isascii()]).replace(r"\ ", "[ _-]?")
+    mixed = [w for w in words if not w.isascii()]
+    return f"(?:{_GAPS.sub('[ *.]?', _any(mixed))}|(?<![A-Za-z]){latin}(?![A-Za-z]))"
 
 
 class _Issued(NamedTuple):
