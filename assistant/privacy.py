@@ -559,8 +559,8 @@ def _looks_like_id(digits: str) -> bool:
 
 
 def _is_card(digits: str) -> bool:
-    if not 13 <= len(digits) <= 19 or digits[0] in "01" or not digits.isdigit():
-        return False  # Numbers that messages are sent from open with 106; no issuer's do.
+    if not 13 <= len(digits) <= 19 or not digits.isdigit() or _issued().never.fullmatch(digits):
+        return False
     if digits[:2] in ("19", "20") and _is_date(digits[:4], digits[4:6], digits[6:8]):
         return False  # An order number that opens with its date; no issuer has such a range.
     total = sum(int(d) for d in digits[-1::-2])
@@ -618,6 +618,7 @@ class _Issued(NamedTuple):
     """What bank cards are known by."""
 
     numbers: re.Pattern[str]
+    never: re.Pattern[str]
     label: re.Pattern[str]
     """Announces a card at the end of what it is searched in."""
 
@@ -627,6 +628,7 @@ def _issued() -> _Issued:
     words = _words()["card"]
     return _Issued(
         re.compile(words["issued"]),
+        re.compile(words["never"]),
         re.compile(rf"{_spread(words['labels'])}\D{{0,12}}\Z", re.IGNORECASE),
     )
 

@@ -57,6 +57,8 @@ def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
 # Text
 
 
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Characters that writers of texts do not use; bytes of anything else decode to them."""
 CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 
 
@@ -75,7 +77,7 @@ def decode(data: bytes, warnings: list[str]) -> str:
         raise Unreadable(
             "the text's encoding is not UTF-8, UTF-16 or GB18030; save it as UTF-8 and try again"
         )
-    if sum(map(len, _CONTROLS.findall(text))) > max(16, len(text) // 20):
+    if sum(map(len, _NO_TEXT.findall(text))) > max(16, len(text) // 20):
         raise Unreadable("the file holds binary data, not text; check its type")
     text = clean(text)
     if not text.strip():

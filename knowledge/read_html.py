@@ -15,8 +15,8 @@ from typing import Any
 from .chunk import SITE_LINE, opens_structure
 from .documents import Block
 from .parsed import CJK, END, MAX_MARKS, MAX_SPAN, Parsed, Unreadable, decode, table_blocks
-from .text import clean
 from .sheet_tables import MAX_AREA, Budget, begins_with_values
+from .text import clean
 
 MAX_DEPTH = 2048
 """Deepest nesting that the parser follows."""
