@@ -454,6 +454,8 @@ SECRET_TOLD = [
     Case("密 码 123456", "密 码 <OTP_1>"),
     Case("我的密码是「芝麻开门」", "我的密码是「<OTP_1>」"),
     Case("密码是六个八", "密码是<OTP_1>"),
+    Case("密码给你们，abc123，帮我查一下", "密码给你们，<OTP_1>，帮我查一下"),
+    Case("pw hunter2", "pw <OTP_1>"),
     Case("mima123456", "mima<OTP_1>"),
     Case("口令8866", "口令<OTP_1>"),
     Case("PIN碼：4821", "PIN碼：<OTP_1>"),
@@ -485,6 +487,8 @@ SECRET_TOLD = [
     Case("enter 552190 to verify", "enter <OTP_1> to verify"),
     Case("one time pin 4839", "one time pin <OTP_1>"),
     Case("【青穗消金】483920，请勿泄露给他人", "【青穗消金】<OTP_1>，请勿泄露给他人"),
+    Case("帮我填771204这个验证码", "帮我填<OTP_1>这个验证码"),
+    Case("刚才那个码是771204", "刚才那个码是<OTP_1>"),
     # What is printed on a card
     Case("cvv 123", "cvv <OTP_1>"),
     Case("CVC2：456", "CVC2：<OTP_1>"),
