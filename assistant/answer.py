@@ -21,7 +21,7 @@ import structlog
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause
-from knowledge.embed import RecordedEmbedder, Vectors
+from knowledge.embed import EmbeddingUnavailable, RecordedEmbedder, Vectors
 from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
@@ -73,6 +73,7 @@ from .models import (
     Sentence,
     Status,
     Timings,
+    Triaged,
     Turn,
     Withheld,
 )
@@ -269,7 +270,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     masked = privacy.mask(text)
     trace_id = uuid.uuid4().hex
     work = _Work(question, deps, index, masked, trace_id, started)
-    closed = False
+    closed = seen = False
     conversation_id = record_id = ""
     try:
         conversation_id, record_id = await journal.open_record(
@@ -285,6 +286,9 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
         work.front = await deps.current_front()
         async with aclosing(_steps(work)) as events:
             async for event in events:
+                if work.classes and not seen:
+                    seen = True
+                    event = replace(event, triaged=Triaged(conversation_id, work.classes))
                 yield event
         reply = _finished(work, conversation_id, record_id)
         if reply.contact is not None:
@@ -327,6 +331,24 @@ async def answer_again(
             async for _ in events:
                 pass
     return _masked(_finished(work)), tuple(work.texts)
+
+
+async def triaged(text: str, deps: Deps) -> triage.Told | None:
+    """What a message to a person belongs to, as the same message to the assistant would; by
+    patterns alone where likeness cannot be asked."""
+    held, near = deps.front.triage, deps.front.triage_nearest
+    if held is None:
+        return None
+    masked = privacy.mask(text).text
+    vector = None
+    if near is not None and not triage.is_told(held, triage.read(held, masked)):
+        try:
+            embedder = await deps.embedder()
+            if embedder.name == near.embedder:
+                vector = await asyncio.to_thread(question_vector, embedder, masked)
+        except EmbeddingUnavailable as error:
+            log.error("a message to the desk is triaged by patterns alone", error=str(error))
+    return triage.classify(held, near, masked, vector)
 
 
 def lender_used(lender: Lender) -> Prompt:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,10 @@ and is asked about."""
 _LISTED = re.compile(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9]))|\u3001")
 """What stands between figures of a list, which would share the unit of the last: what a borrower
 strings together is none. A comma within a number stays."""
+
+MOST_CUTS = 8
+"""At how many places at most it is tried to part two plans; a message with more compares no two,
+and all of it is read anew at each."""
 
 MONTHS = 12
 YEAR_OF = {"year": 1, "month": 12, "day": 365}
@@ -393,7 +398,7 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
     )
     best: Asked | None = None
     for between in book.parts:
-        for match in between.finditer(said):
+        for match in islice(between.finditer(said), MOST_CUTS):
             left, one = _arguments(book, plan, said[: match.start()])
             right, other = _arguments(book, plan, said[match.end() :])
             if not left or not right:

@@ -971,7 +971,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/conversations/{conversation_id}/export"): {"200", "401", "404"}
         | {"422", "500", "503"},
         ("get", "/v1/conversations/{conversation_id}/events"): {"200", "401", "404"}
-        | {"422", "500", "503"},
+        | {"422", "429", "500", "503"},
         ("post", "/v1/conversations/{conversation_id}/messages"): {"201", "400", "401", "404"}
         | {"409", "413", "422", "429", "500", "503"},
         ("post", "/v1/handoffs"): {"201", "400", "401", "404", "413", "422", "429", "500", "503"},
@@ -981,7 +981,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
             for step in ("contact", "leave")
         },
         ("get", "/v1/desk/queue"): {"200", "401", "403", "500", "503"},
-        ("get", "/v1/desk/events"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/desk/events"): {"200", "401", "403", "422", "429", "500", "503"},
         ("get", "/v1/desk/handoffs/{handoff_id}"): {"200", "401", "403", "404"}
         | {"409", "422", "500", "503"},
         **{

@@ -18,7 +18,7 @@ from assistant import audit, figures, gate, journal
 from assistant.answer import answer_question, collect
 from assistant.api.app import create_app
 from assistant.asked import load_tools, read
-from assistant.calling import MOST_ROUNDS, spec_of
+from assistant.calling import MOST_ROUNDS, Calling, spec_of
 from assistant.customers import (
     Coupon,
     CustomersUnavailable,
@@ -604,3 +604,22 @@ async def test_the_chat_route_carries_calculations_of_the_token_s_customer(
     assert "event: calculation" in stream.text
     schema = (await client.get("/openapi.json")).json()["components"]["schemas"]
     assert {"inputs", "result", "tool"} == set(schema["ToldCalculationBody"]["properties"])
+
+
+async def test_a_message_that_is_nothing_but_figures_holds_up_nobody() -> None:
+    plans = "借10万分12期年化12%和借20万分24期年化24%比哪个好"
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await Calling(BOOK, (plans * 60)[:2000], TODAY, None, []).next()
+    task.cancel()
+    assert turns > 0
+    asked = read(BOOK, plans, TODAY)
+    assert asked is not None
+    assert asked.arguments["b"]["principal_cny"] == 200_000
