@@ -366,10 +366,15 @@ def _no_loans(case: Case) -> Worked:
     return worked
 
 
-async def _each_open(case: Case, about: Callable[[Case, Loan], Worked]) -> list[Worked]:
-    """A result for each open loan, or that there is none."""
-    loans = await _open_loans(case)
-    if not loans:
+async def _each_open(
+    case: Case,
+    about: Callable[[Case, Loan], Worked],
+    among: Callable[[Loan], bool] = lambda loan: True,
+) -> list[Worked]:
+    """A result for each open loan among those, or that there is no open one."""
+    open_loans = await _open_loans(case)
+    loans = [loan for loan in open_loans if among(loan)]
+    if not open_loans:
         every = await _loans(case)
         over = [loan for loan in every if loan.settled_on is not None]
         settled = max(over, key=lambda loan: loan.settled_on or date.min, default=None)
@@ -407,8 +412,17 @@ def _say_arrears(case: Case, worked: Worked, loan: Loan) -> None:
 
 
 async def next_payment(case: Case) -> list[Worked]:
-    """What is due next, in a month, or with an instalment that is named."""
-    results = await _each_open(case, _next_payment)
+    """What is due next, on a day, in a month, or with an instalment that is named."""
+    on: date | None = None if case.given("term") else case.given("on")
+    results = await _each_open(
+        case,
+        lambda case, loan: _next_payment(case, loan, on),
+        lambda loan: on is None or _due_on(loan, on),
+    )
+    if not results:
+        nothing = Worked(inputs={"on": on})
+        nothing.say("nothing_due_on", on=on)
+        results = [nothing, *await _each_open(case, _next_payment)]
     sums = [w.figures["left_cny"] for w in results if "left_cny" in w.figures]
     if len(sums) > 1:
         together = Worked(figures={"sum_cny": sum(sums, ZERO)})
@@ -417,7 +431,11 @@ async def next_payment(case: Case) -> list[Worked]:
     return results
 
 
-def _next_payment(case: Case, loan: Loan) -> Worked:
+def _due_on(loan: Loan, day: date) -> bool:
+    return any(instalment.due_on == day for instalment in loan.schedule)
+
+
+def _next_payment(case: Case, loan: Loan, on: date | None = None) -> Worked:
     worked = Worked(name=case.loan_name(loan))
     number, month = case.given("term"), case.given("month")
     if number == "last":
@@ -428,6 +446,8 @@ def _next_payment(case: Case, loan: Loan) -> Worked:
             worked.figures = {"terms": len(loan.schedule), "term": number}
             worked.say("no_such_term", loan=worked.name, terms=len(loan.schedule), term=number)
             return worked
+    elif on is not None:
+        found = [i for i in loan.schedule if i.due_on == on]
     elif month is not None:
         found = [i for i in loan.schedule if _same_month(i.due_on, month)]
         if not found:
@@ -441,7 +461,8 @@ def _next_payment(case: Case, loan: Loan) -> Worked:
         return worked
     (due,) = found[:1]
     left = loan.due_cny(due)
-    worked.inputs = {"term": number} if number else {"month": f"{month:%Y-%m}"} if month else {}
+    asked = {"term": number, "on": on, "month": month and f"{month:%Y-%m}"}
+    worked.inputs = {name: value for name, value in asked.items() if value is not None}
     worked.figures = {
         "term": due.number,
         "due": due.due_on,
@@ -750,8 +771,7 @@ async def prepay(case: Case) -> list[Worked]:
         return [worked]
     (amount,) = case.need("prepaid_cny")
     on = _day(case)
-    if not isinstance(amount, Decimal) or amount <= 0:
-        loan_math.check("prepaid_cny", amount)
+    loan_math.check("prepaid_cny", amount)
     if _arrears(loan, case.today):
         worked.say("prepay_overdue", loan=worked.name)
         return [worked]
