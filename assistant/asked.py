@@ -510,9 +510,7 @@ def _months_later(day: date, months: int) -> date:
 def _dated(figure: Figure, today: date) -> date | None:
     """The day of a whole date. Without its year it is the next one, or the one that went by lately:
     nobody names a day of last month and means next year's."""
-    match = figure.kind == "date" and re.fullmatch(
-        r"(\d{4}|-)-(\d{2})-(\d{2})", str(figure.value)
-    )
+    match = figure.kind == "date" and re.fullmatch(r"(\d{4}|-)-(\d{2})-(\d{2})", str(figure.value))
     if not match:
         return None
     month, day = int(match.group(2)), int(match.group(3))

@@ -230,7 +230,9 @@ _PERIOD_NAME = (
     r"(?:利率|利息|息率|费率|息|成本|率)|(年)化"
 )
 _PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
-_PERIOD_RIGHT_BEFORE = rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
+_PERIOD_RIGHT_BEFORE = (
+    rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
+)
 """Said of the figure itself: what follows it, such as what is paid each month, is of something else."""
 _PERIOD_AFTER = (
     r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)(?![还付交供缴要得应需])"

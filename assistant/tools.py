@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Literal
 
 from knowledge.documents import Clause
 from knowledge.lender import Lender
@@ -21,7 +21,7 @@ from prompts.render import calculated, calculations
 
 from . import loan_math
 from .asked import Asked
-from .customers import Application, Coupon, CustomerDataBroken, CustomerFault, Loan
+from .customers import Application, Coupon, CustomerDataBroken, CustomerFault, Instalment, Loan
 from .gate import Draft
 from .known import Known
 from .loan_math import BadArgument
@@ -396,7 +396,7 @@ async def _each_open(
     return results
 
 
-def _arrears(loan: Loan, today: date) -> list[Any]:
+def _arrears(loan: Loan, today: date) -> list[Instalment]:
     """Instalments past their due day of which something is unpaid, the oldest first."""
     return [i for i in loan.unpaid() if i.due_on < today]
 
@@ -584,7 +584,7 @@ def _owed(case: Case, loan: Loan, on: date) -> _Owed | None:
     rate = ZERO
     for instalment in late:
         paid = [r for r in loan.repayments if r.instalment == instalment.number]
-        overdue = instalment.principal_cny - sum((r.principal_cny for r in paid), ZERO)
+        overdue = _left(loan, instalment, "principal_cny")
         arrears += loan.due_cny(instalment)
         principal += overdue
         if overdue <= 0:
@@ -678,7 +678,7 @@ def _settle(case: Case, loan: Loan, on: date) -> Worked:
     by_then = [i for i in loan.unpaid() if case.today <= i.due_on <= on and i not in due_today]
     apart = [*_arrears(loan, case.today), *due_today, *by_then]
     owing = sum((loan.due_cny(i) for i in due_today), ZERO) + (owed.arrears if owed else ZERO)
-    balance = loan.outstanding_cny - sum((_principal_left(loan, i) for i in apart), ZERO)
+    balance = loan.outstanding_cny - sum((_left(loan, i, "principal_cny") for i in apart), ZERO)
     if balance <= 0 and owed and loan.schedule[-1].due_on < case.today:
         # Every instalment is past its due day: what settles it is paying them.
         return _overdue(case, loan, on)
@@ -687,7 +687,9 @@ def _settle(case: Case, loan: Loan, on: date) -> Worked:
         worked.figures = {"last_due": loan.schedule[-1].due_on, "left_cny": left}
         worked.say("settle_no_need", loan=worked.name, **worked.figures)
         return worked
-    since = max([loan.disbursed_on, *(i.due_on for i in loan.schedule if i.due_on <= on)])
+    # An instalment paid before its day has its interest paid up to that day.
+    reached = [i.due_on for i in loan.schedule if i.due_on <= on or loan.due_cny(i) <= 0]
+    since = min(on, max([loan.disbursed_on, *reached]))
     passed = sum(1 for i in loan.schedule if i.due_on <= on)
     fee, count = case.term("settle_fee_rate", loan), case.term("settle_days", loan)
     rate = _fraction(fee.term.value)
@@ -703,8 +705,9 @@ def _settle(case: Case, loan: Loan, on: date) -> Worked:
             overdue_penalty_cny=owed.penalty if owed else ZERO,
         )
     )
-    rest = [i for i in loan.schedule if i.due_on > on]
-    saved = sum((i.interest_cny for i in rest), ZERO) - result.interest_cny - result.penalty_cny
+    rest = [i for i in loan.unpaid() if i.due_on > on]
+    saved = sum((_left(loan, i, "interest_cny") for i in rest), ZERO)
+    saved -= result.interest_cny + result.penalty_cny
     worked.inputs |= {"annual_rate": loan.annual_rate, "settle_fee_rate": rate}
     worked.figures = {
         "total_cny": result.total_cny + owing,
@@ -741,9 +744,12 @@ def _accrual(written: str) -> Any:
     return written
 
 
-def _principal_left(loan: Loan, instalment: Any) -> Decimal:
-    paid = (r.principal_cny for r in loan.repayments if r.instalment == instalment.number)
-    left: Decimal = instalment.principal_cny - sum(paid, ZERO)
+def _left(
+    loan: Loan, instalment: Instalment, part: Literal["principal_cny", "interest_cny"]
+) -> Decimal:
+    """What of a part of an instalment is still to be paid."""
+    paid = (getattr(r, part) for r in loan.repayments if r.instalment == instalment.number)
+    left: Decimal = getattr(instalment, part) - sum(paid, ZERO)
     return left
 
 
@@ -879,7 +885,9 @@ def _coupon_gone(case: Case, coupon: Coupon) -> Worked:
     expired = coupon.state != "used" and coupon.valid_to < case.today
     state = "expired" if expired else coupon.state
     if state == "unused":
-        worked.say("coupon_not_yet", kind=case.word(coupon.kind), product=worked.name, **worked.figures)
+        worked.say(
+            "coupon_not_yet", kind=case.word(coupon.kind), product=worked.name, **worked.figures
+        )
     else:
         told = {"kind": case.word(coupon.kind), "product": worked.name, "state": case.state(state)}
         worked.say("coupon_gone", **told, **worked.figures)
@@ -910,12 +918,11 @@ def _coupon_voucher(case: Case, coupon: Coupon, loans: Sequence[Loan]) -> Worked
         worked.stated.append(case.term("coupon_kinds", loan))
         instalment = loan.unpaid()[0]
         due = loan.due_cny(instalment)
-        paid = [r.interest_cny for r in loan.repayments if r.instalment == instalment.number]
         if coupon.threshold_cny is not None and due < coupon.threshold_cny:
             worked.figures |= {"term": instalment.number, "total_cny": due}
             worked.say("coupon_voucher_small", loan=name, term=instalment.number, total_cny=due)
             continue
-        saved = min(amount, instalment.interest_cny - sum(paid, ZERO))
+        saved = min(amount, _left(loan, instalment, "interest_cny"))
         worked.figures |= {"term": instalment.number, "saved_cny": saved}
         worked.headline = ("saved_cny", "valid_to")
         worked.say("coupon_voucher_saves", loan=name, term=instalment.number, saved_cny=saved)
@@ -1161,6 +1168,9 @@ async def annual_rate(case: Case) -> list[Worked]:
         result = await _calculated("rate", inputs)
     if result.annual is None:
         raise CannotTell("term_unknown")
+    if result.cost_cny < 0:
+        # Less is paid back than was received: one of the figures is something else.
+        raise Asks("ask", "instalment_cny")
     worked = Worked(inputs=inputs)
     worked.figures = {
         "received_cny": result.received_cny,
