@@ -306,7 +306,7 @@ def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Aske
         day = _day(book, said, today)
         is_past = book.past_days.within(said) or (day is not None and day < today)
         # A day that cannot be told is asked for: today's figures are not those of another day.
-        is_told = is_past or book.unread_days.within(said) or _has_date(said)
+        is_told = is_past or book.unread_days.within(said) or _has_day(book, said)
         if not (row.back and is_past) and (day is not None or is_told):
             arguments["on"] = day
     if "days" in row.takes and "days" not in arguments and (days := _days_between(said, today)):
@@ -472,8 +472,10 @@ def _day(book: ToolBook, said: str, today: date) -> date | None:
     return bare.pop() if len(bare) == 1 else None
 
 
-def _has_date(said: str) -> bool:
-    return any(figure.kind == "date" for figure in figures.find(said))
+def _has_day(book: ToolBook, said: str) -> bool:
+    """Whether a message names a day, be it one that there is or not."""
+    by_words = any(row.pattern.search(said) for row in book.days)
+    return by_words or any(figure.kind == "date" for figure in figures.find(said))
 
 
 def _days_between(said: str, today: date) -> int:

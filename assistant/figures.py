@@ -233,7 +233,7 @@ _PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
 _PERIOD_RIGHT_BEFORE = (
     rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
 )
-"""Said of the figure itself: what follows it, such as what is paid each month, is of something else."""
+"""Said of the figure itself: what is paid or asked each month behind it is something else."""
 _PERIOD_AFTER = (
     r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)(?![还付交供缴要得应需])"
     r"|(年)化(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
