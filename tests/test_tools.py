@@ -600,6 +600,11 @@ async def test_a_rate_is_of_the_period_it_is_said_for(deps: Deps, text: str, say
     assert not reply.withheld
 
 
+async def test_what_is_repaid_at_once_is_not_worked_out_as_instalments(deps: Deps) -> None:
+    reply = await ask(deps, "年化20%借1万3个月到期一次还清，利息多少")
+    assert not reply.calculations
+
+
 async def test_rates_that_are_shown_as_the_same_are_not_called_different(deps: Deps) -> None:
     reply = await ask(deps, "年化12%借3万还12期和年化12%借3万还24期，哪个利息低")
     assert "方案一少付 1,907.33 元" in told(reply)
@@ -618,7 +623,17 @@ ON_A_DAY = [
     # What cannot be told is asked for, and never taken for today.
     *(
         (f"我{day}结清要多少", None)
-        for day in ("下个月", "12月", "过两个月", "三个月后", "国庆后", "元旦", "昨天", "上个月")
+        for day in (
+            "下个月",
+            "12月",
+            "12月底",
+            "过两个月",
+            "三个月后",
+            "国庆后",
+            "元旦",
+            "昨天",
+            "上个月",
+        )
     ),
     *((f"我{day}结清要多少", None) for day in ("2月30号", "还完下一期再", "99999999999天后")),
 ]
