@@ -75,7 +75,6 @@ from .models import (
     Turn,
     Withheld,
 )
-from .rules import as_text as rules_as_text
 from .rules import read_context
 from .signing import said_contract_period
 from .verify import ModelVerifier
@@ -219,7 +218,7 @@ class _Work:
             notices_used(),
             *([calculations_used()] if self.front.tools else []),
             lender_used(deps.lender),
-            Prompt("rules", rules.version, rules_as_text(rules), ""),
+            Prompt("rules", rules.version, rules.text, ""),
             *(Prompt(name, held.version, held.source, "") for name, held in front.items() if held),
         ]
 
@@ -754,9 +753,9 @@ def _approved(work: _Work, vector: Vectors | None) -> Draft | None:
     names = [name for names in deps.lender.products.values() for name in names]
     if said_contract_period(text, question.today, names):
         return None
-    found = approved.by_wording(held, text)
+    found = approved.by_wording(held, text, question.on)
     if found is None and near is not None and vector is not None:
-        found = approved.by_likeness(held, near, text, vector)
+        found = approved.by_likeness(held, near, text, vector, question.on)
     product = named_product(deps.lender, text)
     if found is None or not approved.serves(
         found, on=question.on, locale=question.locale, product=product

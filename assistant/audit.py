@@ -46,6 +46,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
 
+from .case_drafts import drop_erased
 from .db import (
     answer_drafts,
     audit_entries,
@@ -139,6 +140,8 @@ class Trail:
     """File to which the end of the chain is written at intervals."""
     every: int = 100
     """Rows between two heads."""
+    cases: Path | None = None
+    """File of cases that were made of borrowers' questions; what is erased goes out of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -539,7 +542,8 @@ async def erase(
     is older; returns of how many records and events of hand-overs. Each erasure is a decision in
     the chain.
 
-    Records that are still being answered stay.
+    Records that are still being answered stay. Raises case_drafts.StillInFile where all is erased
+    but for what stands in the file of cases.
     """
     if (older_than_days is None) == (not conversation_id):
         raise ValueError("expected a conversation or an age")
@@ -598,6 +602,9 @@ async def erase(
         # The log beside the file still has the pages as they were.
         async with trail.engine.connect() as connection:
             await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    if trail.cases is not None:
+        # Whatever was erased now: an erasure that was cut off here is completed by the next.
+        await drop_erased(trail.engine, trail.cases)
     return erased
 
 
@@ -635,17 +642,19 @@ async def _disown(
 
 async def _erase_beside(connection: AsyncConnection, record_ids: Sequence[str]) -> None:
     """What was said of the replies, and what was made of the questions: a thumb stays, its words
-    do not. An answer that was signed off is the lender's own."""
+    do not. An answer that is signed off is the lender's own, until it is taken back."""
     of_them = feedback.c.record_id.in_(record_ids)
     await connection.execute(update(feedback).where(of_them).values(comment=""))
-    drafts = select(case_drafts.c.id).where(case_drafts.c.record_id.in_(record_ids))
+    # Taken for writing first, so that a label given at the same time comes before or after.
+    wanted = select(case_drafts.c.id).where(case_drafts.c.record_id.in_(record_ids))
+    drafts = (await connection.scalars(wanted.with_for_update())).all()
     await connection.execute(delete(case_labels).where(case_labels.c.draft_id.in_(drafts)))
-    await connection.execute(delete(case_drafts).where(case_drafts.c.record_id.in_(record_ids)))
-    await connection.execute(
-        delete(answer_drafts).where(
-            answer_drafts.c.record_id.in_(record_ids), answer_drafts.c.state == "draft"
-        )
+    await connection.execute(delete(case_drafts).where(case_drafts.c.id.in_(drafts)))
+    # Of all that are erased: versions before this one left what was taken back.
+    erased = exists().where(
+        records.c.id == answer_drafts.c.record_id, records.c.erased_seq.is_not(None)
     )
+    await connection.execute(delete(answer_drafts).where(answer_drafts.c.state != "signed", erased))
 
 
 def is_genuine(keys: Keys, entry: Entry) -> bool:

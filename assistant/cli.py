@@ -1015,22 +1015,19 @@ def audit_erase(
     as_json: AsJson = False,
 ) -> None:
     """Remove what borrowers wrote and were told; that it was erased stays in the chain."""
-    from evals.from_feedback import cases_file, write_cases
-
     from .audit import erase
-    from .case_drafts import all_drafts
+    from .case_drafts import StillInFile
 
     if (older_than is None) == (not conversation):
         _fail("give either --conversation ID or --older-than DAYS", 2)
 
     async def run(deps: Deps) -> None:
-        erased = await erase(
-            deps.trail, conversation_id=conversation, older_than_days=older_than, by="cli"
-        )
-        # Cases that borrowers' questions were made into are gone from the database too.
-        file = cases_file(deps.settings)
-        if file.exists():
-            await write_cases(await all_drafts(deps.engine), file)
+        try:
+            erased = await erase(
+                deps.trail, conversation_id=conversation, older_than_days=older_than, by="cli"
+            )
+        except StillInFile as error:
+            _fail(str(error), 1)
         if as_json:
             _print_json({"erased": erased})
         else:

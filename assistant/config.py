@@ -206,6 +206,13 @@ class Settings(BaseModel):
         return self.audit_heads or self.home / "audit-heads.jsonl"
 
     @property
+    def cases_file(self) -> Path:
+        """Cases that staff made of borrowers' questions: beside the lender's file, and in the home
+        folder where the lender is the sample."""
+        folder = self.lender.parent if self.lender else self.home
+        return folder / "cases" / "feedback.jsonl"
+
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +28,9 @@ from knowledge.store import NoRelease, active_release
 from knowledge.terms import Terms, load_terms
 from knowledge.vectors import VectorsMissing, VectorStore
 
-from . import __version__, signed_answers
+from . import __version__, approved, signed_answers
 from .approved import NEAREST as NEAREST_APPROVED
-from .approved import ApprovedAnswers, ApprovedError, folder_of, load_approved
-from .approved import of_text as approved_of_text
+from .approved import ApprovedAnswers, NotServed, folder_of, load_approved
 from .asked import ToolBook, load_tools
 from .audit import Keys, Trail, export_head, found, open_keys
 from .config import ConfigError, Settings
@@ -89,6 +88,17 @@ class Front:
     """What contracts say that is calculated with."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What a message meets first with the answers that were signed off on the quality page."""
+
+    ids: tuple[str, ...]
+    """Of those answers."""
+    without: Front
+    front: Front
+    not_served: tuple[NotServed, ...]
+
+
 @dataclass(slots=True)
 class Deps:
     """What the pipelines work with. Heavy parts are opened when first asked for, once."""
@@ -117,9 +127,7 @@ class Deps:
     """The lender's customers; None where none are known."""
     desk: DeskPlan | None = None
     """When people are at the desk, and who is taken first; None where the lender has no desk."""
-    _signed: tuple[tuple[str, ...], Front, Front] | None = None
-    """Ids of the answers that were signed off on the quality page, and what a message meets first
-    without and with them."""
+    _signed: _Signed | None = None
     _front_given: bool = False
     """Whether `front` is all there is: a reply is made again as it was."""
     _ranks: Ranks | None = None
@@ -143,7 +151,13 @@ class Deps:
     def trail(self) -> Trail:
         """The audit chain of this database."""
         settings = self.settings
-        return Trail(self.engine, self.keys, settings.audit_heads_file, settings.audit_head_every)
+        return Trail(
+            self.engine,
+            self.keys,
+            settings.audit_heads_file,
+            settings.audit_head_every,
+            settings.cases_file,
+        )
 
     @property
     def wants_model(self) -> bool:
@@ -237,25 +251,27 @@ class Deps:
     async def current_front(self) -> Front:
         """What a message meets first, with the answers that are signed off at this moment. Raises
         SQLAlchemyError."""
-        if self._front_given:
-            return self.front
+        return self.front if self._front_given else (await self._with_signed()).front
+
+    async def not_served(self) -> tuple[NotServed, ...]:
+        """The signed-off answers that nobody is given at this moment. Raises SQLAlchemyError."""
+        return (await self._with_signed()).not_served
+
+    async def _with_signed(self) -> _Signed:
         ids, front = await signed_answers.standing(self.engine), self.front
         held = self._signed
-        if held is None or held[0] != ids or held[1] is not front:
-            self._signed = held = (ids, front, await self._front_with(ids))
-        return held[2]
+        if held is None or held.ids != ids or held.without is not front:
+            self._signed = held = await self._join_signed(ids, front)
+        return held
 
-    async def _front_with(self, ids: tuple[str, ...]) -> Front:
-        added = await signed_answers.read_signed(self.trail, ids) if ids else ""
-        if not added:
-            return self.front
-        held = self.front.approved
-        try:
-            joined = approved_of_text(f"{held.source}\n{added}" if held else added)
-        except ApprovedError as error:
-            log.error("answers of the quality page cannot be served", error=str(error))
-            return self.front
-        return replace(self.front, approved=joined)
+    async def _join_signed(self, ids: tuple[str, ...], front: Front) -> _Signed:
+        texts = await signed_answers.read_signed(self.trail, ids) if ids else {}
+        joined, left_out = approved.join(front.approved, texts)
+        changed = [NotServed(answer_id, "changed") for answer_id in ids if answer_id not in texts]
+        not_served = (*changed, *left_out)
+        for one in not_served:
+            log.error("a signed-off answer is not served", **asdict(one))
+        return _Signed(ids, front, replace(front, approved=joined), not_served)
 
     async def facts(self, on: date) -> Facts:
         """What may be put into a message on a day; the lender's names alone where there are no
@@ -455,7 +471,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
     rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
-    approved = folder_of(settings.lender)
+    answers = folder_of(settings.lender)
     settings.home.mkdir(parents=True, exist_ok=True)
     engine = open_engine(settings.database)
     keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
@@ -472,8 +488,8 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         front=Front(
             load_triage(),
             load_nearest(NEAREST),
-            load_approved(approved),
-            load_nearest(approved / NEAREST_APPROVED),
+            load_approved(answers),
+            load_nearest(answers / NEAREST_APPROVED),
             load_follow_ups(),
             load_tools(),
             load_terms(settings.lender),

@@ -79,7 +79,7 @@ class Item:
     case_id: str
     """Of the evaluation case that was made of it; empty: none."""
     answer_id: str
-    """Of the answer that was drafted for it; empty: none."""
+    """Of the answer that was drafted for it and not taken back; empty: none."""
 
 
 @cache
@@ -215,7 +215,9 @@ async def read_item(engine: AsyncEngine, record_id: str) -> Item | None:
             case_drafts.c.id.label("case_id"),
             func.coalesce(
                 select(func.min(answer_drafts.c.id))
-                .where(answer_drafts.c.record_id == records.c.id)
+                .where(
+                    answer_drafts.c.record_id == records.c.id, answer_drafts.c.state != "withdrawn"
+                )
                 .scalar_subquery(),
                 "",
             ).label("answer_id"),

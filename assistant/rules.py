@@ -285,6 +285,15 @@ class RulePack:
     def by_id(self) -> Mapping[str, Rule]:
         return {rule.id: rule for rule in self.rules}
 
+    @cached_property
+    def text(self) -> str:
+        """The pack as one text, from which `of_text` makes it again; each record is held to it."""
+        return json.dumps(
+            {"jurisdiction": self.jurisdiction, "files": self.files},
+            ensure_ascii=False,
+            sort_keys=True,
+        )
+
 
 class _Wrong(Exception):
     """A field of a rule is wrong."""
@@ -294,13 +303,6 @@ class _Wrong(Exception):
 
 
 Value = TypeVar("Value")
-
-
-def as_text(pack: RulePack) -> str:
-    """A pack as one text, from which `of_text` makes it again."""
-    return json.dumps(
-        {"jurisdiction": pack.jurisdiction, "files": pack.files}, ensure_ascii=False, sort_keys=True
-    )
 
 
 def of_text(text: str) -> RulePack:

@@ -15,22 +15,19 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, Select, delete, exists, func, insert, select, update
 
 from . import audit
-from .approved import LOCALES, of_text
+from .approved import LOCALES, Approved, ApprovedError, clashes_with, of_text
 from .audit import Entry, Trail
-from .db import answer_drafts, as_utc, audit_entries, staff
+from .db import answer_drafts, as_utc, audit_entries, records, staff
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 APPROVAL = "approval"
 
 State = Literal["draft", "signed", "withdrawn"]
-
-log = structlog.get_logger()
 
 
 class UnknownAnswer(Exception):
@@ -43,6 +40,18 @@ class OwnDraft(Exception):
 
 class ChangedMeanwhile(Exception):
     """What was looked at is not what would be signed."""
+
+
+class UnknownRecord(Exception):
+    """There is no such record to write an answer for, or it is erased."""
+
+
+class AlreadyDrafted(Exception):
+    """Somebody wrote an answer for the record that is not signed yet; its id."""
+
+
+class QuestionTaken(Exception):
+    """Another answer to one of the questions is in force on the same day; ids of such answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +114,16 @@ def _string(text: str) -> str:
 
 
 async def draft(engine: AsyncEngine, content: Content, author: str, record_id: str = "") -> str:
-    """Keep an answer until somebody signs it; its id. Raises approved.ApprovedError."""
+    """Keep an answer until somebody signs it; its id.
+
+    record_id: the question it is written for, of which one draft stands at a time; empty: none.
+    Raises UnknownRecord, AlreadyDrafted, approved.ApprovedError.
+    """
     answer_id = uuid.uuid4().hex
     of_text(as_toml(answer_id, content, author, content.effective_from))
     async with engine.begin() as connection:
+        if record_id:
+            await _claim(connection, record_id)
         await connection.execute(
             insert(answer_drafts).values(
                 id=answer_id,
@@ -122,20 +137,50 @@ async def draft(engine: AsyncEngine, content: Content, author: str, record_id: s
     return answer_id
 
 
+async def _claim(connection: AsyncConnection, record_id: str) -> None:
+    """Raises UnknownRecord, AlreadyDrafted."""
+    # Taken for writing first: an erasure, or another who writes an answer for it, at the same time
+    # comes before or after.
+    found = await connection.execute(
+        update(records)
+        .where(records.c.id == record_id, records.c.erased_seq.is_(None))
+        .values(trace_id=records.c.trace_id)
+    )
+    if not found.rowcount:
+        raise UnknownRecord(record_id)
+    held = await connection.scalar(
+        select(answer_drafts.c.id).where(
+            answer_drafts.c.record_id == record_id, answer_drafts.c.state == "draft"
+        )
+    )
+    if held is not None:
+        raise AlreadyDrafted(held)
+
+
 async def sign(
-    trail: Trail, answer_id: str, *, by: str, name: str, seen: str, today: date
+    trail: Trail,
+    answer_id: str,
+    *,
+    by: str,
+    name: str,
+    seen: str,
+    today: date,
+    beside: Sequence[Approved] = (),
 ) -> Entry:
     """Sign an answer off; it is served from the next question on.
 
     by: who signs, not its author; name: as the answer names them. seen: hash of the content that
-    was looked at. Raises UnknownAnswer, OwnDraft, ChangedMeanwhile, approved.ApprovedError.
+    was looked at. beside: the answers of the lender's files; those that are signed here are known.
+    Raises UnknownAnswer, OwnDraft, ChangedMeanwhile, QuestionTaken, approved.ApprovedError.
     """
     async with trail.engine.begin() as connection:
+        # One signature at a time: the second sees the answer of the first.
+        await audit.lock(connection)
         row = (
             await connection.execute(
-                select(answer_drafts)
-                .where(answer_drafts.c.id == answer_id, answer_drafts.c.state == "draft")
-                .with_for_update()
+                select(answer_drafts).where(
+                    answer_drafts.c.id == answer_id, answer_drafts.c.state == "draft"
+                )
             )
         ).one_or_none()
         if row is None:
@@ -145,7 +190,10 @@ async def sign(
         if _sha256(row.content) != seen:
             raise ChangedMeanwhile(answer_id)
         text = as_toml(answer_id, _content_of(row.content), name, today)
-        of_text(text)
+        (made,) = of_text(text).answers
+        taken = clashes_with(made, [*beside, *await _signed_in(connection)])
+        if taken:
+            raise QuestionTaken(", ".join(other.id for other in taken))
         done = await connection.execute(
             update(answer_drafts)
             .where(
@@ -163,8 +211,23 @@ async def sign(
     return entry
 
 
+async def _signed_in(connection: AsyncConnection) -> list[Approved]:
+    """Answers that are signed, as the caller's transaction sees them."""
+    texts = await connection.scalars(
+        select(answer_drafts.c.signed_text).where(answer_drafts.c.state == "signed")
+    )
+    found: list[Approved] = []
+    for text in texts:
+        try:
+            found += of_text(text or "").answers
+        except ApprovedError:
+            continue  # what cannot be read is not served
+    return found
+
+
 async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bool) -> Entry:
-    """Take an answer back, signed or not; it is not served to the next question.
+    """Take an answer back, signed or not; it is not served to the next question, and goes where the
+    question it was written for is erased.
 
     own_drafts_only: whether `by` may take back only what they wrote and nobody has signed.
     Raises UnknownAnswer.
@@ -173,6 +236,8 @@ async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bo
     if own_drafts_only:
         wanted += [answer_drafts.c.state == "draft", answer_drafts.c.author == by]
     async with trail.engine.begin() as connection:
+        # An erasure at the same time comes before, and is seen, or after, and sees this.
+        await audit.lock(connection)
         done = await connection.execute(
             update(answer_drafts)
             .where(*wanted)
@@ -180,16 +245,41 @@ async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bo
         )
         if not done.rowcount:
             raise UnknownAnswer(answer_id)
+        erased = exists().where(
+            records.c.id == answer_drafts.c.record_id, records.c.erased_seq.is_not(None)
+        )
+        await connection.execute(
+            delete(answer_drafts).where(answer_drafts.c.id == answer_id, erased)
+        )
         body = {"action": "withdrawn", "by": by}
         entry = await audit.append_in(connection, trail.keys, APPROVAL, answer_id, body)
     await audit.note_head(trail, entry)
     return entry
 
 
-async def all_answers(engine: AsyncEngine) -> list[AnswerDraft]:
-    """The newest first."""
+async def read_answers(
+    engine: AsyncEngine, offset: int, limit: int
+) -> tuple[list[AnswerDraft], int]:
+    """The newest first, and how many there are in all."""
+    newest = _named().order_by(answer_drafts.c.made_at.desc(), answer_drafts.c.id)
+    async with engine.connect() as connection:
+        total = await connection.scalar(select(func.count()).select_from(answer_drafts))
+        rows = await connection.execute(newest.offset(offset).limit(limit))
+        return [_answer_of(row) for row in rows], int(total or 0)
+
+
+async def read_answer(engine: AsyncEngine, answer_id: str) -> AnswerDraft | None:
+    async with engine.connect() as connection:
+        row = (
+            await connection.execute(_named().where(answer_drafts.c.id == answer_id))
+        ).one_or_none()
+    return row and _answer_of(row)
+
+
+def _named() -> Select[Any]:
+    """Answers with the names of who wrote and who signed them."""
     author, signer = staff.alias("author"), staff.alias("signer")
-    query = (
+    return (
         select(
             answer_drafts,
             author.c.name.label("author_name"),
@@ -197,24 +287,22 @@ async def all_answers(engine: AsyncEngine) -> list[AnswerDraft]:
         )
         .join(author, author.c.id == answer_drafts.c.author)
         .outerjoin(signer, signer.c.id == answer_drafts.c.signer)
-        .order_by(answer_drafts.c.made_at.desc(), answer_drafts.c.id)
     )
-    async with engine.connect() as connection:
-        return [
-            AnswerDraft(
-                id=row.id,
-                record_id=row.record_id or "",
-                content=_content_of(row.content),
-                sha256=_sha256(row.content),
-                state=row.state,
-                author=row.author,
-                author_name=row.author_name,
-                made_at=as_utc(row.made_at),
-                signer_name=row.signer_name or "",
-                decided_at=row.decided_at and as_utc(row.decided_at),
-            )
-            for row in await connection.execute(query)
-        ]
+
+
+def _answer_of(row: Row[Any]) -> AnswerDraft:
+    return AnswerDraft(
+        id=row.id,
+        record_id=row.record_id or "",
+        content=_content_of(row.content),
+        sha256=_sha256(row.content),
+        state=row.state,
+        author=row.author,
+        author_name=row.author_name,
+        made_at=as_utc(row.made_at),
+        signer_name=row.signer_name or "",
+        decided_at=row.decided_at and as_utc(row.decided_at),
+    )
 
 
 async def standing(engine: AsyncEngine) -> tuple[str, ...]:
@@ -228,8 +316,8 @@ async def standing(engine: AsyncEngine) -> tuple[str, ...]:
         return tuple(ids)
 
 
-async def read_signed(trail: Trail, answer_ids: Sequence[str]) -> str:
-    """The answers among these that are as they were signed, as TOML."""
+async def read_signed(trail: Trail, answer_ids: Sequence[str]) -> dict[str, str]:
+    """The answers among these that are as they were signed, as TOML by id."""
     async with trail.engine.connect() as connection:
         rows = (
             await connection.execute(
@@ -245,13 +333,11 @@ async def read_signed(trail: Trail, answer_ids: Sequence[str]) -> str:
         )
         last = {entry.subject: entry for entry in (Entry(**row._mapping) for row in decisions)}
     texts = {row.id: row.signed_text or "" for row in rows}
-    good = []
-    for answer_id in answer_ids:
-        if answer_id in texts and _was_signed(trail, last.get(answer_id), texts[answer_id]):
-            good.append(texts[answer_id])
-        else:
-            log.error("an answer is not as it was signed off; it is not served", id=answer_id)
-    return "\n".join(good)
+    return {
+        answer_id: texts[answer_id]
+        for answer_id in answer_ids
+        if answer_id in texts and _was_signed(trail, last.get(answer_id), texts[answer_id])
+    }
 
 
 def _was_signed(trail: Trail, entry: Entry | None, text: str) -> bool:

@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 from typing import cast
 
-from assistant.case_drafts import LABELLERS, CaseDraft, Facts
-from assistant.config import Settings
+from assistant.case_drafts import LABELLERS, CaseDraft, Facts, Label, case_id
 from assistant.models import LOCALES
 from knowledge.text import normalise
 
 from .calibration import kappa
 from .metrics import Share, wilson
 from .schema import Case, Expect, Outcome
-
-FILE = "feedback.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +27,20 @@ class LabelAgreement:
     """Share of the drafts for which both named the same facts."""
 
 
-def cases_file(settings: Settings) -> Path:
-    """In `cases` beside the lender's file; in the home folder where the lender is the sample."""
-    folder = settings.lender.parent if settings.lender else settings.home
-    return folder / "cases" / FILE
+def agree(one: Label, other: Label) -> bool:
+    """Whether two people say the same of a draft."""
+    return one.status == other.status and _comparable(one.facts) == _comparable(other.facts)
 
 
 def case_of(draft: CaseDraft) -> Case | None:
     """The draft as a case; None until two people say the same of it."""
-    if len(draft.labels) < LABELLERS:
+    if len(draft.labels) < LABELLERS or not agree(*draft.labels):
         return None
-    one, other = draft.labels
-    if one.status != other.status or _comparable(one.facts) != _comparable(other.facts):
-        return None
+    one = draft.labels[0]
     asked_with = draft.settings
     locale = asked_with.get("locale")
     return Case(
-        id=f"feedback-{draft.id[:12]}",
+        id=case_id(draft.id),
         text=draft.question,
         topic="feedback",
         difficulty="medium",
@@ -63,35 +55,21 @@ def case_of(draft: CaseDraft) -> Case | None:
     )
 
 
-def agreement_of(drafts: Sequence[CaseDraft]) -> LabelAgreement | None:
-    """None where nothing was labelled by two."""
-    twice = [draft.labels for draft in drafts if len(draft.labels) == LABELLERS]
-    if not twice:
+def agreement_of(pairs: Sequence[tuple[Label, Label]]) -> LabelAgreement | None:
+    """Of drafts that two people labelled; None where there are none."""
+    if not pairs:
         return None
-    same = [_comparable(a.first_facts) == _comparable(b.first_facts) for a, b in twice]
+    same = [_comparable(a.first_facts) == _comparable(b.first_facts) for a, b in pairs]
     return LabelAgreement(
-        status=kappa([(a.first_status, b.first_status) for a, b in twice]),
+        status=kappa([(a.first_status, b.first_status) for a, b in pairs]),
         facts=wilson(sum(same), len(same)),
     )
 
 
-async def write_cases(drafts: Sequence[CaseDraft], file: Path) -> int:
-    """Write the file anew with those of all drafts that two people agree on, and return how many;
-    a file that would be empty is removed."""
-    cases = [case for draft in drafts if (case := case_of(draft))]
-    await asyncio.to_thread(_write, sorted(cases, key=lambda case: case.id), file)
-    return len(cases)
-
-
-def _write(cases: Sequence[Case], file: Path) -> None:
-    if not cases:
-        file.unlink(missing_ok=True)
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    lines = (case.model_dump_json(exclude_defaults=True) + "\n" for case in cases)
-    made = file.with_name(f".{file.name}.new")
-    made.write_text("".join(lines), encoding="utf-8")
-    made.replace(file)
+def line_of(draft: CaseDraft) -> str | None:
+    """The draft as a line of the file of cases; None until two people say the same of it."""
+    case = case_of(draft)
+    return case.model_dump_json(exclude_defaults=True) if case else None
 
 
 def _comparable(facts: Facts) -> frozenset[frozenset[str]]:

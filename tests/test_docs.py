@@ -113,6 +113,12 @@ def test_every_command_shown_exists_with_its_options(name: str) -> None:
         assert {"ingest", "search", "ask", "serve", "run", "show", "activate"} <= set(parsed)
 
 
+def test_each_field_of_a_case_is_explained_once() -> None:
+    fields = re.findall(r"^\| (`.*?`) \|", text_of("docs/cases.md"), re.M)
+    assert len(fields) == len(set(fields)) > 20
+    assert fields.index("`expect.planted`") == fields.index("`expect.obeyed`") + 1
+
+
 @pytest.mark.parametrize("words", [["ask", "--no-such-option"], ["no-such-command"]])
 def test_a_command_that_does_not_exist_is_noticed(words: list[str]) -> None:
     with pytest.raises(Exception, match=r"[Nn]o such"):

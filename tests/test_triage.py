@@ -227,6 +227,36 @@ async def test_an_answer_that_does_not_hold_is_not_served(deps: Deps, text: str,
     assert all(sentence.kind != "approved" for sentence in reply.sentences)
 
 
+def test_an_answer_for_other_figures_is_another_answer() -> None:
+    row = (
+        '[[answer]]\nid="{0}"\nquestions=["{0}"]\nsigned_by="x"\nsigned_on=2026-01-01\n'
+        'effective_from=2026-01-01\nsource="s"\nquote="q"\nzh-Hans="a"\n'
+    )
+    wordings = ("年利率是72%吗", "能借36期吗", "从3期改成6期可以吗", "还100元可以吗")
+    held = approved.of_text("\n".join(map(row.format, wordings)))
+    same = {
+        "年利率是72%吗？": 0,
+        "年利率是７２％吗": 0,
+        "年利率是7.2%吗": None,
+        "年利率是百分之七点二吗": None,
+        "年利率是72‰吗": None,
+        "能借 36 期吗": 1,
+        "能借3-6期吗": None,
+        "能借3.6期吗": None,
+    }
+    for text, number in same.items():
+        found = approved.by_wording(held, text, TODAY)
+        assert (found and found.id) == (None if number is None else wordings[number]), text
+    labels = [approved.question_key(text) for text in wordings]
+    nearest = triage.Nearest("v", "", "e", 0.9, 0.1, tuple(labels), np.eye(4, dtype=np.float32))
+    for text, number in {**same, "从6期改成3期可以吗": None, "从3期改成6期行吗": 2}.items():
+        # Whatever the words, their vector is that of one question.
+        near = 0 if "利率" in text else 1 if "借" in text else 3 if "还" in text else 2
+        vector = np.eye(4, dtype=np.float32)[near]
+        found = approved.by_likeness(held, nearest, text, vector, TODAY)
+        assert (found and found.id) == (None if number is None else wordings[number]), text
+
+
 async def test_an_answer_whose_ground_is_gone_or_that_a_rule_forbids_is_not_served(
     deps: Deps,
 ) -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.exceptions import HTTPException
 
 from assistant import approved, case_drafts, compliance, feedback, signed_answers
-from assistant.approved import ApprovedError
+from assistant.approved import ApprovedError, Unserved
 from assistant.case_drafts import CaseDraft, LabelledTwice, LabelStatus, UnknownDraft
 from assistant.deps import Deps
 from assistant.feedback import MAX_COMMENT, Given, Item, NotTheirs, Show, UnknownReason
@@ -21,11 +21,14 @@ from assistant.models import LOCALES, today
 from assistant.rules import read_context
 from assistant.samples import ZONE
 from assistant.signed_answers import (
+    AlreadyDrafted,
     AnswerDraft,
     ChangedMeanwhile,
     Content,
     OwnDraft,
+    QuestionTaken,
     UnknownAnswer,
+    UnknownRecord,
 )
 from prompts.render import notice
 
@@ -38,6 +41,11 @@ from .schemas import LocaleName
 router = APIRouter(prefix="/v1/feedback", tags=["feedback"])
 
 MOST_ITEMS = 50
+Offset = Annotated[
+    int, Query(ge=0, le=1_000_000, description="How many of the newest are passed over.")
+]
+Limit = Annotated[int, Query(ge=1, le=MOST_ITEMS, description="How many are listed at most.")]
+Next = Annotated[int | None, Field(description="`offset` of the next page; null: it is the last.")]
 Id = Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 Line = Annotated[str, Field(min_length=1, max_length=200, pattern=r"\S")]
 Passage = Annotated[str, Field(min_length=1, max_length=1000, pattern=r"\S")]
@@ -106,9 +114,9 @@ class ItemBody(BaseModel):
 
 
 class ItemsBody(BaseModel):
-    items: list[ItemBody]
+    items: list[ItemBody] = Field(description="The newest first.")
     total: int
-    next: int | None = Field(description="`offset` of the next page.")
+    next: Next
 
 
 class CaseRequest(BaseModel):
@@ -158,7 +166,9 @@ class CaseDraftBody(BaseModel):
 
 
 class CaseDraftsBody(BaseModel):
-    drafts: list[CaseDraftBody]
+    drafts: list[CaseDraftBody] = Field(description="The newest first.")
+    total: int
+    next: Next
     kappa: ShareBody | None = Field(
         description="Cohen's kappa of two people on the expected status, before either saw the "
         "other's label; -1 to 1. Null: nothing was labelled by two."
@@ -208,8 +218,21 @@ class AnswerBody(BaseModel):
     decided_at: datetime | None
 
 
+class NotServedBody(BaseModel):
+    """A signed-off answer, of this page or of the lender's files, that nobody is given."""
+
+    id: str
+    reason: Unserved
+    others: list[str] = Field(description="Ids of the answers that it clashes with.")
+
+
 class AnswersBody(BaseModel):
-    answers: list[AnswerBody]
+    answers: list[AnswerBody] = Field(description="The newest first.")
+    total: int
+    next: Next
+    not_served: list[NotServedBody] = Field(
+        description="Of all signed-off answers, not of this page alone."
+    )
 
 
 class SignatureRequest(BaseModel):
@@ -270,13 +293,13 @@ async def list_items(
     show: Show = "all",
     reason: Annotated[str, Query(max_length=32)] = "",
     days: Annotated[int, Query(ge=1, le=366)] = 90,
-    offset: Annotated[int, Query(ge=0, le=1_000_000)] = 0,
-    limit: Annotated[int, Query(ge=1, le=MOST_ITEMS)] = 20,
+    offset: Offset = 0,
+    limit: Limit = 20,
 ) -> ItemsBody:
     """Questions that were not answered or whose replies got a thumb down, the newest first."""
     since = datetime.now(UTC) - timedelta(days=days)
     items, total = await feedback.unhelpful(deps.engine, since, show, reason, offset, limit)
-    more = offset + limit if offset + limit < total else None
+    more = _next(offset, limit, total)
     return ItemsBody(items=[_item(item) for item in items], total=total, next=more)
 
 
@@ -295,21 +318,25 @@ async def make_case(body: CaseRequest, request: Request, deps: FromDeps) -> Made
     return MadeBody(id=made)
 
 
-@router.get("/cases", response_model=CaseDraftsBody, responses=documented(401, 403, 500))
-async def list_case_drafts(request: Request, deps: FromDeps) -> dict[str, Any]:
-    """Drafts of cases with their labels, and how far two people agree."""
-    from evals.from_feedback import agreement_of, case_of, cases_file
+@router.get("/cases", response_model=CaseDraftsBody, responses=documented(401, 403, 422, 500))
+async def list_case_drafts(
+    request: Request, deps: FromDeps, offset: Offset = 0, limit: Limit = 20
+) -> dict[str, Any]:
+    """Drafts of cases with their labels, the newest first, and how far two people agree on all."""
+    from evals.from_feedback import agree, agreement_of, case_of
 
     me = signed_in(request).staff_id
-    drafts = await case_drafts.all_drafts(deps.engine)
-    agreed = {draft.id for draft in drafts if case_of(draft)}
-    found = agreement_of(drafts)
+    drafts, total = await case_drafts.read_drafts(deps.engine, offset, limit)
+    pairs = await case_drafts.read_pairs(deps.engine)
+    found = agreement_of(pairs)
     return {
-        "drafts": [_draft(draft, me, draft.id in agreed) for draft in drafts],
+        "drafts": [_draft(draft, me, case_of(draft) is not None) for draft in drafts],
+        "total": total,
+        "next": _next(offset, limit, total),
         "kappa": found and asdict(found.status),
         "facts_same": found and asdict(found.facts),
-        "file": cases_file(deps.settings).name,
-        "in_file": len(agreed),
+        "file": deps.settings.cases_file.name,
+        "in_file": sum(agree(*pair) for pair in pairs),
     }
 
 
@@ -319,11 +346,16 @@ async def list_case_drafts(request: Request, deps: FromDeps) -> dict[str, Any]:
     responses=documented(401, 403, 404, 409, 422, 500),
 )
 async def label_case(
-    draft_id: str, body: LabelRequest, request: Request, deps: FromDeps
+    draft_id: str,
+    body: LabelRequest,
+    request: Request,
+    deps: FromDeps,
+    offset: Offset = 0,
+    limit: Limit = 20,
 ) -> dict[str, Any] | Response:
     """Say what a right reply is; with a second person of the same view, the case goes into the
-    lender's own file of cases."""
-    from evals.from_feedback import cases_file, write_cases
+    lender's own file of cases. Answers with a page of the list."""
+    from evals.from_feedback import line_of
 
     me = signed_in(request).staff_id
     try:
@@ -333,23 +365,30 @@ async def label_case(
     except LabelledTwice:
         return problem(409, "two people have labelled it", code="labelled_twice")
     try:
-        drafts = await case_drafts.all_drafts(deps.engine)
-        await write_cases(drafts, cases_file(deps.settings))
+        await case_drafts.write_cases(deps.engine, deps.settings.cases_file, line_of)
     except OSError as error:
         log.error("the file of cases cannot be written", error=str(error))
         return problem(500, "the label is kept, the file is not written", code="file_not_written")
-    return await list_case_drafts(request, deps)
+    return await list_case_drafts(request, deps, offset, limit)
 
 
 # Staff: answers ----------------------------------------------------------------------------------
 
 
-@router.get("/answers", response_model=AnswersBody, responses=documented(401, 403, 500))
-async def list_answers(request: Request, deps: FromDeps) -> AnswersBody:
-    """Answers that were drafted here, with who signed them."""
+@router.get("/answers", response_model=AnswersBody, responses=documented(401, 403, 422, 500))
+async def list_answers(
+    request: Request, deps: FromDeps, offset: Offset = 0, limit: Limit = 20
+) -> AnswersBody:
+    """Answers that were drafted here, the newest first, with who signed them; and those of all
+    signed-off ones that are not served, as where two answer one question in the same time."""
     me = signed_in(request).staff_id
-    answers = await signed_answers.all_answers(deps.engine)
-    return AnswersBody(answers=[_answer(answer, me) for answer in answers])
+    answers, total = await signed_answers.read_answers(deps.engine, offset, limit)
+    return AnswersBody(
+        answers=[_answer(answer, me) for answer in answers],
+        total=total,
+        next=_next(offset, limit, total),
+        not_served=[NotServedBody(**asdict(one)) for one in await deps.not_served()],
+    )
 
 
 @router.post(
@@ -369,6 +408,11 @@ async def draft_answer(
         made = await signed_answers.draft(
             deps.engine, content, signed_in(request).staff_id, record_id
         )
+    except UnknownRecord:
+        raise HTTPException(404, "no such record") from None
+    except AlreadyDrafted as error:
+        held = str(error)
+        return problem(409, "somebody wrote an answer for it", code="already_drafted", id=held)
     except ApprovedError as error:
         return problem(422, str(error), code="answer_unusable")
     return MadeBody(id=made)
@@ -380,12 +424,18 @@ async def draft_answer(
     responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def sign_answer(
-    answer_id: str, body: SignatureRequest, request: Request, deps: FromDeps
+    answer_id: str,
+    body: SignatureRequest,
+    request: Request,
+    deps: FromDeps,
+    offset: Offset = 0,
+    limit: Limit = 20,
 ) -> AnswersBody | Response:
-    """Sign an answer off that somebody else wrote; it is served from the next question on."""
-    signed = signed_in(request)
-    drafts = {answer.id: answer for answer in await signed_answers.all_answers(deps.engine)}
-    answer = drafts.get(answer_id)
+    """Sign an answer off that somebody else wrote; it is served from the next question on. One
+    that answers a question in the same time as another is refused. Answers with a page of the
+    list."""
+    signed, own = signed_in(request), deps.front.approved
+    answer = await signed_answers.read_answer(deps.engine, answer_id)
     if answer is None or answer.state != "draft":
         raise HTTPException(404, "no such draft")
     if refused := await _flaw(answer.content, deps, max(today(), answer.content.effective_from)):
@@ -398,6 +448,7 @@ async def sign_answer(
             name=signed.name,
             seen=body.sha256,
             today=today(),
+            beside=(*own.answers, *own.clashing) if own else (),
         )
     except UnknownAnswer:
         raise HTTPException(404, "no such draft") from None
@@ -405,9 +456,11 @@ async def sign_answer(
         return problem(403, "who wrote an answer cannot sign it", code="own_draft")
     except ChangedMeanwhile:
         return problem(409, "it is not what was looked at", code="changed_meanwhile")
+    except QuestionTaken:
+        return _taken()
     except ApprovedError as error:
         return problem(422, str(error), code="answer_unusable")
-    return await list_answers(request, deps)
+    return await list_answers(request, deps, offset, limit)
 
 
 @router.post(
@@ -415,8 +468,11 @@ async def sign_answer(
     response_model=AnswersBody,
     responses=documented(401, 403, 404, 422, 500),
 )
-async def withdraw_answer(answer_id: str, request: Request, deps: FromDeps) -> AnswersBody:
-    """Take an answer back: one of one's own that is not signed, or with the role any."""
+async def withdraw_answer(
+    answer_id: str, request: Request, deps: FromDeps, offset: Offset = 0, limit: Limit = 20
+) -> AnswersBody:
+    """Take an answer back: one of one's own that is not signed, or with the role any. Answers with
+    a page of the list."""
     signed = signed_in(request)
     try:
         await signed_answers.withdraw(
@@ -427,27 +483,26 @@ async def withdraw_answer(answer_id: str, request: Request, deps: FromDeps) -> A
         )
     except UnknownAnswer:
         raise HTTPException(404, "no such answer") from None
-    return await list_answers(request, deps)
+    return await list_answers(request, deps, offset, limit)
 
 
 async def _flaw(content: Content, deps: Deps, on: date) -> JSONResponse | None:
     """Why an answer would not be served as it stands; None where it would."""
     if content.product and content.product not in deps.lender.products:
         return problem(422, "no such product", code="unknown_product")
-    held = (await deps.current_front()).approved
-    taken = {approved.same_words(q) for a in held.answers for q in a.questions} if held else set()
-    if any(approved.same_words(question) in taken for question in content.questions):
-        return problem(409, "one of the questions has an answer", code="question_taken")
     if not all(approved.same_words(question) for question in content.questions):
         return problem(422, "a question without words", code="answer_unusable")
     if content.effective_to and content.effective_to < on:
         return problem(422, "its last day is over", code="answer_unusable")
     try:
         index = await deps.index()
-        named = approved.of_text(signed_answers.as_toml("draft", content, "draft", on))
+        (named,) = approved.of_text(signed_answers.as_toml("draft", content, "draft", on)).answers
     except ApprovedError as error:
         return problem(422, str(error), code="answer_unusable")
-    if approved.citation_of(named.answers[0], index.clauses, on) is None:
+    held = (await deps.current_front()).approved
+    if held and approved.clashes_with(named, (*held.answers, *held.clashing)):
+        return _taken()
+    if approved.citation_of(named, index.clauses, on) is None:
         return problem(422, "no clause in force has these words", code="quote_not_found")
     broken = [
         f"{finding.rule.id} {finding.rule.title_zh}"
@@ -466,6 +521,14 @@ async def _flaw(content: Content, deps: Deps, on: date) -> JSONResponse | None:
     if broken:
         return problem(422, "; ".join(dict.fromkeys(broken)), code="breaks_rules")
     return None
+
+
+def _taken() -> JSONResponse:
+    return problem(409, "one of the questions has an answer", code="question_taken")
+
+
+def _next(offset: int, limit: int, total: int) -> int | None:
+    return offset + limit if offset + limit < total else None
 
 
 def _may(request: Request) -> list[str]:

@@ -93,7 +93,9 @@ from .problems import documented, problem
 UPLOADS_PATH = "/v1/knowledge/uploads"
 
 QUESTIONS_READ = 5000
-"""Questions without an answer that are grouped at most."""
+"""Questions without an answer that are grouped at most, the newest of them."""
+
+MOST_GROUPS = 100
 
 router = APIRouter(prefix="/v1", tags=["knowledge"])
 log = structlog.get_logger()
@@ -764,7 +766,14 @@ def _upload_body(upload: uploads.Upload, waiting: Sequence[uploads.Upload]) -> U
     responses=documented(401, 403, 422, 500),
 )
 async def unanswered_questions(
-    deps: FromDeps, days: Annotated[int, Query(ge=1, le=366)] = 30
+    deps: FromDeps,
+    days: Annotated[int, Query(ge=1, le=366)] = 30,
+    offset: Annotated[
+        int, Query(ge=0, le=QUESTIONS_READ, description="How many groups are passed over.")
+    ] = 0,
+    limit: Annotated[
+        int, Query(ge=1, le=MOST_GROUPS, description="How many groups are listed at most.")
+    ] = 50,
 ) -> QuestionsBody:
     """Questions of the last days that no clause answered, alike ones together."""
     since = datetime.now(UTC) - timedelta(days=days)
@@ -773,6 +782,8 @@ async def unanswered_questions(
     return QuestionsBody(
         days=days,
         total=len(asked),
+        grouped=len(groups),
+        next=offset + limit if offset + limit < len(groups) else None,
         groups=[
             QuestionGroupBody(
                 example=group.example,
@@ -780,7 +791,7 @@ async def unanswered_questions(
                 last_asked=group.last_asked,
                 others=list(group.others),
             )
-            for group in groups
+            for group in groups[offset : offset + limit]
         ],
     )
 

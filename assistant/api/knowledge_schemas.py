@@ -213,7 +213,11 @@ class QuestionGroupBody(BaseModel):
 class QuestionsBody(BaseModel):
     days: int
     total: int
-    groups: list[QuestionGroupBody]
+    grouped: int = Field(description="How many groups there are in all.")
+    groups: list[QuestionGroupBody] = Field(
+        description="Those asked most first; of those asked as often, the newest."
+    )
+    next: int | None = Field(description="`offset` of the next page; null: it is the last.")
 
 
 class FoundDateBody(BaseModel):

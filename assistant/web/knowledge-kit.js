@@ -113,6 +113,54 @@ export function query(values) {
   return given.length ? `?${new URLSearchParams(given)}` : "";
 }
 
+const PAGE = 20;
+
+/** A list that comes in pages: `load` gives as much of it as was shown before, `more` the button
+    that puts the next page, drawn by `card`, at the end of `list`, or in its own place. */
+export function paged(path, key, signal) {
+  let shown = PAGE;
+  const read = (offset) => {
+    const [place, given = ""] = path.split("?");
+    const wanted = { ...Object.fromEntries(new URLSearchParams(given)), offset, limit: PAGE };
+    return call(`${place}${query(wanted)}`, { signal });
+  };
+  return {
+    async load() {
+      const found = await read(0);
+      while (found.next !== null && found[key].length < shown) {
+        const later = await read(found.next);
+        found[key].push(...later[key]);
+        found.next = later.next;
+      }
+      return found;
+    },
+    more(found, label, card, list = null) {
+      if (found.next === null) return [];
+      const fault = build("div");
+      const next = button(label, { class: "plain" }, async () => {
+        next.disabled = true;
+        fault.replaceChildren();
+        try {
+          const later = await read(found.next);
+          shown += PAGE;
+          const cards = later[key].map(card);
+          const rest = this.more(later, label, card, list);
+          fault.remove();
+          list?.append(...cards);
+          next.replaceWith(...(list ? rest : [...cards, ...rest]));
+          cards[0]?.querySelector("summary, button, a")?.focus();
+        } catch (error) {
+          if (error.name === "AbortError") return;
+          if (!(error instanceof Failure)) throw error;
+          next.disabled = false;
+          fault.replaceChildren(failure(error));
+        }
+      });
+      return [next, fault];
+    },
+  };
+}
+
 // The frame
 
 /** Who is signed in; null where the page is being left to sign in, or shows why it cannot begin. */

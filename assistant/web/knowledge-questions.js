@@ -1,6 +1,6 @@
 /* Questions that no clause answered, alike ones together. */
 
-import { badge, build, call, dayTime, empty, field, fillWith, query, select, t } from "./knowledge-kit.js";
+import { badge, build, dayTime, empty, field, fillWith, paged, query, select, t } from "./knowledge-kit.js";
 
 export async function showQuestions(place, { values, signal }) {
   const days = select(
@@ -14,15 +14,17 @@ export async function showQuestions(place, { values, signal }) {
     build("form", { class: "filters" }, field(t("questions.period"), days)),
     result,
   );
+  const groups = paged(`/v1/knowledge/questions?days=${days.value}`, "groups", signal);
   await fillWith(
     result,
     async () => {
-      const found = await call(`/v1/knowledge/questions?days=${days.value}`, { signal });
+      const found = await groups.load();
       if (!found.groups.length) return empty(t("questions.none"));
       const list = build("ol", { class: "questions" });
-      for (const group of found.groups) list.append(item(group));
-      const count = t("questions.count", { total: found.total, groups: found.groups.length });
-      return [build("p", { class: "count" }, count), list];
+      list.append(...found.groups.map(item));
+      const count = t("questions.count", { total: found.total, groups: found.grouped });
+      const more = groups.more(found, t("questions.more"), item, list);
+      return [build("p", { class: "count" }, count), list, ...more];
     },
     signal,
   );

@@ -2,7 +2,7 @@
 
 import {
   announce, badge, build, button, call, confirmed, dayTime, empty, failure, Failure, field, fillWith,
-  force, t,
+  force, note, paged, t,
 } from "./knowledge-kit.js";
 import { savingForm } from "./quality-labels.js";
 
@@ -12,13 +12,15 @@ const MARKS = { draft: "plain", signed: "done", withdrawn: "failed" };
 export async function showAnswers(place, { signal }) {
   const held = build("div", { class: "stacked" });
   place.append(build("p", { class: "small" }, t("answers.about")), held);
+  const list = paged("/v1/feedback/answers", "answers", signal);
   const draw = async () => {
-    const [{ answers }, { may }] = await Promise.all([
-      call("/v1/feedback/answers", { signal }),
-      call("/v1/feedback/summary?days=1", { signal }),
-    ]);
-    if (!answers.length) return empty(t("answers.none"));
-    return answers.map((answer) => card(answer, may, again, signal));
+    const [found, { may }] = await Promise.all([list.load(), call("/v1/feedback/summary?days=1", { signal })]);
+    const warnings = found.not_served.map(({ id, reason, others }) =>
+      note(t(`answers.unserved.${reason}`, { id, others: others.join(", ") }), "stale"),
+    );
+    if (!found.answers.length) return [...warnings, empty(t("answers.none"))];
+    const drawn = (answer) => card(answer, may, again, signal);
+    return [...warnings, ...found.answers.map(drawn), ...list.more(found, t("answers.more"), drawn)];
   };
   const again = () => fillWith(held, draw, signal);
   await again();
@@ -43,6 +45,7 @@ function card(answer, may, again, signal) {
     ),
     facts,
     build("p", { class: "small" }, [
+      answer.id,
       t("answers.by", { author: answer.author, at: dayTime(answer.made_at) }),
       ...(answer.state === "signed" ? [t("answers.signed", { signer: answer.signer, at: dayTime(answer.decided_at) })] : []),
       force(answer),

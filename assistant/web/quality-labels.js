@@ -1,7 +1,7 @@
 /* Drafts of evaluation cases: what two people say a right reply is, and how far they agree. */
 
 import {
-  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, note, select, t,
+  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, note, paged, select, t,
 } from "./knowledge-kit.js";
 import { interval, share } from "./quality-charts.js";
 
@@ -12,18 +12,17 @@ const MARKS = { open: "plain", disputed: "failed", agreed: "done" };
 export async function showLabels(place, { signal }) {
   const held = build("div", { class: "stacked" });
   place.append(held);
+  const list = paged("/v1/feedback/cases", "drafts", signal);
   const draw = async () => {
-    const [found, { may }] = await Promise.all([
-      call("/v1/feedback/cases", { signal }),
-      call("/v1/feedback/summary?days=1", { signal }),
-    ]);
-    return view(found, may.includes("label"), again, signal);
+    const [found, { may }] = await Promise.all([list.load(), call("/v1/feedback/summary?days=1", { signal })]);
+    const drawn = (draft) => card(draft, may.includes("label"), again, signal);
+    return [...view(found, drawn), ...list.more(found, t("labels.more"), drawn)];
   };
   const again = () => fillWith(held, draw, signal);
   await again();
 }
 
-function view(found, mayLabel, again, signal) {
+function view(found, drawn) {
   const about = t("labels.about", { file: found.file, count: found.in_file });
   const parts = [build("p", { class: "small" }, about)];
   if (!found.drafts.length) return [...parts, empty(t("labels.none"))];
@@ -32,7 +31,7 @@ function view(found, mayLabel, again, signal) {
     ? t("labels.kappa", { value: share(kappa.value), interval: interval(kappa), n: kappa.n, facts: share(facts.value) })
     : t("labels.kappa.none");
   parts.push(build("p", { class: "verdict" }, told));
-  return [...parts, ...found.drafts.map((draft) => card(draft, mayLabel, again, signal))];
+  return [...parts, ...found.drafts.map(drawn)];
 }
 
 function card(draft, mayLabel, again, signal) {
