@@ -82,9 +82,7 @@ class ToolRow:
     """Whether what it tells lies behind: a month without its year is the last one of that number,
     and a day gone by is when something fell due, not the day as of which it is asked."""
     takes: tuple[str, ...]
-    """Arguments, in the order in which they are asked for."""
-    needs: tuple[str, ...]
-    """Those that must be there."""
+    """Arguments that it can be given."""
     default: Mapping[FigureKind, str]
     """What a figure is that no word around it tells of."""
     exempt: frozenset[str]
@@ -205,7 +203,6 @@ def of_text(source: str) -> ToolBook:
                     without=frozenset(row.get("without", ())),
                     back=row.get("back", False),
                     takes=tuple(row.get("takes", ())),
-                    needs=tuple(row.get("needs", ())),
                     default=dict(row.get("default", {})),
                     exempt=frozenset(row.get("exempt", ())),
                 )
@@ -431,7 +428,6 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
         without=frozenset(),
         back=False,
         takes=("principal_cny", "annual_rate", "terms", "method", "term_fee_rate"),
-        needs=(),
         default={"amount": "principal_cny", "rate": "annual_rate", "terms": "terms"},
         exempt=frozenset(),
     )

@@ -420,8 +420,8 @@ async def next_payment(case: Case) -> list[Worked]:
         lambda loan: on is None or _due_on(loan, on),
     )
     if not results:
-        nothing = Worked(inputs={"on": on})
-        nothing.say("nothing_due_on", on=on)
+        nothing = Worked(figures={"on": on})
+        nothing.say("nothing_due_on", **nothing.figures)
         results = [nothing, *await _each_open(case, _next_payment)]
     sums = [w.figures["left_cny"] for w in results if "left_cny" in w.figures]
     if len(sums) > 1:
@@ -451,7 +451,8 @@ def _next_payment(case: Case, loan: Loan, on: date | None = None) -> Worked:
     elif month is not None:
         found = [i for i in loan.schedule if _same_month(i.due_on, month)]
         if not found:
-            worked.say("nothing_due", loan=worked.name, month=f"{month:%Y-%m}")
+            worked.figures = {"month": f"{month:%Y-%m}"}
+            worked.say("nothing_due", loan=worked.name, **worked.figures)
             _say_arrears(case, worked, loan)
             return worked
     else:
@@ -995,7 +996,8 @@ def _statement(case: Case, loan: Loan) -> Worked:
     month: date | None = case.given("month")
     paid = [r for r in loan.repayments if month is None or _same_month(r.paid_on, month)]
     if not paid and month is not None:
-        worked.say("no_repayments_in", loan=worked.name, month=f"{month:%Y-%m}")
+        worked.figures = {"month": f"{month:%Y-%m}"}
+        worked.say("no_repayments_in", loan=worked.name, **worked.figures)
         return worked
     if not paid:
         worked.say("no_repayments", loan=worked.name)
