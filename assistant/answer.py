@@ -26,6 +26,7 @@ from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
 from knowledge.text import bigrams, signed_between
+from knowledge.text import clean as seen
 from prompts.render import (
     Prompt,
     calculations_used,
@@ -93,7 +94,6 @@ HISTORY_TOKENS = 900
 CONDENSED_TOKENS = 120
 
 
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 
 _MASKED_IN = {
@@ -391,7 +391,7 @@ async def collect(events: AsyncIterator[Event]) -> Reply | Event:
 
 def clean(text: str) -> str:
     """The question without unseen characters and outer white space. Raises BadQuestion."""
-    cleaned = _UNSEEN.sub("", text).encode("utf-8", "ignore").decode().strip()
+    cleaned = seen(text).strip()
     if not cleaned:
         raise BadQuestion("empty_question")
     if len(cleaned) > MAX_QUESTION_CHARS:
