@@ -727,10 +727,18 @@ async def _run(
     for calculation in outcome.calculations:
         yield Event("calculation", journal.calculation_as_json(calculation))
     bar = replace(await _bar(work), review=partial(_forbidden, work, exempt=row.exempt))
+    held_back, told = len(work.withheld), False
     async with aclosing(release(_all(outcome.drafts), None, bar)) as verdicts:
         async for verdict in verdicts:
+            told = told or bool(verdict.released)
             for event in _release(work, verdict):
                 yield event
+    # What the gate withholds of a result may be the figure that was asked for.
+    work.unfinished = work.unfinished or len(work.withheld) > held_back
+    if outcome.drafts and not told:
+        work.status = "not_covered"
+        for event in _release(work, Verdict((work.notice("not_covered"),))):
+            yield event
 
 
 def _not_own(work: _Work, book: ToolBook) -> str:

@@ -320,6 +320,15 @@ _CALCULATIONS = replace(
     about="calculations as borrowers ask for them: the right figure, or a question back",
 )
 
+# Written when the patterns of the other suite stood, and asked once before any was mended by them.
+_CALCULATIONS_FRESH = replace(
+    _CALCULATIONS,
+    name="calculations-fresh",
+    file=_CASES / "calculations_fresh.jsonl",
+    about="calculations and one's own loans in other words, written apart from the patterns",
+    bars={**_CALCULATIONS.bars, "forbidden": 1.0},
+)
+
 _STATUTES = RankedSuite(
     name="statutes",
     about="laypeople's questions to statute articles, ranked (folder: --statutes)",
@@ -404,6 +413,7 @@ SUITES: Mapping[str, AnySuite] = {
         _ARITHMETIC,
         _TOOLS,
         _CALCULATIONS,
+        _CALCULATIONS_FRESH,
     )
 }
 
