@@ -7,10 +7,10 @@ import {
 import { calculation } from "./studio-campaigns.js";
 import { findingList, findingTitle } from "./studio-findings.js";
 import { phone, sender } from "./studio-phone.js";
-import { templateEditor } from "./studio-editor.js";
+import { chipped, locked, templateEditor } from "./studio-editor.js";
 import { comparison } from "./studio-versions.js";
 import {
-  attributeNames, channelName, draftState, facts, link, money, readCampaign, titled, verdictBadge,
+  attributeNames, channelName, draftState, facts, link, money, readCampaign, standing, titled, verdictBadge,
 } from "./studio-kit.js";
 
 export async function showDraft(place, { parts, signal, heading, mayWrite }) {
@@ -71,7 +71,8 @@ function page(all) {
   const preview = build("div", { class: "preview" });
   const findings = build("section", { class: "stacked", id: "findings", "aria-label": t("findings") });
   const mayEdit = draft.may.includes("edit");
-  const editor = mayEdit ? templateEditor({ draft, signal, shown: look, step }) : null;
+  const kind = campaign?.coupons.find((one) => one.id === draft.coupon)?.kind ?? (draft.draw ? "draw" : "");
+  const editor = mayEdit ? templateEditor({ draft, kind, signal, shown: look, step }) : null;
   const steps = build("div", { class: "stacked" });
   const answered = draft.history.findLast((one) => one.action === "submitted")?.answers ?? {};
 
@@ -102,7 +103,7 @@ function page(all) {
       build(
         "div",
         { class: "between" },
-        build("p", { class: "row" }, draftState(draft), verdictBadge(draft.verdict), draft.personalised ? "" : badge("moved", t("draft.plain")), draft.may_send ? badge("done", t("draft.may_send")) : ""),
+        build("p", { class: "row" }, ...standing(draft), draft.personalised ? "" : badge("moved", t("draft.plain")), draft.may_send ? badge("done", t("draft.may_send")) : ""),
         build("a", { class: "as-button plain", href: `/v1/drafts/${draft.id}/sheet${query({ locale })}`, target: "_blank", rel: "noopener" }, t("sheet.open")),
       ),
       ...(draft.lapsed ? [note(t(`lapsed.${draft.lapsed}`), "stale")] : []),
@@ -133,8 +134,10 @@ function fixed(draft) {
     "section",
     { class: "stacked" },
     build("h2", {}, t("edit.text")),
-    draft.subject ? build("p", { class: "said" }, build("strong", {}, draft.subject)) : "",
-    build("p", { class: "said" }, draft.template),
+    draft.subject ? build("p", { class: "said" }, build("strong", {}, ...chipped(draft.subject, draft.slots_known))) : "",
+    draft.opening ? locked(draft.opening) : "",
+    build("p", { class: "said" }, ...chipped(draft.template, draft.slots_known)),
+    draft.closing ? locked(draft.closing) : "",
     note(t(draft.state === "expired" ? "edit.expired" : "edit.forbidden")),
   );
 }

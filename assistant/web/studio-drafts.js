@@ -7,7 +7,7 @@ import {
 import { briefly } from "./studio-findings.js";
 import { phone, sender } from "./studio-phone.js";
 import {
-  campaignChoice, channelName, CHANNELS, draftState, likely, link, readCampaign, readCampaigns, titled, verdictBadge,
+  campaignChoice, channelName, CHANNELS, likely, link, readCampaign, readCampaigns, standing, titled,
 } from "./studio-kit.js";
 
 const PAGE = 60;
@@ -143,7 +143,7 @@ function board({ campaigns, known, from, values, signal, mayWrite, approves }) {
       { class: draft.personalised ? "card draft" : "card draft plain-one", "data-draft": draft.id },
       build("h3", {}, link(linkTo("draft", draft.id), name, { class: "title" })),
       build("p", { class: "small" }, segment, " · ", t(`made.${draft.made_by}`)),
-      build("p", { class: "row" }, draftState(draft), draft.personalised ? "" : badge("moved", t("draft.plain")), verdictBadge(draft.verdict)),
+      build("p", { class: "row" }, ...standing(draft), draft.personalised ? "" : badge("moved", t("draft.plain"))),
       phone(draft, from),
       draft.findings.length ? briefly(draft.findings) : "",
       ...(draft.lapsed ? [note(t(`lapsed.${draft.lapsed}`), "stale")] : []),

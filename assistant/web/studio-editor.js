@@ -6,24 +6,28 @@ import { build, button, call, failure, Failure, field, t } from "./knowledge-kit
 const PAUSE_MS = 300;
 const SLOT = /\{[a-z_]+\}/g;
 
-/** A text area above a copy of its text, in which slots and what cannot be filled are marked. */
+/** Slots that an offer of one kind alone has a value for; those of the second table no draw has. */
+const ONLY = { discount: "rate", free_days: "interest_free", cap: "interest_free", amount: "voucher", threshold: "voucher", prizes: "draw", draw: "draw" };
+const NOT_OF_DRAWS = ["coupon", "loan", "saving"];
+
+/** A template in nodes, its slots as chips. known: slots that may stand in it. */
+export function chipped(text, known) {
+  const nodes = [];
+  let at = 0;
+  for (const found of text.matchAll(SLOT)) {
+    const name = found[0].slice(1, -1);
+    nodes.push(text.slice(at, found.index), build("span", { class: name in known ? "chip" : "chip unknown" }, found[0]));
+    at = found.index + found[0].length;
+  }
+  return [...nodes, text.slice(at)];
+}
+
+/** A text area above a copy of its text, in which slots are marked. */
 function layered(area) {
   const marked = build("div", { class: "marked", "aria-hidden": "true" });
   const sheet = build("div", { class: "sheet" }, build("div", { class: "layers" }, marked, area));
-  function draw(known) {
-    const text = area.value;
-    const nodes = [];
-    let at = 0;
-    for (const found of text.matchAll(SLOT)) {
-      nodes.push(text.slice(at, found.index));
-      const name = found[0].slice(1, -1);
-      nodes.push(build("span", { class: name in known ? "chip" : "chip unknown" }, found[0]));
-      at = found.index + found[0].length;
-    }
-    nodes.push(text.slice(at), "\u200b");
-    marked.replaceChildren(...nodes);
-  }
-  return { node: sheet, draw };
+  // The last line of a text area counts even where it is empty.
+  return { node: sheet, draw: (known) => marked.replaceChildren(...chipped(area.value, known), "\u200b") };
 }
 
 /** Place in the template of a place in the sample; null: in what is filled in, or around it. */
@@ -44,8 +48,8 @@ export function placeIn(template, values, shown, place) {
   return place >= from && place - from <= template.length - at ? at + (place - from) : null;
 }
 
-/** draft: as it is kept. shown(found, isKept): draws what a check says. step: makes a step. */
-export function templateEditor({ draft, signal, shown, step }) {
+/** draft: as it is kept. kind: of what it offers; empty: not known. shown(found, isKept): draws what a check says. step: makes a step. */
+export function templateEditor({ draft, kind, signal, shown, step }) {
   const area = build("textarea", { id: "template", rows: "5", spellcheck: "false", "aria-describedby": "template-about" });
   const subject = build("input", { id: "subject", maxlength: "200" });
   const layers = layered(area);
@@ -134,7 +138,8 @@ export function templateEditor({ draft, signal, shown, step }) {
 
   const chips = build("ul", { class: "chips" });
   for (const [name, value] of Object.entries(known)) {
-    if (!(name in draft.values) && name !== "name") continue;
+    const fits = kind === "draw" ? !NOT_OF_DRAWS.includes(name) : true;
+    if (!(name in draft.values) && !(fits && (ONLY[name] ?? kind) === kind)) continue;
     const label = t(`slot.${name}`);
     chips.append(
       build("li", {}, button("", { class: "plain chip-button", title: value, "aria-label": t("slot.put", { name: label, value }) }, () => put(name))),
@@ -192,6 +197,6 @@ export function templateEditor({ draft, signal, shown, step }) {
 }
 
 /** Words that come from data: nobody edits them here. */
-function locked(text) {
+export function locked(text) {
   return build("div", { class: "locked-words" }, build("p", { class: "small" }, t("locked")), build("p", {}, text.trim()));
 }

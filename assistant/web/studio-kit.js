@@ -55,6 +55,11 @@ export function verdictBadge(verdict) {
   return badge(VERDICT_SIGNS[verdict], t(`verdict.${verdict}`));
 }
 
+/** How a draft stands; that it was checked says already that it passes. */
+export function standing(draft) {
+  return draft.state === "checked" && draft.verdict === "pass" ? [draftState(draft)] : [draftState(draft), verdictBadge(draft.verdict)];
+}
+
 export function campaignState(campaign) {
   const sign = { coming: "future", running: "current", ended: "past" }[campaign.state];
   return badge(sign, t(`campaign.${campaign.state}`));
