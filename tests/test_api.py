@@ -998,11 +998,11 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("post", "/v1/feedback"): {"200", "401", "404", "413", "422", "429", "500", "503"},
         ("get", "/v1/feedback"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/feedback/summary"): {"200", "401", "403", "422", "500"},
-        ("get", "/v1/feedback/cases"): {"200", "401", "403", "500"},
+        ("get", "/v1/feedback/cases"): {"200", "401", "403", "422", "500"},
         ("post", "/v1/feedback/cases"): {"200", "401", "403", "404", "422", "500"},
         ("post", "/v1/feedback/cases/{draft_id}/labels"): {"200", "401", "403", "404"}
         | {"409", "422", "500"},
-        ("get", "/v1/feedback/answers"): {"200", "401", "403", "500"},
+        ("get", "/v1/feedback/answers"): {"200", "401", "403", "422", "500"},
         ("post", "/v1/feedback/answers"): {"200", "401", "403", "404", "409", "422", "500", "503"},
         ("post", "/v1/feedback/answers/{answer_id}/signature"): {"200", "401", "403", "404"}
         | {"409", "422", "500", "503"},
