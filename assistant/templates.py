@@ -279,6 +279,11 @@ def sms_parts(text: str) -> int:
     return _sms(text)[1]
 
 
+def sms_room(text: str, locale: str = "zh-Hans") -> int:
+    """UTF-16 units that may be added to a text before it has more parts than its limit."""
+    return max(0, SMS_JOINED * fits("", "sms", locale).limit - len(text.encode("utf-16-le")) // 2)
+
+
 def _sms(text: str) -> tuple[int, int]:
     """(units, parts)"""
     if all(sign in _GSM or sign in _GSM_ESCAPED for sign in text):
@@ -315,10 +320,10 @@ def subject_limit(channel: Channel, locale: str = "zh-Hans") -> int:
     return longest
 
 
-def body_limits(channel: Channel) -> tuple[int, int]:
-    """(least, most) characters that a model may write as a body, a slot counted as one."""
-    least, most = _data()["channels"][channel]["body"]
-    return least, most
+def lead_limits(channel: Channel) -> tuple[int, int, int]:
+    """Characters that a model may write: least and most before it names the offer, most after."""
+    row = _data()["channels"][channel]
+    return row["lead"][0], row["lead"][1], row["tail"]
 
 
 # Saying values
