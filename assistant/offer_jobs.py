@@ -17,13 +17,15 @@ import structlog
 from filelock import AsyncFileLock
 from sqlalchemy import func, insert, select, update
 
-from . import drafts, saved_segments
-from .addressing import Refusal, bounds_of
+from . import contacts, drafts, saved_segments
+from .addressing import WINDOW, Refusal, bounds_of
 from .best_offer import Best
 from .compliance import source_as_json
 from .customers import Record
 from .db import as_utc, offer_jobs
 from .drafts import Check, Content
+from .handoff import subjects_of
+from .identity import subject_of
 from .offer import (
     Brief,
     Copy,
@@ -54,6 +56,9 @@ CHANNEL_S = 600.0
 
 RETRY_S = 10.0
 """How long the worker waits after a fault of the database or the disk."""
+
+HARDSHIP = "hardship"
+"""Class of triage of somebody who says that they cannot repay."""
 
 SENT_AT = time(10)
 """Time of day, outside of every quiet hour, for which a text is judged."""
@@ -330,15 +335,43 @@ async def person(deps: Deps, customer_id: str, at: datetime) -> Person | None:
         coupons=await source.coupons(customer_id),
         consents=await source.consents(customer_id),
     )
-    return person_in(record, at)
+    people, _ = await people_in(deps, [record], "", at)
+    return people[0]
 
 
-def person_in(record: Record, at: datetime) -> Person:
-    """As of a day. What a record does not tell is not known: whether somebody said that they cannot
-    repay, above all."""
-    return person_of(
-        record.customer, record.loans, record.coupons, record.consents, at.date(), hardship=None
-    )
+async def people_in(
+    deps: Deps, records: Sequence[Record], campaign: str, at: datetime
+) -> tuple[list[Person], frozenset[str]]:
+    """Customers as they may be addressed at a time, with what is known here beside their records:
+    who said that they cannot repay, who was written to, who must not be; and the ids of those whom
+    a campaign has reached. Where the lender has no desk, nobody knows of hardship."""
+    keys = deps.trail.keys
+    since = at - bounds_of(deps.rules).hardship_for
+    strained = await subjects_of(deps.engine, HARDSHIP, since) if deps.desk else None
+    handles = {record.customer.id: contacts.handle(keys, record.customer.id) for record in records}
+    async with deps.engine.connect() as connection:
+        past = await contacts.past_of(connection, campaign, handles.values(), at - WINDOW)
+    people: list[Person] = []
+    reached: set[str] = set()
+    for record in records:
+        customer_id = record.customer.id
+        known = past.get(handles[customer_id], contacts.Past())
+        if known.reached:
+            reached.add(customer_id)
+        people.append(
+            person_of(
+                record.customer,
+                record.loans,
+                record.coupons,
+                record.consents,
+                at.date(),
+                hardship=None if strained is None else subject_of(keys, customer_id) in strained,
+                suppressed=known.suppressed.get(contacts.ALL, ""),
+                opted_out=[way for way in known.suppressed if way != contacts.ALL],
+                sent=known.sent,
+            )
+        )
+    return people, frozenset(reached)
 
 
 def content_of(copy: Copy, campaign: Campaign, rules_version: str) -> Content:

@@ -388,10 +388,14 @@ async def count_segment(
     at = datetime.now(bounds.zone)
     if campaign and body.channel:
         at = offer_jobs.judged_at(deps, campaign)
-        occasion = Occasion(body.channel, "marketing", bool(conditions), at, campaign)
+    people, reached = await offer_jobs.people_in(deps, records[:MOST_LOOKED_AT], body.campaign, at)
+    if campaign and body.channel:
+        taken = await contacts.given_out(deps.engine, campaign.id)
+        occasion = Occasion(
+            body.channel, "marketing", bool(conditions), at, campaign, reached, taken
+        )
     matching: list[tuple[Person, list[str]]] = []
-    for record in records[:MOST_LOOKED_AT]:
-        person = offer_jobs.person_in(record, at)
+    for person in people:
         if matches(conditions, person, at.date()):
             found = refusals(person, occasion, bounds) if occasion else ()
             matching.append((person, [refusal.reason for refusal in found]))
