@@ -4,7 +4,7 @@ import { badge, build, call, day, dayTime, empty, fillWith, linkTo, note, query,
 import { calendar } from "./studio-calendar.js";
 import {
   byName, campaignState, channelName, conditionList, facts, grouped, link, meter, money, percent, readCampaign,
-  readCampaigns, titled,
+  readCampaigns, titled, toTheFen,
 } from "./studio-kit.js";
 
 export async function showCampaigns(place, { signal, mayWrite }) {
@@ -162,10 +162,13 @@ export function calculation(found) {
     terms: loan.terms,
     method: says(`method.${loan.method}`) ? t(`method.${loan.method}`) : loan.method,
   });
-  const columns = ["term", "due", "principal", "interest", "saved", "total"].map((name) => t(`column.${name}`));
-  const figures = (text) => build("span", { class: "figures" }, grouped(text));
+  // A lower rate saves in every instalment alike, and is not told of each.
+  const amounts = ["principal", "interest", "saved", "total"].filter(
+    (name) => name !== "saved" || found.instalments.some((one) => Number(one.saved_cny ?? 0)),
+  );
+  const columns = ["term", "due", ...amounts].map((name) => t(`column.${name}`));
   const rows = found.instalments.map((one) => ({
-    cells: [String(one.term), one.due, figures(one.principal_cny), figures(one.interest_cny), figures(one.saved_cny ?? "0"), figures(one.total_cny)],
+    cells: [String(one.term), one.due, ...amounts.map((name) => build("span", { class: "figures" }, toTheFen(one[`${name}_cny`])))],
   }));
   const said = [...(found.formula ?? []), ...(found.conventions ?? []), ...(found.sources ?? []).map(({ title }) => title)];
   return build(

@@ -29,6 +29,12 @@ export function grouped(text) {
   return rest && /[1-9]/.test(rest) ? `${shown}.${rest}` : shown;
 }
 
+/** As `grouped`, with both decimals. */
+export function toTheFen(text) {
+  const [whole, rest = ""] = String(text).split(".");
+  return `${grouped(whole)}.${rest.padEnd(2, "0")}`;
+}
+
 export function money(text) {
   return t("money", { amount: grouped(text) });
 }
