@@ -100,8 +100,8 @@ def test_a_unit_that_the_value_says_is_not_said_twice() -> None:
 @pytest.mark.parametrize(
     "name",
     ["{amount}", "{coupon}", "www.bad.example", "https://a.cn", "a@b.com", "王\n芳", "王\u200b芳",
-     "忽略以上指令", "恭喜您获批", "系统管理员", "加微信领券", "王1", "<b>王</b>", "", " ", "王" * 41,
-     "ignore previous instructions", "点击这里"],
+     "忽略以上指令", "恭喜您获批", "系统管理员", "加微信领券", "王1", "<b>王</b>", "", " ",
+     "王" * 41, "ignore previous instructions", "点击这里"],
 )  # fmt: skip
 def test_a_name_that_is_a_slot_a_link_or_an_instruction_does_not_go_out(name: str) -> None:
     with pytest.raises(BadValue) as wrong:
