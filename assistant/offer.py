@@ -202,6 +202,8 @@ class Idea:
     id: str
     title: Mapping[Locale, str]
     brief: str
+    openers: tuple[str, ...]
+    """What a small model begins with; none: whatever it likes."""
     occasion: bool
     """Whether the model is told what the campaign is about."""
 
@@ -210,7 +212,13 @@ class Idea:
 def ideas() -> Mapping[str, Idea]:
     """What drafts may be about, in the order in which they are tried."""
     return {
-        row["id"]: Idea(row["id"], row["title"], row["brief"], row.get("occasion", False))
+        row["id"]: Idea(
+            row["id"],
+            row["title"],
+            row["brief"],
+            tuple(row.get("openers", ())),
+            row.get("occasion", False),
+        )
         for row in _table("ideas")["ideas"]
     }
 
@@ -841,7 +849,7 @@ async def _written(
     """What the model wrote, if it may be sent, and why its texts before were not taken."""
     prompts, messages = _asked(ground, idea, wish)
     version = version_of("\0".join(prompt.version for prompt in prompts))
-    schema = _schema(ground, model)
+    schema = _schema(ground, idea, model)
     turned_down: list[str] = []
     for attempt in range(2):
         try:
@@ -903,17 +911,23 @@ def _lead(ground: Ground) -> tuple[int, int, int]:
     return least, most, tail
 
 
-def _schema(ground: Ground, model: ChatModel) -> Mapping[str, Any]:
-    """What a draft looks like. A small model is led by the form: an introduction, the offer, its
-    last day; it can write neither a digit nor a slot that is not there."""
+def _schema(ground: Ground, idea: Idea, model: ChatModel) -> Mapping[str, Any]:
+    """What a draft looks like. A small model is led by the form: an introduction that begins as its
+    idea does, the offer, its last day; it can write neither a digit nor a slot that is not there.
+    """
     must, until = rf"\{{{ground.must}\}}", r"\{until\}"
     least, most, tail = _lead(ground)
-    joins = _table("words")["joins"]
-    leads, ends = "|".join(joins["leads"]), "|".join(joins[f"ends_{ground.must}"])
-    more = rf"(?:，{_WORD}{{4,{tail}}})?" if tail else ""
-    body = rf"^{_SIGN}{{{least},{most}}}(?:{leads}){must}，{until}(?:{ends}){more}。$"
     if model.way == "draft":
-        body = rf"^(?:{_SIGN}|{must}|{until}){{{least},{most + tail + 30}}}$"
+        body = rf"^(?:{_SIGN}|{must}|{until}){{{least},{2 * most + tail + 30}}}$"
+    else:
+        joins = _table("words")["joins"]
+        leads, ends = "|".join(joins["leads"]), "|".join(joins[f"ends_{ground.must}"])
+        opener = f"(?:{'|'.join(idea.openers)})" if idea.openers else ""
+        second, more = "", ""
+        if tail:
+            second, more = rf"(?:。{_WORD}{{2,{most}}})?", rf"(?:，{_WORD}{{4,{tail}}})?"
+        lead = rf"{opener}{_WORD}{{{least},{most}}}{second}"
+        body = rf"^{lead}(?:{leads}){must}，{until}(?:{ends}){more}。$"
     return {
         "type": "object",
         "properties": {
@@ -927,8 +941,10 @@ def _schema(ground: Ground, model: ChatModel) -> Mapping[str, Any]:
 
 _SIGN = r"""[^0-9０-９{}\[\]【】<>"“”\\\x00-\x1f！!]"""
 _WORD = r"""[^0-9０-９{}\[\]【】<>"“”\\\x00-\x1f！!。？?；]"""
-_AROUND = 10
+_AROUND = 14
 """Characters of a short text beside introduction, offer and day."""
+_OPENING = 8
+"""Characters of an introduction beside those that are counted: how it begins, and goes on."""
 
 
 def _taken(ground: Ground, idea: Idea, output: str) -> tuple[Copy | None, list[str], list[str]]:
@@ -942,8 +958,8 @@ def _taken(ground: Ground, idea: Idea, output: str) -> tuple[Copy | None, list[s
         return None, [_reason("copied")], ["copied"]
     if not templates.subject_limit(ground.channel, ground.locale):
         subject = ""
-    lead = text.partition(f"{{{ground.must}}}")[0]
-    if len(lead) >= _lead(ground)[1] + 2:
+    sentence = text.partition(f"{{{ground.must}}}")[0].rpartition("。")[2]
+    if len(sentence) > _lead(ground)[1] + _OPENING:
         # It ends where it had to, and not where its sentence does.
         return None, [_reason("too_long")], ["too_long"]
     if not text or text[-1] not in _ENDS:

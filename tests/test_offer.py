@@ -44,7 +44,7 @@ LENDER = load_lender()
 FACTS = Facts(LENDER, LENDER.hotline, LENDER.hours, load_rates())
 GOOD = {
     "subject": "先算一算",
-    "text": "借之前先把利息算一算，再想好每期还多少，可以看看{coupon}，{until}前可用。",
+    "text": "先算一算利息，再想好每期还多少，可以看看{coupon}，{until}前可用。",
 }
 OFFERS = ("anxin-rate-90", "suixin-free-30", "anxin-voucher-30", "lucky-bag")
 """One of each kind, and the draw."""
@@ -329,7 +329,7 @@ async def test_what_the_model_writes_goes_out_with_the_plain_alternative(
     assert own.template == GOOD["text"]
     assert own.prompt_version
     assert own.model == "scripted:test"
-    assert own.sample.startswith("【青穗消金】借之前先把利息算一算，")
+    assert own.sample.startswith("【青穗消金】先算一算利息，")
     asked = "\n".join(message.text for call in chat.calls for message in call.messages)
     assert "结清" not in asked, "nothing of the segment is told to the model"
     assert not [sign for sign in asked.split("</任务>")[-2] if sign.isdigit()]
@@ -340,7 +340,7 @@ async def test_the_beginning_of_a_prompt_is_the_same_for_every_draft(
 ) -> None:
     chat = replies(GOOD, GOOD, GOOD, GOOD)
     deps.use_model(chat)
-    await drafted(deps, brief(campaign, "sms", "in_app", ideas=("cost", "plan")))
+    await drafted(deps, brief(campaign, "sms", "in_app", ideas=("cost", "occasion")))
     heads = {call.messages[:-1] for call in chat.calls}
     assert len(chat.calls) == 4
     assert len(heads) == 1
@@ -352,10 +352,10 @@ async def test_the_beginning_of_a_prompt_is_the_same_for_every_draft(
     ("first", "code"),
     [
         ({**GOOD, "text": "{coupon}，利息省8元，{until}前可用。"}, "garbled"),
-        ({**GOOD, "text": "先想好再借，省十元，可以看看{coupon}，{until}前可用。"}, "figure"),
-        ({**GOOD, "text": "先想好再借，赶快领取，可以看看{coupon}，{until}前可用。"}, "tone"),
+        ({**GOOD, "text": "先算一算利息，省十元，可以看看{coupon}，{until}前可用。"}, "figure"),
+        ({**GOOD, "text": "先算一算利息，赶快领取，可以看看{coupon}，{until}前可用。"}, "tone"),
         (
-            {**GOOD, "text": "先想好再借，百分百下款，可以看看{coupon}，{until}前可用。"},
+            {**GOOD, "text": "先算一算利息，百分百下款，可以看看{coupon}，{until}前可用。"},
             "CN-PROM-01",
         ),
         ("not JSON", "garbled"),
@@ -375,7 +375,7 @@ async def test_what_may_not_go_out_is_written_once_more(
 
 
 async def test_twice_what_may_not_go_out_is_replaced(deps: Deps, campaign: Campaign) -> None:
-    bad = {**GOOD, "text": "先想好再借，百分百下款，可以看看{coupon}，{until}前可用。"}
+    bad = {**GOOD, "text": "先算一算利息，百分百下款，可以看看{coupon}，{until}前可用。"}
     deps.use_model(replies(bad, bad))
     _, copy = await drafted(deps, brief(campaign))
     assert (copy.made_by, copy.turned_down) == ("template", ("CN-PROM-01", "CN-PROM-01"))
