@@ -144,6 +144,7 @@ DOORS = {
 }
 TYPES_ONLY = {
     "sqlalchemy": {
+        "assistant/bulk.py",
         "assistant/deps.py",
         "knowledge/release.py",
         "knowledge/retrieve.py",
