@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from html import unescape
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from assistant.addressing import bounds_of, held_out
 from assistant.campaigns import CHANNELS, Campaign, load_campaigns
-from assistant.deps import Deps
+from assistant.cli import app
+from assistant.customers import Record
+from assistant.demo_customers import demo_file, seed
+from assistant.deps import Deps, open_deps
 from assistant.elements import Facts, load_channels
 from assistant.llm import ModelGarbled, ModelUnavailable, ScriptedChat
 from assistant.models import LOCALES, Locale
@@ -38,6 +44,8 @@ from assistant.rules import Channel, RulePack, load_rules
 from assistant.segments import PLAIN
 from assistant.templates import BadTemplate
 from knowledge.lender import load_lender, load_rates
+
+from .conftest import settings_for
 
 AT = datetime(2026, 12, 1, 10, tzinfo=ZoneInfo("Asia/Shanghai"))
 LENDER = load_lender()
@@ -501,3 +509,95 @@ def test_ideas_are_words_and_the_examples_are_of_other_trades() -> None:
         assert not any(sign.isdigit() for sign in turn["assistant"])
     for idea in ideas().values():
         assert sum(idea.brief in turn["user"] for turn in turns) == 2, idea.id
+
+
+@pytest.mark.model
+async def test_the_local_model_writes_a_draft_that_may_go_out(
+    sample_home: Path, campaign: Campaign
+) -> None:
+    settings = settings_for(sample_home, ZHUNXIN_LLM="local", ZHUNXIN_LLM_TIMEOUT_S="300")
+    async with open_deps(settings) as deps:
+        _, copy = await drafted(deps, brief(campaign, ideas=("occasion",)))
+    assert copy.made_by == "model", copy.turned_down
+    assert copy.verdict == "pass"
+    assert "{coupon}" in copy.template
+    assert not any(sign.isdigit() for sign in copy.template)
+
+
+# The command
+
+
+@dataclass(frozen=True)
+class Shell:
+    """`zhunxin offer` over the sample lender and the customers of the demo."""
+
+    environ: Mapping[str, str]
+    people: Sequence[Record]
+
+    def offer(self, customer: str, *more: str, campaign: str = "spring-2027") -> Result:
+        where = ["--customer", customer, "--campaign", campaign, "--at", "2026-12-01T10:00"]
+        return CliRunner().invoke(app, ["offer", *where, *more], env=dict(self.environ))
+
+
+@pytest.fixture(scope="module")
+def shell(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
+    folder = tmp_path_factory.mktemp("customers")
+    people = seed(folder, date(2026, 12, 1))
+    address = f"sqlite+aiosqlite:///{demo_file(folder)}"
+    return Shell(
+        {
+            "ZHUNXIN_HOME": str(sample_home),
+            "ZHUNXIN_LLM": "extractive",
+            "ZHUNXIN_CUSTOMERS_URL": address,
+        },
+        [each.record for each in people],
+    )
+
+
+def of_somebody(shell: Shell, wanted: str, channel: str = "push") -> dict[str, Any]:
+    """The first customer for whom the command ends so."""
+    for record in shell.people:
+        ran = shell.offer(record.customer.id, "--channel", channel, "--json")
+        assert ran.exit_code == 0, ran.output
+        told: dict[str, Any] = json.loads(ran.stdout)
+        if told["status"] == wanted:
+            return told
+    raise AssertionError(f"nobody is {wanted}")
+
+
+def test_the_command_drafts_for_a_customer(shell: Shell) -> None:
+    told = of_somebody(shell, "drafted")
+    assert [row["verdict"] for row in told["drafts"]] == ["pass"] * len(told["drafts"])
+    for row in told["drafts"]:
+        assert row["draft_id"]
+        assert row["text"]
+        assert row["findings"] == []
+        assert row["slots"]["until"] == "1月31日"
+
+
+def test_the_command_says_why_somebody_may_not_be_addressed(shell: Shell) -> None:
+    told = of_somebody(shell, "refused")
+    assert told["reason"] == told["reasons"][0]["reason"]
+    assert told["drafts"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--channel", "pigeon"), "--channel must be one of sms"),
+        (("--channel", "chat"), "--channel must be one of sms"),
+        (("--channel", "sms", "--locale", "fr"), "--locale must be one of"),
+        (("--channel", "sms", "--at", "soon"), "--at: expected an instant"),
+        (("--channel", "sms", "--by", "nobody"), ""),
+        (("--channel", "sms", "--variants", "9"), ""),
+        (("--channel", "sms", "--campaign", "none"), "--campaign: there is no 'none'"),
+        (("--channel", "sms", "--customer", "nobody"), "the lender has no such customer"),
+        (("--channel", "sms", "--customer", "../x"), "--customer: expected letters"),
+    ],
+)
+def test_a_wrong_call_is_told_in_a_line(shell: Shell, more: tuple[str, ...], said: str) -> None:
+    ran = shell.offer(shell.people[0].customer.id, *more)
+    assert ran.exit_code == 2
+    assert said in ran.stderr
+    assert ran.stdout == ""
+    assert "Traceback" not in ran.stderr
