@@ -387,6 +387,7 @@ def offer(
     from datetime import datetime
 
     from .campaigns import CHANNELS
+    from .customers import Record
     from .identity import is_customer_id
     from .models import LOCALES
     from .staff import find_account
@@ -407,7 +408,7 @@ def offer(
     async def run(deps: Deps) -> None:
         from .addressing import bounds_of
         from .offer import Brief, NothingToOffer, draft_offers
-        from .offer_jobs import person
+        from .offer_jobs import people_in
 
         author = ""
         if by:
@@ -424,14 +425,19 @@ def offer(
         zone = bounds_of(deps.rules).zone
         instant = datetime.now(zone) if when is None else when
         instant = instant if instant.tzinfo else instant.replace(tzinfo=zone)
-        who = await person(deps, customer, instant.astimezone(zone))
-        if who is None:
-            _fail(
-                "--customer: the lender has no such customer"
-                if deps.customers
-                else "there are no customers: set ZHUNXIN_CUSTOMERS_URL, or run `zhunxin demo`",
-                2,
-            )
+        source = deps.customers
+        profile = await source.profile(customer) if source else None
+        if source is None:
+            _fail("there are no customers: set ZHUNXIN_CUSTOMERS_URL", 2)
+        if profile is None:
+            _fail("--customer: the lender has no such customer", 2)
+        record = Record(
+            profile,
+            loans=await source.loans(customer),
+            coupons=await source.coupons(customer),
+            consents=await source.consents(customer),
+        )
+        (who,), contacted = await people_in(deps, [record], campaign, instant.astimezone(zone))
         if deps.model_loading:
             typer.echo("starting the language model ...", err=True)
         brief = Brief(
@@ -442,6 +448,7 @@ def offer(
             variants=variants,
             locale=tongue,
             synthetic=synthetic,
+            contacted=contacted,
         )
         try:
             made = await draft_offers(brief, deps)

@@ -87,6 +87,8 @@ class Brief:
     """Id of a coupon or draw of the campaign; empty: the coupon that saves most, else a draw."""
     synthetic: bool = False
     """Whether a call is spoken by a machine."""
+    contacted: frozenset[str] = frozenset()
+    """Ids of customers whom the campaign has reached before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -745,7 +747,7 @@ def _channels(
             found = {
                 way: refusals(
                     brief.customer,
-                    Occasion(channel, "marketing", way, brief.at, brief.campaign),
+                    Occasion(channel, "marketing", way, brief.at, brief.campaign, brief.contacted),
                     bounds,
                 )
                 for way in ways
