@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from sqlalchemy import func, insert, select, update
 from . import contacts, drafts, saved_segments
 from .addressing import WINDOW, Refusal, bounds_of
 from .best_offer import Best
+from .campaigns import CampaignError
 from .compliance import source_as_json
 from .customers import Record
 from .db import as_utc, offer_jobs
@@ -56,6 +58,12 @@ CHANNEL_S = 600.0
 
 RETRY_S = 10.0
 """How long the worker waits after a fault of the database or the disk."""
+
+SWEEP_S = 3600.0
+"""How often it is looked for approvals that do not hold any more."""
+
+SERVER = "server"
+"""Who voids them."""
 
 HARDSHIP = "hardship"
 """Class of triage of somebody who says that they cannot repay."""
@@ -195,22 +203,19 @@ class Worker:
     """Set when a job has been added."""
 
     async def run(self) -> None:
-        """Until cancelled. Before the first job, what an earlier process left is called lost, and
-        approvals that do not hold any more are voided."""
-        first = True
+        """Until cancelled. At the beginning and from time to time, approvals that do not hold any
+        more are voided: what is shown of a draft is then what the send gate says of it."""
         while True:
             self.wake.clear()
             try:
-                engine = self.deps.engine
-                if first or await _in_state(engine, "queued"):
-                    await self._work()
-                    first = False
+                await self._work()
             except Exception as error:
                 # A database that is away for a minute must not end the server.
                 log.error("drafts wait", exc_info=error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            await self.wake.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), SWEEP_S)
 
     async def _work(self) -> None:
         settings, engine = self.deps.settings, self.deps.engine
@@ -219,8 +224,26 @@ class Worker:
             for left in await _in_state(engine, "running"):
                 log.warning("drafting was cut off by the end of its server", job=left.id)
                 await _keep(engine, replace(left, state="lost"))
+            await self._sweep()
             while jobs := await _in_state(engine, "queued"):
                 await self._draft(jobs[0])
+
+    async def _sweep(self) -> None:
+        try:
+            known = await asyncio.to_thread(self.deps.campaigns)
+        except CampaignError as error:
+            # Nothing is sent meanwhile either; what was approved is to be judged by a whole file.
+            log.error("the campaigns cannot be read", error=str(error))
+            return
+        changed = await drafts.expire(
+            self.deps.trail,
+            known,
+            rules_version=self.deps.rules.version,
+            today=today_of(self.deps),
+            by=SERVER,
+        )
+        if changed:
+            log.info("drafts do not hold any more", drafts=changed)
 
     async def _draft(self, job: Job) -> None:
         engine = self.deps.engine
