@@ -11,7 +11,7 @@ import {
 } from "./studio-kit.js";
 
 const PAGE = 60;
-const POLL_MS = 1000;
+const POLL_MS = 600;
 /** What a choice of state stands for; a state alone stands for itself. */
 const STATES = {
   open: ["draft", "checked", "submitted", "approved", "rejected", "exported"],
@@ -153,9 +153,13 @@ function board({ campaigns, known, from, values, signal, mayWrite, approves }) {
   /** Draws how far a job is, and what it has made so far, until it has ended. */
   async function follow() {
     let made = -1;
+    let drawn = "";
     for (;;) {
       const found = await call(`/v1/offers/jobs/${encodeURIComponent(job)}`, { signal });
-      progress.replaceChildren(...told(found));
+      if (signal.aborted) return;
+      // Drawn anew it would be read out anew.
+      if (drawn !== JSON.stringify(found)) progress.replaceChildren(...told(found));
+      drawn = JSON.stringify(found);
       if (found.drafts.length !== made) {
         made = found.drafts.length;
         if (made) shown.replaceChildren(...[await load(found.drafts)].flat());
