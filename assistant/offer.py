@@ -906,9 +906,10 @@ def _asked(ground: Ground, idea: Idea, wish: str) -> tuple[list[Prompt], list[Me
 def _lead(ground: Ground) -> tuple[int, int, int]:
     """(least, most) characters before the offer is named, and most after its last day."""
     least, most, tail = templates.lead_limits(ground.channel)
-    if ground.channel == "sms":
+    if not tail:
         fixed = f"{ground.values[ground.must]}{ground.values['until']}"
-        room = templates.sms_room(f"{ground.opening}{fixed}{ground.closing}", ground.locale)
+        text = f"{ground.opening}{fixed}{ground.closing}"
+        room = templates.room(text, ground.channel, ground.locale)
         most = max(least, min(most, room - _AROUND))
     return least, most, tail
 

@@ -279,9 +279,12 @@ def sms_parts(text: str) -> int:
     return _sms(text)[1]
 
 
-def sms_room(text: str, locale: str = "zh-Hans") -> int:
-    """UTF-16 units that may be added to a text before it has more parts than its limit."""
-    return max(0, SMS_JOINED * fits("", "sms", locale).limit - len(text.encode("utf-16-le")) // 2)
+def room(text: str, channel: Channel, locale: str = "zh-Hans") -> int:
+    """UTF-16 units of an SMS, else characters, that a text may have more before it is too long."""
+    limit = fits("", channel, locale).limit
+    if _data()["channels"][channel]["unit"] == "sms":
+        return max(0, SMS_JOINED * limit - len(text.encode("utf-16-le")) // 2)
+    return max(0, limit - len(text))
 
 
 def _sms(text: str) -> tuple[int, int]:

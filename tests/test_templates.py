@@ -17,9 +17,9 @@ from assistant.templates import (
     lead_limits,
     name_or_instead,
     parse,
+    room,
     slots,
     sms_parts,
-    sms_room,
     subject_limit,
     without_doubled_units,
 )
@@ -184,7 +184,8 @@ def test_each_channel_has_its_own_counting() -> None:
     assert fits("中" * 135, "sms").over == 1
     assert fits("a" * 600, "sms", "en").over == 0
     assert fits("中" * 151, "push").over == 1
-    assert sms_room("中" * 130) == 4
+    assert room("中" * 130, "sms") == 4
+    assert room("中" * 130, "push") == 20
     for channel in CHANNELS:
         least, most, _ = lead_limits(channel)
         assert 0 < least < most
