@@ -50,14 +50,21 @@ from .case_drafts import drop_erased
 from .db import (
     answer_drafts,
     audit_entries,
+    campaign_results,
+    campaign_runs,
     case_drafts,
     case_labels,
+    contacts,
     conversations,
     feedback,
     handoff_events,
     handoffs,
+    offer_drafts,
+    offer_versions,
     records,
+    saved_segments,
     staff,
+    suppressions,
     templates,
 )
 
@@ -74,6 +81,11 @@ Kind = Literal[
     "account",
     "handoff",
     "approval",
+    "offer",
+    "run",
+    "suppression",
+    "segment",
+    "results",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -102,6 +114,16 @@ _BLANK: Mapping[str, str | None] = {
 
 PERSONAL_EVENT = ("text", "contact")
 """Columns of an event of a hand-over that are erased with it."""
+
+HELD: Mapping[Kind, tuple[Any, ...]] = {
+    "offer": (offer_drafts.c.id, offer_versions.c.draft_id),
+    "run": (campaign_runs.c.id,),
+    "suppression": (suppressions.c.customer,),
+    "segment": (saved_segments.c.id,),
+    "results": (campaign_results.c.campaign,),
+}
+"""Kind -> columns that hold the subject of its entries. The last entry about a subject holds a hash
+of all rows in which it stands there."""
 
 NOBODY = "erased"
 """In place of a borrower's hash, which it equals none of."""
@@ -454,6 +476,56 @@ async def seal_event(connection: AsyncConnection, keys: Keys, event_id: str) -> 
     return await append_in(connection, keys, "handoff", event_id, body)
 
 
+async def seal_held(
+    connection: AsyncConnection, keys: Keys, kind: Kind, subject: str, body: Mapping[str, Any]
+) -> Entry:
+    """Enter what the tables of a kind hold of a subject in the caller's transaction, and what was
+    done to it. The caller holds the `lock` since before it looked."""
+    held = (await _read_held(connection, kind, [subject]))[subject]
+    return await append_in(
+        connection, keys, kind, subject, {**body, "held": _fingerprint(list(held))}
+    )
+
+
+async def held_as_entered(
+    connection: AsyncConnection, keys: Keys, kind: Kind, subject: str
+) -> list[Entry]:
+    """The rows of the chain about a subject, oldest first, where each of them was made with one of
+    the keys and its tables are as the last one holds them; else nothing."""
+    rows = await connection.execute(
+        select(audit_entries)
+        .where(audit_entries.c.subject == subject, audit_entries.c.kind == kind)
+        .order_by(audit_entries.c.seq)
+    )
+    entries = [Entry(**row._mapping) for row in rows]
+    if not entries or not all(is_genuine(keys, entry) for entry in entries):
+        return []
+    held = (await _read_held(connection, kind, [subject]))[subject]
+    same = json.loads(entries[-1].body).get("held") == _fingerprint(list(held))
+    return entries if same else []
+
+
+async def trace(connection: AsyncConnection, kind: Kind, subjects: Sequence[str]) -> str:
+    """A hash of what stands of some subjects, in their tables and in the chain: while it is the
+    same, nothing was done to them."""
+    held = await _read_held(connection, kind, subjects)
+    rows = await connection.execute(
+        select(audit_entries.c.seq, audit_entries.c.hash)
+        .where(audit_entries.c.subject.in_(subjects), audit_entries.c.kind == kind)
+        .order_by(audit_entries.c.seq)
+    )
+    return _fingerprint([held, [list(row) for row in rows]])
+
+
+async def seal_contacts(
+    connection: AsyncConnection, keys: Keys, run_id: str, chunk: int, body: Mapping[str, Any]
+) -> Entry:
+    """Enter who was written to in one part of a run, and how the run stands after it."""
+    written = await _read_contacts(connection, run_id, chunk)
+    held = {"chunk": chunk, "contacts": len(written), "written": _fingerprint(written)}
+    return await seal_held(connection, keys, "run", run_id, {**body, **held})
+
+
 def _salted(salt: str, name: str, value: str | None) -> str | None:
     """Hash of a personal column; without the salt nobody can try what it may have held."""
     if value is None:
@@ -525,6 +597,35 @@ async def _read_events(
             held = dict(zip((c.name for c in columns), stored, strict=True))
             found[str(held["id"])] = held
     return found
+
+
+async def _read_held(
+    connection: AsyncConnection, kind: Kind, subjects: Sequence[str]
+) -> dict[str, tuple[list[list[str | None]], ...]]:
+    """By subject and table: its rows in the order of their keys, each column as it is stored."""
+    found: dict[str, tuple[list[list[str | None]], ...]] = {
+        subject: tuple([] for _ in HELD[kind]) for subject in subjects
+    }
+    for place, column in enumerate(HELD[kind]):
+        rows = await connection.execute(
+            select(column, *map(_raw, column.table.columns))
+            .where(column.in_(subjects))
+            .order_by(*column.table.primary_key.columns)
+        )
+        for subject, *row in rows:
+            found[subject][place].append([_as_stored(value) for value in row])
+    return found
+
+
+async def _read_contacts(
+    connection: AsyncConnection, run_id: str, chunk: int
+) -> list[list[str | None]]:
+    rows = await connection.execute(
+        select(*map(_raw, contacts.columns))
+        .where(contacts.c.run_id == run_id, contacts.c.chunk == chunk)
+        .order_by(contacts.c.campaign, contacts.c.customer)
+    )
+    return [[_as_stored(value) for value in row] for row in rows]
 
 
 # Erasing
@@ -763,6 +864,8 @@ class _Walk:
     """Hash of what a release says, by its id."""
     documents: dict[str, str] = field(default_factory=dict)
     """Hash of a document, by its key."""
+    chunks: dict[str, set[int]] = field(default_factory=dict)
+    """Parts of runs in which customers were written to, by the run's id."""
 
     def age(self, entry: Entry) -> int:
         """Place of its key among those that came one after the other."""
@@ -987,7 +1090,24 @@ async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
             )
 
 
+async def _check_runs(walk: _Walk, entries: Sequence[Entry]) -> None:
+    """Who was written to in each part of a run is as it was entered."""
+    for entry in entries:
+        said = json.loads(entry.body)
+        if "chunk" not in said:
+            continue
+        walk.chunks.setdefault(entry.subject, set()).add(said["chunk"])
+        written = await _read_contacts(walk.connection, entry.subject, said["chunk"])
+        if _fingerprint(written) != said["written"]:
+            raise _Broken(
+                entry.seq,
+                f"who was written to in part {said['chunk']} of run {entry.subject} is not what "
+                f"row {entry.seq} holds",
+            )
+
+
 _CHECKS = {
+    "run": _check_runs,
     "release": _check_releases,
     "question": _check_records,
     "reply": _check_records,
@@ -1057,6 +1177,53 @@ async def _check_strays(walk: _Walk) -> None:
         if unsaid := sorted(rules - walk.let_stand.get(text, set())):
             walk.warn(f"no row of the chain tells who let text {text} break {', '.join(unsaid)}")
     await _check_accounts(walk)
+    for kind in HELD:
+        await _check_held(walk, kind)
+    parts = await walk.connection.stream(
+        select(contacts.c.run_id, contacts.c.chunk).group_by(contacts.c.run_id, contacts.c.chunk)
+    )
+    async for run_id, chunk in parts:
+        if chunk not in walk.chunks.get(run_id, ()):
+            raise _Broken(str(run_id), f"part {chunk} of run {run_id} is in no row of the chain")
+
+
+async def _check_held(walk: _Walk, kind: Kind) -> None:
+    """The tables of a kind are as the last rows about their subjects hold them."""
+    after = ""
+    while True:
+        of_kind = (audit_entries.c.kind == kind, audit_entries.c.subject > after)
+        found = await walk.connection.execute(
+            select(audit_entries.c.subject, func.max(audit_entries.c.seq))
+            .where(*of_kind)
+            .group_by(audit_entries.c.subject)
+            .order_by(audit_entries.c.subject)
+            .limit(_BATCH)
+        )
+        last: dict[str, int] = {row[0]: row[1] for row in found}
+        if not last:
+            break
+        after = list(last)[-1]
+        held = await _read_held(walk.connection, kind, list(last))
+        bodies = await walk.connection.execute(
+            select(audit_entries.c.subject, audit_entries.c.body).where(
+                audit_entries.c.seq.in_(last.values())
+            )
+        )
+        for subject, body in bodies:
+            if json.loads(body)["held"] == _fingerprint(list(held[subject])):
+                continue
+            now = await held_as_entered(walk.connection, walk.trail.keys, kind, subject)
+            # Something may have been done to it since its last row was looked for.
+            if not now or now[-1].seq == last[subject]:
+                raise _Broken(
+                    last[subject],
+                    f"{kind} {subject} is not what row {last[subject]} holds, or gone",
+                )
+    for column in HELD[kind]:
+        told = exists().where(audit_entries.c.subject == column, audit_entries.c.kind == kind)
+        stray = await walk.connection.scalar(select(column).where(~told).limit(1))
+        if stray is not None:
+            raise _Broken(str(stray), f"{kind} {stray} is in no row of the chain")
 
 
 async def _check_accounts(walk: _Walk) -> None:

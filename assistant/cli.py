@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .deps import Deps
     from .likeness import Likeness
+    from .offer import Brief, Drafted, Refused
     from .rules import RulePack
 
 MASK_MB = 16
@@ -59,28 +61,35 @@ audit_app = typer.Typer(help="The journal of replies and its chain: check, repla
 rules_app = typer.Typer(help="Compliance rules: list, show and try them.")
 
 
-class _Calculations(TyperGroup):
-    """The commands of `calc`, loaded when they are asked for."""
+def _lazily(module: str) -> type[TyperGroup]:
+    """A group whose commands are those of the `app` of a module, loaded when they are asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(self._loaded().list_commands(ctx))
+    class Lazy(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return list(self._loaded().list_commands(ctx))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return self._loaded().get_command(ctx, cmd_name)
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            return self._loaded().get_command(ctx, cmd_name)
 
-    def _loaded(self) -> Any:
-        from .calc_cli import app as calculations
+        def _loaded(self) -> Any:
+            return typer.main.get_command(import_module(module, __package__).app)
 
-        return typer.main.get_command(calculations)
+    return Lazy
 
 
 calc_app = typer.Typer(
-    cls=_Calculations,
+    cls=_lazily(".calc_cli"),
     help="Exact arithmetic of loans: instalments, annual rates, settlement, penalties, coupons.",
+    no_args_is_help=True,
+)
+campaign_app = typer.Typer(
+    cls=_lazily(".campaign_cli"),
+    help="Campaigns: what is offered, and messages for the customers of a file.",
     no_args_is_help=True,
 )
 staff_app = typer.Typer(help="Staff accounts: who may sign in to the staff pages and API.")
 app.add_typer(calc_app, name="calc")
+app.add_typer(campaign_app, name="campaign")
 app.add_typer(staff_app, name="staff")
 app.add_typer(release_app, name="release")
 app.add_typer(rules_app, name="rules")
@@ -353,6 +362,156 @@ def ask(
             raise typer.Exit(1)
 
     _with_deps(run)
+
+
+@app.command()
+def offer(
+    customer: Annotated[str, typer.Option(metavar="ID", help="Whom it is for.")],
+    campaign: Annotated[str, typer.Option(metavar="ID", help="See `zhunxin campaign list`.")],
+    channel: Annotated[str, typer.Option(help="sms, push, in_app, wechat, email, call_script.")],
+    variants: Annotated[int, typer.Option(min=1, max=4)] = 3,
+    at: Annotated[str, typer.Option(metavar="TIME", help="When it goes out; else now.")] = "",
+    locale: Annotated[str, typer.Option(help="zh-Hans, zh-Hant or en.")] = "zh-Hans",
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="A call is spoken by a machine.")
+    ] = False,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="STAFF", help="Keep the drafts, written by this account, to be submitted."
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Draft a personal offer, if this customer may be addressed so."""
+    from datetime import datetime
+
+    from .campaigns import CHANNELS
+    from .customers import Record
+    from .identity import is_customer_id
+    from .models import LOCALES
+    from .staff import find_account
+
+    way = next((known for known in CHANNELS if known == channel), None)
+    if way is None:
+        _fail(f"--channel must be one of {', '.join(CHANNELS)}", 2)
+    tongue = next((known for known in LOCALES if known == locale), None)
+    if tongue is None:
+        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
+    if not is_customer_id(customer):
+        _fail("--customer: expected letters, digits and . _ : @ | -, at most 128", 2)
+    try:
+        when = datetime.fromisoformat(at) if at else None
+    except ValueError:
+        _fail(f"--at: expected an instant such as 2026-12-01T10:00, not {at!r}", 2)
+
+    async def run(deps: Deps) -> None:
+        from .addressing import bounds_of
+        from .offer import Brief, NothingToOffer, draft_offers
+        from .offer_jobs import people_in
+
+        author = ""
+        if by:
+            with _told_why():
+                account = await find_account(deps.engine, by)
+            if account.disabled or not {"marketer", "admin"} & set(account.roles):
+                _fail(f"--by: {by!r} is no account that may draft offers", 2)
+            author = account.id
+        known = deps.campaigns()
+        if campaign not in known:
+            _fail(
+                f"--campaign: there is no {campaign!r}; there are {', '.join(known) or 'none'}", 2
+            )
+        zone = bounds_of(deps.rules).zone
+        instant = datetime.now(zone) if when is None else when
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=zone)
+        source = deps.customers
+        profile = await source.profile(customer) if source else None
+        if source is None:
+            _fail("there are no customers: set ZHUNXIN_CUSTOMERS_URL", 2)
+        if profile is None:
+            _fail("--customer: the lender has no such customer", 2)
+        record = Record(
+            profile,
+            loans=await source.loans(customer),
+            coupons=await source.coupons(customer),
+            consents=await source.consents(customer),
+        )
+        (who,), contacted = await people_in(deps, [record], campaign, instant.astimezone(zone))
+        if deps.model_loading:
+            typer.echo("starting the language model ...", err=True)
+        brief = Brief(
+            known[campaign],
+            (way,),
+            instant,
+            customer=who,
+            variants=variants,
+            locale=tongue,
+            synthetic=synthetic,
+            contacted=contacted,
+        )
+        try:
+            made = await draft_offers(brief, deps)
+        except NothingToOffer as error:
+            _fail(str(error), 2)
+        await _give_offer(deps, brief, made, author, as_json)
+
+    _with_deps(run)
+
+
+async def _give_offer(
+    deps: Deps, brief: Brief, made: Drafted | Refused, author: str, as_json: bool
+) -> None:
+    """Print the drafts, or why there are none; keep them for an author, where one is named.
+
+    A draft that is not kept is known by the beginning of its content's hash.
+    """
+    from . import drafts
+    from .addressing import reasons
+    from .offer import Refused, copy_as_json, refused_as_json
+    from .offer_jobs import check_of, content_of, redraft
+
+    if isinstance(made, Refused):
+        if as_json:
+            _print_json(refused_as_json(made))
+        for refusal in () if as_json else made.refusals:
+            typer.echo(f"{refusal.reason}: {reasons()[refusal.reason].title[brief.locale]}")
+        return
+    rows = []
+    for copy in made.copies:
+        content = content_of(copy, brief.campaign, deps.rules.version)
+        draft_id = content.sha256[:16]
+        if author:
+            check = check_of(copy, made.best, made.attributes if copy.personalised else ())
+            # What is kept shows a made-up customer: a name there would outlive its customer.
+            content, check = await redraft(deps, content, check, copy.template, copy.subject)
+            check = replace(check, made_by=copy.made_by, prompt_version=copy.prompt_version)
+            draft_id = (await drafts.create(deps.trail, content, check, by=author)).id
+        rows.append({"draft_id": draft_id, **copy_as_json(copy)})
+    if as_json:
+        refused = {
+            channel: [refusal.reason for refusal in found]
+            for channel, found in made.refused.items()
+        }
+        saving = f"{made.best.saving_cny:.2f}" if made.best else None
+        _print_json(
+            {
+                "status": "drafted",
+                "saving_cny": saving,
+                "attributes": list(made.attributes),
+                "refused": refused,
+                "drafts": rows,
+            }
+        )
+        return
+    for row in rows:
+        whose = "" if row["personalised"] else ", not personalised"
+        typer.echo(f"{row['draft_id']} {row['idea']} ({row['made_by']}{whose}): {row['verdict']}")
+        for line in (row["subject"], row["text"]):
+            if line:
+                typer.echo(f"  {line}")
+        for finding in row["findings"]:
+            typer.echo(f"  ! {finding['rule']} {finding['title']}")
 
 
 @app.command()
@@ -1472,6 +1631,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from knowledge.vectors import VectorsMissing
 
     from .audit import KeyUnusable
+    from .campaigns import CampaignError
     from .config import ConfigError
     from .customers import CustomerFault
     from .db import DatabaseUnavailable
@@ -1489,6 +1649,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (
+        CampaignError,
         ChannelsError,
         ConfigError,
         DeskPlanError,

@@ -8,13 +8,14 @@ names the field, and never the value.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Literal, Protocol, TypeVar, get_args, runtime_checkable
 from urllib.parse import quote
 
 import structlog
@@ -242,6 +243,15 @@ class CustomerSource(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class ListedCustomers(CustomerSource, Protocol):
+    """A source that can be gone through, for staff who count whom an offer would reach."""
+
+    async def some_records(self, limit: int) -> tuple[Record, ...]:
+        """Records of customers by id, so many at most, without their applications."""
+        ...
+
+
 class MemoryCustomers:
     """Records held in memory, for tests and evaluations."""
 
@@ -267,6 +277,20 @@ class MemoryCustomers:
     async def consents(self, customer_id: str) -> tuple[Consent, ...]:
         record = self._records.get(customer_id)
         return tuple(sorted(record.consents, key=_consent_order)) if record else ()
+
+    async def some_records(self, limit: int) -> tuple[Record, ...]:
+        return tuple(
+            [
+                replace(
+                    self._records[customer_id],
+                    loans=await self.loans(customer_id),
+                    coupons=await self.coupons(customer_id),
+                    applications=(),
+                    consents=await self.consents(customer_id),
+                )
+                for customer_id in sorted(self._records)[:limit]
+            ]
+        )
 
     async def close(self) -> None:
         pass
@@ -306,6 +330,14 @@ class Guarded:
         found = await self._all("consents", customer_id, self._source.consents(customer_id))
         self._check(customer_id, lambda: _check_owner("consents", customer_id, found))
         return found
+
+    async def some_records(self, limit: int) -> tuple[Record, ...]:
+        if not isinstance(self._source, ListedCustomers):
+            raise CustomersUnavailable("some_records: the source cannot be gone through")
+        found = await self._ask("some_records", "", self._source.some_records(limit))
+        for record in found[:limit]:
+            self._check(record.customer.id, functools.partial(_check_record, record))
+        return found[:limit]
 
     async def close(self) -> None:
         await self._source.close()
@@ -368,6 +400,14 @@ class Guarded:
 
 
 # What a record has to be
+
+
+def _check_record(record: Record) -> None:
+    customer_id = record.customer.id
+    check_loans(customer_id, record.loans)
+    _check_coupons(customer_id, record.coupons)
+    owners = [consent.customer_id for consent in record.consents]
+    _check_owner("consents.customer_id", customer_id, owners)
 
 
 def check_loans(customer_id: str, loans: Sequence[Loan]) -> None:
@@ -710,17 +750,7 @@ class SqlCustomers:
 
     async def loans(self, customer_id: str) -> tuple[Loan, ...]:
         read = await self._read(customer_id, "loans", "instalments", "repayments")
-        schedules = _by_loan(read["instalments"], Instalment)
-        repaid = _by_loan(read["repayments"], Repayment)
-        found = [
-            Loan(
-                **row,
-                schedule=tuple(sorted(schedules.get(row["id"], ()), key=lambda i: i.number)),
-                repayments=tuple(sorted(repaid.get(row["id"], ()), key=_repayment_order)),
-            )
-            for row in read["loans"]
-        ]
-        return tuple(sorted(found, key=_loan_order))
+        return tuple(sorted(_loans(read), key=_loan_order))
 
     async def coupons(self, customer_id: str) -> tuple[Coupon, ...]:
         rows = (await self._read(customer_id, "coupons"))["coupons"]
@@ -734,17 +764,46 @@ class SqlCustomers:
         rows = (await self._read(customer_id, "consents"))["consents"]
         return tuple(sorted((Consent(**row) for row in rows), key=_consent_order))
 
+    async def some_records(self, limit: int) -> tuple[Record, ...]:
+        column = _TABLES["customers"].c.id
+        first = select(column).order_by(column).limit(limit)
+        names = ("customers", "loans", "instalments", "repayments", "coupons", "consents")
+        read = await self._read_where(first, *names)
+        loans: dict[str, list[Loan]] = {}
+        for loan in _loans(read):
+            loans.setdefault(loan.customer_id, []).append(loan)
+        coupons: dict[str, list[Coupon]] = {}
+        for coupon in (Coupon(**row) for row in read["coupons"]):
+            coupons.setdefault(coupon.customer_id, []).append(coupon)
+        consents: dict[str, list[Consent]] = {}
+        for consent in (Consent(**row) for row in read["consents"]):
+            consents.setdefault(consent.customer_id, []).append(consent)
+        customers = sorted((Customer(**row) for row in read["customers"]), key=lambda c: c.id)
+        return tuple(
+            Record(
+                customer,
+                loans=tuple(sorted(loans.get(customer.id, ()), key=_loan_order)),
+                coupons=tuple(sorted(coupons.get(customer.id, ()), key=_coupon_order)),
+                consents=tuple(sorted(consents.get(customer.id, ()), key=_consent_order)),
+            )
+            for customer in customers
+        )
+
     async def close(self) -> None:
         await self._engine.dispose()
 
     async def _read(self, customer_id: str, *names: str) -> dict[str, list[dict[str, Any]]]:
-        """Rows of a customer by table, as of one moment."""
+        return await self._read_where([customer_id], *names)
+
+    async def _read_where(self, ids: Any, *names: str) -> dict[str, list[dict[str, Any]]]:
+        """Rows of customers by table, as of one moment. ids: of the customers, or what selects
+        them."""
         # A file that is not there would leave the driver's thread behind.
         if self._file is not None and not self._file.is_file():
             raise CustomersUnavailable("the file of ZHUNXIN_CUSTOMERS_URL is not there")
         try:
             async with self._engine.connect() as connection:
-                return {name: await _rows(connection, name, customer_id) for name in names}
+                return {name: await _rows(connection, name, ids) for name in names}
         except (SQLAlchemyError, OSError) as error:
             # The driver's own words may hold an address or a value.
             raise CustomersUnavailable(type(error).__name__) from None
@@ -756,17 +815,30 @@ def _hold_to_reading(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
-async def _rows(connection: AsyncConnection, name: str, customer_id: str) -> list[dict[str, Any]]:
+def _loans(read: Mapping[str, list[dict[str, Any]]]) -> list[Loan]:
+    schedules = _by_loan(read["instalments"], Instalment)
+    repaid = _by_loan(read["repayments"], Repayment)
+    return [
+        Loan(
+            **row,
+            schedule=tuple(sorted(schedules.get(row["id"], ()), key=lambda i: i.number)),
+            repayments=tuple(sorted(repaid.get(row["id"], ()), key=_repayment_order)),
+        )
+        for row in read["loans"]
+    ]
+
+
+async def _rows(connection: AsyncConnection, name: str, ids: Any) -> list[dict[str, Any]]:
     table, columns = _TABLES[name], COLUMNS[name]
     query = select(*(cast(table.c[column], Text).label(column) for column in columns))
     if name in _OWN:
         loans = _TABLES["loans"]
         query = query.select_from(table.join(loans, loans.c.id == table.c[_OWN[name]])).where(
-            loans.c.customer_id == customer_id
+            loans.c.customer_id.in_(ids)
         )
     else:
         owner = "id" if name == "customers" else "customer_id"
-        query = query.where(table.c[owner] == customer_id)
+        query = query.where(table.c[owner].in_(ids))
     return [
         {column: _parsed(f"{name}.{column}", kind, row[column]) for column, kind in columns.items()}
         for row in (await connection.execute(query)).mappings()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, cast
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Date,
@@ -241,7 +242,107 @@ answer_drafts = Table(
     Column("decided_at", DateTime(timezone=True)),
 )
 
-HEAD = "0008"
+offer_drafts = Table(
+    "offer_drafts",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("campaign", String(64), nullable=False),
+    Column("segment", String(64), nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("author", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("editor", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("ix_offer_drafts_campaign", "campaign", "state"),
+)
+offer_versions = Table(
+    "offer_versions",
+    metadata,
+    Column("draft_id", String(32), ForeignKey("offer_drafts.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("content", Text, nullable=False),
+    Column("review", Text, nullable=False),
+    Column("by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+offer_jobs = Table(
+    "offer_jobs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("made_by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("wanted", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("made", JSON, nullable=False),
+    Column("refused", JSON, nullable=False),
+    Column("error", String(64), nullable=False),
+    Index("ix_offer_jobs_state", "state", "made_at"),
+)
+campaign_runs = Table(
+    "campaign_runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("campaign", String(64), nullable=False),
+    Column("plan", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("chunk", Integer, nullable=False),
+    Column("rows_in", BigInteger, nullable=False),
+    Column("bytes_out", BigInteger, nullable=False),
+    Column("counts", JSON, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("started_at", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    Index("ix_campaign_runs_campaign", "campaign", "started_at"),
+)
+# A customer is written to once in a campaign; who it is stands here as a keyed hash.
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("campaign", String(64), primary_key=True),
+    Column("customer", String(64), primary_key=True),
+    Column("run_id", String(32), ForeignKey("campaign_runs.id"), nullable=False),
+    Column("chunk", Integer, nullable=False),
+    Column("channel", String(16), nullable=False),
+    Column("draft_id", String(32), nullable=False),
+    Column("coupon", String(64), nullable=False),
+    Column("at", String(32), nullable=False),
+    Index("ix_contacts_run", "run_id", "chunk"),
+    Index("ix_contacts_customer", "customer", "at"),
+)
+suppressions = Table(
+    "suppressions",
+    metadata,
+    Column("customer", String(64), primary_key=True),
+    Column("channel", String(16), primary_key=True),
+    Column("reason", String(32), nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+saved_segments = Table(
+    "saved_segments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("content", Text, nullable=False),
+    Column("made_by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+)
+campaign_results = Table(
+    "campaign_results",
+    metadata,
+    Column("campaign", String(64), primary_key=True),
+    Column("variant", String(64), primary_key=True),
+    Column("n", BigInteger, nullable=False),
+    Column("converted", BigInteger, nullable=False),
+    Column("import_id", String(32), nullable=False),
+    Column("by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+)
+
+HEAD = "0009"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -7,7 +7,7 @@ import math
 import re
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, timedelta
@@ -55,6 +55,8 @@ from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from .campaigns import Campaign
 
 RELEASE_CHECK_S = 1.0
 """How old the knowledge of which release is live may be."""
@@ -130,6 +132,8 @@ class Deps:
     _signed: _Signed | None = None
     _front_given: bool = False
     """Whether `front` is all there is: a reply is made again as it was."""
+    _campaigns: tuple[object, Mapping[str, Campaign]] | None = None
+    """State of the files, and what they say."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -158,6 +162,26 @@ class Deps:
             settings.audit_head_every,
             settings.cases_file,
         )
+
+    def campaigns(self) -> Mapping[str, Campaign]:
+        """What may be offered, by id: the folder `campaigns` beside the lender file, read again
+        whenever a file of it has changed.
+
+        Raises campaigns.CampaignError, knowledge.lender.LenderFileError.
+        """
+        from . import campaigns
+
+        lender = self.settings.lender
+        folder = lender.parent / "campaigns" if lender else campaigns.SHIPPED
+        state = tuple(
+            (file.name, stat.st_mtime_ns, stat.st_size)
+            for file in sorted(folder.glob("*.toml"))
+            for stat in [file.stat()]
+        )
+        if self._campaigns is None or self._campaigns[0] != state:
+            known = campaigns.load_campaigns(folder, lender=lender, settings=self.rules.settings)
+            self._campaigns = (state, known)
+        return self._campaigns[1]
 
     @property
     def wants_model(self) -> bool:
@@ -276,12 +300,15 @@ class Deps:
     async def facts(self, on: date) -> Facts:
         """What may be put into a message on a day; the lender's names alone where there are no
         clauses to state more."""
+        return facts_of(self.lender, self.rates, await self.clauses(), on)
+
+    async def clauses(self) -> Sequence[Clause]:
+        """All of the live release; none where it cannot be opened, so that nothing is stated."""
         try:
-            clauses: Sequence[Clause] = (await self.index()).clauses
+            return (await self.index()).clauses
         except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
             log.warning("no clause states what a message needs", error=str(error))
-            clauses = ()
-        return facts_of(self.lender, self.rates, clauses, on)
+            return ()
 
     def forget_release(self) -> None:
         """Look at once which release is live when next asked, since another was activated."""

@@ -855,6 +855,28 @@ async def latest(engine: AsyncEngine, conversation_id: str) -> Handoff | None:
     return None if row is None else _handoff(row)
 
 
+async def reasons_of(engine: AsyncEngine, subject: str, since: datetime) -> frozenset[str]:
+    """Why a customer's conversations were handed over since an instant, whatever came of it."""
+    async with _reading(engine) as connection:
+        rows = await connection.scalars(
+            select(handoffs.c.classes)
+            .join(conversations, conversations.c.id == handoffs.c.conversation_id)
+            .where(conversations.c.subject == subject, handoffs.c.asked_at >= since)
+        )
+        return frozenset(name for classes in rows for name in classes)
+
+
+async def subjects_of(engine: AsyncEngine, reason: str, since: datetime) -> frozenset[str]:
+    """All customers whose conversations were handed over for a reason since an instant."""
+    async with _reading(engine) as connection:
+        rows = await connection.execute(
+            select(conversations.c.subject, handoffs.c.classes)
+            .join(handoffs, conversations.c.id == handoffs.c.conversation_id)
+            .where(handoffs.c.asked_at >= since)
+        )
+        return frozenset(row.subject for row in rows if row.subject and reason in row.classes)
+
+
 async def is_with_agent(engine: AsyncEngine, conversation_id: str, subject: str) -> bool:
     """Whether an agent has a borrower's own conversation, so that the assistant keeps silent."""
     async with _reading(engine) as connection:

@@ -1,10 +1,10 @@
-"""Calculations with the figures they must come to, to the cent: no model, no search."""
+"""What code alone works out, with what it has to come to: no model, no search."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
@@ -22,22 +22,6 @@ from .schema import Text, hash_of, load_rows
 
 VERSIONS: Mapping[str, int] = {"exact": 1}
 """Metric -> version of its definition. exact: of cases, by whether every figure is right."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArithmeticSuite:
-    """Calculations with their results."""
-
-    name: str
-    file: Path
-    about: str
-    today: date
-    """Nothing calculated depends on it."""
-    bars: Mapping[str, float]
-
-    def cases(self) -> list[ArithmeticCase]:
-        """Raises BadCases."""
-        return load_calculations(self.file)
 
 
 def _known_tool(tool: str) -> str:
@@ -73,6 +57,34 @@ class ArithmeticCase(BaseModel):
         return ", ".join(f"{path} {value}" for path, value in self.expect.items())
 
 
+def calculated(tool: str, arguments: Mapping[str, Any]) -> Any:
+    """What a calculation comes to, as JSON, or the argument that is refused."""
+    try:
+        return as_json(calculate(tool, arguments))
+    except BadArgument as error:
+        return {"fault": {"field": error.field, "code": error.code}}
+
+
+@dataclass(frozen=True, slots=True)
+class ArithmeticSuite:
+    """Calculations with their results."""
+
+    name: str
+    file: Path
+    about: str
+    today: date
+    """Nothing calculated depends on it."""
+    bars: Mapping[str, float]
+    kind: type[ArithmeticCase] = ArithmeticCase
+    """How its cases are read."""
+    work: Callable[[str, Mapping[str, Any]], Any] = calculated
+    """Tool and arguments -> a document, of which a case expects some places."""
+
+    def cases(self) -> list[ArithmeticCase]:
+        """Raises BadCases."""
+        return [*load_rows(self.file, self.kind)]
+
+
 def load_calculations(file: Path) -> list[ArithmeticCase]:
     """The cases of a JSONL file, in order. Raises BadCases."""
     return load_rows(file, ArithmeticCase)
@@ -99,10 +111,7 @@ def calculate_all(suite: ArithmeticSuite, limit: int | None = None) -> SuiteResu
 
 def record_of(suite: ArithmeticSuite, case: ArithmeticCase) -> CaseRecord:
     started = time.perf_counter()
-    try:
-        document = as_json(calculate(case.tool, case.arguments))
-    except BadArgument as error:
-        document = {"fault": {"field": error.field, "code": error.code}}
+    document = suite.work(case.tool, case.arguments)
     taken = time.perf_counter() - started
     got = {path: _at(document, path) for path in case.expect}
     wrong = [path for path, value in case.expect.items() if not _is(value, got[path], path)]

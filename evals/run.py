@@ -21,7 +21,8 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps, open_judge
 from assistant.llm import ModelError
 
-from . import arithmetic
+from . import addressing, arithmetic
+from .addressing import AddressingCase, AddressingSuite, address_all
 from .arithmetic import ArithmeticCase, ArithmeticSuite, calculate_all
 from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
 from .calibration import current_calibration, standing
@@ -198,6 +199,12 @@ async def evaluate(
                 results[suite.name] = (
                     _not_run(suite, IN_PROCESS_ONLY) if endpoint else calculate_all(suite, limit)
                 )
+            elif isinstance(suite, AddressingSuite):
+                results[suite.name] = (
+                    _not_run(suite, IN_PROCESS_ONLY)
+                    if endpoint
+                    else address_all(suite, deps.rules, limit)
+                )
             if not isinstance(suite, Suite):
                 await _log(results[suite.name], kept)
     finally:
@@ -235,14 +242,16 @@ def _refuse_others(
 
 
 def _info(
-    suite: Suite | MessageSuite | ArithmeticSuite,
-    cases: Sequence[Case | MessageCase | ArithmeticCase],
+    suite: Suite | MessageSuite | ArithmeticSuite | AddressingSuite,
+    cases: Sequence[Case | MessageCase | ArithmeticCase | AddressingCase],
 ) -> SuiteInfo:
     metrics: Mapping[str, int]
     if isinstance(suite, MessageSuite):
         metrics = VERSIONS
     elif isinstance(suite, ArithmeticSuite):
         metrics = arithmetic.VERSIONS
+    elif isinstance(suite, AddressingSuite):
+        metrics = addressing.VERSIONS
     else:
         metrics = {name: METRICS[name].version for name in suite.metrics}
     return SuiteInfo(suite.name, hash_of(cases), dict(metrics))

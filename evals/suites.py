@@ -10,12 +10,15 @@ from typing import Literal, get_args
 
 from assistant.rules import Task
 
+from .addressing import AddressingSuite
 from .arithmetic import ArithmeticSuite
 from .messages import MessageSuite
+from .offers import OfferCase, decided
 from .schema import BadCases, Case, load_cases
 
 __all__ = [
     "SUITES",
+    "AddressingSuite",
     "AnySuite",
     "ArithmeticSuite",
     "BadCases",
@@ -376,7 +379,26 @@ _ARITHMETIC = ArithmeticSuite(
     bars={"exact": 1.0},
 )
 
-AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite
+# What is bound by law or house policy has the bar 1.
+_ADDRESSING = AddressingSuite(
+    name="addressing",
+    file=_CASES / "addressing.jsonl",
+    about="who may be addressed with an offer, and every reason with its rule why somebody may not",
+    today=date(2026, 11, 26),
+    bars={"reasons": 1.0, "held_back": 1.0},
+)
+
+_OFFERS = ArithmeticSuite(
+    name="offers",
+    file=_CASES / "offers.jsonl",
+    about="campaigns, coupons, odds and segments: what is best, to the cent, and what is refused",
+    today=date(2026, 11, 26),
+    bars={"exact": 1.0},
+    kind=OfferCase,
+    work=decided,
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite
 
 SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
@@ -411,9 +433,11 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_B,
         _COMPLIANCE,
         _ARITHMETIC,
+        _OFFERS,
         _TOOLS,
         _CALCULATIONS,
         _CALCULATIONS_FRESH,
+        _ADDRESSING,
     )
 }
 

@@ -1008,6 +1008,27 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         | {"409", "422", "500", "503"},
         ("post", "/v1/feedback/answers/{answer_id}/withdrawal"): {"200", "401", "403", "404"}
         | {"422", "500"},
+        ("get", "/v1/campaigns"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/campaigns/{campaign_id}"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("get", "/v1/campaigns/{campaign_id}/results"): {"200", "401", "403", "404"}
+        | {"422", "500", "503"},
+        ("post", "/v1/campaigns/{campaign_id}/results"): {"200", "401", "403", "404"}
+        | {"413", "422", "500", "503"},
+        ("get", "/v1/segments"): {"200", "401", "403", "422", "500"},
+        ("post", "/v1/segments"): {"200", "401", "403", "413", "422", "500"},
+        ("post", "/v1/segments/count"): {"200", "401", "403", "404", "413", "422", "500", "503"},
+        ("post", "/v1/offers"): {"202", "401", "403", "404", "413", "422", "429", "500", "503"},
+        ("get", "/v1/offers/jobs/{job_id}"): {"200", "401", "403", "404", "422", "500"},
+        ("get", "/v1/drafts"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/drafts/{draft_id}"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("get", "/v1/drafts/{draft_id}/sheet"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("patch", "/v1/drafts/{draft_id}"): {"200", "401", "403", "404"}
+        | {"409", "413", "422", "500", "503"},
+        **{
+            ("post", f"/v1/drafts/{{draft_id}}/{step}"): {"200", "401", "403", "404"}
+            | {"409", "413", "422", "500", "503"}
+            for step in ("check", "submit", "approve", "reject", "withdraw")
+        },
         **{
             ("post", f"/v1/calculations/{tool}"): {"200", "413", "422", "429", "500"}
             for tool in ("schedule", "rate", "settle", "prepay", "overdue", "coupon", "compare")

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 }
 LOADS_EVALS = {"assistant/cli.py", "assistant/api/evals.py", "assistant/api/feedback.py"}
 
-PIPELINES = {"assistant/answer.py"}
+PIPELINES = {"assistant/answer.py", "assistant/offer.py"}
 LEAVES = {
     "assistant/figures.py": set(),
     "assistant/privacy.py": set(),
@@ -53,6 +53,19 @@ LEAVES = {
     "assistant/loan_math.py": set(),
     "assistant/matching.py": {"literals"},
     "assistant/rules.py": {"matching"},
+    "assistant/segments.py": {"models"},
+    "assistant/campaigns.py": {
+        "customers",
+        "loan_math",
+        "models",
+        "rules",
+        "segments",
+        "templates",
+    },
+    "assistant/templates.py": {"rules"},
+    "assistant/best_offer.py": {"campaigns", "loan_math", "models"},
+    "assistant/people.py": {"customers"},
+    "assistant/addressing.py": {"campaigns", "people", "rules", "segments"},
     "assistant/rule_checks.py": {"figures", "matching", "privacy", "rules"},
     "assistant/likeness.py": {"compliance", "matching", "rules"},
     "assistant/compliance.py": {"matching", "rule_checks", "rules"},
@@ -71,6 +84,12 @@ LEAVES = {
     "assistant/demo_customers.py": {"customers", "loan_math"},
     "assistant/asked.py": {"figures", "matching", "triage"},
     "assistant/known.py": {"customers"},
+    "assistant/contacts.py": {"audit", "db"},
+    "assistant/drafts.py": {"audit", "campaigns", "db", "rules"},
+    "assistant/saved_segments.py": {"audit", "db", "models", "segments"},
+    "assistant/campaign_results.py": {"audit", "db"},
+    "assistant/customer_files.py": set(),
+    "assistant/demo_people.py": {"people"},
     "assistant/calling.py": {"asked", "llm"},
     "assistant/tools.py": {"asked", "customers", "gate", "known", "loan_math", "models"},
 }
@@ -90,13 +109,18 @@ DOORS = {
     "uvicorn": {"assistant/api"},
     "sqlalchemy": {
         "assistant/audit.py",
+        "assistant/campaign_results.py",
         "assistant/case_drafts.py",
+        "assistant/contacts.py",
         "assistant/customers.py",
         "assistant/db.py",
         "assistant/handoff.py",
         "assistant/feedback.py",
         "assistant/identity.py",
         "assistant/journal.py",
+        "assistant/drafts.py",
+        "assistant/offer_jobs.py",
+        "assistant/saved_segments.py",
         "assistant/uploads.py",
         "assistant/migrations",
         "assistant/samples.py",
@@ -114,10 +138,13 @@ DOORS = {
     "re2": {"assistant/matching.py"},
     "pdfplumber": {"knowledge/read_pdf.py", "knowledge/read_picture.py"},
     "pypdfium2": {"knowledge/ocr_worker.py"},
+    "pyarrow": {"assistant/customer_files.py"},
+    "ray": {"assistant/bulk.py"},
     "rapidocr": {"knowledge/ocr_worker.py"},
 }
 TYPES_ONLY = {
     "sqlalchemy": {
+        "assistant/bulk.py",
         "assistant/deps.py",
         "knowledge/release.py",
         "knowledge/retrieve.py",
@@ -146,6 +173,7 @@ BROAD_EXCEPT = {
     "assistant/customers.py",
     "assistant/db.py",
     "assistant/gate.py",
+    "assistant/offer_jobs.py",
     "assistant/uploads.py",
     "assistant/llm.py",
     "knowledge/readers.py",

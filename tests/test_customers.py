@@ -28,6 +28,7 @@ from assistant.customers import (
     CustomerSource,
     CustomersUnavailable,
     Guarded,
+    ListedCustomers,
     Loan,
     MemoryCustomers,
     Record,
@@ -150,6 +151,21 @@ async def test_a_source_knows_nobody_by_another_id(
 def test_a_source_has_the_fewest_methods() -> None:
     named = {n for n, _ in inspect.getmembers(CustomerSource, inspect.isfunction) if n[0] != "_"}
     assert named == {*READS, "close"}
+
+
+async def test_a_source_that_can_be_gone_through_gives_the_same_records(
+    source: CustomerSource, people: list[Person]
+) -> None:
+    assert isinstance(source, ListedCustomers)
+    found = await source.some_records(10_000)
+    assert [r.customer.id for r in found] == sorted(p.record.customer.id for p in people)
+    assert await source.some_records(3) == found[:3]
+    for record in found[::20]:
+        customer_id = record.customer.id
+        assert record.customer == await source.profile(customer_id)
+        assert record.loans == await source.loans(customer_id)
+        assert record.coupons == await source.coupons(customer_id)
+        assert record.consents == await source.consents(customer_id)
 
 
 # In SQL

@@ -37,7 +37,7 @@ from evals.records import read_cases, read_info
 from evals.results import Outcome
 from evals.run import evaluate
 from evals.schema import BadCases
-from evals.suites import SUITES, ArithmeticSuite, MessageSuite, Suite
+from evals.suites import SUITES, AddressingSuite, ArithmeticSuite, MessageSuite, Suite
 from prompts.render import pinned
 
 from .openai_stub import hangs, openai_stub, says
@@ -45,6 +45,8 @@ from .openai_stub import hangs, openai_stub, says
 ROOT = Path(__file__).parent.parent
 MAIN = ROOT / "evals" / "baselines" / "main.json"
 RULES = ROOT / "knowledge" / "rules"
+
+Asked = Suite | MessageSuite | ArithmeticSuite | AddressingSuite
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +64,14 @@ def write_part(file: Path, ids: Collection[str], into: Path) -> Path:
     return into
 
 
-def part_of(
-    name: str, ids: Collection[str], folder: Path
-) -> Suite | MessageSuite | ArithmeticSuite:
+def part_of(name: str, ids: Collection[str], folder: Path) -> Asked:
     suite = SUITES[name]
-    assert isinstance(suite, Suite | MessageSuite | ArithmeticSuite)
+    assert isinstance(suite, Asked)
     return replace(suite, file=write_part(suite.file, ids, folder / f"{name}.jsonl"))
 
 
 async def run(
-    suites: Sequence[Suite | MessageSuite | ArithmeticSuite],
+    suites: Sequence[Asked],
     deps: Deps,
     folder: Path,
     held_to: RunVerdicts | None = None,
@@ -116,7 +116,7 @@ async def test_the_assistant_is_no_worse_than_its_baseline(
 def test_the_committed_baseline_is_of_the_committed_cases(main_baseline: RunVerdicts) -> None:
     for name, held in main_baseline.suites.items():
         suite = SUITES[name]
-        assert isinstance(suite, Suite | MessageSuite | ArithmeticSuite)
+        assert isinstance(suite, Asked)
         assert [case.id for case in suite.cases()] == [*held.cases], f"{name}: see the docstring"
     assert main_baseline.versions["model"] == "extractive"
 

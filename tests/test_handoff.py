@@ -484,6 +484,24 @@ async def test_nobody_asks_in_anothers_conversation(trail: Trail) -> None:
         assert not await handoff.is_with_agent(trail.engine, mine.conversation_id, subject)
 
 
+async def test_why_a_customer_was_handed_over_is_known_of_them_alone(trail: Trail) -> None:
+    first = await ask(trail, OPEN, subject="a" * 64, classes=("hardship",))
+    await handoff.leave(trail, first.id)
+    await ask(trail, OPEN, subject="b" * 64, classes=("complaint",))
+    await ask(trail, OPEN, classes=("crisis",))
+
+    async def reasons(subject: str, since: datetime = OPEN) -> frozenset[str]:
+        return await handoff.reasons_of(trail.engine, subject, since)
+
+    assert await reasons("a" * 64) == {"hardship"}
+    assert await reasons("b" * 64) == {"complaint"}
+    assert await reasons("c" * 64) == frozenset()
+    assert await reasons("a" * 64, OPEN + timedelta(seconds=1)) == frozenset()
+    assert await handoff.subjects_of(trail.engine, "hardship", OPEN) == {"a" * 64}
+    later = OPEN + timedelta(seconds=1)
+    assert await handoff.subjects_of(trail.engine, "hardship", later) == frozenset()
+
+
 async def test_a_database_that_is_gone_is_told_as_a_queue_that_cannot_be_used(
     trail: Trail,
 ) -> None:

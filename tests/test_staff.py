@@ -1089,7 +1089,7 @@ def test_one_signs_in_with_the_keyboard_and_is_told_of_a_mistake(site: Site) -> 
     assert page.evaluate("document.cookie") == "", "scripts cannot read the session"
     page.goto(f"{site.url}/sign-in")
     expect(page.locator("#pages a")).to_have_text(
-        [words("zh-Hans")[f"page.{name}"] for name in ("knowledge", "check", "quality")]
+        [words("zh-Hans")[f"page.{name}"] for name in ("knowledge", "check", "quality", "studio")]
     )
     page.context.close()
 

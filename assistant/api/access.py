@@ -51,6 +51,15 @@ EDITORS: frozenset[Role] = frozenset({"supervisor", "compliance"})
 """May make cases and answers of them."""
 SIGNERS: frozenset[Role] = frozenset({"compliance"})
 """May sign answers off that others wrote."""
+STUDIO: frozenset[Role] = frozenset({"marketer", "compliance", "admin", "auditor"})
+"""May see what is offered, and how far it is."""
+
+MARKETERS: frozenset[Role] = frozenset({"marketer", "admin"})
+"""May have offers drafted, edit and submit them, and bring in what came of a campaign."""
+APPROVERS: frozenset[Role] = frozenset({"compliance", "admin"})
+"""May approve and reject what others wrote."""
+MAKERS: frozenset[Role] = MARKETERS | APPROVERS
+"""May see whom an offer reaches, and try a text."""
 
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
@@ -132,6 +141,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/v1/desk/handoffs/{handoff_id}/requeue"): DESK,
     ("POST", "/v1/desk/held/{event_id}"): SUPERVISORS,
     ("GET", "/quality"): QUALITY,
+    ("GET", "/studio"): STUDIO,
     ("GET", "/v1/evals"): QUALITY,
     ("GET", "/v1/evals/{run}"): QUALITY,
     ("GET", "/v1/evals/{run}/cases"): QUALITY,
@@ -139,6 +149,24 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/quality/drift"): QUALITY,
     ("GET", "/v1/quality/replies"): AUDITORS,
     ("POST", "/v1/knowledge/clearances/withdrawals"): CURATORS,
+    ("GET", "/v1/campaigns"): STUDIO,
+    ("GET", "/v1/campaigns/{campaign_id}"): STUDIO,
+    ("GET", "/v1/campaigns/{campaign_id}/results"): STUDIO,
+    ("POST", "/v1/campaigns/{campaign_id}/results"): MARKETERS,
+    ("GET", "/v1/segments"): STUDIO,
+    ("POST", "/v1/segments"): MARKETERS,
+    ("POST", "/v1/segments/count"): MAKERS,
+    ("POST", "/v1/offers"): MARKETERS,
+    ("GET", "/v1/offers/jobs/{job_id}"): STUDIO,
+    ("GET", "/v1/drafts"): STUDIO,
+    ("GET", "/v1/drafts/{draft_id}"): STUDIO,
+    ("PATCH", "/v1/drafts/{draft_id}"): MARKETERS,
+    ("POST", "/v1/drafts/{draft_id}/check"): MAKERS,
+    ("POST", "/v1/drafts/{draft_id}/submit"): MARKETERS,
+    ("POST", "/v1/drafts/{draft_id}/approve"): APPROVERS,
+    ("POST", "/v1/drafts/{draft_id}/reject"): APPROVERS,
+    ("POST", "/v1/drafts/{draft_id}/withdraw"): MAKERS,
+    ("GET", "/v1/drafts/{draft_id}/sheet"): STUDIO,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,
     ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,

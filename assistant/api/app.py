@@ -30,6 +30,7 @@ from assistant.deps import Deps, ReleaseMismatch, open_customers, open_deps, tok
 from assistant.llm import ModelError
 from assistant.loan_math import TOOLS
 from assistant.models import today
+from assistant.offer_jobs import Worker as OfferWorker
 from assistant.staff import open_demo_accounts
 from assistant.uploads import Worker
 from knowledge.embed import EmbeddingUnavailable
@@ -50,6 +51,7 @@ from . import (
     feedback,
     handoffs,
     knowledge,
+    offers,
     openai,
     problems,
     staff,
@@ -125,10 +127,12 @@ def create_app(
                     stack.push_async_callback(held.customers.close)
                 held.desk = held.desk and held.desk.for_demo()
             app.state.bell = Bell(held, access.session_rules(held.settings, demo))
+            app.state.offers = OfferWorker(held)
             async with asyncio.TaskGroup() as tasks:
                 background = [
                     tasks.create_task(app.state.uploads.run()),
                     tasks.create_task(app.state.bell.run()),
+                    tasks.create_task(app.state.offers.run()),
                 ]
                 if deps is None:
                     background.append(tasks.create_task(_warm(held)))
@@ -161,6 +165,7 @@ def create_app(
     app.include_router(calculations.router)
     app.include_router(evals.router)
     app.include_router(feedback.router)
+    app.include_router(offers.router)
     if demo:
         app.include_router(demo_routes.router)
     app.include_router(operations)
@@ -288,6 +293,11 @@ async def desk_page() -> FileResponse:
 @pages.get("/quality")
 async def quality_page() -> FileResponse:
     return FileResponse(WEB / "quality.html")
+
+
+@pages.get("/studio")
+async def studio_page() -> FileResponse:
+    return FileResponse(WEB / "studio.html")
 
 
 async def _warm(deps: Deps) -> None:

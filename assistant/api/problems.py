@@ -13,8 +13,10 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from assistant.answer import BadQuestion
+from assistant.campaigns import CampaignError
 from assistant.customers import CustomerDataBroken, CustomersUnavailable
 from assistant.deps import Deps, ReleaseMismatch
+from assistant.drafts import BrokenDraft
 from assistant.handoff import QueueUnavailable
 from assistant.journal import UnknownConversation
 from assistant.models import LOCALES, Locale, today
@@ -118,6 +120,19 @@ def install(app: FastAPI) -> None:
         contact = {"hotline": hotline, "hours": hours}
         return problem(503, f"{notice(code, locale)} {way}", contact=contact)
 
+    async def no_campaigns(request: Request, error: Exception) -> JSONResponse:
+        # Staff alone are told, by file, row and field, as whoever wrote the campaign needs it.
+        lines = str(error).splitlines()[:FIELDS_NAMED]
+        said = "the campaigns cannot be read"
+        return problem(503, said, code="campaigns_unreadable", problems=lines)
+
+    async def broken_draft(request: Request, error: Exception) -> JSONResponse:
+        trace_id = uuid.uuid4().hex
+        log.error("a draft was changed outside of its steps", trace_id=trace_id, draft=str(error))
+        return problem(
+            500, notice("fault", await locale_of(request)), trace_id, code="broken_draft"
+        )
+
     async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)
         fields = [
@@ -146,6 +161,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnknownConversation, unknown_conversation)
     for unready in (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable):
         app.add_exception_handler(unready, not_ready)
+    app.add_exception_handler(CampaignError, no_campaigns)
+    app.add_exception_handler(BrokenDraft, broken_draft)
     for fault_of_record in NO_RECORD:
         app.add_exception_handler(fault_of_record, no_record)
     app.add_exception_handler(RequestValidationError, invalid)
