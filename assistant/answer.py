@@ -21,11 +21,12 @@ import structlog
 
 from knowledge.chunk import quotable
 from knowledge.documents import CONTRACT_DATED, Clause
-from knowledge.embed import RecordedEmbedder, Vectors
+from knowledge.embed import EmbeddingUnavailable, RecordedEmbedder, Vectors
 from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
 from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
 from knowledge.text import bigrams, signed_between
+from knowledge.text import clean as seen
 from prompts.render import (
     Prompt,
     calculations_used,
@@ -72,6 +73,7 @@ from .models import (
     Sentence,
     Status,
     Timings,
+    Triaged,
     Turn,
     Withheld,
 )
@@ -93,7 +95,6 @@ HISTORY_TOKENS = 900
 CONDENSED_TOKENS = 120
 
 
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 _IDS = re.compile(r"\[([\d,\s]+)\]")
 
 _MASKED_IN = {
@@ -269,7 +270,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     masked = privacy.mask(text)
     trace_id = uuid.uuid4().hex
     work = _Work(question, deps, index, masked, trace_id, started)
-    closed = False
+    closed = seen = False
     conversation_id = record_id = ""
     try:
         conversation_id, record_id = await journal.open_record(
@@ -285,6 +286,9 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
         work.front = await deps.current_front()
         async with aclosing(_steps(work)) as events:
             async for event in events:
+                if work.classes and not seen:
+                    seen = True
+                    event = replace(event, triaged=Triaged(conversation_id, work.classes))
                 yield event
         reply = _finished(work, conversation_id, record_id)
         if reply.contact is not None:
@@ -358,6 +362,24 @@ async def suggest_answer(
         yield Event("error", {"text": notice("fault", question.locale), "trace_id": trace_id})
 
 
+async def triaged(text: str, deps: Deps) -> triage.Told | None:
+    """What a message to a person belongs to, as the same message to the assistant would; by
+    patterns alone where likeness cannot be asked."""
+    held, near = deps.front.triage, deps.front.triage_nearest
+    if held is None:
+        return None
+    masked = privacy.mask(text).text
+    vector = None
+    if near is not None and not triage.is_told(held, triage.read(held, masked)):
+        try:
+            embedder = await deps.embedder()
+            if embedder.name == near.embedder:
+                vector = await asyncio.to_thread(question_vector, embedder, masked)
+        except EmbeddingUnavailable as error:
+            log.error("a message to the desk is triaged by patterns alone", error=str(error))
+    return triage.classify(held, near, masked, vector)
+
+
 def lender_used(lender: Lender) -> Prompt:
     """Whose assistant it is, as a text that is kept by its version."""
     text = as_text(lender)
@@ -420,7 +442,7 @@ async def collect(events: AsyncIterator[Event]) -> Reply | Event:
 
 def clean(text: str) -> str:
     """The question without unseen characters and outer white space. Raises BadQuestion."""
-    cleaned = _UNSEEN.sub("", text).encode("utf-8", "ignore").decode().strip()
+    cleaned = seen(text).strip()
     if not cleaned:
         raise BadQuestion("empty_question")
     if len(cleaned) > MAX_QUESTION_CHARS:
@@ -734,10 +756,18 @@ async def _run(
     for calculation in outcome.calculations:
         yield Event("calculation", journal.calculation_as_json(calculation))
     bar = replace(await _bar(work), review=partial(_forbidden, work, exempt=row.exempt))
+    held_back, told = len(work.withheld), False
     async with aclosing(release(_all(outcome.drafts), None, bar)) as verdicts:
         async for verdict in verdicts:
+            told = told or bool(verdict.released)
             for event in _release(work, verdict):
                 yield event
+    # What the gate withholds of a result may be the figure that was asked for.
+    work.unfinished = work.unfinished or len(work.withheld) > held_back
+    if outcome.drafts and not told:
+        work.status = "not_covered"
+        for event in _release(work, Verdict((work.notice("not_covered"),))):
+            yield event
 
 
 def _not_own(work: _Work, book: ToolBook) -> str:

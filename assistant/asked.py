@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,14 +28,25 @@ SHIPPED = Path(__file__).with_name("tools.toml")
 
 FigureKind = Literal["amount", "rate", "terms", "days", "position", "date", "discount"]
 
+ASKED_ABOUT: tuple[FigureKind, ...] = ("amount", "rate", "discount")
+"""What changes a calculation, so that one of these that nothing explains is asked about."""
 LEAST_BARE = 50
 """A number without a unit below this is no amount: people count loans and times so."""
-LEAST_ANNUAL = Decimal("0.03")
+LEAST_ANNUAL = Decimal("0.035")
 """A rate without a period is a yearly one from here on; below it, it may be a monthly or daily one,
 and is asked about."""
 _LISTED = re.compile(r",(?!(?<=[0-9],)[0-9]{3}(?![0-9]))|\u3001")
 """What stands between figures of a list, which would share the unit of the last: what a borrower
 strings together is none. A comma within a number stays."""
+
+MOST_CUTS = 8
+"""At how many places at most it is tried to part two plans; a message with more compares no two,
+and all of it is read anew at each."""
+
+_LATELY = timedelta(days=183)
+
+_EXPONENT = re.compile(r"[0-9.]e[+-]?$")
+"""Before a figure: it is the exponent of a number, as machines write it."""
 
 MONTHS = 12
 YEAR_OF = {"year": 1, "month": 12, "day": 365}
@@ -69,10 +81,13 @@ class ToolRow:
     unless: tuple[Pattern, ...]
     least: frozenset[FigureKind]
     """Kinds of figures without which a message does not ask for it."""
+    without: frozenset[FigureKind]
+    """Kinds of figures with which it asks for something else."""
+    back: bool
+    """Whether what it tells lies behind: a month without its year is the last one of that number,
+    and a day gone by is when something fell due, not the day as of which it is asked."""
     takes: tuple[str, ...]
-    """Arguments, in the order in which they are asked for."""
-    needs: tuple[str, ...]
-    """Those that must be there."""
+    """Arguments that it can be given."""
     default: Mapping[FigureKind, str]
     """What a figure is that no word around it tells of."""
     exempt: frozenset[str]
@@ -94,8 +109,17 @@ class Day:
 
     pattern: re.Pattern[str]
     days: int | None
+    """Times the number in the group `count`, where the pattern has it."""
     months: int | None
     """With the day of the month in the group `day`, or the last one of the month."""
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """Wordings that stand for a month, by how many it is after this one."""
+
+    pattern: re.Pattern[str]
+    months: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +132,11 @@ class ToolBook:
     roles: tuple[Role, ...]
     words: tuple[Words, ...]
     days: tuple[Day, ...]
+    months: tuple[Month, ...]
     unread_days: Pattern
     """Words for a day that is not understood."""
+    past_days: Pattern
+    """Words for a day that is over."""
     others: tuple[Pattern, ...]
     """Somebody else's record."""
     own_hints: tuple[Pattern, ...]
@@ -178,8 +205,9 @@ def of_text(source: str) -> ToolBook:
                     patterns=compiled(row, "patterns"),
                     unless=compiled(row, "unless"),
                     least=frozenset(row.get("least", ())),
+                    without=frozenset(row.get("without", ())),
+                    back=row.get("back", False),
                     takes=tuple(row.get("takes", ())),
-                    needs=tuple(row.get("needs", ())),
                     default=dict(row.get("default", {})),
                     exempt=frozenset(row.get("exempt", ())),
                 )
@@ -203,7 +231,11 @@ def of_text(source: str) -> ToolBook:
                 Day(re.compile(filled(row["pattern"])), row.get("days"), row.get("months"))
                 for row in table["day"]
             ),
+            months=tuple(
+                Month(re.compile(filled(row["pattern"])), row["months"]) for row in table["month"]
+            ),
             unread_days=compile_pattern(filled(table["unread_days"])),
+            past_days=compile_pattern(filled(table["past_days"])),
             others=compiled(table, "others"),
             own_hints=compiled(table, "own_hints"),
             given_hints=compiled(table, "given_hints"),
@@ -232,6 +264,7 @@ def read(book: ToolBook, text: str, today: date) -> Asked | None:
     for row in book.tools:
         if (
             row.least <= kinds
+            and not row.without & kinds
             and any(pattern.within(said) for pattern in row.patterns)
             and not any(pattern.within(said) for pattern in row.unless)
         ):
@@ -249,7 +282,11 @@ def candidates(book: ToolBook, text: str) -> tuple[ToolRow, ...]:
         for own, patterns in ((True, book.own_hints), (False, book.given_hints))
     }
     kinds = {kind for kind, _ in _kinds(said)}
-    rows = (row for row in book.tools if hinted[row.own] and row.least <= kinds)
+    rows = (
+        row
+        for row in book.tools
+        if hinted[row.own] and row.least <= kinds and not row.without & kinds
+    )
     return tuple({row.id: row for row in rows}.values())
 
 
@@ -265,14 +302,17 @@ def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Aske
     if "a" in row.takes:
         return _read_plans(book, row, said)
     arguments, unclear = _arguments(book, row, said)
-    if "month" in row.takes and (month := _month(said)):
+    if "month" in row.takes and (month := _month(book, said, today, back=row.back)):
         arguments["month"] = month
     if "on" in row.takes:
         day = _day(book, said, today)
-        if day is not None:
+        is_past = book.past_days.within(said) or (day is not None and day < today)
+        # A day that cannot be told is asked for: today's figures are not those of another day.
+        is_told = is_past or book.unread_days.within(said) or _has_day(book, said)
+        if not (row.back and is_past) and (day is not None or is_told):
             arguments["on"] = day
-        elif book.unread_days.within(said):
-            arguments["on"] = None
+    if "days" in row.takes and "days" not in arguments and (days := _days_between(said, today)):
+        arguments["days"] = days
     return Asked(row.id, arguments, row.own, unclear)
 
 
@@ -348,7 +388,8 @@ def _role(book: ToolBook, row: ToolRow, kind: FigureKind, figure: Figure, said: 
         )
         if fits and (role.argument in row.takes or role.argument == "-"):
             return role.argument
-    return row.default.get(kind, "" if kind in ("amount", "rate") else "-")
+    # Of a record everything is known but what a tool takes: the rest of the figures only describe.
+    return row.default.get(kind, "" if kind in ASKED_ABOUT and not row.own else "-")
 
 
 def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
@@ -356,7 +397,10 @@ def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
     value = figure.value
     if not isinstance(value, Decimal) or figure.upper is not None:
         return None
-    if re.search(r"[-负]\s*$", said[: figure.span[0]]) and kind in ("amount", "rate"):
+    before = said[: figure.span[0]]
+    if _EXPONENT.search(before):
+        return None
+    if re.search(r"[-负]\s*$", before) and kind in ("amount", "rate"):
         value = -value
     if kind == "terms" and (told := _told_twice(figure)) is not None:
         value = told
@@ -386,14 +430,15 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
         patterns=(),
         unless=(),
         least=frozenset(),
+        without=frozenset(),
+        back=False,
         takes=("principal_cny", "annual_rate", "terms", "method", "term_fee_rate"),
-        needs=(),
         default={"amount": "principal_cny", "rate": "annual_rate", "terms": "terms"},
         exempt=frozenset(),
     )
     best: Asked | None = None
     for between in book.parts:
-        for match in between.finditer(said):
+        for match in islice(between.finditer(said), MOST_CUTS):
             left, one = _arguments(book, plan, said[: match.start()])
             right, other = _arguments(book, plan, said[match.end() :])
             if not left or not right:
@@ -419,54 +464,104 @@ def _shared(of: Mapping[str, Any], to: Mapping[str, Any]) -> dict[str, Any]:
 def _day(book: ToolBook, said: str, today: date) -> date | None:
     """The day that a message names; None where it names none, or several."""
     found = {day for day in (_dated(f, today) for f in figures.find(said)) if day}
-    if not found:
-        for row in book.days:
-            if match := row.pattern.search(said):
-                return _relative(row, match, today)
-    return found.pop() if len(found) == 1 else None
+    if found:
+        return found.pop() if len(found) == 1 else None
+    for row in book.days:
+        if match := row.pattern.search(said):
+            return _relative(row, match, today)
+    bare = {day for day in (_of_month(f, today) for f in figures.find(said)) if day}
+    return bare.pop() if len(bare) == 1 else None
 
 
-def _month(said: str) -> int:
-    """The month that a message names by its number; 0 where it names none, or several."""
-    months = {
-        int(match.group(1))
-        for figure in figures.find(said)
-        if figure.kind == "date"
-        and (match := re.fullmatch(r"(?:[0-9]{4}|-)-([0-9]{2})", str(figure.value)))
-    }
-    return months.pop() if len(months) == 1 else 0
+def _has_day(book: ToolBook, said: str) -> bool:
+    """Whether a message names a day, be it one that there is or not."""
+    by_words = any(row.pattern.search(said) for row in book.days)
+    return by_words or any(figure.kind == "date" for figure in figures.find(said))
+
+
+def _days_between(said: str, today: date) -> int:
+    """Days from the first to the last of two days that a message names; 0 where it does not."""
+    days = [day for day in (_dated(f, today) for f in figures.find(said)) if day]
+    return (days[1] - days[0]).days if len(days) == 2 and days[0] < days[1] else 0
+
+
+def _month(book: ToolBook, said: str, today: date, *, back: bool) -> date | None:
+    """First day of the month that a message names; None where it names none, or several. Without
+    its year it is the next one of that number, or the last one; this month is both."""
+    months = set()
+    for figure in figures.find(said):
+        named = figure.kind == "date" and re.match(_A_MONTH, str(figure.value))
+        if named:
+            number = int(named.group(2))
+            year = today.year + (-(number > today.month) if back else number < today.month)
+            months.add(date(year if named.group(1) == "-" else int(named.group(1)), number, 1))
+    if not months:
+        later = (words.months for words in book.months if words.pattern.search(said))
+        months = {_months_later(today, count) for count in later}
+    return months.pop() if len(months) == 1 else None
+
+
+_A_MONTH = re.compile(r"([0-9]{4}|-)-([0-9]{2})(?:-|$)")
+
+
+def _months_later(day: date, months: int) -> date:
+    """First day of a month, so many after that of a day."""
+    month = day.year * MONTHS + day.month - 1 + months
+    return date(month // MONTHS, month % MONTHS + 1, 1)
 
 
 def _dated(figure: Figure, today: date) -> date | None:
-    """The next day of that date from today on, where it is a whole one."""
-    if figure.kind != "date" or not isinstance(figure.value, str):
-        return None
-    match = re.fullmatch(r"(\d{4}|-)-(\d{2}|-)-(\d{2})", figure.value)
-    if match is None or match.group(2) == "-":
+    """The day of a whole date. Without its year it is the next one, or the one that went by lately:
+    nobody names a day of last month and means next year's."""
+    match = figure.kind == "date" and re.fullmatch(r"(\d{4}|-)-(\d{2})-(\d{2})", str(figure.value))
+    if not match:
         return None
     month, day = int(match.group(2)), int(match.group(3))
-    years = [int(match.group(1))] if match.group(1) != "-" else [today.year, today.year + 1]
-    for year in years:
+    is_whole = match.group(1) != "-"
+    for year in [int(match.group(1))] if is_whole else [today.year, today.year + 1]:
         try:
             named = date(year, month, day)
         except ValueError:
             continue
-        if match.group(1) != "-" or named >= today:
+        if is_whole or named >= today - _LATELY:
             return named
     return None
 
 
+def _of_month(figure: Figure, today: date) -> date | None:
+    """The next day of that number, of this month or the next, where it is only a number."""
+    match = figure.kind == "date" and re.fullmatch(r"---(\d{2})", str(figure.value))
+    if not match:
+        return None
+    number = int(match.group(1))
+    month = _months_later(today, int(number < today.day))
+    try:
+        return month.replace(day=number)
+    except ValueError:
+        return None
+
+
 def _relative(row: Day, match: re.Match[str], today: date) -> date | None:
-    if row.days is not None:
-        return today + timedelta(days=row.days)
-    assert row.months is not None
-    month = today.year * 12 + today.month - 1 + row.months
-    first = date(month // 12, month % 12 + 1, 1)
-    last = date((month + 1) // 12, (month + 1) % 12 + 1, 1) - timedelta(days=1)
-    said = match.groupdict().get("day")
-    if said is None:
-        return last
-    return first.replace(day=int(said)) if 1 <= int(said) <= last.day else None
+    said = match.groupdict()
+    try:
+        if row.days is not None:
+            count = _number(said["count"]) if "count" in said else 1
+            return today + timedelta(days=row.days * count)
+        assert row.months is not None
+        first = _months_later(today, row.months)
+        if said.get("day") is None:
+            return _months_later(first, 1) - timedelta(days=1)
+        return first.replace(day=int(said["day"]))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(written: str) -> int:
+    """A count in digits or characters. Raises ValueError."""
+    found = [f.value for f in figures.find(f"{written} days") if isinstance(f.value, Decimal)]
+    if len(found) != 1:
+        raise ValueError(f"{written!r}: expected a count")
+    return int(found[0])
 
 
 _KIND_OF = {"terms": "terms", "term": "position", "uplift": "rate", "on": "date"}

@@ -148,12 +148,19 @@ def _arguments(tool: str, options: Mapping[str, Any]) -> dict[str, Any]:
 def _item(name: str, text: str) -> dict[str, str]:
     """One repayment `2026-08-01=3000`, or one coupon `kind=rate,discount=0.8`."""
     pairs = [part.partition("=") for part in text.split(",")]
-    if any(not value for _, _, value in pairs):
-        _fail(f"{name}: expected KEY=VALUE, got {text!r}")
-    if name.endswith("repayments"):
-        ((day, _, amount),) = pairs[:1]
-        return {"day": day.strip(), "amount_cny": amount.strip()}
-    return {key.strip(): value.strip() for key, _, value in pairs}
+    keys = [key.strip() for key, _, _ in pairs]
+    is_repayment = name.endswith("repayments")
+    if not all(value for _, _, value in pairs) or len(pairs) > (
+        1 if is_repayment else len(set(keys))
+    ):
+        expected = "one YYYY-MM-DD=YUAN" if is_repayment else "KEY=VALUE,... with each KEY once"
+        _fail(f"{name}: expected {expected}, got {text!r}")
+    values = [value.strip() for _, _, value in pairs]
+    return (
+        {"day": keys[0], "amount_cny": values[0]}
+        if is_repayment
+        else dict(zip(keys, values, strict=True))
+    )
 
 
 def _show(document: Mapping[str, Any], locale: str) -> None:

@@ -7,6 +7,7 @@ arguments are figures that stand in the message, and whose record is read is nev
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -49,12 +50,15 @@ class Calling:
     async def next(self) -> Sequence[Asked]:
         """What is called next; nothing where that is all."""
         self._rounds += 1
-        if self._rounds == 1 and (asked := read(self.book, self.text, self.today)):
-            self._rounds = MOST_ROUNDS
-            return [asked]
+        if self._rounds == 1:
+            # In a thread: of a message that is nothing but figures it takes a while.
+            asked = await asyncio.to_thread(read, self.book, self.text, self.today)
+            if asked:
+                self._rounds = MOST_ROUNDS
+                return [asked]
         if self._rounds > MOST_ROUNDS or self.model is None:
             return []
-        rows = candidates(self.book, self.text)
+        rows = await asyncio.to_thread(candidates, self.book, self.text)
         if not rows:
             return []
         try:

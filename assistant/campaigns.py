@@ -243,7 +243,6 @@ def unproven(
         said = any(
             clause.source == coupon.source
             and clause.audience == "borrower"
-            and not clause.held
             and clause.in_force(on)
             and coupon.quote in quotable(clause)
             for clause in clauses
@@ -285,7 +284,8 @@ def figures(coupon: CampaignCoupon, locale: Locale) -> Mapping[str, str]:
         tenths, off = coupon.discount * 10, (1 - coupon.discount) * 100
         found["discount"] = words["discount"].format(tenths=_plain(tenths), off=_plain(off))
     if coupon.free_days is not None:
-        found["free_days"] = words["days"].format(n=coupon.free_days)
+        days = words.get("one_day", words["days"]) if coupon.free_days == 1 else words["days"]
+        found["free_days"] = days.format(n=coupon.free_days)
     amounts = {
         "cap": coupon.principal_cap_cny,
         "amount": coupon.amount_cny,

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from functools import partial
 from importlib import import_module
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .deps import Deps
     from .likeness import Likeness
+    from .offer import Brief, Drafted, Refused
     from .rules import RulePack
 
 MASK_MB = 16
@@ -361,6 +362,156 @@ def ask(
             raise typer.Exit(1)
 
     _with_deps(run)
+
+
+@app.command()
+def offer(
+    customer: Annotated[str, typer.Option(metavar="ID", help="Whom it is for.")],
+    campaign: Annotated[str, typer.Option(metavar="ID", help="See `zhunxin campaign list`.")],
+    channel: Annotated[str, typer.Option(help="sms, push, in_app, wechat, email, call_script.")],
+    variants: Annotated[int, typer.Option(min=1, max=4)] = 3,
+    at: Annotated[str, typer.Option(metavar="TIME", help="When it goes out; else now.")] = "",
+    locale: Annotated[str, typer.Option(help="zh-Hans, zh-Hant or en.")] = "zh-Hans",
+    synthetic: Annotated[
+        bool, typer.Option("--synthetic", help="A call is spoken by a machine.")
+    ] = False,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="STAFF", help="Keep the drafts, written by this account, to be submitted."
+        ),
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Draft a personal offer, if this customer may be addressed so."""
+    from datetime import datetime
+
+    from .campaigns import CHANNELS
+    from .customers import Record
+    from .identity import is_customer_id
+    from .models import LOCALES
+    from .staff import find_account
+
+    way = next((known for known in CHANNELS if known == channel), None)
+    if way is None:
+        _fail(f"--channel must be one of {', '.join(CHANNELS)}", 2)
+    tongue = next((known for known in LOCALES if known == locale), None)
+    if tongue is None:
+        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
+    if not is_customer_id(customer):
+        _fail("--customer: expected letters, digits and . _ : @ | -, at most 128", 2)
+    try:
+        when = datetime.fromisoformat(at) if at else None
+    except ValueError:
+        _fail(f"--at: expected an instant such as 2026-12-01T10:00, not {at!r}", 2)
+
+    async def run(deps: Deps) -> None:
+        from .addressing import bounds_of
+        from .offer import Brief, NothingToOffer, draft_offers
+        from .offer_jobs import people_in
+
+        author = ""
+        if by:
+            with _told_why():
+                account = await find_account(deps.engine, by)
+            if account.disabled or not {"marketer", "admin"} & set(account.roles):
+                _fail(f"--by: {by!r} is no account that may draft offers", 2)
+            author = account.id
+        known = deps.campaigns()
+        if campaign not in known:
+            _fail(
+                f"--campaign: there is no {campaign!r}; there are {', '.join(known) or 'none'}", 2
+            )
+        zone = bounds_of(deps.rules).zone
+        instant = datetime.now(zone) if when is None else when
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=zone)
+        source = deps.customers
+        profile = await source.profile(customer) if source else None
+        if source is None:
+            _fail("there are no customers: set ZHUNXIN_CUSTOMERS_URL", 2)
+        if profile is None:
+            _fail("--customer: the lender has no such customer", 2)
+        record = Record(
+            profile,
+            loans=await source.loans(customer),
+            coupons=await source.coupons(customer),
+            consents=await source.consents(customer),
+        )
+        (who,), contacted = await people_in(deps, [record], campaign, instant.astimezone(zone))
+        if deps.model_loading:
+            typer.echo("starting the language model ...", err=True)
+        brief = Brief(
+            known[campaign],
+            (way,),
+            instant,
+            customer=who,
+            variants=variants,
+            locale=tongue,
+            synthetic=synthetic,
+            contacted=contacted,
+        )
+        try:
+            made = await draft_offers(brief, deps)
+        except NothingToOffer as error:
+            _fail(str(error), 2)
+        await _give_offer(deps, brief, made, author, as_json)
+
+    _with_deps(run)
+
+
+async def _give_offer(
+    deps: Deps, brief: Brief, made: Drafted | Refused, author: str, as_json: bool
+) -> None:
+    """Print the drafts, or why there are none; keep them for an author, where one is named.
+
+    A draft that is not kept is known by the beginning of its content's hash.
+    """
+    from . import drafts
+    from .addressing import reasons
+    from .offer import Refused, copy_as_json, refused_as_json
+    from .offer_jobs import check_of, content_of, redraft
+
+    if isinstance(made, Refused):
+        if as_json:
+            _print_json(refused_as_json(made))
+        for refusal in () if as_json else made.refusals:
+            typer.echo(f"{refusal.reason}: {reasons()[refusal.reason].title[brief.locale]}")
+        return
+    rows = []
+    for copy in made.copies:
+        content = content_of(copy, brief.campaign, deps.rules.version)
+        draft_id = content.sha256[:16]
+        if author:
+            check = check_of(copy, made.best, made.attributes if copy.personalised else ())
+            # What is kept shows a made-up customer: a name there would outlive its customer.
+            content, check = await redraft(deps, content, check, copy.template, copy.subject)
+            check = replace(check, made_by=copy.made_by, prompt_version=copy.prompt_version)
+            draft_id = (await drafts.create(deps.trail, content, check, by=author)).id
+        rows.append({"draft_id": draft_id, **copy_as_json(copy)})
+    if as_json:
+        refused = {
+            channel: [refusal.reason for refusal in found]
+            for channel, found in made.refused.items()
+        }
+        saving = f"{made.best.saving_cny:.2f}" if made.best else None
+        _print_json(
+            {
+                "status": "drafted",
+                "saving_cny": saving,
+                "attributes": list(made.attributes),
+                "refused": refused,
+                "drafts": rows,
+            }
+        )
+        return
+    for row in rows:
+        whose = "" if row["personalised"] else ", not personalised"
+        typer.echo(f"{row['draft_id']} {row['idea']} ({row['made_by']}{whose}): {row['verdict']}")
+        for line in (row["subject"], row["text"]):
+            if line:
+                typer.echo(f"  {line}")
+        for finding in row["findings"]:
+            typer.echo(f"  ! {finding['rule']} {finding['title']}")
 
 
 @app.command()

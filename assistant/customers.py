@@ -307,31 +307,28 @@ class Guarded:
     async def profile(self, customer_id: str) -> Customer | None:
         found = await self._ask("profile", customer_id, self._source.profile(customer_id))
         if found is not None:
-            self._check(customer_id, lambda: _check_owner("profile.id", customer_id, [found.id]))
+            self._check(customer_id, lambda: _check_id("profile.id", customer_id, found.id))
         return found
 
     async def loans(self, customer_id: str) -> tuple[Loan, ...]:
-        found = await self._ask("loans", customer_id, self._source.loans(customer_id))
+        found = await self._all("loans", customer_id, self._source.loans(customer_id))
         self._check(customer_id, lambda: check_loans(customer_id, found))
         return found
 
     async def coupons(self, customer_id: str) -> tuple[Coupon, ...]:
-        found = await self._ask("coupons", customer_id, self._source.coupons(customer_id))
+        found = await self._all("coupons", customer_id, self._source.coupons(customer_id))
         self._check(customer_id, lambda: _check_coupons(customer_id, found))
         return found
 
     async def applications(self, customer_id: str) -> tuple[Application, ...]:
-        found = await self._ask("applications", customer_id, self._source.applications(customer_id))
-        owners = [item.customer_id for item in found]
-        self._check(
-            customer_id, lambda: _check_owner("applications.customer_id", customer_id, owners)
-        )
+        asked = self._source.applications(customer_id)
+        found = await self._all("applications", customer_id, asked)
+        self._check(customer_id, lambda: _check_applications(customer_id, found))
         return found
 
     async def consents(self, customer_id: str) -> tuple[Consent, ...]:
-        found = await self._ask("consents", customer_id, self._source.consents(customer_id))
-        owners = [item.customer_id for item in found]
-        self._check(customer_id, lambda: _check_owner("consents.customer_id", customer_id, owners))
+        found = await self._all("consents", customer_id, self._source.consents(customer_id))
+        self._check(customer_id, lambda: _check_owner("consents", customer_id, found))
         return found
 
     async def some_records(self, limit: int) -> tuple[Record, ...]:
@@ -344,6 +341,14 @@ class Guarded:
 
     async def close(self) -> None:
         await self._source.close()
+
+    async def _all(
+        self, what: str, customer_id: str, asked: Coroutine[Any, Any, Iterable[Answer]]
+    ) -> tuple[Answer, ...]:
+        found = await self._ask(what, customer_id, asked)
+        made: list[Answer] = []
+        self._check(customer_id, lambda: made.extend(found), what)
+        return tuple(made)
 
     async def _ask(self, what: str, customer_id: str, asked: Coroutine[Any, Any, Answer]) -> Answer:
         # Not `asyncio.timeout`: a driver that is cancelled may go on waiting for its own statement
@@ -368,15 +373,23 @@ class Guarded:
         except CustomerDataBroken as error:
             log.error("a customer's record is broken", field=error.field, **known)
             raise
+        except Exception as error:
+            # A source is somebody else's code: whatever it fails with, the record cannot be had.
+            log.error("the customer source failed", error=type(error).__name__, **known)
+            raise CustomersUnavailable(f"{what}: {type(error).__name__}") from None
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._given_up.discard(task)
         if not task.cancelled():
             task.exception()  # told already, as too slow
 
-    def _check(self, customer_id: str, check: Callable[[], None]) -> None:
+    def _check(self, customer_id: str, check: Callable[[], None], what: str = "record") -> None:
         try:
-            check()
+            try:
+                check()
+            except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError):
+                # What is there is not even of the kind that is checked: nothing, or half of it.
+                raise CustomerDataBroken(what, "what the protocol says") from None
         except CustomerDataBroken as error:
             log.error(
                 "a customer's record is broken",
@@ -399,7 +412,8 @@ def _check_record(record: Record) -> None:
 
 def check_loans(customer_id: str, loans: Sequence[Loan]) -> None:
     """Raises CustomerDataBroken where a loan is half there or contradicts itself."""
-    _check_owner("loans.customer_id", customer_id, [loan.customer_id for loan in loans])
+    _check_owner("loans", customer_id, loans)
+    _check_apart("loans", loans)
     for loan in loans:
         for name, whole, expected in _loan_rules(loan):
             if not whole:
@@ -411,6 +425,8 @@ def _loan_rules(loan: Loan) -> Iterator[tuple[str, bool, str]]:
     before it."""
     schedule, repayments = loan.schedule, loan.repayments
     amounts = [loan.principal_cny, *(i.principal_cny for i in schedule)]
+    for name, known in (("method", Method), ("day_count", DayCount), ("state", LoanState)):
+        yield name, getattr(loan, name) in get_args(known), " or ".join(get_args(known))
     yield "principal_cny", _is_money(loan.principal_cny) and loan.principal_cny > 0, "yuan above 0"
     yield "annual_rate", 0 <= loan.annual_rate < 1, "a fraction a year, from 0 to below 1"
     yield "disbursed_on", loan.contract_date <= loan.disbursed_on, "a day from contract_date on"
@@ -465,7 +481,8 @@ _COUPON_VALUES: Mapping[CouponKind, tuple[str, frozenset[str]]] = {
 
 
 def _check_coupons(customer_id: str, coupons: Sequence[Coupon]) -> None:
-    _check_owner("coupons.customer_id", customer_id, [c.customer_id for c in coupons])
+    _check_owner("coupons", customer_id, coupons)
+    _check_apart("coupons", coupons)
     named = {name for must, may in _COUPON_VALUES.values() for name in {must, *may}}
     for coupon in coupons:
         must, may = _COUPON_VALUES[coupon.kind]
@@ -482,9 +499,33 @@ def _check_coupons(customer_id: str, coupons: Sequence[Coupon]) -> None:
             raise CustomerDataBroken("coupons.valid_to", "a day from valid_from on")
 
 
-def _check_owner(name: str, customer_id: str, owners: Sequence[str]) -> None:
-    if any(owner != customer_id for owner in owners):
+def _check_applications(customer_id: str, applications: Sequence[Application]) -> None:
+    _check_owner("applications", customer_id, applications)
+    _check_apart("applications", applications)
+    for application in applications:
+        if not (_is_money(application.amount_cny) and application.amount_cny > 0):
+            raise CustomerDataBroken("applications.amount_cny", "yuan above 0")
+        if application.months < 1:
+            raise CustomerDataBroken("applications.months", "a whole number from 1 on")
+
+
+Owned = Loan | Coupon | Application
+
+
+def _check_owner(name: str, customer_id: str, items: Sequence[Owned | Consent]) -> None:
+    for item in items:
+        _check_id(f"{name}.customer_id", customer_id, item.customer_id)
+
+
+def _check_id(name: str, customer_id: str, found: str) -> None:
+    if found != customer_id:
         raise CustomerDataBroken(name, "the customer who was asked for")
+
+
+def _check_apart(name: str, items: Sequence[Owned]) -> None:
+    """One that is there twice would be added up twice."""
+    if len({item.id for item in items}) < len(items):
+        raise CustomerDataBroken(f"{name}.id", "each of them once")
 
 
 def _is_money(amount: Decimal) -> bool:

@@ -18,6 +18,8 @@ ZONE = ZoneInfo("Asia/Shanghai")
 LOCALES = ("zh-Hans", "zh-Hant", "en")
 ASKED = "human"
 """Class of whoever asks for a person without saying why."""
+CRISIS = "crisis"
+"""Class of danger to life, which waits however many do."""
 
 MOST_DAYS = 400
 """How far ahead an open hour is looked for."""

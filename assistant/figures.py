@@ -225,13 +225,17 @@ _PERIODS = {
     "annual": "year", "yearly": "year", "apr": "year", "p.a": "year", "month": "month",
     "monthly": "month", "day": "day", "daily": "day",
 }  # fmt: skip
-_PERIOD_BEFORE = (
+_PERIOD_NAME = (
     r"(年|月|日|天)(?:化|度)?(?:综合|名义|实际|贷款|借款|罚息|违约|单利|复利|融资|资金|费用|手续)*"
     r"(?:利率|利息|息率|费率|息|成本|率)|(年)化"
-    r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
 )
+_PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
+_PERIOD_RIGHT_BEFORE = (
+    rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
+)
+"""Said of the figure itself: what is paid or asked each month behind it is something else."""
 _PERIOD_AFTER = (
-    r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)"
+    r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)(?![还付交供缴要得应需])"
     r"|(年)化(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
 )
 _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
@@ -528,11 +532,15 @@ def _set_period(folded: str, figure: _Found, earlier: list[_Found]) -> None:
     """What the rate is per: the words beside it, else the rate it continues."""
     if figure.unit:
         return
+    window = folded[max(0, figure.start - 26) : figure.start]
+    stuck = _re(_PERIOD_RIGHT_BEFORE).search(window)
+    if stuck is not None:
+        figure.unit = _PERIODS[next(g for g in stuck.groups() if g)]
+        return
     after = _re(_PERIOD_AFTER).match(folded, figure.end)
     if after is not None:
         figure.unit = _PERIODS[next(g for g in after.groups() if g)]
         return
-    window = folded[max(0, figure.start - 26) : figure.start]
     last = _last(_PERIOD_BEFORE, window)
     if last is not None and not _re(_PERIOD_BREAK).search(window, last.end()):
         figure.unit = _PERIODS[next(g for g in last.groups() if g)]

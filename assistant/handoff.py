@@ -10,7 +10,16 @@ none and sees none twice, whichever process wrote it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +33,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from . import audit, privacy
 from .audit import Trail
 from .db import as_utc, conversations, handoff_events, handoffs, staff
-from .desk_plan import ASKED, DeskPlan
+from .desk_plan import ASKED, CRISIS, DeskPlan
 from .models import Locale
 
 State = Literal["waiting", "taken", "ticket", "returned", "closed"]
@@ -58,6 +67,10 @@ MOST_REASON_CHARS = 200
 MOST_READ = 500
 """Events that are read at once."""
 SUPERVISORS = frozenset({"supervisor"})
+WRITERS = SUPERVISORS | {"agent"}
+"""Roles that may take a borrower and write to them."""
+DELETED = "deleted"
+"""Ending of a hand-over whose borrower deleted the conversation."""
 
 log = structlog.get_logger()
 
@@ -146,6 +159,7 @@ _STEPS: Mapping[str, _Step] = {
     "defer": _Step("ticket", "assistant", frozenset({"waiting"}), "ticket"),
     "take": _Step("taken", "agent", frozenset({"waiting", "ticket"}), "taken"),
     "requeue": _Step("requeued", "agent", frozenset({"taken"}), "waiting"),
+    "lose": _Step("requeued", "assistant", frozenset({"taken"}), "waiting"),
     "give_back": _Step("returned", "agent", frozenset({"taken"}), "returned"),
     "close": _Step("closed", "agent", frozenset({"taken"}), "closed"),
     "leave": _Step("left", "borrower", frozenset(UNDER_WAY), "returned"),
@@ -178,7 +192,7 @@ async def ask(
     QueueUnavailable.
     """
     now = now or datetime.now(UTC)
-    with _reachable():
+    with reachable():
         for _ in range(2):
             known = await _own_conversation(trail.engine, conversation_id, subject)
             if known is None:
@@ -210,11 +224,14 @@ async def _begin(
     locale: Locale,
     classes: Sequence[str],
     now: datetime,
-) -> Handoff:
+) -> Handoff | Declined:
     first = plan.first(classes)
     made = uuid.uuid4().hex
     async with trail.engine.begin() as connection:
         await audit.lock(connection)
+        # Read again: it may have been deleted since.
+        if conversation_id and not await _is_theirs(connection, conversation_id, subject):
+            return Declined("unknown_conversation")
         if not conversation_id:
             conversation_id = uuid.uuid4().hex
             await connection.execute(
@@ -226,7 +243,7 @@ async def _begin(
                     subject=subject or None,
                 )
             )
-        state, promised = await _place(connection, plan, now)
+        state, promised = await _place(connection, plan, classes, now)
         await connection.execute(
             insert(handoffs).values(
                 id=made,
@@ -262,26 +279,27 @@ async def _begin(
 
 
 async def _place(
-    connection: AsyncConnection, plan: DeskPlan, now: datetime
+    connection: AsyncConnection, plan: DeskPlan, classes: Collection[str], now: datetime
 ) -> tuple[State, datetime | None]:
     """Where somebody new comes to: into the queue, or onto the pile for later."""
-    if plan.hours.is_open(now):
-        waiting = await connection.scalar(
-            select(func.count()).select_from(handoffs).where(handoffs.c.state == "waiting")
-        )
-        if (waiting or 0) < plan.most_waiting:
-            return "waiting", None
+    if plan.hours.is_open(now) and await _has_room(connection, plan, classes):
+        return "waiting", None
     return "ticket", plan.promise_at(now)
+
+
+async def _has_room(connection: AsyncConnection, plan: DeskPlan, classes: Collection[str]) -> bool:
+    """Whether one more may wait. Whose life may be in danger is never put off for the others."""
+    waiting = select(func.count()).select_from(handoffs).where(handoffs.c.state == "waiting")
+    return CRISIS in classes or (await connection.scalar(waiting) or 0) < plan.most_waiting
 
 
 async def _ask_again(
     trail: Trail, plan: DeskPlan, current: Handoff, classes: Sequence[str], now: datetime
 ) -> Handoff | Declined:
     """What somebody says who is queued already, or has a ticket while the desk is open again."""
-    added = [each for each in classes if each not in current.classes]
-    if added:
-        # Who merely asked for a person, and now says why, waits for that.
-        every = _in_order(plan, [c for c in (*current.classes, *added) if c != ASKED])
+    # Who merely asked for a person, and now says why, waits for that.
+    every = _in_order(plan, [c for c in (*current.classes, *classes) if c != ASKED])
+    if added := [each for each in every if each not in current.classes]:
         first = plan.first(every)
         values: dict[str, Any] = {"classes": every, "skill": first.skill}
         if first.priority < current.priority:
@@ -291,6 +309,11 @@ async def _ask_again(
         )
         current = raised if isinstance(raised, Handoff) else current
     if current.state == "ticket" and plan.hours.is_open(now):
+
+        async def full(connection: AsyncConnection, ticket: Handoff) -> Declined | None:
+            room = await _has_room(connection, plan, ticket.classes)
+            return None if room else Declined("handoff_over")
+
         queued = await _make(
             trail,
             current.id,
@@ -298,6 +321,7 @@ async def _ask_again(
             values={"asked_at": now, "promised_at": None},
             told={"classes": list(current.classes), "priority": current.priority},
             now=now,
+            unless=full,
         )
         return queued if isinstance(queued, Handoff) else await _known(trail.engine, current.id)
     return current
@@ -320,7 +344,7 @@ async def close_for_today(trail: Trail, plan: DeskPlan, now: datetime | None = N
         return 0
     promised = plan.promise_at(now)
     deferred = 0
-    with _reachable():
+    with reachable():
         async with trail.engine.connect() as connection:
             waiting = await connection.execute(
                 select(handoffs.c.id).where(handoffs.c.state == "waiting")
@@ -343,23 +367,24 @@ async def leave_contact(
     trail: Trail, handoff_id: str, contact: str, now: datetime | None = None
 ) -> Handoff | Declined:
     """Keep how the borrower can be reached, for whoever takes them. Raises QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _make(trail, handoff_id, "leave_word", contact=contact, now=now)
 
 
 async def leave(trail: Trail, handoff_id: str) -> Handoff | Declined:
     """The borrower no longer wants a person. Raises QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _make(trail, handoff_id, "leave", values=_ended("left"))
 
 
 async def write(
-    trail: Trail, handoff_id: str, text: str, event_id: str = ""
+    trail: Trail, handoff_id: str, text: str, event_id: str = "", classes: Sequence[str] = ()
 ) -> HandoffEvent | Declined:
-    """A message of the borrower. event_id: names it, so that one sent twice is kept once. Raises
-    QueueUnavailable."""
-    with _reachable():
-        return await _say(trail, handoff_id, "write", text, event_id=event_id)
+    """A message of the borrower. event_id: names it, so that one sent twice is kept once. classes:
+    of triage, for the desk to see. Raises QueueUnavailable."""
+    told = {"classes": list(classes)} if classes else {}
+    with reachable():
+        return await _say(trail, handoff_id, "write", text, told=told, event_id=event_id)
 
 
 # At the desk
@@ -367,18 +392,19 @@ async def write(
 
 async def take(trail: Trail, plan: DeskPlan, handoff_id: str, by: Member) -> Handoff | Declined:
     """Have the one who waits; only one can. Raises QueueUnavailable."""
-    with _reachable():
-        wanted = await read_handoff(trail.engine, handoff_id)
-        if wanted is None:
-            return Declined("handoff_unknown")
-        if not may_take(plan, wanted, by):
-            return Declined("handoff_skill", {"skill": wanted.skill})
+
+    async def unskilled(_: AsyncConnection, wanted: Handoff) -> Declined | None:
+        skilled = may_take(plan, wanted, by)
+        return None if skilled else Declined("handoff_skill", {"skill": wanted.skill})
+
+    with reachable():
         return await _make(
             trail,
             handoff_id,
             "take",
             by=by,
             values={"taken_by": by.staff_id, "taken_at": datetime.now(UTC)},
+            unless=unskilled,
         )
 
 
@@ -386,6 +412,17 @@ def may_take(plan: DeskPlan, wanted: Handoff, by: Member) -> bool:
     """Supervisors see to what nobody else has the skill for."""
     skill = plan.skills.get(wanted.skill)
     return bool(by.roles & SUPERVISORS) or skill is None or skill.held_by(by.login, by.roles)
+
+
+def is_anyone_free(
+    plan: DeskPlan, one: Handoff, under_way: Iterable[Handoff], present: Iterable[Member]
+) -> bool:
+    """Whether somebody who may take this one has nobody now. present: who is signed in."""
+    with_somebody = {each.taken_by for each in under_way if each.state == "taken"}
+    return any(
+        each.staff_id not in with_somebody and each.roles & WRITERS and may_take(plan, one, each)
+        for each in present
+    )
 
 
 async def reply(
@@ -399,7 +436,7 @@ async def reply(
 ) -> HandoffEvent | Declined:
     """A message of the agent, that the rules were asked about. told: what they found. Raises
     QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _say(trail, handoff_id, "reply", text, by=by, told=told, event_id=event_id)
 
 
@@ -414,7 +451,7 @@ async def hold(
 ) -> HandoffEvent | Declined:
     """A message that a rule stands against, kept until a supervisor has seen it. Raises
     QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _say(trail, handoff_id, "hold", text, by=by, told=told, event_id=event_id)
 
 
@@ -423,24 +460,19 @@ async def judge(
 ) -> HandoffEvent | Declined:
     """Send a message that was held, in the name of who wrote it, or refuse it; once. Returns the
     message, or the refusal. Raises QueueUnavailable."""
-    with _reachable():
-        held = await read_event(trail.engine, held_id)
-        if held is None or held.kind != "held":
-            return Declined("handoff_unknown")
-        if held.erased:
-            return Declined("handoff_over")
-        return await _judge(trail, held, by, release=release, reason=reason)
+    with reachable():
+        return await _judge(trail, held_id, by, release=release, reason=reason)
 
 
 async def give_back(trail: Trail, handoff_id: str, by: Member) -> Handoff | Declined:
     """The assistant answers again. Raises QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _make(trail, handoff_id, "give_back", by=by, values=_ended("returned"))
 
 
 async def close(trail: Trail, handoff_id: str, by: Member, ending: str) -> Handoff | Declined:
     """The matter is done. ending: one of the plan's. Raises QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _make(
             trail, handoff_id, "close", by=by, values=_ended(ending), told={"ending": ending}
         )
@@ -449,10 +481,41 @@ async def close(trail: Trail, handoff_id: str, by: Member, ending: str) -> Hando
 async def requeue(trail: Trail, handoff_id: str, by: Member) -> Handoff | Declined:
     """Back into the queue, at the place of the time when the borrower asked. Raises
     QueueUnavailable."""
-    with _reachable():
+    with reachable():
         return await _make(
             trail, handoff_id, "requeue", by=by, values={"taken_by": None, "taken_at": None}
         )
+
+
+async def lose(trail: Trail, taken: Handoff) -> Handoff | Declined:
+    """Back into the queue, at the place of before, whose agent is no longer signed in. Raises
+    QueueUnavailable."""
+    with reachable():
+        return await _make(
+            trail,
+            taken.id,
+            "lose",
+            by=Member(taken.taken_by, "", frozenset()),
+            values={"taken_by": None, "taken_at": None},
+            told={"why": "signed_out"},
+        )
+
+
+async def end_deleted(
+    connection: AsyncConnection, trail: Trail, conversation_id: str
+) -> audit.Entry | None:
+    """End what is under way in a conversation that its borrower deletes, in the transaction of the
+    caller, who has the lock of the chain: nobody writes in it any more. Returns the last entry."""
+    found = await connection.execute(
+        select(handoffs.c.id).where(
+            handoffs.c.conversation_id == conversation_id, handoffs.c.state.in_(UNDER_WAY)
+        )
+    )
+    entry: audit.Entry | None = None
+    for handoff_id in found.scalars().all():
+        made = await _enter(connection, trail, handoff_id, "leave", values=_ended(DELETED))
+        entry = entry if isinstance(made, Declined) else made
+    return entry
 
 
 def _ended(ending: str) -> dict[str, Any]:
@@ -460,6 +523,10 @@ def _ended(ending: str) -> dict[str, Any]:
 
 
 # Steps
+
+
+Check = Callable[[AsyncConnection, Handoff], Awaitable[Declined | None]]
+"""Why a step is not made, of the hand-over as it stands under the lock."""
 
 
 async def _make(
@@ -472,30 +539,25 @@ async def _make(
     told: Mapping[str, Any] | None = None,
     contact: str = "",
     now: datetime | None = None,
+    unless: Check | None = None,
 ) -> Handoff | Declined:
     """One step; the hand-over after it, or why there was none."""
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
-        made = await _change(connection, handoff_id, name, by, values or {})
-        if isinstance(made, Declined):
-            return made
-        step = _STEPS[name]
-        entry = await _note(
-            connection,
-            trail,
-            handoff_id=handoff_id,
-            conversation_id=made.conversation_id,
-            kind=step.kind,
-            speaker=step.speaker,
-            state=made.state,
-            staff_id=by.staff_id if by else "",
-            told=told or {},
-            contact=contact,
-            now=now,
-        )
-    await audit.note_head(trail, entry)
-    log.info("hand-over", handoff=handoff_id, step=name, state=made.state)
-    return await _known(trail.engine, handoff_id)
+    made = await _step(
+        trail,
+        handoff_id,
+        name,
+        by=by,
+        values=values,
+        told=told,
+        contact=contact,
+        now=now,
+        unless=unless,
+    )
+    if isinstance(made, Declined):
+        return made
+    now_stands = await _known(trail.engine, handoff_id)
+    log.info("hand-over", handoff=handoff_id, step=name, state=now_stands.state)
+    return now_stands
 
 
 async def _say(
@@ -508,39 +570,107 @@ async def _say(
     told: Mapping[str, Any] | None = None,
     event_id: str = "",
 ) -> HandoffEvent | Declined:
-    event_id = event_id or uuid.uuid4().hex
+    """A step that is a message; the event, or why there was none."""
+    made = await _step(trail, handoff_id, name, by=by, told=told, text=text, event_id=event_id)
+    return made if isinstance(made, Declined) else await _known_event(trail.engine, made)
+
+
+async def _step(
+    trail: Trail,
+    handoff_id: str,
+    name: str,
+    *,
+    by: Member | None = None,
+    values: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+    text: str = "",
+    contact: str = "",
+    event_id: str = "",
+    now: datetime | None = None,
+    unless: Check | None = None,
+) -> str | Declined:
+    """One step in a transaction of its own; the id of its event. event_id: one that was there
+    before stands for itself."""
     async with trail.engine.begin() as connection:
         await audit.lock(connection)
-        if sent := await _sent_before(connection, event_id, handoff_id, by):
+        if event_id and (sent := await _sent_before(connection, event_id, handoff_id, by)):
             return sent
-        made = await _change(connection, handoff_id, name, by, {})
-        if isinstance(made, Declined):
-            return made
-        step = _STEPS[name]
-        entry = await _note(
+        if unless is not None and (why := await _refused(connection, handoff_id, unless)):
+            return why
+        event_id = event_id or uuid.uuid4().hex
+        entry = await _enter(
             connection,
             trail,
-            handoff_id=handoff_id,
-            conversation_id=made.conversation_id,
-            kind=step.kind,
-            speaker=step.speaker,
-            state=made.state,
-            staff_id=by.staff_id if by else "",
-            told=told or {},
+            handoff_id,
+            name,
+            by=by,
+            values=values,
+            told=told,
             text=text,
+            contact=contact,
             event_id=event_id,
+            now=now,
         )
+        if isinstance(entry, Declined):
+            return entry
     await audit.note_head(trail, entry)
-    return await _known_event(trail.engine, event_id)
+    return event_id
+
+
+async def _enter(
+    connection: AsyncConnection,
+    trail: Trail,
+    handoff_id: str,
+    name: str,
+    *,
+    by: Member | None = None,
+    values: Mapping[str, Any] | None = None,
+    told: Mapping[str, Any] | None = None,
+    text: str = "",
+    contact: str = "",
+    event_id: str = "",
+    now: datetime | None = None,
+) -> audit.Entry | Declined:
+    """One step with its event, in the transaction of the caller, who has the lock of the chain."""
+    made = await _change(connection, handoff_id, name, by, values or {})
+    if isinstance(made, Declined):
+        return made
+    step = _STEPS[name]
+    return await _note(
+        connection,
+        trail,
+        handoff_id=handoff_id,
+        conversation_id=made.conversation_id,
+        kind=step.kind,
+        speaker=step.speaker,
+        state=made.state,
+        staff_id=by.staff_id if by else "",
+        told=told or {},
+        text=text,
+        contact=contact,
+        event_id=event_id,
+        now=now,
+    )
+
+
+async def _refused(connection: AsyncConnection, handoff_id: str, unless: Check) -> Declined | None:
+    row = (await connection.execute(_handoffs().where(handoffs.c.id == handoff_id))).one_or_none()
+    return None if row is None else await unless(connection, _handoff(row))
 
 
 async def _judge(
-    trail: Trail, held: HandoffEvent, by: Member, *, release: bool, reason: str
+    trail: Trail, held_id: str, by: Member, *, release: bool, reason: str
 ) -> HandoffEvent | Declined:
     name = "release" if release else "refuse"
     last_id = uuid.uuid4().hex
     async with trail.engine.begin() as connection:
         await audit.lock(connection)
+        # Under the lock: what was erased a moment ago is not written down again.
+        held = await _read_event(connection, held_id)
+        if held is None or held.kind != "held":
+            return Declined("handoff_unknown")
+        if held.erased:
+            return Declined("handoff_over")
         made = await _change(connection, held.handoff_id, name, None, {})
         if isinstance(made, Declined):
             return made
@@ -678,13 +808,13 @@ _MASKED: Mapping[str, frozenset[privacy.SpanType]] = {
 
 async def _sent_before(
     connection: AsyncConnection, event_id: str, handoff_id: str, by: Member | None
-) -> HandoffEvent | Declined | None:
-    """The message of this id, if it was sent before; another's id is nobody's to use again."""
-    row = (await connection.execute(_events().where(handoff_events.c.id == event_id))).one_or_none()
-    if row is None:
+) -> str | Declined | None:
+    """The id of a message, if it was sent before; another's is nobody's to use again."""
+    sent = await _read_event(connection, event_id)
+    if sent is None:
         return None
-    same = row.handoff_id == handoff_id and (row.staff_id or "") == (by.staff_id if by else "")
-    return _event(row) if same else Declined("handoff_unknown")
+    same = sent.handoff_id == handoff_id and sent.staff_id == (by.staff_id if by else "")
+    return event_id if same else Declined("handoff_unknown")
 
 
 # Reading
@@ -780,13 +910,17 @@ async def _own_conversation(engine: AsyncEngine, conversation_id: str, subject: 
     if not conversation_id:
         return ""
     async with _reading(engine) as connection:
-        found: str | None = await connection.scalar(
-            select(conversations.c.id).where(
-                conversations.c.id == conversation_id,
-                func.coalesce(conversations.c.subject, "") == subject,
-            )
+        return conversation_id if await _is_theirs(connection, conversation_id, subject) else None
+
+
+async def _is_theirs(connection: AsyncConnection, conversation_id: str, subject: str) -> bool:
+    found = await connection.scalar(
+        select(conversations.c.id).where(
+            conversations.c.id == conversation_id,
+            func.coalesce(conversations.c.subject, "") == subject,
         )
-    return found
+    )
+    return found is not None
 
 
 async def queue(engine: AsyncEngine) -> list[Handoff]:
@@ -826,7 +960,7 @@ def ahead_of(plan: DeskPlan, waiting: Sequence[Handoff], one: Handoff) -> int:
 async def read_events(
     engine: AsyncEngine, *, after: int = 0, conversation_id: str = "", limit: int = MOST_READ
 ) -> list[HandoffEvent]:
-    """Events in order after a number, of one conversation or of all."""
+    """The oldest events after a number, in order, of one conversation or of all."""
     query = _events().where(handoff_events.c.seq > after)
     if conversation_id:
         query = query.where(handoff_events.c.conversation_id == conversation_id)
@@ -835,11 +969,63 @@ async def read_events(
         return [_event(row) for row in rows]
 
 
-async def read_event(engine: AsyncEngine, event_id: str) -> HandoffEvent | None:
+async def newest_events(
+    engine: AsyncEngine, conversation_id: str, *, before: int = 0, limit: int = MOST_READ
+) -> list[HandoffEvent]:
+    """The newest events of a conversation, in order. before: number from which on they are left
+    out; 0: none is."""
+    query = _events().where(handoff_events.c.conversation_id == conversation_id)
+    if before:
+        query = query.where(handoff_events.c.seq < before)
+    async with _reading(engine) as connection:
+        rows = await connection.execute(query.order_by(handoff_events.c.seq.desc()).limit(limit))
+        return [_event(row) for row in rows][::-1]
+
+
+async def last_said(engine: AsyncEngine, conversation_id: str) -> str:
+    """The borrower's last message to the desk; empty where there is none, or it was erased."""
+    query = _events().where(
+        handoff_events.c.conversation_id == conversation_id,
+        handoff_events.c.kind == "message",
+        handoff_events.c.speaker == "borrower",
+    )
     async with _reading(engine) as connection:
         row = (
-            await connection.execute(_events().where(handoff_events.c.id == event_id))
-        ).one_or_none()
+            await connection.execute(query.order_by(handoff_events.c.seq.desc()).limit(1))
+        ).first()
+    return "" if row is None else str(row.text)
+
+
+async def last_contact(engine: AsyncEngine, handoff_id: str) -> str:
+    """How the borrower wants to be reached, as they said it last; empty where they did not."""
+    query = _events().where(
+        handoff_events.c.handoff_id == handoff_id, handoff_events.c.kind == "contact"
+    )
+    async with _reading(engine) as connection:
+        row = (
+            await connection.execute(query.order_by(handoff_events.c.seq.desc()).limit(1))
+        ).first()
+    return "" if row is None else str(row.contact)
+
+
+async def taken_by(engine: AsyncEngine, staff_id: str) -> frozenset[str]:
+    """Ids of the hand-overs that one has now."""
+    async with _reading(engine) as connection:
+        rows = await connection.execute(
+            select(handoffs.c.id).where(
+                handoffs.c.state == "taken", handoffs.c.taken_by == staff_id
+            )
+        )
+        return frozenset(rows.scalars())
+
+
+async def read_event(engine: AsyncEngine, event_id: str) -> HandoffEvent | None:
+    async with _reading(engine) as connection:
+        return await _read_event(connection, event_id)
+
+
+async def _read_event(connection: AsyncConnection, event_id: str) -> HandoffEvent | None:
+    row = (await connection.execute(_events().where(handoff_events.c.id == event_id))).one_or_none()
     return None if row is None else _event(row)
 
 
@@ -932,17 +1118,17 @@ def _event(row: Row[Any]) -> HandoffEvent:
 
 
 @contextmanager
-def _reachable() -> Iterator[None]:
-    """Whatever the database has against it, the borrower is given another way."""
+def reachable() -> Iterator[None]:
+    """Whatever the database has against it, or the way to it, the borrower is given another way."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         log.error("the queue cannot be used", exc_info=error)
         raise QueueUnavailable(type(error).__name__) from error
 
 
 @asynccontextmanager
 async def _reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    with _reachable():
+    with reachable():
         async with engine.connect() as connection:
             yield connection

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from knowledge.documents import Clause
 from prompts.render import Prompt
 
-from . import audit
+from . import audit, handoff
 from .audit import Trail
 from .db import (
     as_utc,
@@ -42,6 +42,9 @@ BORROWER = "borrower"
 
 EARLIER = 50
 """How many earlier messages of a conversation are read."""
+
+MOST_TURNS = 200
+"""How many messages of a conversation whoever takes it over is shown."""
 
 TOLD_CHARS = 200
 """How much of what was told then is read."""
@@ -233,6 +236,7 @@ async def conversation(
         )
         people = [
             {
+                "id": row.id,
                 "at": as_utc(row.at).isoformat(),
                 "speaker": row.speaker,
                 "name": row.name or "",
@@ -261,7 +265,8 @@ def _turn(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def conversations_of(engine: AsyncEngine, subject: str, most: int) -> list[dict[str, Any]]:
-    """The newest conversations of a borrower who is known, each with its first message."""
+    """The newest conversations of a borrower who is known, each with its first message; where they
+    asked the assistant nothing, the first that was exchanged with a person."""
     first = (
         select(records.c.question)
         .where(records.c.conversation_id == conversations.c.id, records.c.erased_seq.is_(None))
@@ -269,9 +274,21 @@ async def conversations_of(engine: AsyncEngine, subject: str, most: int) -> list
         .limit(1)
         .scalar_subquery()
     )
+    said = (
+        select(handoff_events.c.text)
+        .where(
+            handoff_events.c.conversation_id == conversations.c.id,
+            handoff_events.c.kind == "message",
+            handoff_events.c.erased_seq.is_(None),
+        )
+        .order_by(handoff_events.c.seq)
+        .limit(1)
+        .scalar_subquery()
+    )
+    message = func.coalesce(first, said)
     query = (
-        select(conversations.c.id, conversations.c.created_at, first.label("message"))
-        .where(conversations.c.subject == subject)
+        select(conversations.c.id, conversations.c.created_at, message.label("message"))
+        .where(conversations.c.subject == subject, message.is_not(None))
         .order_by(conversations.c.created_at.desc(), conversations.c.id)
         .limit(most)
     )
@@ -290,11 +307,13 @@ async def conversations_of(engine: AsyncEngine, subject: str, most: int) -> list
 
 async def forget(trail: Trail, conversation_id: str, subject: str) -> int:
     """Delete what a borrower wrote and was told in a conversation of theirs, and let nobody go on
-    with it; returns of how many messages. One that is still being answered goes when it is.
+    with it, on either side of the desk; returns of how many messages. One that is still being
+    answered goes when it is.
 
     Raises UnknownConversation.
     """
     async with trail.engine.begin() as connection:
+        await audit.lock(connection)
         changed = await connection.execute(
             update(conversations)
             .where(conversations.c.id == conversation_id, _is_owner(subject))
@@ -302,6 +321,9 @@ async def forget(trail: Trail, conversation_id: str, subject: str) -> int:
         )
         if not changed.rowcount:
             raise UnknownConversation(conversation_id)
+        entry = await handoff.end_deleted(connection, trail, conversation_id)
+    if entry is not None:
+        await audit.note_head(trail, entry)
     return await audit.erase(trail, conversation_id=conversation_id, by=BORROWER)
 
 
@@ -436,16 +458,15 @@ async def record_ids(
 
 
 async def read_turns(
-    engine: AsyncEngine, conversation_id: str, before: datetime | None = None
+    engine: AsyncEngine, conversation_id: str, newest: int = MOST_TURNS
 ) -> list[dict[str, Any]]:
-    """Question, status and reply of each record of a conversation, oldest first."""
+    """Question, status and reply of the newest records of a conversation, oldest first."""
     columns = (records.c.id, records.c.asked_at, records.c.question, records.c.status)
     query = select(*columns, records.c.reply).where(records.c.conversation_id == conversation_id)
-    if before:
-        query = query.where(records.c.asked_at < before)
+    order = (records.c.asked_at.desc(), records.c.id.desc())
     async with engine.connect() as connection:
-        rows = await connection.execute(query.order_by(records.c.asked_at, records.c.id))
-        return [{**row._mapping, "asked_at": as_utc(row.asked_at)} for row in rows]
+        rows = (await connection.execute(query.order_by(*order).limit(newest))).all()
+    return [{**row._mapping, "asked_at": as_utc(row.asked_at)} for row in reversed(rows)]
 
 
 def _played_as_json(played: Played) -> dict[str, Any]:

@@ -133,6 +133,14 @@ EventName = Literal[
 
 
 @dataclass(frozen=True, slots=True)
+class Triaged:
+    """That a person has to see a message."""
+
+    conversation_id: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One step of a reply as it is made; `data` is JSON-ready."""
 
@@ -140,6 +148,9 @@ class Event:
     data: dict[str, Any]
     reply: Reply | None = None
     """The finished reply, with `done` only."""
+    triaged: Triaged | None = None
+    """With the first event after triage told so, before which the borrower has been told nothing:
+    whoever queues them does so then, however the stream goes on."""
 
 
 @dataclass(frozen=True, slots=True)

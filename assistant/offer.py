@@ -51,7 +51,7 @@ Kind = Literal["rate", "interest_free", "voucher", "draw"]
 
 SENDABLE: frozenset[Verdict] = frozenset({"pass", "warn"})
 MOST_VARIANTS = 4
-TOKENS = 260
+TOKENS = 200
 """Of one draft; beyond it the answer is cut off and of no use."""
 
 log = structlog.get_logger()
@@ -87,6 +87,8 @@ class Brief:
     """Id of a coupon or draw of the campaign; empty: the coupon that saves most, else a draw."""
     synthetic: bool = False
     """Whether a call is spoken by a machine."""
+    contacted: frozenset[str] = frozenset()
+    """Ids of customers whom the campaign has reached before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +204,24 @@ class Idea:
     id: str
     title: Mapping[Locale, str]
     brief: str
+    openers: tuple[str, ...]
+    """What a small model begins with; none: whatever it likes."""
+    occasion: bool
+    """Whether the model is told what the campaign is about."""
 
 
 @cache
 def ideas() -> Mapping[str, Idea]:
     """What drafts may be about, in the order in which they are tried."""
     return {
-        row["id"]: Idea(row["id"], row["title"], row["brief"]) for row in _table("ideas")["ideas"]
+        row["id"]: Idea(
+            row["id"],
+            row["title"],
+            row["brief"],
+            tuple(row.get("openers", ())),
+            row.get("occasion", False),
+        )
+        for row in _table("ideas")["ideas"]
     }
 
 
@@ -734,7 +747,7 @@ def _channels(
             found = {
                 way: refusals(
                     brief.customer,
-                    Occasion(channel, "marketing", way, brief.at, brief.campaign),
+                    Occasion(channel, "marketing", way, brief.at, brief.campaign, brief.contacted),
                     bounds,
                 )
                 for way in ways
@@ -838,7 +851,7 @@ async def _written(
     """What the model wrote, if it may be sent, and why its texts before were not taken."""
     prompts, messages = _asked(ground, idea, wish)
     version = version_of("\0".join(prompt.version for prompt in prompts))
-    schema = _schema(ground)
+    schema = _schema(ground, idea, model)
     turned_down: list[str] = []
     for attempt in range(2):
         try:
@@ -868,75 +881,94 @@ async def _written(
 
 
 def _asked(ground: Ground, idea: Idea, wish: str) -> tuple[list[Prompt], list[Message]]:
-    """The prompts and the turns: what never changes stands first, so that it is read once."""
+    """The prompts and the turns. What is the same for every draft stands first, so that a local
+    model reads it once; of the customer, or who is in the segment, nothing is told."""
     words = _table("words")
-    system = render("zh/copy_system", language=words["languages"][ground.locale])
+    must = f"{{{ground.must}}}"
+    system = render("zh/copy_system", language=words["languages"][ground.locale], must=must)
     shown, turns = examples("zh/copy_examples")
     brief = render(
         "zh/copy_brief",
         channel=words["channels"][ground.channel],
-        most=templates.body_limits(ground.channel)[1],
-        subject=_subject_room(ground),
         idea=idea.brief,
-        campaign=f"{ground.campaign.title[ground.locale]}；{ground.campaign.idea[ground.locale]}",
+        occasion=ground.campaign.idea["zh-Hans"] if idea.occasion else "",
         wish=wish,
-        slots=[
-            (f"{{{name}}}", templates.slots()[name].about["zh-Hans"]) for name in _offered(ground)
-        ],
+        must=must,
+        offer=words["offers"][ground.kind],
     )
     messages = [Message("system", system.text)]
     for turn in turns:
-        messages.append(Message("user", turn["user"].strip()))
-        messages.append(Message("assistant", turn["assistant"]))
+        messages.append(Message("user", turn["user"].strip().replace("{coupon}", must)))
+        messages.append(Message("assistant", turn["assistant"].replace("{coupon}", must)))
     return [system, shown, brief], [*messages, Message("user", brief.text)]
 
 
-def _offered(ground: Ground) -> list[str]:
-    """Slots that the model may use: those of the offer itself, whose figures need no more said."""
-    names = ["coupon", "product", "until", "valid_to"] if ground.coupon else ["draw", "until"]
-    if ground.personalised:
-        names.append("name")
-    return [name for name in names if name in ground.values or name == "name"]
+def _lead(ground: Ground) -> tuple[int, int, int]:
+    """(least, most) characters before the offer is named, and most after its last day."""
+    least, most, tail = templates.lead_limits(ground.channel)
+    if not tail:
+        fixed = f"{ground.values[ground.must]}{ground.values['until']}"
+        text = f"{ground.opening}{fixed}{ground.closing}"
+        room = templates.room(text, ground.channel, ground.locale)
+        most = max(least, min(most, room - _AROUND))
+    return least, most, tail
 
 
-def _subject_room(ground: Ground) -> int:
-    return min(16, templates.subject_limit(ground.channel, ground.locale))
-
-
-def _schema(ground: Ground) -> Mapping[str, Any]:
-    """A small model can write neither a digit nor a slot that is not there: the form rules it
-    out."""
-    slots = "|".join(_offered(ground))
-    least, most = templates.body_limits(ground.channel)
-
-    def text(least: int, most: int) -> Mapping[str, str]:
-        sign = r'[^0-9０-９{}\[\]【】<>"\\\x00-\x1f]'
-        return {"type": "string", "pattern": rf"^(?:{sign}|\{{(?:{slots})\}}){{{least},{most}}}$"}
-
-    fields = {"text": text(least, most)}
-    if room := _subject_room(ground):
-        fields = {"subject": text(2, room), **fields}
+def _schema(ground: Ground, idea: Idea, model: ChatModel) -> Mapping[str, Any]:
+    """What a draft looks like. A small model is led by the form: an introduction that begins as its
+    idea does, the offer, its last day; it can write neither a digit nor a slot that is not there.
+    """
+    must, until = rf"\{{{ground.must}\}}", r"\{until\}"
+    least, most, tail = _lead(ground)
+    if model.way == "draft":
+        body = rf"^(?:{_SIGN}|{must}|{until}){{{least},{2 * most + tail + 30}}}$"
+    else:
+        joins = _table("words")["joins"]
+        leads, ends = "|".join(joins["leads"]), "|".join(joins[f"ends_{ground.must}"])
+        opener = f"(?:{'|'.join(idea.openers)})" if idea.openers else ""
+        second, more = "", ""
+        if tail:
+            second, more = rf"(?:。{_WORD}{{2,{most}}})?", rf"(?:，{_WORD}{{4,{tail}}})?"
+        lead = rf"{opener}{_WORD}{{{least},{most}}}{second}"
+        body = rf"^{lead}(?:{leads}){must}，{until}(?:{ends}){more}。$"
     return {
         "type": "object",
-        "properties": fields,
-        "required": list(fields),
+        "properties": {
+            "subject": {"type": "string", "pattern": rf"^{_WORD}{{2,14}}$"},
+            "text": {"type": "string", "pattern": body},
+        },
+        "required": ["subject", "text"],
         "additionalProperties": False,
     }
+
+
+_SIGN = r"""[^0-9０-９{}\[\]【】<>"“”\\\x00-\x1f！!]"""
+_WORD = r"""[^0-9０-９{}\[\]【】<>"“”\\\x00-\x1f！!。？?；]"""
+_AROUND = 14
+"""Characters of a short text beside introduction, offer and day."""
+_OPENING = 8
+"""Characters of an introduction beside those that are counted: how it begins, and goes on."""
 
 
 def _taken(ground: Ground, idea: Idea, output: str) -> tuple[Copy | None, list[str], list[str]]:
     """(the draft, if it may be sent; else why not, in words and as codes)"""
     try:
         said = json.loads(output)
-        text, subject = _tidy(said["text"]), _tidy(said.get("subject", "")).rstrip("。.")
+        text, subject = _tidy(said["text"]), _tidy(said["subject"]).rstrip("。.")
     except (ValueError, TypeError, KeyError, AttributeError):
         return None, [_reason("garbled")], ["garbled"]
     if any(text in turn["assistant"] for turn in examples("zh/copy_examples")[1]):
         return None, [_reason("copied")], ["copied"]
-    if text[-1:] not in _ENDS:
+    if not templates.subject_limit(ground.channel, ground.locale):
+        subject = ""
+    sentence = text.partition(f"{{{ground.must}}}")[0].rpartition("。")[2]
+    if len(sentence) > _lead(ground)[1] + _OPENING:
+        # It ends where it had to, and not where its sentence does.
+        return None, [_reason("too_long")], ["too_long"]
+    if not text or text[-1] not in _ENDS:
         return None, [_reason("unfinished")], ["unfinished"]
     try:
-        copy = judge(ground, text, _labelled(ground, subject), idea=idea.id)
+        copy = judge(ground, f"{_greeting(ground)}{text}", _labelled(ground, subject), idea=idea.id)
     except BadTemplate as error:
         return None, [_reason(error.code)], [error.code]
     if copy.sendable:
@@ -955,6 +987,14 @@ def _taken(ground: Ground, idea: Idea, output: str) -> tuple[Copy | None, list[s
         titles = "、".join(rule.title_zh for rule in broken.values())
         reasons.append(_reason("rule", titles=titles))
     return None, reasons or [_reason("rule", titles="")], [*codes, *broken]
+
+
+def _greeting(ground: Ground) -> str:
+    if ground.channel != "email":
+        return ""
+    kind = "named" if ground.personalised else "plain"
+    greeting: str = _table("words")["greeting"][kind][ground.locale]
+    return greeting
 
 
 def _tidy(text: str) -> str:

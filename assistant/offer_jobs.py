@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,13 +18,16 @@ import structlog
 from filelock import AsyncFileLock
 from sqlalchemy import func, insert, select, update
 
-from . import drafts, saved_segments
-from .addressing import Refusal, bounds_of
+from . import contacts, drafts, saved_segments
+from .addressing import WINDOW, Refusal, bounds_of
 from .best_offer import Best
+from .campaigns import CampaignError
 from .compliance import source_as_json
 from .customers import Record
 from .db import as_utc, offer_jobs
 from .drafts import Check, Content
+from .handoff import subjects_of
+from .identity import subject_of
 from .offer import (
     Brief,
     Copy,
@@ -54,6 +58,15 @@ CHANNEL_S = 600.0
 
 RETRY_S = 10.0
 """How long the worker waits after a fault of the database or the disk."""
+
+SWEEP_S = 3600.0
+"""How often it is looked for approvals that do not hold any more."""
+
+SERVER = "server"
+"""Who voids them."""
+
+HARDSHIP = "hardship"
+"""Class of triage of somebody who says that they cannot repay."""
 
 SENT_AT = time(10)
 """Time of day, outside of every quiet hour, for which a text is judged."""
@@ -190,22 +203,19 @@ class Worker:
     """Set when a job has been added."""
 
     async def run(self) -> None:
-        """Until cancelled. Before the first job, what an earlier process left is called lost, and
-        approvals that do not hold any more are voided."""
-        first = True
+        """Until cancelled. At the beginning and from time to time, approvals that do not hold any
+        more are voided: what is shown of a draft is then what the send gate says of it."""
         while True:
             self.wake.clear()
             try:
-                engine = self.deps.engine
-                if first or await _in_state(engine, "queued"):
-                    await self._work()
-                    first = False
+                await self._work()
             except Exception as error:
                 # A database that is away for a minute must not end the server.
                 log.error("drafts wait", exc_info=error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            await self.wake.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.wake.wait(), SWEEP_S)
 
     async def _work(self) -> None:
         settings, engine = self.deps.settings, self.deps.engine
@@ -214,8 +224,26 @@ class Worker:
             for left in await _in_state(engine, "running"):
                 log.warning("drafting was cut off by the end of its server", job=left.id)
                 await _keep(engine, replace(left, state="lost"))
+            await self._sweep()
             while jobs := await _in_state(engine, "queued"):
                 await self._draft(jobs[0])
+
+    async def _sweep(self) -> None:
+        try:
+            known = await asyncio.to_thread(self.deps.campaigns)
+        except CampaignError as error:
+            # Nothing is sent meanwhile either; what was approved is to be judged by a whole file.
+            log.error("the campaigns cannot be read", error=str(error))
+            return
+        changed = await drafts.expire(
+            self.deps.trail,
+            known,
+            rules_version=self.deps.rules.version,
+            today=today_of(self.deps),
+            by=SERVER,
+        )
+        if changed:
+            log.info("drafts do not hold any more", drafts=changed)
 
     async def _draft(self, job: Job) -> None:
         engine = self.deps.engine
@@ -330,15 +358,43 @@ async def person(deps: Deps, customer_id: str, at: datetime) -> Person | None:
         coupons=await source.coupons(customer_id),
         consents=await source.consents(customer_id),
     )
-    return person_in(record, at)
+    people, _ = await people_in(deps, [record], "", at)
+    return people[0]
 
 
-def person_in(record: Record, at: datetime) -> Person:
-    """As of a day. What a record does not tell is not known: whether somebody said that they cannot
-    repay, above all."""
-    return person_of(
-        record.customer, record.loans, record.coupons, record.consents, at.date(), hardship=None
-    )
+async def people_in(
+    deps: Deps, records: Sequence[Record], campaign: str, at: datetime
+) -> tuple[list[Person], frozenset[str]]:
+    """Customers as they may be addressed at a time, with what is known here beside their records:
+    who said that they cannot repay, who was written to, who must not be; and the ids of those whom
+    a campaign has reached. Where the lender has no desk, nobody knows of hardship."""
+    keys = deps.trail.keys
+    since = at - bounds_of(deps.rules).hardship_for
+    strained = await subjects_of(deps.engine, HARDSHIP, since) if deps.desk else None
+    handles = {record.customer.id: contacts.handle(keys, record.customer.id) for record in records}
+    async with deps.engine.connect() as connection:
+        past = await contacts.past_of(connection, campaign, handles.values(), at - WINDOW)
+    people: list[Person] = []
+    reached: set[str] = set()
+    for record in records:
+        customer_id = record.customer.id
+        known = past.get(handles[customer_id], contacts.Past())
+        if known.reached:
+            reached.add(customer_id)
+        people.append(
+            person_of(
+                record.customer,
+                record.loans,
+                record.coupons,
+                record.consents,
+                at.date(),
+                hardship=None if strained is None else subject_of(keys, customer_id) in strained,
+                suppressed=known.suppressed.get(contacts.ALL, ""),
+                opted_out=[way for way in known.suppressed if way != contacts.ALL],
+                sent=known.sent,
+            )
+        )
+    return people, frozenset(reached)
 
 
 def content_of(copy: Copy, campaign: Campaign, rules_version: str) -> Content:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,6 +12,8 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, cast, get_args
+
+from knowledge.text import UNSEEN
 
 SpanType = Literal[
     "phone",
@@ -73,14 +76,59 @@ class _Reading(NamedTuple):
     value: str
 
 
-# Every fold maps one character to one character, so that positions stay those of the original.
-_FOLD: dict[int, str] = (
-    {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-    | dict.fromkeys([0xA0, *range(0x2000, 0x200E), 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF], " ")
-    | dict.fromkeys([*range(0x2010, 0x2016), 0x2212, 0x2500, 0x30FC, 0xFE58, 0xFE63], "-")
+_SIGNS: Mapping[int, str] = (
+    dict.fromkeys([0x0B, 0x0C, 0x0D, 0x85, 0x2028, 0x2029], "\n")
+    | {0x2800: " "}
+    | dict.fromkeys([0x2212, 0x2500, 0x30FC], "-")
     | dict.fromkeys([0xB7, 0x2022, 0x2027, 0x30FB], ".")
     | dict.fromkeys([0xD7, 0x425, 0x445], "X")
 )
+
+
+class _Signs(dict[int, str]):
+    """Character -> the one it is read as, or none where nothing of it is seen.
+
+    None becomes two, so that what is left of a view stands in the order of the original.
+    """
+
+    def __missing__(self, code: int) -> str:
+        self[code] = read = _SIGNS.get(code) or self._read(chr(code))
+        return read
+
+    def _read(self, char: str) -> str:
+        category = unicodedata.category(char)
+        # Marks are what a keycap is made of, and what strikes a digit out.
+        if category in ("Mn", "Me") or UNSEEN.match(char):
+            return ""
+        if category in ("Zs", "Pd"):
+            return " " if category == "Zs" else "-"
+        if category in ("Nd", "Nl", "No"):
+            digit = unicodedata.numeric(char, -1.0)
+            if digit in range(10):
+                return str(int(digit))
+        plain = unicodedata.normalize("NFKC", char)
+        return plain if len(plain) == 1 else char
+
+
+_READ_AS = _Signs()
+
+
+class _View(NamedTuple):
+    """A text as it is read, and where each of its characters stands in the original."""
+
+    text: str
+    places: Sequence[int]
+    """One more than characters: the last is the length of the original."""
+
+
+def _view(text: str) -> _View:
+    read = text.translate(_READ_AS)
+    if len(read) == len(text):
+        return _View(read, range(len(text) + 1))
+    places = [place for place, char in enumerate(text) if _READ_AS[ord(char)]]
+    return _View(read, [*places, len(text)])
+
+
 _SPELLED = str.maketrans(
     "零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖", "0001112223334455666778899"
 )
@@ -95,6 +143,7 @@ _BLANK = "\0"
 # Maximal chains of digits and short separators. \b is no use here: it sees no border between a
 # Chinese character and a digit. Tabs and line ends part table cells and never join a number.
 _CHAIN = re.compile(r"[0-9](?:[ .()-]{0,3}[0-9]){10,}")
+_APART = re.compile(r"[0-9](?:(?:[^\w%¥$€<>\0]|_){0,8}[0-9]){10,}")
 _BLOCK = re.compile(r"[0-9]+")
 _CHECK_X = re.compile(r"[ .-]?[Xx](?![A-Za-z])")
 _AMOUNT_AFTER = re.compile(r"(?:\.[0-9]{1,2})? ?元(?![旦宵])")
@@ -143,6 +192,9 @@ _PROVINCES = frozenset(
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _ID_CHECK = "10X98765432"
 _MOST_DIGITS = 19
+_PASSES = 8
+_READ_AGAIN = 200_000
+"""Characters that are read in further passes, so that short texts have as many as they need."""
 _CONTEXT = 24
 """Characters before a number that are looked at for the letters of a contract number."""
 
@@ -153,19 +205,22 @@ def mask(text: str, types: frozenset[SpanType] = EVERY) -> Masked:
     Placeholders read `<PHONE_1>` and never equal a string the text already holds, so that nobody
     can type one and have it filled with someone's data.
     """
-    view = text.translate(_FOLD)
+    seen = _view(text)
+    view = seen.text
     found: list[_Found] = []
-    while fresh := _pass(view, types):
-        # What was found borders what is left as its placeholder will: masking a masked text must
-        # find nothing new.
+    # What was found borders what is left as its placeholder will: masking a masked text must
+    # find nothing new. A text made to show one thing after the other is not read for ever.
+    passes = _PASSES + _READ_AGAIN // (len(view) + 1)
+    while passes and (fresh := _pass(view, types)):
         found += fresh
         view = _blanked(view, fresh)
-    return _replaced(text, sorted(found))
+        passes -= 1
+    return _replaced(text, seen, sorted(found))
 
 
 def may_hold_numbers(text: str) -> bool:
     """Whether a text has digits, in whatever spelling, for the shortest of NUMBERS."""
-    return len(_DIGIT.findall(text.translate(_FOLD))) >= _FEWEST_DIGITS
+    return len(_DIGIT.findall(text.translate(_READ_AS))) >= _FEWEST_DIGITS
 
 
 def _pass(view: str, types: frozenset[SpanType]) -> list[_Found]:
@@ -175,11 +230,12 @@ def _pass(view: str, types: frozenset[SpanType]) -> list[_Found]:
     said = _said(view, types) if types - NUMBERS else []
     found += said
     view = _blanked(view, said)
-    numbers = list(_numbers(view))
-    found += numbers
-    if _SPELLED_DIGIT.search(view):
-        # Read second, so that a counting word beside a number does not hide it.
-        found += _numbers(_blanked(view, numbers).translate(_SPELLED))
+    # Chinese digits are read second, so that a counting word beside a number does not hide it.
+    for table in ({}, _SPELLED) if _SPELLED_DIGIT.search(view) else ({},):
+        for find in (_numbers, _apart):
+            numbers = list(find(view.translate(table)))
+            found += numbers
+            view = _blanked(view, numbers)
     return sorted(each for each in found if each.type in types)
 
 
@@ -251,14 +307,16 @@ _STAND_INS: Mapping[str, Callable[[int], str]] = {
 }
 
 
-def _replaced(text: str, found: list[_Found]) -> Masked:
-    typed = set(_PLACEHOLDER.findall(text.translate(_FOLD).upper())) if found else set()
+def _replaced(text: str, seen: _View, found: list[_Found]) -> Masked:
+    typed = set(_PLACEHOLDER.findall(seen.text.upper())) if found else set()
     numbering = {kind: count(1) for kind in TYPES}
     placeholders: dict[tuple[SpanType, str], str] = {}
     spans: list[Span] = []
     pieces: list[str] = []
     done = 0
-    for start, end, kind, value in found:
+    for first, last, kind, value in found:
+        # What is unseen behind a character belongs to it, as the frame of a keycap does.
+        start, end = seen.places[first], seen.places[last]
         if (kind, value) not in placeholders:
             fresh = (f"<{kind.upper()}_{n}>" for n in numbering[kind])
             placeholders[kind, value] = next(each for each in fresh if each not in typed)
@@ -345,16 +403,78 @@ def _best_at(
 
 
 def _joins(blocks: list[tuple[int, int]], first: int) -> Iterator[tuple[int, tuple[int, ...]]]:
-    sizes: tuple[int, ...] = ()
+    sizes: list[int] = []
     total = 0
     for stop in range(first, len(blocks)):
         size = blocks[stop][1] - blocks[stop][0]
         total += size
-        sizes = (*sizes, size)
         if total > _MOST_DIGITS:
             return
-        if total >= 11:
-            yield stop + 1, sizes
+        sizes.append(size)
+        if total >= _FEWEST_DIGITS:
+            yield stop + 1, tuple(sizes)
+
+
+def _apart(view: str) -> Iterator[_Found]:
+    """Numbers whose digits stand further apart than `_numbers` reads, by any signs at all.
+
+    They have to prove themselves: lists of figures and columns of a table look like this too.
+    """
+    free = 0
+    for chain in _APART.finditer(view):
+        blocks = [match.span() for match in _BLOCK.finditer(view, *chain.span())]
+        before = view[max(free, chain.start() - _CONTEXT) : chain.start()]
+        told = _issued().label.search(before) is not None
+        first = 0
+        while first < len(blocks):
+            singles = first
+            while singles < len(blocks) and blocks[singles][1] - blocks[singles][0] == 1:
+                singles += 1
+            alone = singles - first
+            start = blocks[first][0]
+            best: _Found | None = None
+            after = max(first + 1, singles)
+            for stop, sizes in _joins(blocks, first):
+                regular = alone == len(sizes) if alone > 1 else _is_regular(sizes)
+                total = sum(sizes)
+                if not regular and total not in (17, 18) and not (told and first == 0):
+                    continue
+                end = blocks[stop - 1][1]
+                digits = "".join(view[a:b] for a, b in blocks[first:stop])
+                if total == 17 and (check := _CHECK_X.match(view, end)):
+                    digits, end = digits + "X", check.end()
+                if _is_valid_id(digits):
+                    best, after = _Found(start, end, "id", digits), stop
+                elif alone > 1 and regular and _is_phone(digits, (total,)):
+                    best, after = _Found(start, end, "phone", digits[-11:]), stop
+                elif (regular or (told and first == 0)) and _is_issued(
+                    digits, view, free, start, end
+                ):
+                    best, after = _Found(start, end, "card", digits), stop
+            if best:
+                yield best
+                free = best.end
+            first = after
+
+
+def _is_regular(sizes: tuple[int, ...]) -> bool:
+    """Whether cards are written in such groups, with whatever between them."""
+    *body, last = sizes
+    equal = len({*body}) == 1 and last <= body[0] <= 4
+    return equal or (len(sizes) <= 3 and min(body, default=0) >= 4 and sizes != (8, 8))
+
+
+def _is_issued(digits: str, view: str, free: int, start: int, end: int) -> bool:
+    """Whether it is the number of a card that an issuer may give out, and not said to be else."""
+    if not _issued().numbers.fullmatch(digits) or not _is_card(digits):
+        return False
+    before = view[max(free, start - _CONTEXT) : start]
+    if _AMOUNT_BEFORE.search(before) or _AMOUNT_AFTER.match(view, end):
+        return False
+    code = _CODE_BEFORE.search(before)
+    if code and code.group(1).upper() not in _LABELS and digits[:2] != "62":
+        return False
+    return not _is_row_of_amounts(view[start:end])
 
 
 def _read(
@@ -439,7 +559,7 @@ def _looks_like_id(digits: str) -> bool:
 
 
 def _is_card(digits: str) -> bool:
-    if not 13 <= len(digits) <= 19 or digits[0] == "0" or not digits.isdigit():
+    if not 13 <= len(digits) <= 19 or not digits.isdigit() or _issued().never.fullmatch(digits):
         return False
     if digits[:2] in ("19", "20") and _is_date(digits[:4], digits[4:6], digits[6:8]):
         return False  # An order number that opens with its date; no issuer has such a range.
@@ -457,6 +577,7 @@ _COMPANY_SIGNS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _COMPANY_CODE = re.compile(rf"[1-9ANY][{_COMPANY_SIGNS}]{{17}}")
 _PARTED = re.compile(r"[\0<>]")
 _SIGNS_WITHIN = re.compile(r"[ ().-]")
+_GAPS = re.compile("(?<=[\u3400-\u9fff])(?=[\u3400-\u9fff])")
 
 
 class _Form(NamedTuple):
@@ -464,10 +585,14 @@ class _Form(NamedTuple):
 
     type: SpanType
     pattern: re.Pattern[str]
+    of_other: re.Pattern[str]
+    """Tells, at the end of what stands before a match, that it is something else."""
     accepts: Callable[[str, str], bool]
     """Given the data, and up to _BEFORE characters before it."""
+    needs: tuple[str, ...]
+    """Of these a text has one at least, where the form is to be found; none where any may."""
     spelled: bool
-    """Whether its digits may be written in Chinese."""
+    """Whether it is read with Chinese digits as digits; its pattern is then written so."""
 
 
 @cache
@@ -479,18 +604,54 @@ def _any(words: Sequence[str]) -> str:
     return "(?:" + "|".join(re.escape(w) for w in sorted(words, key=len, reverse=True)) + ")"
 
 
+def _spread(words: Sequence[str]) -> str:
+    """The words, also with a sign between their characters, or none where a space stands.
+
+    Latin letters beside a word of Chinese belong to another one; beside a Latin one they do not.
+    """
+    latin = _any([w for w in words if w.isascii()]).replace(r"\ ", "[ _-]?")
+    mixed = [w for w in words if not w.isascii()]
+    return f"(?:{_GAPS.sub('[ *.]?', _any(mixed))}|(?<![A-Za-z]){latin}(?![A-Za-z]))"
+
+
+class _Issued(NamedTuple):
+    """What bank cards are known by."""
+
+    numbers: re.Pattern[str]
+    never: re.Pattern[str]
+    label: re.Pattern[str]
+    """Announces a card at the end of what it is searched in."""
+
+
+@cache
+def _issued() -> _Issued:
+    words = _words()["card"]
+    return _Issued(
+        re.compile(words["issued"]),
+        re.compile(words["never"]),
+        re.compile(rf"{_spread(words['labels'])}\D{{0,12}}\Z", re.IGNORECASE),
+    )
+
+
 @cache
 def _forms() -> tuple[_Form, ...]:
     words = _words()
-    named = {name: _any(listed) for name, listed in words["labels"].items()} | words["parts"]
+    named = (
+        {name: _any(listed) for name, listed in words["labels"].items()}
+        | {name: _spread(listed) for name, listed in words["spread_labels"].items()}
+        | words["parts"]
+    )
 
     def filled(pattern: str) -> str:
         while "<<" in pattern:
             pattern = re.sub("<<([a-z_]+)>>", lambda m: str(named[m.group(1)]), pattern)
         return pattern
 
+    def compiled(pattern: str) -> re.Pattern[str]:
+        return re.compile(filled(pattern), re.IGNORECASE)
+
     of_code = re.compile(named["code"])
-    explicit = re.compile(filled("<<explicit>>$"), re.IGNORECASE)
+    explicit = compiled("<<explicit>>$")
     accepts: Mapping[str, Callable[[str, str], bool]] = {
         "": lambda value, before: True,
         "company": lambda value, before: _is_company(value),
@@ -498,29 +659,46 @@ def _forms() -> tuple[_Form, ...]:
         "three_digits": lambda value, before: sum(c.isdigit() for c in value) >= 3,
         "no_word": lambda value, before: not value.isalpha() or bool(explicit.search(before)),
     }
-    return tuple(
-        _Form(
+    forms: list[_Form] = []
+    for form in words["form"]:
+        pattern = filled(form["pattern"])
+        of_other = f"(?:{form['unless_before']})$" if "unless_before" in form else "(?!)"
+        plain = _Form(
             form["type"],
-            re.compile(filled(form["pattern"]), re.IGNORECASE),
+            compiled(pattern),
+            compiled(of_other),
             accepts[form.get("check", "")],
-            form.get("spelled", False),
+            tuple(words["marks"][form["needs"]] if "needs" in form else ()),
+            spelled=False,
         )
-        for form in words["form"]
-    )
+        forms.append(plain)
+        if form.get("spelled"):
+            read = compiled(pattern.translate(_SPELLED))
+            forms.append(plain._replace(pattern=read, spelled=True))
+    return tuple(forms)
 
 
 def _said(view: str, types: frozenset[SpanType]) -> list[_Found]:
     """What words beside it or its own form tell; `view` has what is known already blank."""
     found: list[_Found] = []
+    spelled = _SPELLED_DIGIT.search(view) is not None
+    lowered = view.lower()
+    met: dict[tuple[str, ...], bool] = {(): True}
     for form in _forms():
-        if form.type not in types:
+        if form.type not in types or (form.spelled and not spelled):
             continue
-        read = view.translate(_SPELLED) if form.spelled and _SPELLED_DIGIT.search(view) else view
+        if form.needs not in met:
+            met[form.needs] = any(mark in lowered for mark in form.needs)
+        if not met[form.needs]:
+            continue
+        read = view.translate(_SPELLED) if form.spelled else view
         fresh: list[_Found] = []
         for match in form.pattern.finditer(read):
             start, end = match.span("v")
             before = _PARTED.split(view[max(0, start - _BEFORE) : start])[-1].rstrip()
-            if form.accepts(match["v"], before):
+            at = match.start()
+            told = _PARTED.split(view[max(0, at - _CONTEXT) : at])[-1]
+            if form.accepts(match["v"], before) and not form.of_other.search(told):
                 value = _SIGNS_WITHIN.sub("", match["v"]).upper()
                 fresh.append(_Found(start, end, form.type, value))
         found += fresh
@@ -640,7 +818,7 @@ def _name_before(view: str, end: int, post: bool) -> int:
             ):
                 continue
             if view[start].isspace() or any(
-                view[: start + k].endswith(word) for word in naming.before for k in range(1, n)
+                view.endswith(naming.before, 0, start + k) for k in range(1, n)
             ):
                 continue
             return start
@@ -648,7 +826,7 @@ def _name_before(view: str, end: int, post: bool) -> int:
         return end - 2
     single = view[end - 1 : end]
     if single in naming.surnames and not (
-        single in naming.rather_words or view[:end].endswith(naming.before)
+        single in naming.rather_words or view.endswith(naming.before, 0, end)
     ):
         return end - 1
     return end

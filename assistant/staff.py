@@ -374,6 +374,20 @@ async def session_of(
     return _signed(row, token, expires)
 
 
+async def present(
+    engine: AsyncEngine, rules: SessionRules, now: datetime | None = None
+) -> list[Account]:
+    """The accounts that are signed in somewhere."""
+    now = now or datetime.now(UTC)
+    sessions = select(staff_sessions.c.staff_id).where(
+        staff_sessions.c.expires_at > now, staff_sessions.c.last_seen_at > now - rules.idle
+    )
+    query = select(staff).where(staff.c.id.in_(sessions), staff.c.disabled.is_(False))
+    async with engine.connect() as connection:
+        accounts = [_account(row) for row in await connection.execute(query)]
+    return [each for each in accounts if rules.demo or not each.demo]
+
+
 async def sign_out(engine: AsyncEngine, token: str) -> None:
     """End a session; nothing happens where there is none."""
     async with engine.begin() as connection:

@@ -279,6 +279,14 @@ def sms_parts(text: str) -> int:
     return _sms(text)[1]
 
 
+def room(text: str, channel: Channel, locale: str = "zh-Hans") -> int:
+    """UTF-16 units of an SMS, else characters, that a text may have more before it is too long."""
+    limit = fits("", channel, locale).limit
+    if _data()["channels"][channel]["unit"] == "sms":
+        return max(0, SMS_JOINED * limit - len(text.encode("utf-16-le")) // 2)
+    return max(0, limit - len(text))
+
+
 def _sms(text: str) -> tuple[int, int]:
     """(units, parts)"""
     if all(sign in _GSM or sign in _GSM_ESCAPED for sign in text):
@@ -315,10 +323,10 @@ def subject_limit(channel: Channel, locale: str = "zh-Hans") -> int:
     return longest
 
 
-def body_limits(channel: Channel) -> tuple[int, int]:
-    """(least, most) characters that a model may write as a body, a slot counted as one."""
-    least, most = _data()["channels"][channel]["body"]
-    return least, most
+def lead_limits(channel: Channel) -> tuple[int, int, int]:
+    """Characters that a model may write: least and most before it names the offer, most after."""
+    row = _data()["channels"][channel]
+    return row["lead"][0], row["lead"][1], row["tail"]
 
 
 # Saying values

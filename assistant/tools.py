@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Literal
 
 from knowledge.documents import Clause
 from knowledge.lender import Lender
@@ -21,15 +21,18 @@ from prompts.render import calculated, calculations
 
 from . import loan_math
 from .asked import Asked
-from .customers import Application, Coupon, CustomerDataBroken, CustomerFault, Loan
+from .customers import Application, Coupon, CustomerDataBroken, CustomerFault, Instalment, Loan
 from .gate import Draft
 from .known import Known
 from .loan_math import BadArgument
-from .models import Calculation, Citation, Locale, Status
+from .models import LOCALES, Calculation, Citation, Locale, Status
 
 ZERO = Decimal("0.00")
 _SHOWN_RATE = Decimal("0.0001")
 """Calculated rates are told to a hundredth of a per cent."""
+
+_SHOWN_SHORT_RATE = Decimal("0.000001")
+"""Rates for a month or a day are told to a ten-thousandth of a per cent."""
 
 Values = dict[str, Any]
 """Name of a figure or argument -> Decimal, int, day or word."""
@@ -274,11 +277,12 @@ def facts_of(worked: Worked) -> tuple[str, ...]:
             continue
         if not isinstance(value, Decimal | int | date):
             continue
-        written = f"{value:,.2f}" if name.endswith("_cny") else show(name, value, "zh-Hans")
+        amount = name.endswith("_cny")
+        written = [f"{value:,.2f}"] if amount else [show(name, value, each) for each in LOCALES]
         parts = name.split("_")
         ending = next((k for k in forms if name == k or name.endswith(k) or k in parts), "")
         for form in forms[ending] if ending else ("{}",):
-            facts[form.format(written)] = None
+            facts |= {form.format(each): None for each in written}
     # Names of loans and plans, which code put together from the record or the arguments.
     named = [v for _, said in worked.said for v in said.values() if isinstance(v, str)]
     for text in (worked.name, *named):
@@ -340,23 +344,45 @@ def _json(name: str, value: Any) -> Any:
 # The customer's own record -----------------------------------------------------------------------
 
 
+async def _loans(case: Case) -> list[Loan]:
+    """The customer's loans, of the product that the message names: what it asks of one product is
+    never told of another."""
+    loans = await case.known.loans()
+    return [loan for loan in loans if not case.product or loan.product == case.product]
+
+
 async def _open_loans(case: Case) -> list[Loan]:
-    """Loans of which something is to be paid, of the product named if any is of it."""
-    loans = [loan for loan in await case.known.loans() if loan.unpaid()]
-    named = [loan for loan in loans if loan.product == case.product]
-    return named or loans
+    """Loans of which something is to be paid."""
+    return [loan for loan in await _loans(case) if loan.unpaid()]
 
 
-async def _each_open(case: Case, about: Callable[[Case, Loan], Worked]) -> list[Worked]:
-    """A result for each open loan, or that there is none."""
-    loans = await _open_loans(case)
-    if not loans:
-        every = await case.known.loans()
+def _no_loans(case: Case) -> Worked:
+    """That there is no loan, or none of the product that the message names."""
+    worked = Worked()
+    if case.product:
+        worked.say("no_loans_of", product=case.product_name(case.product))
+    else:
+        worked.say("no_loans")
+    return worked
+
+
+async def _each_open(
+    case: Case,
+    about: Callable[[Case, Loan], Worked],
+    among: Callable[[Loan], bool] = lambda loan: True,
+) -> list[Worked]:
+    """A result for each open loan among those, or that there is no open one."""
+    open_loans = await _open_loans(case)
+    loans = [loan for loan in open_loans if among(loan)]
+    if not open_loans:
+        every = await _loans(case)
         over = [loan for loan in every if loan.settled_on is not None]
         settled = max(over, key=lambda loan: loan.settled_on or date.min, default=None)
+        if not every:
+            return [_no_loans(case)]
         worked = Worked()
         if settled is None:
-            worked.say("no_open_loans" if every else "no_loans")
+            worked.say("no_open_loans")
         else:
             worked.name = case.loan_name(settled)
             worked.figures = {"settled_on": settled.settled_on}
@@ -370,7 +396,7 @@ async def _each_open(case: Case, about: Callable[[Case, Loan], Worked]) -> list[
     return results
 
 
-def _arrears(loan: Loan, today: date) -> list[Any]:
+def _arrears(loan: Loan, today: date) -> list[Instalment]:
     """Instalments past their due day of which something is unpaid, the oldest first."""
     return [i for i in loan.unpaid() if i.due_on < today]
 
@@ -386,8 +412,17 @@ def _say_arrears(case: Case, worked: Worked, loan: Loan) -> None:
 
 
 async def next_payment(case: Case) -> list[Worked]:
-    """What is due next, in a month, or with an instalment that is named."""
-    results = await _each_open(case, _next_payment)
+    """What is due next, on a day, in a month, or with an instalment that is named."""
+    on: date | None = None if case.given("term") else case.given("on")
+    results = await _each_open(
+        case,
+        lambda case, loan: _next_payment(case, loan, on),
+        lambda loan: on is None or _due_on(loan, on),
+    )
+    if not results:
+        nothing = Worked(figures={"on": on})
+        nothing.say("nothing_due_on", **nothing.figures)
+        results = [nothing, *await _each_open(case, _next_payment)]
     sums = [w.figures["left_cny"] for w in results if "left_cny" in w.figures]
     if len(sums) > 1:
         together = Worked(figures={"sum_cny": sum(sums, ZERO)})
@@ -396,22 +431,28 @@ async def next_payment(case: Case) -> list[Worked]:
     return results
 
 
-def _next_payment(case: Case, loan: Loan) -> Worked:
+def _due_on(loan: Loan, day: date) -> bool:
+    return any(instalment.due_on == day for instalment in loan.schedule)
+
+
+def _next_payment(case: Case, loan: Loan, on: date | None = None) -> Worked:
     worked = Worked(name=case.loan_name(loan))
-    number, which, month = case.given("term"), case.given("which"), case.given("month")
+    number, month = case.given("term"), case.given("month")
+    if number == "last":
+        number = loan.schedule[-1].number
     if number is not None:
         found = [i for i in loan.schedule if i.number == number]
         if not found:
             worked.figures = {"terms": len(loan.schedule), "term": number}
             worked.say("no_such_term", loan=worked.name, terms=len(loan.schedule), term=number)
             return worked
-    elif which in ("this_month", "next_month") or month:
-        later = (month - case.today.month) % 12 if month else int(which == "next_month")
-        first, last = _month(case.today, later)
-        found = [i for i in loan.unpaid() if first <= i.due_on <= last]
+    elif on is not None:
+        found = [i for i in loan.schedule if i.due_on == on]
+    elif month is not None:
+        found = [i for i in loan.schedule if _same_month(i.due_on, month)]
         if not found:
-            worked.figures = {"first": first, "last": last}
-            worked.say("nothing_due", loan=worked.name, first=first, last=last)
+            worked.figures = {"month": f"{month:%Y-%m}"}
+            worked.say("nothing_due", loan=worked.name, **worked.figures)
             _say_arrears(case, worked, loan)
             return worked
     else:
@@ -421,7 +462,8 @@ def _next_payment(case: Case, loan: Loan) -> Worked:
         return worked
     (due,) = found[:1]
     left = loan.due_cny(due)
-    worked.inputs = {"which": which or "next"} | ({"term": number} if number else {})
+    asked = {"term": number, "on": on, "month": month and f"{month:%Y-%m}"}
+    worked.inputs = {name: value for name, value in asked.items() if value is not None}
     worked.figures = {
         "term": due.number,
         "due": due.due_on,
@@ -442,12 +484,8 @@ def _next_payment(case: Case, loan: Loan) -> Worked:
     return worked
 
 
-def _month(today: date, later: int) -> tuple[date, date]:
-    """First and last day of a month, so many after this one."""
-    month = today.year * 12 + today.month - 1 + later
-    first = date(month // 12, month % 12 + 1, 1)
-    following = date((month + 1) // 12, (month + 1) % 12 + 1, 1)
-    return first, following - timedelta(days=1)
+def _same_month(day: date, other: date) -> bool:
+    return (day.year, day.month) == (other.year, other.month)
 
 
 async def my_loans(case: Case) -> list[Worked]:
@@ -547,7 +585,7 @@ def _owed(case: Case, loan: Loan, on: date) -> _Owed | None:
     rate = ZERO
     for instalment in late:
         paid = [r for r in loan.repayments if r.instalment == instalment.number]
-        overdue = instalment.principal_cny - sum((r.principal_cny for r in paid), ZERO)
+        overdue = _left(loan, instalment, "principal_cny")
         arrears += loan.due_cny(instalment)
         principal += overdue
         if overdue <= 0:
@@ -589,38 +627,38 @@ def _fraction(written: str) -> Decimal:
 async def overdue_cost(case: Case) -> list[Worked]:
     """What is past its due day, with the penalty interest up to a day."""
     on = _day(case)
-
-    def about(case: Case, loan: Loan) -> Worked:
-        owed = _owed(case, loan, on)
-        worked = Worked(inputs={"on": on}, name=case.loan_name(loan))
-        if owed is None:
-            worked.figures = {"due": loan.unpaid()[0].due_on}
-            worked.say("not_overdue", loan=worked.name, **worked.figures)
-            return worked
-        worked.figures = {
-            "days_overdue": owed.days,
-            "count": owed.instalments,
-            "arrears_cny": owed.arrears,
-            "overdue_principal_cny": owed.principal,
-            "penalty_annual_rate": owed.rate,
-            "penalty_cny": owed.penalty,
-            "total_cny": owed.arrears + owed.penalty,
-            "grace_end": owed.grace_end,
-            "term": owed.term,
-        }
-        worked.headline = ("total_cny", "penalty_cny", "days_overdue")
-        worked.basis = _words(("overdue",), ("half_up", "no_compounding"), case.locale)
-        worked.stated = list(owed.stated)
-        if owed.within:
-            worked.say("within_grace", loan=worked.name, **worked.figures)
-        else:
-            worked.say("overdue", loan=worked.name, on=on, **worked.figures)
-            worked.say("overdue_rate", **worked.figures)
-        return worked
-
-    results = await _each_open(case, about)
+    results = await _each_open(case, lambda case, loan: _overdue(case, loan, on))
     late = [worked for worked in results if "penalty_cny" in worked.figures]
     return late or results
+
+
+def _overdue(case: Case, loan: Loan, on: date) -> Worked:
+    owed = _owed(case, loan, on)
+    worked = Worked(inputs={"on": on}, name=case.loan_name(loan))
+    if owed is None:
+        worked.figures = {"due": loan.unpaid()[0].due_on}
+        worked.say("not_overdue", loan=worked.name, **worked.figures)
+        return worked
+    worked.figures = {
+        "days_overdue": owed.days,
+        "count": owed.instalments,
+        "arrears_cny": owed.arrears,
+        "overdue_principal_cny": owed.principal,
+        "penalty_annual_rate": owed.rate,
+        "penalty_cny": owed.penalty,
+        "total_cny": owed.arrears + owed.penalty,
+        "grace_end": owed.grace_end,
+        "term": owed.term,
+    }
+    worked.headline = ("total_cny", "penalty_cny", "days_overdue")
+    worked.basis = _words(("overdue",), ("half_up", "no_compounding"), case.locale)
+    worked.stated = list(owed.stated)
+    if owed.within:
+        worked.say("within_grace", loan=worked.name, **worked.figures)
+    else:
+        worked.say("overdue", loan=worked.name, on=on, **worked.figures)
+        worked.say("overdue_rate", **worked.figures)
+    return worked
 
 
 def _words(formulas: Sequence[str], conventions: Sequence[str], locale: Locale) -> Values:
@@ -641,13 +679,18 @@ def _settle(case: Case, loan: Loan, on: date) -> Worked:
     by_then = [i for i in loan.unpaid() if case.today <= i.due_on <= on and i not in due_today]
     apart = [*_arrears(loan, case.today), *due_today, *by_then]
     owing = sum((loan.due_cny(i) for i in due_today), ZERO) + (owed.arrears if owed else ZERO)
-    balance = loan.outstanding_cny - sum((_principal_left(loan, i) for i in apart), ZERO)
+    balance = loan.outstanding_cny - sum((_left(loan, i, "principal_cny") for i in apart), ZERO)
+    if balance <= 0 and owed and loan.schedule[-1].due_on < case.today:
+        # Every instalment is past its due day: what settles it is paying them.
+        return _overdue(case, loan, on)
     if balance <= 0:
         left = sum((loan.due_cny(i) for i in loan.unpaid()), ZERO)
         worked.figures = {"last_due": loan.schedule[-1].due_on, "left_cny": left}
         worked.say("settle_no_need", loan=worked.name, **worked.figures)
         return worked
-    since = max([loan.disbursed_on, *(i.due_on for i in loan.schedule if i.due_on <= on)])
+    # An instalment paid before its day has its interest paid up to that day.
+    reached = [i.due_on for i in loan.schedule if i.due_on <= on or loan.due_cny(i) <= 0]
+    since = min(on, max([loan.disbursed_on, *reached]))
     passed = sum(1 for i in loan.schedule if i.due_on <= on)
     fee, count = case.term("settle_fee_rate", loan), case.term("settle_days", loan)
     rate = _fraction(fee.term.value)
@@ -663,8 +706,9 @@ def _settle(case: Case, loan: Loan, on: date) -> Worked:
             overdue_penalty_cny=owed.penalty if owed else ZERO,
         )
     )
-    rest = [i for i in loan.schedule if i.due_on > on]
-    saved = sum((i.interest_cny for i in rest), ZERO) - result.interest_cny - result.penalty_cny
+    rest = [i for i in loan.unpaid() if i.due_on > on]
+    saved = sum((_left(loan, i, "interest_cny") for i in rest), ZERO)
+    saved -= result.interest_cny + result.penalty_cny
     worked.inputs |= {"annual_rate": loan.annual_rate, "settle_fee_rate": rate}
     worked.figures = {
         "total_cny": result.total_cny + owing,
@@ -701,9 +745,12 @@ def _accrual(written: str) -> Any:
     return written
 
 
-def _principal_left(loan: Loan, instalment: Any) -> Decimal:
-    paid = (r.principal_cny for r in loan.repayments if r.instalment == instalment.number)
-    left: Decimal = instalment.principal_cny - sum(paid, ZERO)
+def _left(
+    loan: Loan, instalment: Instalment, part: Literal["principal_cny", "interest_cny"]
+) -> Decimal:
+    """What of a part of an instalment is still to be paid."""
+    paid = (getattr(r, part) for r in loan.repayments if r.instalment == instalment.number)
+    left: Decimal = getattr(instalment, part) - sum(paid, ZERO)
     return left
 
 
@@ -731,8 +778,7 @@ async def prepay(case: Case) -> list[Worked]:
         return [worked]
     (amount,) = case.need("prepaid_cny")
     on = _day(case)
-    if not isinstance(amount, Decimal) or amount <= 0:
-        loan_math.check("prepaid_cny", amount)
+    loan_math.check("prepaid_cny", amount)
     if _arrears(loan, case.today):
         worked.say("prepay_overdue", loan=worked.name)
         return [worked]
@@ -769,7 +815,7 @@ def _prepay(
         for row in loan_math.schedule(agreed).instalments
     ]
     held = [(i.number, i.due_on, i.principal_cny, i.interest_cny) for i in loan.schedule]
-    if held != as_agreed:
+    if held != as_agreed or any(r.kind != "instalment" for r in loan.repayments):
         # It was changed on the way: how is not known.
         raise CannotTell("not_from_schedule")
     fee = case.term("settle_fee_rate", loan)
@@ -811,17 +857,42 @@ def _prepay(
 
 async def my_coupons(case: Case) -> list[Worked]:
     """The coupons that can be used today; what a voucher takes off the next instalment."""
-    coupons = [
-        c
-        for c in await case.known.coupons()
-        if c.state == "unused" and c.valid_from <= case.today <= c.valid_to
+    kind = case.given("kind")
+    every = [
+        coupon
+        for coupon in await case.known.coupons()
+        if kind in (None, coupon.kind) and case.product in ("", coupon.product)
     ]
-    if not coupons:
-        worked = Worked()
-        worked.say("no_coupons")
-        return [worked]
+    usable = [c for c in every if c.state == "unused" and c.valid_from <= case.today <= c.valid_to]
+    if not usable:
+        # One that is asked for is told of though it cannot be used any more.
+        return [_no_coupon(case, kind), *(_coupon_gone(case, c) for c in every if kind)]
     loans = [loan for loan in await case.known.loans() if loan.state != "settled"]
-    return [_COUPONS[coupon.kind](case, coupon, loans) for coupon in coupons]
+    return [_COUPONS[coupon.kind](case, coupon, loans) for coupon in usable]
+
+
+def _no_coupon(case: Case, kind: str | None) -> Worked:
+    worked = Worked()
+    if kind is None:
+        worked.say("no_coupons")
+    else:
+        worked.say("no_coupons_of", kind=case.word(kind))
+    return worked
+
+
+def _coupon_gone(case: Case, coupon: Coupon) -> Worked:
+    worked = Worked(name=case.product_name(coupon.product))
+    worked.figures = {"valid_from": coupon.valid_from, "valid_to": coupon.valid_to}
+    expired = coupon.state != "used" and coupon.valid_to < case.today
+    state = "expired" if expired else coupon.state
+    if state == "unused":
+        worked.say(
+            "coupon_not_yet", kind=case.word(coupon.kind), product=worked.name, **worked.figures
+        )
+    else:
+        told = {"kind": case.word(coupon.kind), "product": worked.name, "state": case.state(state)}
+        worked.say("coupon_gone", **told, **worked.figures)
+    return worked
 
 
 def _coupon_voucher(case: Case, coupon: Coupon, loans: Sequence[Loan]) -> Worked:
@@ -836,6 +907,7 @@ def _coupon_voucher(case: Case, coupon: Coupon, loans: Sequence[Loan]) -> Worked
         worked.say("coupon_voucher", threshold_cny=coupon.threshold_cny, **values)
     worked.stated.append(case.term_of("voucher", coupon.product, case.today_only))
     own = [loan for loan in loans if loan.product == coupon.product and loan.unpaid()]
+    worked.figures["loans"] = [case.loan_name(loan) for loan in own]
     if not own:
         worked.say("coupon_voucher_no_loan")
     for loan in own:
@@ -851,8 +923,8 @@ def _coupon_voucher(case: Case, coupon: Coupon, loans: Sequence[Loan]) -> Worked
             worked.figures |= {"term": instalment.number, "total_cny": due}
             worked.say("coupon_voucher_small", loan=name, term=instalment.number, total_cny=due)
             continue
-        saved = min(amount, instalment.interest_cny)
-        worked.figures |= {"loan": name, "term": instalment.number, "saved_cny": saved}
+        saved = min(amount, _left(loan, instalment, "interest_cny"))
+        worked.figures |= {"term": instalment.number, "saved_cny": saved}
         worked.headline = ("saved_cny", "valid_to")
         worked.say("coupon_voucher_saves", loan=name, term=instalment.number, saved_cny=saved)
     return worked
@@ -912,19 +984,21 @@ def _application(case: Case, application: Application) -> Worked:
 
 async def my_statement(case: Case) -> list[Worked]:
     """What was repaid of each loan that is open, or of all where none is."""
-    loans = await case.known.loans()
+    loans = await _loans(case)
     if not loans:
-        worked = Worked()
-        worked.say("no_loans")
-        return [worked]
-    chosen = [loan for loan in loans if loan.state != "settled"] or [*loans]
-    named = [loan for loan in chosen if loan.product == case.product]
-    return [_statement(case, loan) for loan in named or chosen]
+        return [_no_loans(case)]
+    chosen = [loan for loan in loans if loan.state != "settled"] or loans
+    return [_statement(case, loan) for loan in chosen]
 
 
 def _statement(case: Case, loan: Loan) -> Worked:
     worked = Worked(name=case.loan_name(loan))
-    paid = loan.repayments
+    month: date | None = case.given("month")
+    paid = [r for r in loan.repayments if month is None or _same_month(r.paid_on, month)]
+    if not paid and month is not None:
+        worked.figures = {"month": f"{month:%Y-%m}"}
+        worked.say("no_repayments_in", loan=worked.name, **worked.figures)
+        return worked
     if not paid:
         worked.say("no_repayments", loan=worked.name)
         return worked
@@ -960,7 +1034,11 @@ def _statement(case: Case, loan: Loan) -> Worked:
         "penalty_cny",
         "total_cny",
     )
-    worked.say("statement", loan=worked.name, **worked.figures)
+    if month is None:
+        worked.say("statement", loan=worked.name, **worked.figures)
+    else:
+        worked.inputs = {"month": f"{month:%Y-%m}"}
+        worked.say("statement_of", loan=worked.name, **worked.inputs, **worked.figures)
     return worked
 
 
@@ -1092,6 +1170,9 @@ async def annual_rate(case: Case) -> list[Worked]:
         result = await _calculated("rate", inputs)
     if result.annual is None:
         raise CannotTell("term_unknown")
+    if result.cost_cny < 0:
+        # Less is paid back than was received: one of the figures is something else.
+        raise Asks("ask", "instalment_cny")
     worked = Worked(inputs=inputs)
     worked.figures = {
         "received_cny": result.received_cny,
@@ -1109,6 +1190,23 @@ async def annual_rate(case: Case) -> list[Worked]:
 
 
 _PAID = ("instalment_cny", "terms")
+
+
+async def convert_rate(case: Case) -> list[Worked]:
+    """A rate for a year, a month or a day, as it is for the others."""
+    (annual,) = case.need("annual_rate")
+    loan_math.check("annual_rate", annual)
+    worked = Worked(inputs={"annual_rate": annual})
+    worked.figures = {
+        "annual_rate": annual,
+        "monthly_rate": (annual / 12).quantize(_SHOWN_SHORT_RATE, ROUND_HALF_UP),
+        "daily_rate": (annual / 365).quantize(_SHOWN_SHORT_RATE, ROUND_HALF_UP),
+    }
+    worked.headline = ("annual_rate", "monthly_rate", "daily_rate")
+    worked.say("rates", **worked.figures)
+    worked.say("rates_by")
+    worked.beneath = True
+    return [worked]
 
 
 async def settle_given(case: Case) -> list[Worked]:
@@ -1209,8 +1307,10 @@ async def compare(case: Case) -> list[Worked]:
         "cost_b_cny": result.b.cost_cny,
         "difference_cny": abs(result.cost_difference_cny),
     }
+    rates = []
     for side, lent, schedule in (("a", a, result.a), ("b", b, result.b)):
         rate = schedule.annual.simple_annual_rate if schedule.annual else ZERO
+        rates.append(show("simple_annual_rate", rate, case.locale))
         worked.figures[f"{side}_simple_annual_rate"] = rate
         shown = {name: show(name, value, case.locale) for name, value in lent.items()}
         shown["method"] = case.word(lent["method"])
@@ -1224,7 +1324,8 @@ async def compare(case: Case) -> list[Worked]:
     worked.headline = ("cost_a_cny", "cost_b_cny")
     worked.basis = loan_math.in_words(result.basis, case.locale)
     worked.say(f"cheaper_{result.less_cost}", difference_cny=abs(result.cost_difference_cny))
-    if result.lower_rate not in (None, "same", result.less_cost):
+    # Two rates that are shown as the same one are not called different.
+    if result.lower_rate not in (None, "same", result.less_cost) and rates[0] != rates[1]:
         worked.say(f"lower_rate_{result.lower_rate}")
     worked.say("estimate")
     worked.beneath = True
@@ -1244,6 +1345,7 @@ TOOLS: Mapping[str, Run] = {
     "instalment": instalment,
     "days_interest": days_interest,
     "annual_rate": annual_rate,
+    "convert_rate": convert_rate,
     "settle_given": settle_given,
     "overdue_given": overdue_given,
     "compare": compare,

@@ -323,6 +323,15 @@ _CALCULATIONS = replace(
     about="calculations as borrowers ask for them: the right figure, or a question back",
 )
 
+# Written when the patterns of the other suite stood, and asked once before any was mended by them.
+_CALCULATIONS_FRESH = replace(
+    _CALCULATIONS,
+    name="calculations-fresh",
+    file=_CASES / "calculations_fresh.jsonl",
+    about="calculations and one's own loans in other words, written apart from the patterns",
+    bars={**_CALCULATIONS.bars, "forbidden": 1.0},
+)
+
 _STATUTES = RankedSuite(
     name="statutes",
     about="laypeople's questions to statute articles, ranked (folder: --statutes)",
@@ -427,6 +436,7 @@ SUITES: Mapping[str, AnySuite] = {
         _OFFERS,
         _TOOLS,
         _CALCULATIONS,
+        _CALCULATIONS_FRESH,
         _ADDRESSING,
     )
 }

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from .chunk import QUANTITY
 from .documents import Block, FoundDate, Head
+from .text import clean
 
 MAX_BYTES = 50 * 1024 * 1024
 """Largest file that is read."""
@@ -56,17 +57,9 @@ def runs_of(numbers: Iterable[int]) -> list[tuple[int, int]]:
 # Text
 
 
-_CONTROLS = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f"
-    "\ud800-\udfff\ufeff\ufffe\uffff]"
-)
-"""Characters that print nothing; left in, they hide words from search and from readers."""
-_BREAKS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+"""Characters that writers of texts do not use; bytes of anything else decode to them."""
 CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
-
-
-def clean(text: str) -> str:
-    return _CONTROLS.sub("", _BREAKS.sub("\n", text))
 
 
 def decode(data: bytes, warnings: list[str]) -> str:
@@ -84,7 +77,7 @@ def decode(data: bytes, warnings: list[str]) -> str:
         raise Unreadable(
             "the text's encoding is not UTF-8, UTF-16 or GB18030; save it as UTF-8 and try again"
         )
-    if sum(map(len, _CONTROLS.findall(text))) > max(16, len(text) // 20):
+    if sum(map(len, _NO_TEXT.findall(text))) > max(16, len(text) // 20):
         raise Unreadable("the file holds binary data, not text; check its type")
     text = clean(text)
     if not text.strip():

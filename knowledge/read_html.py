@@ -14,8 +14,9 @@ from typing import Any
 
 from .chunk import SITE_LINE, opens_structure
 from .documents import Block
-from .parsed import CJK, END, MAX_MARKS, MAX_SPAN, Parsed, Unreadable, clean, decode, table_blocks
+from .parsed import CJK, END, MAX_MARKS, MAX_SPAN, Parsed, Unreadable, decode, table_blocks
 from .sheet_tables import MAX_AREA, Budget, begins_with_values
+from .text import clean
 
 MAX_DEPTH = 2048
 """Deepest nesting that the parser follows."""

@@ -15,13 +15,14 @@ from typing import Any, get_args
 from .chunk import ENUMERATOR, count_articles, is_law_title, is_official
 from .dating import fill, find, official
 from .documents import DATE_FIELDS, KINDS, Audience, Block, Document, Head
-from .parsed import END, MAX_BYTES, Parsed, Unreadable, clean, decode, join
+from .parsed import END, MAX_BYTES, Parsed, Unreadable, decode, join
 from .read_docx import read_docx
 from .read_html import html_blocks, read_html
 from .read_pdf import read_pdf
 from .read_picture import PICTURES, read_picture
 from .read_sheets import read_csv, read_xlsx
 from .sheet_tables import MAX_AREA
+from .text import clean
 
 __all__ = [
     "MANIFEST",

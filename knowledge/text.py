@@ -40,8 +40,27 @@ _ASKS_FIGURE = re.compile(
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
 
+UNSEEN = re.compile(
+    # Controls but the tab and line ends, halves of character pairs, no characters at all.
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff"
+    # Everything of the category Cf: soft hyphen, zero width, direction, tags, signs over numbers.
+    "\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a"
+    # What else Unicode says may be ignored: the grapheme joiner, fillers, selectors of variants.
+    "\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff]"
+)
+"""Characters that print nothing; left in, they hide words from search, rules and readers."""
+_BREAKS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+
 _CONTENT = "nvatljiez"
 """First letters of the tags of nouns, verbs, adjectives, times, idioms and foreign words."""
+
+
+def clean(text: str) -> str:
+    """What a reader sees of a text: without unseen characters, with one kind of line end."""
+    return UNSEEN.sub("", _BREAKS.sub("\n", text))
 
 
 @lru_cache(maxsize=2)

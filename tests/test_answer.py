@@ -373,6 +373,8 @@ def test_a_question_that_cannot_be_taken_says_why(question: str, code: str) -> N
 
 def test_control_and_direction_characters_are_dropped() -> None:
     assert clean("提前\x00还款\u202e要钱\u200b吗\x1b[31m") == "提前还款要钱吗[31m"
+    assert clean("提\u00ad前\u034f还\u3164款\ufe0f要\U000e0041钱\u2066吗") == "提前还款要钱吗"
+    assert clean("一\r\n二\u2028三") == "一\n二\n三"
 
 
 async def test_the_traditional_locale_is_told_in_traditional(deps: Deps) -> None:

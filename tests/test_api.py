@@ -971,7 +971,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/conversations/{conversation_id}/export"): {"200", "401", "404"}
         | {"422", "500", "503"},
         ("get", "/v1/conversations/{conversation_id}/events"): {"200", "401", "404"}
-        | {"422", "500", "503"},
+        | {"422", "429", "500", "503"},
         ("post", "/v1/conversations/{conversation_id}/messages"): {"201", "400", "401", "404"}
         | {"409", "413", "422", "429", "500", "503"},
         ("post", "/v1/handoffs"): {"201", "400", "401", "404", "413", "422", "429", "500", "503"},
@@ -981,7 +981,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
             for step in ("contact", "leave")
         },
         ("get", "/v1/desk/queue"): {"200", "401", "403", "500", "503"},
-        ("get", "/v1/desk/events"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/desk/events"): {"200", "401", "403", "422", "429", "500", "503"},
         ("get", "/v1/desk/handoffs/{handoff_id}"): {"200", "401", "403", "404"}
         | {"409", "422", "500", "503"},
         **{
@@ -998,16 +998,37 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("post", "/v1/feedback"): {"200", "401", "404", "413", "422", "429", "500", "503"},
         ("get", "/v1/feedback"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/feedback/summary"): {"200", "401", "403", "422", "500"},
-        ("get", "/v1/feedback/cases"): {"200", "401", "403", "500"},
+        ("get", "/v1/feedback/cases"): {"200", "401", "403", "422", "500"},
         ("post", "/v1/feedback/cases"): {"200", "401", "403", "404", "422", "500"},
         ("post", "/v1/feedback/cases/{draft_id}/labels"): {"200", "401", "403", "404"}
         | {"409", "422", "500"},
-        ("get", "/v1/feedback/answers"): {"200", "401", "403", "500"},
+        ("get", "/v1/feedback/answers"): {"200", "401", "403", "422", "500"},
         ("post", "/v1/feedback/answers"): {"200", "401", "403", "404", "409", "422", "500", "503"},
         ("post", "/v1/feedback/answers/{answer_id}/signature"): {"200", "401", "403", "404"}
         | {"409", "422", "500", "503"},
         ("post", "/v1/feedback/answers/{answer_id}/withdrawal"): {"200", "401", "403", "404"}
         | {"422", "500"},
+        ("get", "/v1/campaigns"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/campaigns/{campaign_id}"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("get", "/v1/campaigns/{campaign_id}/results"): {"200", "401", "403", "404"}
+        | {"422", "500", "503"},
+        ("post", "/v1/campaigns/{campaign_id}/results"): {"200", "401", "403", "404"}
+        | {"413", "422", "500", "503"},
+        ("get", "/v1/segments"): {"200", "401", "403", "422", "500"},
+        ("post", "/v1/segments"): {"200", "401", "403", "413", "422", "500"},
+        ("post", "/v1/segments/count"): {"200", "401", "403", "404", "413", "422", "500", "503"},
+        ("post", "/v1/offers"): {"202", "401", "403", "404", "413", "422", "429", "500", "503"},
+        ("get", "/v1/offers/jobs/{job_id}"): {"200", "401", "403", "404", "422", "500"},
+        ("get", "/v1/drafts"): {"200", "401", "403", "422", "500", "503"},
+        ("get", "/v1/drafts/{draft_id}"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("get", "/v1/drafts/{draft_id}/sheet"): {"200", "401", "403", "404", "422", "500", "503"},
+        ("patch", "/v1/drafts/{draft_id}"): {"200", "401", "403", "404"}
+        | {"409", "413", "422", "500", "503"},
+        **{
+            ("post", f"/v1/drafts/{{draft_id}}/{step}"): {"200", "401", "403", "404"}
+            | {"409", "413", "422", "500", "503"}
+            for step in ("check", "submit", "approve", "reject", "withdraw")
+        },
         **{
             ("post", f"/v1/calculations/{tool}"): {"200", "413", "422", "429", "500"}
             for tool in ("schedule", "rate", "settle", "prepay", "overdue", "coupon", "compare")

@@ -47,7 +47,7 @@ LEAVES = {
     "assistant/config.py": set(),
     "assistant/db.py": set(),
     "assistant/audit.py": {"case_drafts", "db"},
-    "assistant/journal.py": {"audit", "db", "models"},
+    "assistant/journal.py": {"audit", "db", "handoff", "models"},
     "assistant/samples.py": {"db"},
     "assistant/feedback.py": {"db", "privacy", "samples"},
     "assistant/case_drafts.py": {"db"},
@@ -95,6 +95,9 @@ LEAVES = {
     "assistant/asked.py": {"figures", "matching", "triage"},
     "assistant/known.py": {"customers"},
     "assistant/contacts.py": {"audit", "db"},
+    "assistant/drafts.py": {"audit", "campaigns", "db", "rules"},
+    "assistant/saved_segments.py": {"audit", "db", "models", "segments"},
+    "assistant/campaign_results.py": {"audit", "db"},
     "assistant/customer_files.py": set(),
     "assistant/demo_people.py": {"people"},
     "assistant/calling.py": {"asked", "llm"},
@@ -116,6 +119,7 @@ DOORS = {
     "uvicorn": {"assistant/api"},
     "sqlalchemy": {
         "assistant/audit.py",
+        "assistant/campaign_results.py",
         "assistant/case_drafts.py",
         "assistant/contacts.py",
         "assistant/copilot_store.py",
@@ -125,6 +129,9 @@ DOORS = {
         "assistant/feedback.py",
         "assistant/identity.py",
         "assistant/journal.py",
+        "assistant/drafts.py",
+        "assistant/offer_jobs.py",
+        "assistant/saved_segments.py",
         "assistant/uploads.py",
         "assistant/migrations",
         "assistant/quality_store.py",
@@ -152,6 +159,7 @@ DOORS = {
 }
 TYPES_ONLY = {
     "sqlalchemy": {
+        "assistant/bulk.py",
         "assistant/deps.py",
         "knowledge/release.py",
         "knowledge/retrieve.py",
@@ -176,8 +184,11 @@ CHINESE_MARKERS = {
 
 BROAD_EXCEPT = {
     "assistant/answer.py",
+    "assistant/api/live.py",
+    "assistant/customers.py",
     "assistant/db.py",
     "assistant/gate.py",
+    "assistant/offer_jobs.py",
     "assistant/uploads.py",
     "assistant/llm.py",
     "assistant/mcp_server.py",

@@ -255,6 +255,22 @@ def test_calculating_loads_no_model_no_server_and_no_search() -> None:
     assert ran.stdout.strip() == "False"
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["schedule", "--repay", "2026-07-10=3000,2026-07-12=100"],
+        ["schedule", "--repay", "abc"],
+        ["coupon", "--coupon", "kind=interest_free,free_days=15,free_days=30"],
+    ],
+)
+def test_an_option_that_says_two_things_is_refused(options: list[str]) -> None:
+    loan = "--principal 10000 --method daily --daily-rate 0.04% --start 2026-07-01"
+    command = ["calc", *options, *loan.split(), "--until", "2026-07-31"]
+    ran = CliRunner().invoke(command_line, command)
+    assert ran.exit_code == 2
+    assert "expected" in ran.stderr
+
+
 # The suite ---------------------------------------------------------------------------------------
 
 

@@ -141,7 +141,7 @@ def test_a_coupon_is_not_borne_out_by_other_words_or_on_another_day(
         ("suixin-voucher-10", "quote"),
     }
 
-    held = [replace(c, held="CN-RATE-01") if "3.6%" in c.text else c for c in clauses]
+    held = [replace(c, held=True) if "3.6%" in c.text else c for c in clauses]
     assert {row.coupon for row in unproven(autumn, terms, held, TODAY)} == {"anxin-rate-85"}
     assert len(unproven(autumn, terms, [], TODAY)) == 6
     assert {row.field for row in unproven(autumn, None, clauses, TODAY)} == {"kind"}
@@ -376,6 +376,8 @@ def test_figures_are_said_as_people_read_them(campaigns: Mapping[str, Campaign])
     )
     assert "3.6%" not in coupon_words(odd, "en")
     assert figures(free, "en")["valid_to"] == "31 January 2027"
+    assert figures(replace(free, free_days=1), "en")["free_days"] == "1 day"
+    assert figures(replace(free, free_days=1), "zh-Hans")["free_days"] == "1天"
 
 
 def test_what_is_said_breaks_no_rule_but_for_what_a_message_adds(

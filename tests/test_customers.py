@@ -340,6 +340,59 @@ async def test_the_record_of_somebody_else_is_never_passed_on(people: list[Perso
         assert await getattr(source, read)(rich.customer.id)
 
 
+class Answering(MemoryCustomers):
+    """Gives whatever it is told to for loans, coupons and applications."""
+
+    def __init__(self, made: Any) -> None:
+        super().__init__([])
+        self._made = made
+
+    async def loans(self, customer_id: str) -> Any:
+        return self._made()
+
+    coupons = applications = loans
+
+
+def failing() -> Any:
+    raise RuntimeError("password=hush")
+
+
+@pytest.mark.parametrize("read", ["loans", "coupons", "applications"])
+async def test_whatever_a_source_does_is_a_fault_or_a_whole_record(
+    people: list[Person], read: str
+) -> None:
+    record = next(
+        p.record for p in people if p.record.loans and p.record.coupons and p.record.applications
+    )
+    who = record.customer.id
+    rows = getattr(record, read)
+    assert await getattr(Guarded(Answering(lambda: iter(rows)), 5), read)(who) == rows
+    with pytest.raises(CustomersUnavailable) as told:
+        await getattr(Guarded(Answering(failing), 5), read)(who)
+    assert "hush" not in str(told.value)
+    for broken in (None, 5, "abc", [None], [*rows, *rows]):
+        with pytest.raises(CustomerDataBroken):
+            await getattr(Guarded(Answering(lambda made=broken: made), 5), read)(who)
+
+
+@pytest.mark.parametrize(
+    "half",
+    [
+        {"principal_cny": None},
+        {"principal_cny": 50800.0},
+        {"annual_rate": Decimal("NaN")},
+        {"state": "weird"},
+        {"method": "balloon"},
+        {"schedule": None},
+    ],
+)
+async def test_half_a_loan_is_a_fault(people: list[Person], half: dict[str, Any]) -> None:
+    record = of_state(people, "active")[0]
+    loan = replace(record.loans[0], **half)
+    with pytest.raises(CustomerDataBroken):
+        await Guarded(Answering(lambda: [loan]), 5).loans(record.customer.id)
+
+
 class Stubborn(MemoryCustomers):
     """Answers never, and does not let itself be stopped at once either."""
 

@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
+import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.event import listens_for
 
-from assistant.answer import MAX_QUESTION_CHARS
+from assistant import handoff, journal
+from assistant.answer import MAX_QUESTION_CHARS, answer_question
 from assistant.api.app import MAX_BODY_BYTES
-from assistant.api.handoffs import follow
-from assistant.api.live import Bell
+from assistant.api.handoffs import Listener, follow
+from assistant.api.live import MOST_OF_CONVERSATION, MOST_OF_PERSON, Bell
+from assistant.api.queued import queued, queued_as_json
+from assistant.db import handoff_events, open_engine
+from assistant.deps import open_deps
 from assistant.desk_plan import load_desk
-from assistant.models import today
+from assistant.handoff import Handoff
+from assistant.models import Question, today
+from assistant.staff import SessionRules, create_account
 from prompts.render import notice
+from tests.conftest import settings_for
 from tests.knowledge_server import Server, copy_of, serving
 
 BLOCKED = "保证给您办下来，绝对不上征信"
 TO_MEND = "这是大数据模型自动判定的，原因不能告诉您，也没有人工复核。"
 PHONE = "13812345678"
 FEE = "提前还款要收违约金吗？"
+
+
+RULES = SessionRules(idle=timedelta(minutes=30), longest=timedelta(hours=12), demo=True)
+LISTENING: dict[str, Any] = {
+    "after": 0,
+    "locale": "zh-Hans",
+    "keep_alive_s": 10.0,
+    "until": None,
+    "listener": Listener("somebody", 12),
+}
+
+
+def bell_over(server: Server) -> Bell:
+    return Bell(server.deps, RULES)
 
 
 @pytest.fixture(scope="module")
@@ -476,8 +502,7 @@ def test_the_stream_of_a_borrower_ends_with_their_token(
     talk, run_out = queued["conversation_id"], datetime.now(UTC)
 
     async def listen() -> list[str]:
-        bell = Bell(desk.deps)
-        events = follow(desk.deps, bell, talk, 0, "zh-Hans", 10.0, run_out)
+        events = follow(bell_over(desk), talk, "", **LISTENING | {"until": run_out})
         return [sent.name async for sent in events if sent is not None]
 
     assert desk.portal.call(listen) == ["step", "handoff", "expired"]
@@ -583,3 +608,316 @@ def test_a_borrower_takes_along_what_a_person_wrote(
     assert PHONE not in page
     assert borrower.delete(url).json()["deleted"] > 0
     assert borrower.get(url).status_code == 404
+
+
+async def dropped(server: Server, text: str) -> tuple[list[str], Handoff | None]:
+    """Names of the events until the first sentence, with which the borrower goes away, and the
+    hand-over that they have then."""
+    question = Question(text, today=today())
+    seen: list[str] = []
+    talk = ""
+    async with aclosing(
+        queued(answer_question(question, server.deps), question, bell_over(server))
+    ) as events:
+        async for event in events:
+            seen.append(event.name)
+            if event.name == "handoff":
+                talk = event.data["handoff"]["conversation_id"]
+            if event.name == "sentence":
+                break
+    return seen, await handoff.under_way(server.deps.engine, talk) if talk else None
+
+
+def test_who_goes_away_with_the_first_word_is_queued_all_the_same(desk: Server) -> None:
+    seen, stands = desk.portal.call(dropped, desk, "我要投诉你们")
+    assert seen == ["handoff", "sentence"], "queued before anything is said"
+    assert stands is not None
+    assert (stands.state, stands.classes) == ("waiting", ("complaint",))
+    desk.portal.call(handoff.leave, desk.deps.trail, stands.id)
+
+
+def test_where_nobody_could_be_queued_nobody_is_said_to_be(desk: Server, tmp_path: Path) -> None:
+    home = copy_of(desk.home, tmp_path / "home")
+
+    async def break_queue() -> list[str]:
+        async with open_deps(settings_for(home)) as deps:
+            async with deps.engine.begin() as connection:
+                await connection.exec_driver_sql("ALTER TABLE handoffs RENAME TO elsewhere")
+            question = Question("我要投诉你们", today=today())
+            events = queued(answer_question(question, deps), question, Bell(deps, RULES))
+            told = [event async for event in events]
+            assert told[-1].name == "done"
+            return [event.name for event in told if "handoff" in event.data]
+
+    assert desk.portal.call(break_queue) == []
+
+
+def test_danger_that_is_told_to_a_person_is_told_to_the_desk_and_answered(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff_id, talk = talking(borrower, agent)
+    crisis = notice("triage_crisis", "zh-Hans")
+    said = say(borrower, talk, "我不想活了").json()
+    assert said["notice"] == crisis
+    row = next(r for r in agent.get("/v1/desk/queue").json()["handoffs"] if r["id"] == handoff_id)
+    assert (row["classes"], row["priority"], row["state"]) == (["crisis"], 0, "taken")
+    case = agent.get(f"/v1/desk/handoffs/{handoff_id}").json()
+    message = next(each for each in case["events"] if each["kind"] == "message")
+    assert message["told"] == {"classes": ["crisis"]}
+    body = {"message": "我真的不想活了", "conversation_id": talk}
+    answer = borrower.post("/v1/chat?stream=false", json=body).json()
+    assert crisis in [sentence["text"] for sentence in answer["sentences"]]
+    agent.post(f"/v1/desk/handoffs/{handoff_id}/return")
+    assert say(borrower, talk, "还在吗").json()["code"] == "handoff_over"
+    assert say(borrower, talk, "我不想活了").json()["notice"] == crisis
+    again = next(
+        row
+        for row in agent.get("/v1/desk/queue").json()["handoffs"]
+        if row["classes"] == ["crisis"]
+    )
+    take(agent, again["id"])
+    agent.post(f"/v1/desk/handoffs/{again['id']}/return")
+
+
+@pytest.mark.parametrize("secret", ["6222021234567890123", "密码是abc12345"])
+def test_a_way_to_be_reached_holds_no_secret(
+    borrower: httpx.Client, agent: httpx.Client, secret: str
+) -> None:
+    def rows() -> set[str]:
+        return {row["id"] for row in agent.get("/v1/desk/queue").json()["handoffs"]}
+
+    before = rows()
+    for contact in (secret, " \u200b\u200b "):
+        refused = borrower.post("/v1/handoffs", json={"contact": contact})
+        assert refused.status_code == 422, refused.text
+    assert rows() == before, "nothing is kept of it"
+    mine = ask(borrower, contact=PHONE)
+    refused = borrower.post(f"/v1/handoffs/{mine['id']}/contact", json={"contact": secret})
+    assert (refused.status_code, refused.json()["code"]) == (422, "contact_secret")
+    assert take(agent, mine["id"])["contact"] == PHONE
+    agent.post(f"/v1/desk/handoffs/{mine['id']}/return")
+
+
+def test_who_has_given_a_borrower_back_reads_nothing_of_them(
+    borrower: httpx.Client, agent: httpx.Client, supervisor: httpx.Client
+) -> None:
+    handoff_id, talk = talking(borrower, agent)
+    say(borrower, talk, "只说给这位坐席听")
+    path = f"/v1/desk/handoffs/{handoff_id}"
+    assert "只说给这位坐席听" in agent.get(path).text
+    agent.post(f"{path}/return")
+    refused = agent.get(path)
+    assert (refused.status_code, refused.json()["code"]) == (409, "handoff_over")
+    assert reply(agent, handoff_id, BLOCKED).json()["code"] == "handoff_over"
+    assert "只说给这位坐席听" in supervisor.get(path).text
+    ended = ask(borrower)
+    borrower.post(f"/v1/handoffs/{ended['id']}/leave", json={})
+    replayed = heard_so_far(agent, "/v1/desk/events", ended["id"])
+    assert "只说给这位坐席听" not in json.dumps(replayed, ensure_ascii=False)
+    everything = heard_so_far(supervisor, "/v1/desk/events", ended["id"])
+    assert "只说给这位坐席听" in json.dumps(everything, ensure_ascii=False)
+
+
+def heard_so_far(client: httpx.Client, path: str, words: str) -> list[str]:
+    """Lines of a stream up to the first with some words in it."""
+    lines: list[str] = []
+    late = time.monotonic() + 15
+    with client.stream("GET", path, timeout=20) as answer:
+        for line in answer.iter_lines():
+            lines.append(line)
+            if words in line or time.monotonic() > late:
+                break
+    return lines
+
+
+def test_what_is_deleted_is_no_longer_listened_to_or_written_in(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff_id, talk = talking(borrower, agent)
+    say(borrower, talk, "你好")
+    with ThreadPoolExecutor(1) as pool:
+        listening = pool.submit(heard, borrower, events_of(talk), "end")
+        with httpx.Client(base_url=borrower.base_url, timeout=60, trust_env=False) as same:
+            assert same.delete(f"/v1/conversations/{talk}").status_code == 200
+        assert listening.result(20)[-1]["name"] == "end"
+    assert reply(agent, handoff_id, "您好").json()["code"] == "handoff_over"
+    assert agent.get(f"/v1/desk/handoffs/{handoff_id}").status_code == 409
+    assert say(borrower, talk, "还在吗").status_code == 404
+
+
+def test_whose_agent_signs_out_waits_again_and_is_told_so(
+    desk: Server, borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    words = "a passphrase of some length"
+    desk.portal.call(create_account, desk.deps.trail, "temp", "临时坐席", ["agent"], words)
+    with desk.client() as leaving:
+        account = {"login": "temp", "password": words, "token": True}
+        token = leaving.post("/v1/staff/session", json=account).json()["token"]
+        leaving.headers["Authorization"] = f"Bearer {token}"
+        queued = ask(borrower)
+        take(leaving, queued["id"])
+        with ThreadPoolExecutor(1) as pool:
+            talk = queued["conversation_id"]
+            back = pool.submit(heard_so_far, borrower, events_of(talk), '"kind": "requeued"')
+            assert leaving.delete("/v1/staff/session").status_code == 204
+            assert "临时坐席 已离线" in back.result(20)[-1]
+    row = next(r for r in agent.get("/v1/desk/queue").json()["handoffs"] if r["id"] == queued["id"])
+    assert (row["state"], row["taken_by"]) == ("waiting", "")
+    borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_one_is_told_how_it_stands_and_not_more(desk: Server) -> None:
+    plan = load_desk()
+    assert plan is not None
+    full = replace(plan.for_demo(), most_waiting=1)
+    # Nobody is signed in where demo accounts do not count.
+    rules = replace(RULES, demo=False)
+
+    async def told(classes: tuple[str, ...]) -> tuple[str, str]:
+        deps = replace(desk.deps, desk=full)
+        made = await handoff.ask(
+            deps.trail, full, conversation_id="", subject="", locale="en", classes=classes
+        )
+        assert isinstance(made, Handoff)
+        shown = await queued_as_json(Bell(deps, rules), made, "en")
+        return made.id, shown["text"]
+
+    outcomes = [
+        desk.portal.call(told, classes) for classes in (("complaint",), ("human",), ("crisis",))
+    ]
+    waits, ticket, danger = (text for _, text in outcomes)
+    assert "Nobody is free right now" in waits
+    assert "Nobody at the desk has been free" in ticket
+    assert "12356" in danger
+    assert "You are next" not in waits + ticket + danger
+    for made, _ in outcomes:
+        desk.portal.call(handoff.leave, desk.deps.trail, made)
+
+
+def test_the_bell_rings_on_after_a_round_that_failed(desk: Server) -> None:
+    failures = [ValueError("damaged"), OSError("gone"), RuntimeError("what else")]
+    engine = open_engine(str(desk.deps.engine.url))
+
+    @listens_for(engine.sync_engine, "do_connect")
+    def fail(*_: Any) -> None:
+        if failures:
+            raise failures.pop()
+
+    async def ring() -> bool:
+        bell = Bell(replace(desk.deps, engine=engine), RULES, poll_s=0.01)
+        running = asyncio.create_task(bell.run())
+        with bell.listening() as ear:
+            rung = await ear.wait(10)
+        assert not running.done()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await engine.dispose()
+        return rung
+
+    assert desk.portal.call(ring)
+    assert not failures
+
+
+def test_a_number_that_is_none_is_no_number_to_read_on_from(
+    borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff_id, talk = talking(borrower, agent)
+    path = events_of(talk)
+    for named in ("²", "٣", "-1", "9" * 16, "x"):
+        header = {"Last-Event-ID": named.encode("utf-8" if named == "٣" else "latin-1")}
+        with borrower.stream("GET", path, headers=header) as answer:
+            assert answer.status_code == 200, named
+        with agent.stream("GET", "/v1/desk/events", headers=header) as answer:
+            assert answer.status_code == 200, named
+    agent.post(f"/v1/desk/handoffs/{handoff_id}/return")
+
+
+def test_of_too_many_streams_the_last_is_refused(desk: Server, borrower: httpx.Client) -> None:
+    queued = ask(borrower)
+    path = events_of(queued["conversation_id"])
+    lines: list[Iterator[str]] = []
+    with customer(desk, 4) as known, ExitStack() as stack:
+
+        def opened(client: httpx.Client, path: str) -> httpx.Response:
+            answer = stack.enter_context(client.stream("GET", path))
+            if answer.status_code == 200:
+                lines.append(answer.iter_lines())  # kept: the line is closed with it
+                assert any(line.startswith("data:") for line in lines[-1])
+            return answer
+
+        for _ in range(MOST_OF_CONVERSATION):
+            assert opened(borrower, path).status_code == 200
+        refused = opened(borrower, path)
+        assert refused.status_code == 429
+        assert int(refused.headers["Retry-After"]) > 0
+        talks: list[dict[str, Any]] = [ask(known) for _ in range(3)]
+        for each in talks[:2]:
+            for _ in range(MOST_OF_CONVERSATION):
+                assert opened(known, events_of(each["conversation_id"])).status_code == 200
+        assert 2 * MOST_OF_CONVERSATION == MOST_OF_PERSON
+        assert opened(known, events_of(talks[2]["conversation_id"])).status_code == 429
+        for each in talks:
+            known.post(f"/v1/handoffs/{each['id']}/leave", json={})
+    borrower.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_a_conversation_with_a_person_alone_is_among_ones_own(desk: Server) -> None:
+    with customer(desk, 5) as known:
+        queued = ask(known)
+        talk = queued["conversation_id"]
+        assert talk not in known.get("/v1/conversations").text, "nothing was said yet"
+        say(known, talk, "我想问一下贷款的事")
+        listed = known.get("/v1/conversations").json()["conversations"]
+        assert [each["message"] for each in listed if each["conversation_id"] == talk] == [
+            "我想问一下贷款的事"
+        ]
+        known.post(f"/v1/handoffs/{queued['id']}/leave", json={})
+
+
+def test_of_a_long_conversation_the_newest_is_shown_and_the_rest_in_pages(
+    desk: Server, borrower: httpx.Client, agent: httpx.Client
+) -> None:
+    handoff_id, talk = talking(borrower, agent)
+
+    async def fill() -> None:
+        first = await handoff.last_seq(desk.deps.engine) + 1
+        rows = [
+            {
+                "seq": first + number,
+                "id": uuid.uuid4().hex,
+                "handoff_id": handoff_id,
+                "conversation_id": talk,
+                "at": datetime.now(UTC),
+                "kind": "message",
+                "speaker": "borrower",
+                "state": "taken",
+                "told": {},
+                "text": f"第{number}句",
+                "contact": "",
+            }
+            for number in range(600)
+        ]
+        async with desk.deps.engine.begin() as connection:
+            await connection.execute(insert(handoff_events), rows)
+
+    desk.portal.call(fill)
+    path = f"/v1/desk/handoffs/{handoff_id}"
+    case = agent.get(path).json()
+    assert len(case["events"]) == 500
+    assert case["events"][-1]["text"] == "第599句"
+    before = agent.get(f"{path}?before={case['older']}").json()
+    assert [event["text"] for event in before["events"][-100:]] == [
+        f"第{number}句" for number in range(100)
+    ]
+    assert before["older"] is None
+    agent.post(f"{path}/return")
+
+
+def test_no_more_turns_are_read_than_can_be_shown(desk: Server, borrower: httpx.Client) -> None:
+    talk = ""
+    for number in range(3):
+        more = {"conversation_id": talk} if talk else {}
+        body = {"message": f"第{number}个问题？", **more}
+        talk = borrower.post("/v1/chat?stream=false", json=body).json()["conversation_id"]
+    turns = desk.portal.call(journal.read_turns, desk.deps.engine, talk, 2)
+    assert [turn["question"] for turn in turns] == ["第1个问题？", "第2个问题？"]

@@ -247,7 +247,9 @@ def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
     assert newest.group(1) == assistant.__version__
 
 
-@pytest.mark.parametrize("image", ["chat.png", "chat-phone.png", "check.png", "quality.png"])
+@pytest.mark.parametrize(
+    "image", ["chat.png", "chat-phone.png", "check.png", "quality.png", "studio.png"]
+)
 def test_a_screenshot_is_a_small_picture(image: str) -> None:
     data = (ROOT / "docs" / image).read_bytes()
     assert data.startswith(b"\x89PNG")

@@ -333,6 +333,11 @@ def test_spans_are_verbatim_in_order_and_apart(text: str) -> None:
 @pytest.mark.parametrize(
     ("said", "rows"),
     [
+        ("年化12%每月还多少", [("rate", "0.12", "year", "")]),
+        ("年利率24%每天利息多少", [("rate", "0.24", "year", "")]),
+        ("月利率1%年化多少", [("rate", "0.01", "month", "")]),
+        ("利率12%每月还多少", [("rate", "0.12", "", "")]),
+        ("手续费0.6%每月", [("rate", "0.006", "month", "")]),
         ("月利率1.5%（年化15%）", [("rate", "0.015", "month", ""), ("rate", "0.15", "year", "")]),
         ("一分五的利息", [("rate", "0.015", "month", "")]),
         ("月息一分五", [("rate", "0.015", "month", "")]),

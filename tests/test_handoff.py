@@ -6,17 +6,18 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, event, update
 
-from assistant import audit, handoff
+from assistant import audit, handoff, journal
 from assistant.audit import Trail
 from assistant.audit_export import export
-from assistant.db import handoff_events, handoffs, migrate, open_engine
+from assistant.db import conversations, handoff_events, handoffs, migrate, open_engine
 from assistant.desk_plan import DeskPlan, load_desk
 from assistant.handoff import Declined, Handoff, HandoffEvent, Member
 from assistant.staff import create_account, find_account
@@ -173,8 +174,136 @@ async def test_where_too_many_wait_one_has_a_ticket(trail: Trail, tmp_path: Path
     file.write_text(shipped.read_text("utf-8").replace("most_waiting = 200", "most_waiting = 1"))
     plan = load_desk(file)
     assert plan is not None
-    assert (await ask(trail, plan=plan)).state == "waiting"
-    assert (await ask(trail, plan=plan)).state == "ticket"
+    first = await ask(trail, plan=plan)
+    late = await ask(trail, plan=plan)
+    assert (first.state, late.state) == ("waiting", "ticket")
+    again = await ask(trail, plan=plan, conversation_id=late.conversation_id)
+    assert again.state == "ticket", "asking twice is no way around"
+    danger = await ask(trail, plan=plan, classes=("crisis",))
+    assert danger.state == "waiting", "danger to life waits for no room"
+    told = await ask(trail, plan=plan, conversation_id=late.conversation_id, classes=("crisis",))
+    assert (told.id, told.state) == (late.id, "waiting")
+    at_night = await ask(trail, NIGHT, plan=plan, classes=("crisis",))
+    assert at_night.state == "ticket", "where nobody is there, nobody is said to come"
+
+
+async def test_somebody_is_free_who_is_there_has_the_skill_and_nobody_else(trail: Trail) -> None:
+    ling, boss, mark = [await agent(trail, login) for login in ("ling", "boss", "mark")]
+    first, second = await ask(trail), await ask(trail)
+
+    async def free(*present: Member) -> bool:
+        return handoff.is_anyone_free(PLAN, second, await handoff.queue(trail.engine), present)
+
+    assert not await free()
+    assert not await free(mark)
+    assert await free(mark, ling)
+    await take(trail, first.id, ling)
+    assert not await free(ling)
+    assert await free(ling, boss)
+
+
+async def test_who_loses_their_agent_waits_where_they_were(trail: Trail) -> None:
+    ling, wei = await agent(trail), await agent(trail, "wei")
+    waits = await ask(trail, OPEN, classes=("complaint",))
+    await ask(trail, OPEN + timedelta(minutes=1), classes=("complaint",))
+    await ask(trail, OPEN + timedelta(minutes=2))
+    taken = await take(trail, waits.id, ling)
+    back = await handoff.lose(trail, taken)
+    assert isinstance(back, Handoff)
+    assert (back.state, back.taken_by, back.priority) == ("waiting", "", waits.priority)
+    assert (await handoff.queue(trail.engine))[0].id == waits.id
+    last = (await handoff.newest_events(trail.engine, waits.conversation_id))[-1]
+    assert (last.kind, last.speaker, last.name) == ("requeued", "assistant", "客服ling")
+    await take(trail, waits.id, wei)
+    assert isinstance(await handoff.lose(trail, taken), Declined), "somebody else has them now"
+    assert (await audit.verify(trail)).ok
+
+
+async def test_a_deleted_conversation_has_no_hand_over_and_nobody_writes_in_it(
+    trail: Trail,
+) -> None:
+    ling, boss = await agent(trail), await agent(trail, "boss")
+    waits = await ask(trail)
+    talk = waits.conversation_id
+    await take(trail, waits.id, ling)
+    await handoff.write(trail, waits.id, "你好")
+    kept = await handoff.hold(trail, waits.id, ling, "一定能批", told={})
+    assert isinstance(kept, HandoffEvent)
+    await journal.forget(trail, talk, "")
+    ended = await handoff.read_handoff(trail.engine, waits.id)
+    assert ended is not None
+    assert (ended.state, ended.ending) == ("returned", handoff.DELETED)
+    over, nobodys = Declined("handoff_over"), Declined("unknown_conversation")
+    assert await handoff.write(trail, waits.id, "还在吗") == over
+    assert await handoff.leave_contact(trail, waits.id, PHONE) == over
+    assert await handoff.reply(trail, waits.id, ling, "您好", told={}) == over
+    assert await handoff.judge(trail, kept.id, boss, release=True, reason="可以") == over
+    assert await handoff.take(trail, PLAN, waits.id, ling) == over
+    asked: dict[str, Any] = {"conversation_id": talk, "subject": "", "locale": "zh-Hans"}
+    assert await handoff.ask(trail, PLAN, **asked, now=OPEN) == nobodys
+    events = await handoff.read_events(trail.engine, conversation_id=talk)
+    assert all(event.erased and not event.text for event in events)
+    assert (await audit.verify(trail)).ok
+
+
+async def under_the_lock(trail: Trail, change: Any, step: Any) -> Any:
+    """What comes of a step that begins before a change is made, and is made after it."""
+    async with trail.engine.begin() as connection:
+        await audit.lock(connection)
+        under_way = asyncio.create_task(step)
+        for _ in range(30):  # far more than it reads before it waits for the lock
+            await handoff.last_seq(trail.engine)
+        await connection.execute(change)
+    return await under_way
+
+
+async def test_a_step_goes_by_what_is_there_when_it_is_made(trail: Trail) -> None:
+    ling, boss, mark = [await agent(trail, login) for login in ("ling", "boss", "mark")]
+    waits = await ask(trail)
+    await take(trail, waits.id, ling)
+    kept = await handoff.hold(trail, waits.id, ling, "一定能批", told={})
+    assert isinstance(kept, HandoffEvent)
+    erased = update(handoff_events).where(handoff_events.c.id == kept.id)
+    judged = handoff.judge(trail, kept.id, boss, release=True, reason="可以")
+    change = erased.values(text="", salt=None, erased_seq=1)
+    assert await under_the_lock(trail, change, judged) == Declined("handoff_over")
+
+    left = await handoff.leave(trail, waits.id)
+    assert isinstance(left, Handoff)
+    talk = update(conversations).where(conversations.c.id == waits.conversation_id)
+    asked = handoff.ask(
+        trail,
+        PLAN,
+        conversation_id=waits.conversation_id,
+        subject="",
+        locale="zh-Hans",
+        now=OPEN,
+    )
+    change = talk.values(subject=audit.NOBODY)
+    assert await under_the_lock(trail, change, asked) == Declined("unknown_conversation")
+
+    other = await ask(trail)
+    plan = PLAN
+    easy = replace(plan.skills["general"], roles=frozenset({"marketer"}))
+    plan = replace(plan, skills={**plan.skills, "general": easy})
+    taking = handoff.take(trail, plan, other.id, mark)
+    change = update(handoffs).where(handoffs.c.id == other.id).values(skill="safety")
+    refused = await under_the_lock(trail, change, taking)
+    assert refused == Declined("handoff_skill", {"skill": "safety"})
+
+
+async def test_the_newest_events_are_read_and_then_those_before_them(trail: Trail) -> None:
+    waits = await ask(trail)
+    talk = waits.conversation_id
+    for number in range(6):
+        await handoff.write(trail, waits.id, f"第{number}句")
+    await handoff.leave_contact(trail, waits.id, PHONE)
+    newest = await handoff.newest_events(trail.engine, talk, limit=3)
+    assert [event.text for event in newest] == ["第4句", "第5句", ""]
+    before = await handoff.newest_events(trail.engine, talk, before=newest[0].seq, limit=3)
+    assert [event.text for event in before] == ["第1句", "第2句", "第3句"]
+    assert await handoff.last_said(trail.engine, talk) == "第5句"
+    assert await handoff.last_contact(trail.engine, waits.id) == PHONE
 
 
 async def test_a_step_is_made_only_from_where_it_leads_on(trail: Trail) -> None:
@@ -382,3 +511,19 @@ async def test_a_database_that_is_gone_is_told_as_a_queue_that_cannot_be_used(
         await ask(trail)
     with pytest.raises(handoff.QueueUnavailable):
         await handoff.read_events(trail.engine)
+
+
+async def test_a_database_that_cannot_be_reached_is_told_as_a_queue_that_cannot_be_used(
+    trail: Trail,
+) -> None:
+    engine = open_engine(str(trail.engine.url))
+
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def refuse(*_: Any) -> None:
+        raise ConnectionRefusedError(111, "nobody is there")
+
+    with pytest.raises(handoff.QueueUnavailable):
+        await handoff.queue(engine)
+    with pytest.raises(handoff.QueueUnavailable):
+        await ask(Trail(engine, trail.keys, trail.heads))
+    await engine.dispose()

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import timedelta
@@ -22,12 +22,14 @@ import knowledge
 from assistant import drafts, offer_jobs
 from assistant.audit import verify
 from assistant.campaign_results import BadResults, Outcome, newcombe, read_csv, wilson
-from assistant.db import offer_jobs as offer_jobs_table
-from assistant.deps import Deps
+from assistant.deps import Deps, open_deps
 from assistant.models import today
 from assistant.offer_jobs import MOST_WAITING, Wanted, Worker
+from assistant.staff import create_account
 from prompts.render import page_words
+from tests.conftest import settings_for
 from tests.knowledge_server import Server, copy_of, serving
+from tests.test_drafts import PASSES, content_of
 
 DATA = Path(knowledge.__file__).parent
 SPRING = "spring-2027"
@@ -209,15 +211,7 @@ def test_a_draft_is_approved_by_another_and_then_frozen(server: Server, clients:
     assert after["made_by"] == "person"
     assert [v["number"] for v in after["versions"]] == [1, 2]
     assert (after["opening"], after["closing"]) == (draft["opening"], draft["closing"])
-    assert asyncio.run(chain_of(server)).ok
-
-
-async def chain_of(server: Server) -> Any:
-    from assistant.deps import open_deps
-    from tests.conftest import settings_for
-
-    async with open_deps(settings_for(server.home)) as deps:
-        return await verify(deps.trail)
+    assert server.portal.call(verify, server.deps.trail).ok
 
 
 def test_nobody_approves_their_own_whatever_roles_they_have(clients: SignedIn) -> None:
@@ -384,16 +378,23 @@ def test_for_one_customer_it_is_told_why_they_may_not_be_addressed(
     assert all(each["title"] for each in job["refusals"])
 
 
-async def test_a_job_that_its_server_left_is_called_lost(deps: Deps) -> None:
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Deps]:
+    """A home of its own, without any knowledge."""
+    async with open_deps(settings_for(tmp_path / "home")) as opened:
+        yield opened
+
+
+async def test_a_job_that_its_server_left_is_called_lost(own: Deps) -> None:
     job = await offer_jobs.add_job(
-        deps.engine, Wanted("lantern-2027", channels=("sms",)), by=await somebody(deps)
+        own.engine, Wanted("lantern-2027", channels=("sms",)), by=await somebody(own)
     )
-    await offer_jobs._keep(deps.engine, replace(job, state="running"))
-    worker = Worker(deps)
+    await offer_jobs._keep(own.engine, replace(job, state="running"))
+    worker = Worker(own)
     running = asyncio.create_task(worker.run())
     try:
         for _ in range(500):
-            found = await offer_jobs.read_job(deps.engine, job.id)
+            found = await offer_jobs.read_job(own.engine, job.id)
             assert found is not None
             if found.state == "lost":
                 break
@@ -404,29 +405,45 @@ async def test_a_job_that_its_server_left_is_called_lost(deps: Deps) -> None:
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_only_so_many_wait(deps: Deps) -> None:
-    by = await somebody(deps)
+async def test_only_so_many_wait(own: Deps) -> None:
+    by = await somebody(own)
     wanted = Wanted("lantern-2027", channels=("sms",))
+    for _ in range(MOST_WAITING):
+        await offer_jobs.add_job(own.engine, wanted, by=by)
+    with pytest.raises(offer_jobs.TooManyJobs):
+        await offer_jobs.add_job(own.engine, wanted, by=by)
+
+
+async def test_what_does_not_hold_any_more_is_voided_when_a_server_starts(own: Deps) -> None:
+    by = await somebody(own)
+    content = replace(content_of(own.campaigns()[SPRING]), rules_version="of last year")
+    draft = await drafts.create(own.trail, content, PASSES, by=by)
+    now = drafts.Now(
+        today(), "of last year", content.campaign_version, today(), today(), same_offer=True
+    )
+    sent = await drafts.submit(own.trail, draft.id, by=by, seen=draft.sha256, now=now)
+    assert isinstance(sent, drafts.Draft)
+    running = asyncio.create_task(Worker(own).run())
     try:
-        for _ in range(MOST_WAITING):
-            await offer_jobs.add_job(deps.engine, wanted, by=by)
-        with pytest.raises(offer_jobs.TooManyJobs):
-            await offer_jobs.add_job(deps.engine, wanted, by=by)
+        for _ in range(500):
+            found = await drafts.read_draft(own.engine, draft.id)
+            assert found is not None
+            if found.state == "void":
+                break
+            await asyncio.sleep(0.01)
+        assert found.state == "void"
+        last = (await drafts.history(own.trail, draft.id))[-1]
+        assert (last.action, last.reason) == ("voided", "rules_changed")
     finally:
-        async with deps.engine.begin() as connection:
-            await connection.execute(offer_jobs_table.delete())
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 async def somebody(deps: Deps) -> str:
-    from assistant.staff import BadAccount, create_account, find_account
-
-    try:
-        return (await find_account(deps.engine, "offers-test")).id
-    except BadAccount:
-        account = await create_account(
-            deps.trail, "offers-test", "测试", ["marketer"], "a quiet morning 7"
-        )
-        return account.id
+    account = await create_account(
+        deps.trail, "marketer", "测试", ["marketer"], "a quiet morning 7"
+    )
+    return account.id
 
 
 # Who may

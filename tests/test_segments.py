@@ -73,6 +73,8 @@ HOLDS = [
     ("coupons_held", "in", ["rate"], ("voucher", "rate"), True),
     ("coupons_held", "in", ["rate"], ("voucher",), False),
     ("coupons_held", "in", ["rate"], (), False),
+    ("coupons_held", "in", ["rate", "voucher"], ("voucher",), True),
+    ("coupons_held", "not_in", ["rate", "voucher"], ("voucher",), False),
     ("coupons_held", "not_in", ["rate"], (), True),
     ("coupons_held", "not_in", ["rate"], ("rate", "voucher"), False),
     ("student", "is", False, False, True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from datetime import date
 
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from knowledge.text import (
     bigrams,
+    clean,
     content_words,
     corrected,
     elsewhere,
@@ -56,6 +59,18 @@ def test_a_numeral_inside_a_word_stays(text: str) -> None:
 def test_scripts_widths_and_cases_fold_into_one() -> None:
     assert fold("貸款ＡＢＣ") == fold("贷款abc") == "贷款abc"
     assert fold("提前還款違約金") == "提前还款违约金"
+
+
+def test_what_prints_nothing_is_left_out_whatever_its_name() -> None:
+    every = map(chr, range(sys.maxunicode + 1))
+    unseen = [char for char in every if unicodedata.category(char) == "Cf"]
+    unseen += "\u034f\u115f\u1160\u17b4\u180b\u3164\uffa0\ufe00\ufe0f\U000e0100\U000e01ef"
+    assert len(unseen) > 150
+    assert clean("还".join(unseen)) == "还" * (len(unseen) - 1)
+
+
+def test_line_ends_tabs_and_letters_with_marks_stay() -> None:
+    assert clean("甲\r\n乙\t丙\x0b丁 cafe\u0301 ①") == "甲\n乙\t丙\n丁 cafe\u0301 ①"
 
 
 def test_an_article_number_is_one_word() -> None:

@@ -9,16 +9,17 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 
 import httpx
 import pytest
 
-from assistant import audit, figures, gate, journal
+from assistant import audit, figures, gate, journal, tools
 from assistant.answer import answer_question, collect
 from assistant.api.app import create_app
-from assistant.asked import load_tools, read
-from assistant.calling import MOST_ROUNDS, spec_of
+from assistant.asked import Asked, load_tools, read
+from assistant.calling import MOST_ROUNDS, Calling, spec_of
 from assistant.customers import (
     Coupon,
     CustomersUnavailable,
@@ -29,13 +30,15 @@ from assistant.customers import (
     Record,
     Repayment,
 )
-from assistant.demo_customers import demo_people
+from assistant.demo_customers import STATES, Person, demo_people
 from assistant.deps import Deps
 from assistant.gate import Draft
 from assistant.identity import Secrets, Tokens, subject_of
+from assistant.known import Known
 from assistant.llm import ChatModel, Message, ScriptedChat, open_chat_model
-from assistant.models import Event, Locale, Question, Reply, today
+from assistant.models import LOCALES, Event, Locale, Question, Reply, today
 from assistant.replay import Player
+from assistant.rules import load_rules
 from knowledge.terms import load_terms
 from prompts.render import calculated, calculations
 
@@ -349,6 +352,149 @@ async def test_a_voucher_saves_no_more_than_the_interest(
     assert "减免金额不超过当期应还利息" in told(reply, "quote")
 
 
+@pytest.mark.parametrize(
+    "text", ["我随心借下期还多少", "我的随心借现在还清要多少", "我的随心借还剩多少"]
+)
+async def test_of_a_product_that_one_has_no_loan_of_nothing_else_is_told(
+    deps: Deps, people: dict[str, Record], text: str
+) -> None:
+    deps.use_customers(MemoryCustomers([people["demo-0083"]]))
+    reply = await ask(deps, text, "demo-0083")
+    assert told(reply) == "没有查到您名下的青穗随心借借款。"
+    assert not reply.calculations
+
+
+async def test_what_settles_a_loan_whose_last_day_is_past_is_what_is_overdue(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    deps.use_customers(MemoryCustomers([people["demo-0135"]]))
+    settled = await ask(deps, "我现在全部结清要多少钱", "demo-0135")
+    # 4,605.29 yuan of principal at 18.9 %, 120, 89 and 58 days after each due day.
+    assert "罚息 211.72 元，合计 4,914.07 元" in told(settled)
+    assert "按期还清" not in told(settled)
+
+
+async def test_interest_that_was_paid_ahead_is_not_charged_again(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    loan = level_loan(date(2026, 8, 15), paid=3)
+    ahead = loan.schedule[3]
+    early = Repayment(
+        date(2026, 11, 20), "instalment", 4, ahead.principal_cny, ahead.interest_cny, Decimal(0)
+    )
+    paid = replace(loan, repayments=(*loan.repayments, early))
+    deps.use_customers(of_one(paid, people))
+    reply = await ask(deps, "我今天提前结清要还多少钱", "demo-0036")
+    # 8,000 yuan are left, and interest is paid up to the 15th of December.
+    assert "应还 8,000.00 元" in told(reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("我这个月要还多少", "2026-11 这个月没有到期的还款"),
+        ("我今天要还多少", "2026-11-23 没有到期的还款"),
+        ("我12月15号要还多少", "第 1 期应还 1,120.00 元"),
+        ("我下下个月要还多少", "第 2 期应还 1,110.00 元"),
+        ("我2026年3月要还多少", "2026-03 这个月没有到期的还款"),
+        ("我的贷款最后一期还多少", "第 12 期应还 1,010.00 元"),
+        ("我上个月还了多少", "在 2026-10 没有还款记录"),
+    ],
+)
+async def test_a_day_or_a_month_is_the_one_that_is_named(
+    deps: Deps, people: dict[str, Record], text: str, says: str
+) -> None:
+    loan = level_loan(date(2026, 11, 15))
+    paid = Repayment(TODAY, "partial_prepayment", None, Decimal(500), Decimal(0), Decimal(0))
+    deps.use_customers(of_one(replace(loan, repayments=(paid,)), people))
+    reply = await ask(deps, text, "demo-0036")
+    assert says in told(reply)
+
+
+async def test_one_kind_of_coupon_is_told_of_when_it_is_asked_for(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    deps.use_customers(MemoryCustomers([people["demo-0003"]]))
+    reply = await ask(deps, "我的立减券能用吗", "demo-0003")
+    assert told(reply) == (
+        "您现在没有可用的还款立减券。\n"
+        "青穗安心贷的还款立减券（有效期至 2026-12-13）已经用过，不能再用。"
+    )
+
+
+async def test_no_sentence_about_a_record_is_withheld(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    """A sentence that the gate does not let pass would leave the question without its answer."""
+    index = await deps.index()
+    of_state: dict[str, Person] = {p.state: p for p in reversed(demo_people(TODAY))}
+    with_two = next(record for record in people.values() if len(record.loans) == 2)
+    known_to = [*(of_state[state].record for state in STATES), with_two]
+    with_coupons = [r for r in people.values() if len({c.kind for c in r.coupons}) == 3]
+    asked = [
+        *(Asked(tool, {}, own=True) for tool in ("my_loans", "my_schedule", "my_applications")),
+        *(Asked("next_payment", {"month": date(2026, n, 1)}, own=True) for n in (11, 12)),
+        *(Asked("next_payment", more, own=True) for more in ({"on": TODAY}, {"term": "last"}, {})),
+        *(Asked("my_statement", more, own=True) for more in ({}, {"month": date(2026, 9, 1)})),
+        *(
+            Asked(tool, {"on": TODAY + timedelta(40)}, own=True)
+            for tool in ("settle", "overdue_cost")
+        ),
+        *(Asked("prepay", {"prepaid_cny": Decimal(n)}, own=True) for n in (50, 1000)),
+    ]
+    coupons = [Asked("my_coupons", {"kind": k}, own=True) for k in ("rate", "voucher", None)]
+    told_in = cycle(LOCALES)
+    cases = [(record, each, next(told_in)) for record in known_to for each in asked]
+    cases += [(r, each, locale) for r in with_coupons[:3] for each in coupons for locale in LOCALES]
+    source = MemoryCustomers(people.values())
+    for record, each, locale in cases:
+        case = tools.Case(
+            asked=each,
+            known=Known(source, record.customer.id),
+            terms=load_terms(),
+            clauses=index.clauses,
+            lender=deps.lender,
+            product="",
+            signed=None,
+            today=TODAY,
+            on=TODAY,
+            locale=locale,
+        )
+        outcome = await tools.call(case)
+        assert any(draft.kind != "quote" for draft in outcome.drafts)
+        for draft in outcome.drafts:
+            assert gate.check(draft) is None, (each, draft.text)
+
+
+async def test_an_answer_that_is_withheld_as_a_whole_is_no_answer(
+    deps: Deps, people: dict[str, Record], tmp_path: Any
+) -> None:
+    rule = """
+[[rules]]
+id = "OWN-01"
+title_zh = "不报余额"
+title_en = "No balances"
+tasks = ["chat"]
+severity = "block"
+anchor = "policy"
+sources = [{ source = "AD", article = "第九十九条", evidence = "memory" }]
+suggestion_zh = "不报余额。"
+bad = ["剩余本金一百元", "您的剩余本金", "剩余本金是多少"]
+good = ["余额", "本金", "剩余"]
+
+[[rules.triggers]]
+patterns = ['剩余本金']
+"""
+    (tmp_path / "cn-own.toml").write_text(rule, encoding="utf-8")
+    deps.rules = load_rules("cn", tmp_path)
+    deps.use_customers(MemoryCustomers([people["demo-0036"]]))
+    reply = await ask(deps, "我还剩多少本金没还", "demo-0036")
+    assert reply.withheld
+    assert reply.status == "not_covered"
+    assert reply.sentences
+    assert reply.contact is not None
+
+
 async def test_which_loan_is_asked_where_there_are_several(
     deps: Deps, people: dict[str, Record]
 ) -> None:
@@ -393,6 +539,12 @@ async def test_what_is_kept_of_a_record_names_nobody_and_goes_with_it(
         ("借1万，年化14.4%，分9999期，每月还多少", "9999"),
         ("借一堆钱，年化14.4%，12期，每月还多少", "借款金额"),
         ("借1万到2万，年化14.4%，12期，每月还多少", "1万"),
+        ("借1e5元，年化14.4%，12期，每月还多少", "5元"),
+        ("借1万，年化18%打8折，12期，每月还多少", "8折"),
+        ("借1万，利率3%，12期，每月还多少", "3%"),
+        ("到手1万，每月还100，12期，实际年化多少", "每期"),
+        ("借5000，日利率0.04%，利息多少", "天"),
+        ("年化200%换算成日利率", "2"),
     ],
 )
 async def test_what_cannot_be_calculated_with_is_told_in_words(
@@ -429,6 +581,81 @@ async def test_a_given_plan_is_told_with_its_table_and_how_it_is_worked_out(
     assert result["headline"][0]["name"] == "instalment_cny"
     assert reply.citations
     await is_identical(deps, reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("年化36%日利率多少", "折合月利率 3%、日利率 0.0986%"),
+        ("日利率0.05%折成年化是多少", "年化利率（单利）18.25%"),
+        ("月息1.5%相当于年化百分之几", "年化利率（单利）18%"),
+        ("借1万，年化12%每月还多少，12期", "每期还 888.49 元"),
+        ("3000块日利率万五，11月1号借的11月23号还，利息多少", "用 22 天：利息 33.00 元"),
+        ("我同事想借3万块，年化12%，一年还完，他一个月要拿出多少", "每期还 2,665.46 元"),
+    ],
+)
+async def test_a_rate_is_of_the_period_it_is_said_for(deps: Deps, text: str, says: str) -> None:
+    reply = await ask(deps, text)
+    assert says in told(reply)
+    assert not reply.withheld
+
+
+async def test_what_is_repaid_at_once_is_not_worked_out_as_instalments(deps: Deps) -> None:
+    reply = await ask(deps, "年化20%借1万3个月到期一次还清，利息多少")
+    assert not reply.calculations
+
+
+async def test_rates_that_are_shown_as_the_same_are_not_called_different(deps: Deps) -> None:
+    reply = await ask(deps, "年化12%借3万还12期和年化12%借3万还24期，哪个利息低")
+    assert "方案一少付 1,907.33 元" in told(reply)
+    assert "更低" not in told(reply)
+
+
+ON_A_DAY = [
+    ("我现在结清要多少", date(2026, 11, 23)),
+    ("我10天后结清要多少", date(2026, 12, 3)),
+    ("我两周后结清要多少", date(2026, 12, 7)),
+    ("我15号结清要多少", date(2026, 12, 15)),
+    ("我30号结清要多少", date(2026, 11, 30)),
+    ("我下个月15号结清要多少", date(2026, 12, 15)),
+    ("我2027年1月5号结清要多少", date(2027, 1, 5)),
+    ("what would i pay if i settled my loan in 10 days", date(2026, 12, 3)),
+    # What cannot be told is asked for, and never taken for today.
+    *(
+        (f"我{day}结清要多少", None)
+        for day in (
+            "下个月",
+            "12月",
+            "12月底",
+            "过两个月",
+            "三个月后",
+            "国庆后",
+            "元旦",
+            "昨天",
+            "上个月",
+        )
+    ),
+    *((f"我{day}结清要多少", None) for day in ("2月30号", "还完下一期再", "99999999999天后")),
+]
+
+
+@pytest.mark.parametrize(("text", "on"), ON_A_DAY)
+def test_a_day_that_cannot_be_told_is_asked_for(text: str, on: date | None) -> None:
+    asked = read(BOOK, text, TODAY)
+    assert asked is not None
+    assert asked.tool == "settle"
+    assert asked.arguments.get("on", TODAY) == on
+
+
+def test_when_something_fell_due_is_not_the_day_that_is_asked_about() -> None:
+    for text in ("我昨天忘了还，罚息多少", "我11月10号逾期了，罚息一共多少"):
+        asked = read(BOOK, text, TODAY)
+        assert asked is not None
+        assert asked.tool == "overdue_cost"
+        assert "on" not in asked.arguments
+    later = read(BOOK, "要是我拖到11月30号才还，罚息多少", TODAY)
+    assert later is not None
+    assert later.arguments == {"on": date(2026, 11, 30)}
 
 
 async def test_general_questions_call_nothing(deps: Deps) -> None:
@@ -604,3 +831,22 @@ async def test_the_chat_route_carries_calculations_of_the_token_s_customer(
     assert "event: calculation" in stream.text
     schema = (await client.get("/openapi.json")).json()["components"]["schemas"]
     assert {"inputs", "result", "tool"} == set(schema["ToldCalculationBody"]["properties"])
+
+
+async def test_a_message_that_is_nothing_but_figures_holds_up_nobody() -> None:
+    plans = "借10万分12期年化12%和借20万分24期年化24%比哪个好"
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    task = asyncio.create_task(others())
+    await Calling(BOOK, (plans * 60)[:2000], TODAY, None, []).next()
+    task.cancel()
+    assert turns > 0
+    asked = read(BOOK, plans, TODAY)
+    assert asked is not None
+    assert asked.arguments["b"]["principal_cny"] == 200_000

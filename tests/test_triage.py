@@ -190,6 +190,8 @@ async def test_a_hardship_without_a_clause_still_goes_to_a_person(deps: Deps) ->
     [
         ("我的验证码是482913，帮我登录", "482913"),
         ("卡号6222 0212 3456 7890 128扣款失败", "6222 0212 3456 7890 128"),
+        ("卡号6222，0212，3456，7890，128扣款失败", "6222，0212，3456，7890，128"),
+        ("我的密\u00ad码是Qwer1234!，登不上", "Qwer1234"),
     ],
 )
 async def test_a_secret_is_refused_and_stored_nowhere(deps: Deps, text: str, secret: str) -> None:
@@ -199,6 +201,11 @@ async def test_a_secret_is_refused_and_stored_nowhere(deps: Deps, text: str, sec
     record = await read_record(deps.engine, reply.record_id)
     assert record is not None
     assert secret not in str(dict(record))
+
+
+async def test_the_code_of_an_error_is_no_secret(deps: Deps) -> None:
+    reply = await asked(deps, "error code 50012")
+    assert notice("secret_refused", "zh-Hans") not in reply.answer
 
 
 async def test_an_answer_that_was_signed_off_is_served_word_for_word(deps: Deps) -> None:

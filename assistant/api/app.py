@@ -127,7 +127,7 @@ def create_app(
                 if held.customers is not None:
                     stack.push_async_callback(held.customers.close)
                 held.desk = held.desk and held.desk.for_demo()
-            app.state.bell = Bell(held)
+            app.state.bell = Bell(held, access.session_rules(held.settings, demo))
             app.state.offers = OfferWorker(held)
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -355,7 +355,7 @@ class LimitBody:
             await self._app(scope, receive, send)  # written to disk as it comes, within bounds
             return
         declared = headers.get("content-length", "0")
-        if not declared.isdigit() or int(declared) > self._max_bytes:
+        if not (declared.isascii() and declared.isdecimal()) or int(declared) > self._max_bytes:
             await _too_large(headers)(scope, receive, send)
             return
         # Read ahead, within the bound, so that a body without a length cannot pass it either.

@@ -79,14 +79,14 @@ async def chat(
         customer_id=borrower.customer_id if borrower else "",
     )
     bell = request.app.state.bell
-    events = queued(metrics.counted(answer_question(question, deps)), question, deps, bell)
+    events = queued(metrics.counted(answer_question(question, deps)), question, bell)
     keep_alive_s = request.app.state.keep_alive_s
     try:
         # The first event is awaited here, so that a question which cannot be taken is answered
         # with a status code and not with a stream.
         first = await anext(events)
     except WithAgent:
-        passed = await passed_on(question, deps, bell)
+        passed = await passed_on(question, bell)
         if isinstance(passed, Declined):
             return declined(passed, body.locale)
         if stream:
@@ -139,7 +139,7 @@ async def every(first: Event, events: AsyncIterator[Event]) -> AsyncIterator[Eve
 async def told_at_once(first: Event, events: AsyncGenerator[Event, None]) -> JSONResponse | None:
     """The fault, where nothing came before it: a question that cannot be recorded is answered with
     a status code and not with a stream."""
-    if first.name != "handoff":
+    if first.name != "handoff" or "handoff" in first.data:
         return None
     async with aclosing(events):
         error = await collect(events)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from assistant import journal
@@ -80,9 +80,10 @@ async def export(
     responses=documented(401, 404, 422, 500, 503),
 )
 async def forget(
-    conversation_id: ConversationId, deps: FromDeps, borrower: Asking
+    conversation_id: ConversationId, request: Request, deps: FromDeps, borrower: Asking
 ) -> ForgottenBody:
     """Delete what was written and told; that it was deleted stays in the audit chain. Nobody can go
-    on with the conversation."""
+    on with the conversation, and a person who had it no longer has it."""
     count = await journal.forget(deps.trail, conversation_id, subject(deps, borrower))
+    request.app.state.bell.ring()
     return ForgottenBody(conversation_id=conversation_id, deleted=count)

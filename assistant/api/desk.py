@@ -15,7 +15,7 @@ from assistant import handoff, journal, staff
 from assistant.answer import clean
 from assistant.compliance import Review, read_message, review_as_json, review_given
 from assistant.deps import Deps
-from assistant.handoff import SUPERVISORS, Declined, Handoff, HandoffEvent, Member
+from assistant.handoff import SUPERVISORS, WRITERS, Declined, Handoff, HandoffEvent, Member
 from assistant.handoff_summary import summarise
 from assistant.models import today
 from assistant.staff import Signed
@@ -32,9 +32,9 @@ from .desk_schemas import (
     QueueRow,
     VerdictRequest,
 )
-from .handoffs import bell_of
-from .live import Sent, read_on, stream
-from .problems import documented, locale_of, problem
+from .handoffs import bell_of, too_many_streams
+from .live import LARGEST_SEQ, MOST_OF_PERSON, Sent, read_on, stream
+from .problems import accepted_locale, documented, locale_of, problem
 from .queued import declined, plan_of
 from .staff import By
 
@@ -42,7 +42,6 @@ router = APIRouter(prefix="/v1/desk", tags=["desk"])
 
 READERS = SUPERVISORS | {"auditor"}
 """Roles that may read what they have not taken."""
-WRITERS = SUPERVISORS | {"agent"}
 TALK = frozenset(("message", "held", "released", "refused", "contact"))
 """Kinds of events that hold what was said; the others change the queue."""
 
@@ -81,7 +80,7 @@ async def show_queue(deps: FromDeps, by: By) -> dict[str, Any]:
             "description": "Events `queue`, after which the queue has changed, and `message`, of "
             "hand-overs that one may read; `signed_out` once the session has ended.",
         },
-        **documented(401, 403, 422, 500, 503),
+        **documented(401, 403, 422, 429, 500, 503),
     },
 )
 async def follow(
@@ -92,6 +91,8 @@ async def follow(
     last_event_id: Annotated[str, Header(max_length=16)] = "",
 ) -> Response:
     """What happens at the desk, as it happens."""
+    if bell_of(request).is_full("", by.staff_id, MOST_OF_PERSON):
+        return too_many_streams(accepted_locale(request.headers.get("accept-language", "")))
     return stream(_follow(request, deps, by, read_on(last_event_id, after)))
 
 
@@ -103,19 +104,19 @@ async def _follow(
     rules = session_rules(deps.settings, request.app.state.demo is not None)
     clock = asyncio.get_running_loop().time
     proved = clock()
-    holders = {each.id: each.taken_by for each in await handoff.queue(deps.engine)}
-    with bell_of(request).listening() as ear:
-        while not bell_of(request).closing:
+    bell, reads_all = bell_of(request), bool(by.roles & READERS)
+    if bell.is_full("", by.staff_id, MOST_OF_PERSON):
+        return
+    with bell.listening(whose=by.staff_id) as ear:
+        while not bell.closing:
             while found := await handoff.read_events(deps.engine, after=after):
                 after = found[-1].seq
+                # Of whom one has now, and not of whom one had when it was said.
+                mine = await handoff.taken_by(deps.engine, by.staff_id)
                 for event in found:
-                    if event.kind == "taken":
-                        holders[event.handoff_id] = event.staff_id
-                    elif event.state != "taken":
-                        holders.pop(event.handoff_id, None)
                     if event.kind not in TALK:
                         yield Sent("queue", {"handoff": event.handoff_id}, event.seq)
-                    if by.roles & READERS or holders.get(event.handoff_id) == by.staff_id:
+                    if reads_all or event.handoff_id in mine:
                         yield Sent("message", event_as_json(event), event.seq)
             heard = await ear.wait(keep_alive_s)
             if clock() - proved >= keep_alive_s:
@@ -134,13 +135,17 @@ async def _follow(
     responses=documented(401, 403, 404, 409, 422, 500, 503),
 )
 async def show(
-    handoff_id: str, request: Request, deps: FromDeps, by: By
+    handoff_id: str,
+    request: Request,
+    deps: FromDeps,
+    by: By,
+    before: Annotated[int, Query(ge=0, le=LARGEST_SEQ, description="As `older`.")] = 0,
 ) -> dict[str, Any] | Response:
-    """A hand-over with its conversation, for who has it."""
+    """A hand-over with its conversation, for who has it: the newest events, or those before one."""
     found = await _readable(deps, handoff_id, by)
     if isinstance(found, Declined):
         return declined(found, await locale_of(request))
-    return await case_as_json(deps, found, by)
+    return await case_as_json(deps, found, by, before)
 
 
 @router.post(
@@ -156,7 +161,7 @@ async def take(
     locale = await locale_of(request)
     taken = await handoff.take(deps.trail, plan, handoff_id, member(by))
     if isinstance(taken, Declined) and taken.code == "handoff_yours":
-        return await show(handoff_id, request, deps, by)
+        return await show(handoff_id, request, deps, by, before=0)
     if isinstance(taken, Declined):
         if taken.code == "handoff_skill":
             skill = plan.skills[taken.values["skill"]]
@@ -184,6 +189,9 @@ async def write(
     found = await handoff.read_handoff(deps.engine, handoff_id)
     if found is None:
         return declined(Declined("handoff_unknown"), locale)
+    if not _has(found, by):
+        # Before the rules look at it beside what the borrower said.
+        return declined(_not_theirs(found), locale)
     review = await _review(deps, found, text)
     told: dict[str, Any] = {"findings": _findings(review), "rules_version": review.rules_version}
     blocked = review.verdict == "block"
@@ -274,22 +282,30 @@ async def _readable(deps: Deps, handoff_id: str, by: Signed) -> Handoff | Declin
     found = await handoff.read_handoff(deps.engine, handoff_id)
     if found is None:
         return Declined("handoff_unknown")
-    if found.taken_by != by.staff_id and not by.roles & READERS:
-        if found.state == "taken":
-            return Declined("handoff_not_yours", {"name": found.taken_by_name})
-        return Declined("handoff_over")
+    if not _has(found, by) and not by.roles & READERS:
+        return _not_theirs(found)
     return found
+
+
+def _has(found: Handoff, by: Signed) -> bool:
+    """Whether one has the borrower now: who had them once does not."""
+    return found.state == "taken" and found.taken_by == by.staff_id
+
+
+def _not_theirs(found: Handoff) -> Declined:
+    if found.state == "taken":
+        return Declined("handoff_not_yours", {"name": found.taken_by_name})
+    return Declined("handoff_over")
 
 
 async def _review(deps: Deps, found: Handoff, text: str) -> Review:
     """By the rules for what agents write, with what the borrower said last."""
-    talk = await handoff.read_events(deps.engine, conversation_id=found.conversation_id)
-    said = [event.text for event in talk if event.speaker == "borrower" and event.text]
+    said = await handoff.last_said(deps.engine, found.conversation_id)
     row = {
         "text": text,
         "task": "agent",
         "channel": "chat",
-        "context": {"own_platform": True, **({"question": said[-1]} if said else {})},
+        "context": {"own_platform": True, **({"question": said} if said else {})},
     }
     given = read_message(deps.rules, row, on=None, today=today())
     return await asyncio.to_thread(review_given, deps.rules, given)
@@ -300,15 +316,18 @@ def _findings(review: Review) -> list[dict[str, Any]]:
     return [{"rule": found.rule.id, "severity": found.severity} for found in review.findings]
 
 
-async def case_as_json(deps: Deps, found: Handoff, by: Signed) -> dict[str, Any]:
+async def case_as_json(deps: Deps, found: Handoff, by: Signed, before: int = 0) -> dict[str, Any]:
     conversation = found.conversation_id
     turns = await journal.read_turns(deps.engine, conversation)
-    events = await handoff.read_events(deps.engine, conversation_id=conversation)
-    contacts = [e.contact for e in events if e.handoff_id == found.id and e.contact]
-    mine = found.taken_by == by.staff_id
+    events = await handoff.newest_events(deps.engine, conversation, before=before)
+    mine = _has(found, by)
+    contact = ""
+    if mine or by.roles & SUPERVISORS:
+        contact = await handoff.last_contact(deps.engine, found.id)
+    earlier = [turn for turn in turns if turn["asked_at"] <= found.asked_at]
     return {
         "handoff": _row(deps, found, by),
-        "summary": summarise([t for t in turns if t["asked_at"] <= found.asked_at], deps.lender),
+        "summary": await asyncio.to_thread(summarise, earlier, deps.lender),
         "turns": [
             {
                 "record_id": turn["id"],
@@ -320,9 +339,10 @@ async def case_as_json(deps: Deps, found: Handoff, by: Signed) -> dict[str, Any]
             for turn in turns
         ],
         "events": [event_as_json(event) for event in events],
-        "contact": contacts[-1] if contacts and (mine or by.roles & SUPERVISORS) else "",
+        "older": events[0].seq if len(events) == handoff.MOST_READ else None,
+        "contact": contact,
         "signed_in": await handoff.is_somebodys(deps.engine, conversation),
-        "may_write": mine and found.state == "taken" and bool(by.roles & WRITERS),
+        "may_write": mine and bool(by.roles & WRITERS),
     }
 
 

@@ -189,7 +189,8 @@ class CaseBody(BaseModel):
     handoff: QueueRow
     summary: SummaryBody
     turns: list[TurnBody]
-    events: list[EventBody]
+    events: list[EventBody] = Field(description="The newest, or those before `before`.")
+    older: int | None = Field(description="`before` of the next page; null: that is all.")
     contact: str = Field(description="How to reach the borrower, for who has the conversation.")
     signed_in: bool = Field(description="Whether the borrower proved who they are.")
     may_write: bool

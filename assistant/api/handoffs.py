@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -26,8 +27,17 @@ from .desk_schemas import (
     QueuedBody,
     SaidBody,
 )
-from .live import Bell, Sent, left_until, read_on, stream
-from .problems import accepted_locale, documented
+from .live import (
+    BUSY_RETRY_S,
+    MOST_OF_ADDRESS,
+    MOST_OF_PERSON,
+    Bell,
+    Sent,
+    left_until,
+    read_on,
+    stream,
+)
+from .problems import accepted_locale, documented, problem
 from .queued import (
     declined,
     holds_secret,
@@ -69,6 +79,10 @@ async def ask(body: HandoffRequest, request: Request, deps: FromDeps, borrower: 
     """Ask for a person: inside the hours of the desk one is queued, outside them a ticket says by
     when somebody answers. Who asks again is where they were."""
     plan = plan_of(deps)
+    # Before anything is kept: a way to be reached that is none leaves no hand-over behind.
+    contact = clean(body.contact) if body.contact.strip() else ""
+    if holds_secret(contact):
+        return contact_refused(body.locale)
     made = await handoff.ask(
         deps.trail,
         plan,
@@ -78,13 +92,17 @@ async def ask(body: HandoffRequest, request: Request, deps: FromDeps, borrower: 
     )
     if isinstance(made, Handoff) and borrower is not None:
         await remember_customer(deps.trail, made.conversation_id, borrower.customer_id)
-    if isinstance(made, Handoff) and body.contact.strip():
-        made = await handoff.leave_contact(deps.trail, made.id, clean(body.contact))
+    if isinstance(made, Handoff) and contact:
+        made = await handoff.leave_contact(deps.trail, made.id, contact)
     if isinstance(made, Declined):
         return declined(made, body.locale)
     bell_of(request).ring()
-    told = await queued_as_json(deps, made, body.locale)
+    told = await queued_as_json(bell_of(request), made, body.locale)
     return JSONResponse(told, 201)
+
+
+def contact_refused(locale: Locale) -> Response:
+    return problem(422, notice("contact_secret", locale), code="contact_secret")
 
 
 @router.post(
@@ -96,13 +114,16 @@ async def leave_contact(
     handoff_id: str, body: ContactRequest, request: Request, deps: FromDeps, borrower: Asking
 ) -> Response:
     """Say how one can be reached."""
+    contact = clean(body.contact)
+    if holds_secret(contact):
+        return contact_refused(body.locale)
     own = await _own(deps, handoff_id, subject(deps, borrower))
     if isinstance(own, Handoff):
-        own = await handoff.leave_contact(deps.trail, own.id, clean(body.contact))
+        own = await handoff.leave_contact(deps.trail, own.id, contact)
     if isinstance(own, Declined):
         return declined(own, body.locale)
     bell_of(request).ring()
-    return JSONResponse(await queued_as_json(deps, own, body.locale))
+    return JSONResponse(await queued_as_json(bell_of(request), own, body.locale))
 
 
 @router.post(
@@ -120,7 +141,7 @@ async def leave(
     if isinstance(own, Declined):
         return declined(own, body.locale)
     bell_of(request).ring()
-    return JSONResponse(await queued_as_json(deps, own, body.locale))
+    return JSONResponse(await queued_as_json(bell_of(request), own, body.locale))
 
 
 @router.post(
@@ -137,14 +158,14 @@ async def write(
     borrower: Asking,
 ) -> Response:
     """Write to the person at the desk, or leave a message for them."""
+    whose = subject(deps, borrower)
     said = await write_to_desk(
-        deps, conversation_id, subject(deps, borrower), body.message, body.message_id
+        bell_of(request), conversation_id, whose, body.message, body.locale, body.message_id
     )
     if isinstance(said, Declined):
         return declined(said, body.locale)
-    bell_of(request).ring()
-    scrubbed = notice("message_scrubbed", body.locale) if holds_secret(body.message) else ""
-    return JSONResponse({**said_as_json(said), "notice": scrubbed}, 201)
+    told = "\n".join(notice(code, body.locale) for code in said.notices)
+    return JSONResponse({**said_as_json(said.event), "notice": told}, 201)
 
 
 @router.get(
@@ -155,7 +176,7 @@ async def write(
             "description": "Events `handoff` (how it stands), `step` and `message`, which carry "
             "an id to read on from, and `end` once no hand-over is under way.",
         },
-        **documented(401, 404, 422, 500, 503),
+        **documented(401, 404, 422, 429, 500, 503),
     },
 )
 async def events(
@@ -169,38 +190,70 @@ async def events(
 ) -> Response:
     """What happens to a hand-over, as it happens, from the first event or after one."""
     told_in = locale or accepted_locale(request.headers.get("accept-language", ""))
-    if not await handoff.owns(deps.engine, conversation_id, subject(deps, borrower)):
+    whose, bell = subject(deps, borrower), bell_of(request)
+    if not await handoff.owns(deps.engine, conversation_id, whose):
         return declined(Declined("unknown_conversation"), told_in)
+    address = request.client.host if request.client else "unknown"
+    listener = Listener(
+        f"borrower {whose}" if whose else f"address {address}",
+        MOST_OF_PERSON if whose else MOST_OF_ADDRESS,
+    )
+    if bell.is_full(conversation_id, listener.name, listener.most):
+        return too_many_streams(told_in)
     going = follow(
-        deps,
-        bell_of(request),
+        bell,
         conversation_id,
-        read_on(last_event_id, after),
-        told_in,
-        request.app.state.keep_alive_s,
-        borrower.expires_at if borrower else None,
+        whose,
+        after=read_on(last_event_id, after),
+        locale=told_in,
+        keep_alive_s=request.app.state.keep_alive_s,
+        until=borrower.expires_at if borrower else None,
+        listener=listener,
     )
     return stream(going)
 
 
+def too_many_streams(locale: Locale) -> Response:
+    refused = problem(429, notice("too_many_streams", locale), code="too_many_streams")
+    refused.headers["Retry-After"] = str(BUSY_RETRY_S)
+    return refused
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who listens, and to how many streams at once at most."""
+
+    name: str
+    most: int
+
+
 async def follow(
-    deps: Deps,
     bell: Bell,
     conversation_id: str,
+    whose: str,
+    *,
     after: int,
     locale: Locale,
     keep_alive_s: float,
     until: datetime | None,
+    listener: Listener,
 ) -> AsyncGenerator[Sent | None, None]:
     """Events of a conversation's hand-overs, as a borrower is told them; None in every long pause.
 
-    until: when the token of who listens runs out.
+    whose: as in `models.Question`; once it is no longer theirs, nothing more is told. until: when
+    the token of who listens runs out.
     """
+    deps = bell.deps
     shown: dict[str, Any] | None = None
-    with bell.listening(conversation_id) as ear:
+    if bell.is_full(conversation_id, listener.name, listener.most):
+        return  # of many that came at once; the client comes back and is told so
+    with bell.listening(conversation_id, listener.name) as ear:
         current: Handoff | None = None
         while not bell.closing:
             if ear.own:
+                if not await handoff.owns(deps.engine, conversation_id, whose):
+                    yield Sent("end", {})
+                    return
                 while found := await handoff.read_events(
                     deps.engine, after=after, conversation_id=conversation_id
                 ):
@@ -212,7 +265,7 @@ async def follow(
             if current is None:
                 yield Sent("end", {})
                 return
-            stands = await queued_as_json(deps, current, locale, await bell.waiting())
+            stands = await queued_as_json(bell, current, locale, await bell.standing())
             if stands != shown:
                 shown = stands
                 yield Sent("handoff", stands)
@@ -230,7 +283,8 @@ async def follow(
 def _sent(event: HandoffEvent, locale: Locale) -> Sent:
     if event.kind == "message":
         return Sent("message", said_as_json(event), event.seq)
-    code = TOLD.get(event.kind)
+    lost = event.told.get("why") == "signed_out"
+    code = "queue_lost" if lost else TOLD.get(event.kind)
     text = notice(code, locale, name=event.name) if code else ""
     told = {"kind": event.kind, "state": event.state, "name": event.name, "text": text}
     return Sent("step", {"seq": event.seq, "at": event.at.isoformat(), **told}, event.seq)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,15 +19,23 @@ import structlog
 from fastapi.responses import Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 
-from assistant import handoff
+from assistant import handoff, staff
 from assistant.deps import Deps
-from assistant.handoff import Handoff, QueueUnavailable
+from assistant.handoff import Handoff, Member, QueueUnavailable
+from assistant.staff import SessionRules
 
 from .chat import UNBUFFERED
 
 POLL_S = 0.5
-CLOSING_EVERY_S = 10.0
-"""How often it is looked whether the desk has closed for today."""
+TIDIED_EVERY_S = 10.0
+"""How often it is looked whether the desk has closed for today, and who is signed in."""
+MOST_OF_CONVERSATION = 6
+"""Streams that are open at once: one a tab."""
+MOST_OF_PERSON = 12
+MOST_OF_ADDRESS = 200
+"""Of those who did not prove who they are: many may share an address."""
+BUSY_RETRY_S = 15
+LARGEST_SEQ = 2**31 - 1
 MOVES = frozenset(("asked", "raised", "ticket", "taken", "requeued", "returned", "closed", "left"))
 """Kinds of events after which others may have another place in the queue."""
 
@@ -50,6 +58,8 @@ class Ear:
 
     conversation_id: str
     """Empty: of all of them."""
+    whose: str = ""
+    """Who listens, as `Bell.is_full` is told."""
     rung: asyncio.Event = field(default_factory=asyncio.Event)
     own: bool = True
     """Whether there are events to read, and not only another place in the queue. Read once more
@@ -66,41 +76,78 @@ class Ear:
         return heard
 
 
-class Bell:
-    """Wakes the streams of this process."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """The desk at one moment."""
 
-    def __init__(self, deps: Deps, poll_s: float = POLL_S) -> None:
-        self._deps = deps
+    under_way: Sequence[Handoff]
+    """The first taken first."""
+    present: Sequence[Member]
+    """Who is signed in."""
+
+    @property
+    def waiting(self) -> list[Handoff]:
+        return [each for each in self.under_way if each.state == "waiting"]
+
+
+class Bell:
+    """Wakes the streams of this process, and keeps the desk in order."""
+
+    def __init__(self, deps: Deps, rules: SessionRules, poll_s: float = POLL_S) -> None:
+        self.deps = deps
+        self._rules = rules
         self._poll_s = poll_s
         self._ears: set[Ear] = set()
         self._pulled = asyncio.Event()
         self._seq: int | None = None
-        self._closing_at = 0.0
-        self._waiting: list[Handoff] | None = None
+        self._tidy_at = 0.0
+        self._standing: Standing | None = None
         self._reading = asyncio.Lock()
         self.closing = False
         """Whether the server ends, so that streams do too."""
 
+    def is_full(self, conversation_id: str, whose: str, most: int) -> bool:
+        """Whether a stream more would be too many, of a conversation or of whoever listens.
+
+        most: of one listener.
+        """
+        of_talk = sum(ear.conversation_id == conversation_id for ear in self._ears)
+        of_person = sum(ear.whose == whose for ear in self._ears)
+        return of_person >= most or bool(conversation_id and of_talk >= MOST_OF_CONVERSATION)
+
     @contextmanager
-    def listening(self, conversation_id: str = "") -> Iterator[Ear]:
-        ear = Ear(conversation_id)
+    def listening(self, conversation_id: str = "", whose: str = "") -> Iterator[Ear]:
+        ear = Ear(conversation_id, whose)
         self._ears.add(ear)
         try:
             yield ear
         finally:
             self._ears.discard(ear)
 
-    async def waiting(self) -> list[Handoff]:
-        """Who waits, the first taken first; read once for all streams."""
+    async def read(self) -> Standing:
+        """The desk as it is now. Raises QueueUnavailable."""
+        # The queue first: of whoever takes somebody meanwhile it must not be said that they are
+        # not signed in.
+        found = await handoff.queue(self.deps.engine)
+        with handoff.reachable():
+            accounts = await staff.present(self.deps.engine, self._rules)
+        return Standing(found, [Member(a.id, a.login, frozenset(a.roles)) for a in accounts])
+
+    async def standing(self) -> Standing:
+        """The desk as it was a moment ago; read once for all streams. Raises QueueUnavailable."""
         async with self._reading:
-            if self._waiting is None:
-                found = await handoff.queue(self._deps.engine)
-                self._waiting = [each for each in found if each.state == "waiting"]
-            return self._waiting
+            if self._standing is None:
+                self._standing = await self.read()
+            return self._standing
 
     def ring(self) -> None:
         """Something was written here: look at once."""
         self._pulled.set()
+
+    def tidy(self) -> None:
+        """Somebody signed out: look at once whom they leave."""
+        self._tidy_at = 0.0
+        self.ring()
 
     async def run(self) -> None:
         while True:
@@ -108,32 +155,44 @@ class Bell:
                 await asyncio.wait_for(self._pulled.wait(), self._poll_s)
             self._pulled.clear()
             try:
-                await self._close_for_today()
+                await self._tidy()
                 await self._look()
             except QueueUnavailable:
                 await asyncio.sleep(self._poll_s)  # told in the log; streams go on when it is back
+            except Exception as error:
+                # Whatever it was: all streams would stand still with this one.
+                log.error("the desk was not looked at", exc_info=error)
+                await asyncio.sleep(self._poll_s)
 
-    async def _close_for_today(self) -> None:
+    async def _tidy(self) -> None:
+        """Put back those whose agent is gone, and give tickets to who waits at closing time."""
         clock = asyncio.get_running_loop().time()
-        if self._deps.desk is not None and clock >= self._closing_at:
-            self._closing_at = clock + CLOSING_EVERY_S
-            await handoff.close_for_today(self._deps.trail, self._deps.desk)
+        if self.deps.desk is None or clock < self._tidy_at:
+            return
+        self._tidy_at = clock + TIDIED_EVERY_S
+        self._standing = None
+        desk = await self.read()
+        there = {each.staff_id for each in desk.present}
+        for each in desk.under_way:
+            if each.state == "taken" and each.taken_by not in there:
+                await handoff.lose(self.deps.trail, each)
+        await handoff.close_for_today(self.deps.trail, self.deps.desk)
 
     async def _look(self) -> None:
         if not self._ears:
             self._seq = None
             return
-        engine = self._deps.engine
+        engine = self.deps.engine
         if self._seq is None:
             self._seq = await handoff.last_seq(engine)
-            self._waiting = None
+            self._standing = None
             self._wake({ear.conversation_id for ear in self._ears}, moved=True)
             return
         while events := await handoff.read_events(engine, after=self._seq):
             self._seq = events[-1].seq
             moved = any(event.kind in MOVES for event in events)
             if moved:
-                self._waiting = None
+                self._standing = None
             self._wake({event.conversation_id for event in events}, moved=moved)
 
     def _wake(self, conversations: set[str], *, moved: bool) -> None:
@@ -178,8 +237,10 @@ def _encode(sent: Sent) -> bytes:
 
 
 def read_on(last_event_id: str, after: int) -> int:
-    """The number after which a client wants to read on."""
-    return max(after, int(last_event_id)) if last_event_id.isdigit() else after
+    """The number after which a client wants to read on; what is no number of an event says
+    nothing."""
+    named = last_event_id.isascii() and last_event_id.isdecimal()
+    return max(after, min(int(last_event_id), LARGEST_SEQ)) if named else after
 
 
 def left_until(deadline: datetime | None, longest_s: float) -> float:

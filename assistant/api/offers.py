@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 
 from assistant import campaign_results, contacts, drafts, offer_jobs, saved_segments
 from assistant.addressing import Occasion, bounds_of, reasons, refusals
+from assistant.best_offer import weigh
 from assistant.campaign_results import BadResults, Outcome, newcombe, wilson
 from assistant.campaigns import Campaign, CampaignCoupon
 from assistant.customers import ListedCustomers, Record, masked_id, masked_name
@@ -37,6 +38,8 @@ from assistant.drafts import (
     lapse,
     now_of,
 )
+from assistant.loan_math import as_json
+from assistant.models import LOCALES, Locale
 from assistant.offer import ideas
 from assistant.offer_jobs import Job, TooManyJobs, UnknownSegment, Wanted, today_of
 from assistant.people import Person
@@ -168,10 +171,14 @@ async def list_campaigns(
     response_model=WholeCampaignBody,
     responses=documented(401, 403, 404, 422, 500, 503),
 )
-async def show_campaign(campaign_id: CampaignId, deps: FromDeps, known: Known) -> WholeCampaignBody:
-    """One campaign with its coupons and what is left of them, its draws with their odds, its
-    segments, days and runs."""
+async def show_campaign(
+    campaign_id: CampaignId, request: Request, deps: FromDeps, known: Known
+) -> WholeCampaignBody:
+    """One campaign with its coupons, what each saves and what is left of them, its draws with their
+    odds, its segments, days and runs."""
     campaign = _named(known, campaign_id)
+    locale = accepted_locale(request.headers.get("accept-language", ""))
+    today = today_of(deps)
     given = await contacts.given_out(deps.engine, campaign.id)
     runs = await contacts.list_runs(deps.engine, campaign.id, RUNS_SHOWN)
     states = await drafts.count_states(deps.engine)
@@ -188,10 +195,14 @@ async def show_campaign(campaign_id: CampaignId, deps: FromDeps, known: Known) -
         CalendarBody(on=run.started_at.astimezone(zone).date(), what="run", id=run.id)
         for run in runs
     ]
+    coupons = [_coupon(campaign, each, given, today, locale) for each in campaign.coupons]
+    prizes = [_coupon(campaign, each, given, today, locale) for each in campaign.prize_coupons]
+    spent = sum((Decimal(each.saving_cny or 0) * each.given for each in coupons), Decimal(0))
     return WholeCampaignBody(
-        **_campaign(campaign, today_of(deps), states, reached),
-        coupons=[_coupon(coupon, given) for coupon in campaign.coupons],
-        prize_coupons=[_coupon(coupon, given) for coupon in campaign.prize_coupons],
+        **_campaign(campaign, today, states, reached),
+        coupons=coupons,
+        prize_coupons=prizes,
+        budget_left_cny=_plain(max(Decimal(0), campaign.budget_cny - spent)),
         draws=[
             DrawBody(
                 id=draw.id,
@@ -258,7 +269,17 @@ def _campaign(
     }
 
 
-def _coupon(coupon: CampaignCoupon, given: Mapping[str, int]) -> CouponBody:
+def _coupon(
+    campaign: Campaign,
+    coupon: CampaignCoupon,
+    given: Mapping[str, int],
+    today: date,
+    locale: Locale,
+) -> CouponBody:
+    # On a day on which it can be used: what is to come is weighed as it will be.
+    on = min(max(today, coupon.valid_from), coupon.valid_to)
+    weighed = weigh([coupon], campaign.representative, on)
+    saving = weighed.savings[0][1] if weighed.savings else None
     values = {
         name: _plain(value)
         for name in (
@@ -285,6 +306,9 @@ def _coupon(coupon: CampaignCoupon, given: Mapping[str, int]) -> CouponBody:
         values=values,
         source=coupon.source,
         quote=coupon.quote,
+        saving_cny=None if saving is None else f"{saving.saved_cny:.2f}",
+        calculation={} if saving is None else dict(as_json(saving, locale)),
+        why={each: left.words(each) for left in weighed.left_out for each in LOCALES},
     )
 
 
@@ -364,10 +388,14 @@ async def count_segment(
     at = datetime.now(bounds.zone)
     if campaign and body.channel:
         at = offer_jobs.judged_at(deps, campaign)
-        occasion = Occasion(body.channel, "marketing", bool(conditions), at, campaign)
+    people, reached = await offer_jobs.people_in(deps, records[:MOST_LOOKED_AT], body.campaign, at)
+    if campaign and body.channel:
+        taken = await contacts.given_out(deps.engine, campaign.id)
+        occasion = Occasion(
+            body.channel, "marketing", bool(conditions), at, campaign, reached, taken
+        )
     matching: list[tuple[Person, list[str]]] = []
-    for record in records[:MOST_LOOKED_AT]:
-        person = offer_jobs.person_in(record, at)
+    for person in people:
         if matches(conditions, person, at.date()):
             found = refusals(person, occasion, bounds) if occasion else ()
             matching.append((person, [refusal.reason for refusal in found]))

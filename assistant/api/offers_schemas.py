@@ -56,6 +56,13 @@ class CouponBody(BaseModel):
     values: dict[str, str] = Field(description="What it is worth: `discount`, `free_days` ...")
     source: str
     quote: str = Field(description="The sentence of the contract that it follows from.")
+    saving_cny: str | None = Field(
+        description="Interest that it saves on the campaign's loan of its product; null: none."
+    )
+    calculation: dict[str, Any] = Field(
+        description="How that was worked out, each instalment with it; empty: it saves nothing."
+    )
+    why: Words = Field(description="Why it saves nothing; else empty.")
 
 
 class PrizeBody(BaseModel):
@@ -142,6 +149,9 @@ class WholeCampaignBody(CampaignBody):
     draws: list[DrawBody]
     eligibility: list[ConditionBody]
     segments: list[SegmentBody]
+    budget_left_cny: str = Field(
+        description="Of the budget, after what the coupons given so far save on those loans."
+    )
     holdout: str = Field(description="Share that gets nothing, to measure by.")
     terms_link: str
     calendar: list[CalendarBody]

@@ -86,6 +86,7 @@ async def close_session(request: Request, deps: FromDeps) -> Response:
     """Sign out: the session ends everywhere."""
     token, _ = presented_token(request)
     await staff.sign_out(deps.engine, token)
+    request.app.state.bell.tidy()
     answer = Response(status_code=204)
     answer.delete_cookie(
         cookie_name(request),

@@ -97,8 +97,10 @@ export function talkPane(host) {
     return step;
   }
 
-  /** Which rules were found in a message that was sent all the same. */
+  /** Why a person has to see a message, and which rules were found in one that was sent all the same. */
   function marks({ told }) {
+    const classes = (told.classes ?? []).map((each) => badge("failed", host.plan().reasons[each]?.[locale] ?? each));
+    if (classes.length) return [build("p", { class: "row" }, ...classes)];
     const rules = [...new Map((told.findings ?? []).map((each) => [each.rule, each])).values()];
     if (!rules.length) return [];
     const kinds = { block: "failed", fix: "stale", warn: "plain" };
@@ -164,6 +166,31 @@ export function talkPane(host) {
     );
   }
 
+  /** A button above the conversation where there is more of it. */
+  function offerOlder(before) {
+    if (before === null) return;
+    const more = button(t("older"), { class: "quiet" }, async () => {
+      const { id } = open.handoff;
+      more.disabled = true;
+      try {
+        const page = await call(`/v1/desk/handoffs/${id}?before=${before}`);
+        if (open?.handoff.id !== id) return;
+        const from = log.scrollHeight - log.scrollTop;
+        const added = page.events.filter((event) => !seen.has(event.id));
+        for (const event of added) seen.add(event.id);
+        open.events.unshift(...added);
+        more.replaceWith(...added.map(eventLine));
+        offerOlder(page.older);
+        log.scrollTop = log.scrollHeight - from;
+      } catch (error) {
+        if (!(error instanceof Failure)) throw error;
+        more.disabled = false;
+        announce(error.message || error.told);
+      }
+    });
+    log.prepend(more);
+  }
+
   function show(held_) {
     if (open && reply) drafts.set(open.handoff.id, reply.draft());
     open = held_;
@@ -193,6 +220,7 @@ export function talkPane(host) {
     ];
     lines.sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
     for (const line of lines) log.append(...line.draw());
+    offerOlder(open.older);
     for (const event of open.events) seen.add(event.id);
     if (open.may_write) {
       reply = replyBox(host.me, drafts.get(handoff.id) ?? "", {

@@ -106,6 +106,7 @@ function form(campaigns, campaign, listed, values, signal) {
         locale: language.value,
       };
       const job = await call("/v1/offers", { method: "POST", body, signal });
+      if (signal.aborted) return null;
       location.hash = `#/drafts${query({ campaign: campaign.id, job: job.id })}`;
     } catch (error) {
       if (error.name === "AbortError") return null;

@@ -40,10 +40,9 @@ function axis(low, high, today) {
   const every = Math.ceil(all.length / MOST_LABELS);
   all.forEach(([at, label], place) => {
     svg.append(drawing("line", { class: "grid", x1: x(at), x2: x(at), y1: 20, y2: 40 }));
-    if (place % every === 0) {
-      const text = drawing("text", { class: "tick", x: x(at), dx: 3, y: 36 }, label);
-      svg.append(text);
-    }
+    if (place % every) return;
+    const minor = (place / every) % 2 ? "tick minor" : "tick";
+    svg.append(drawing("text", { class: minor, x: x(at), dx: 3, y: 36 }, label));
   });
   const now = number(today) + 0.5;
   const late = (now - low) / (high - low) > 0.8;

@@ -4,7 +4,7 @@ import { badge, build, call, day, dayTime, empty, fillWith, linkTo, note, query,
 import { calendar } from "./studio-calendar.js";
 import {
   byName, campaignState, channelName, conditionList, facts, grouped, link, meter, money, percent, readCampaign,
-  readCampaigns, titled,
+  readCampaigns, titled, toTheFen,
 } from "./studio-kit.js";
 
 export async function showCampaigns(place, { signal, mayWrite }) {
@@ -90,22 +90,21 @@ export async function showCampaign(place, { parts, signal, heading, mayWrite }) 
 }
 
 function about(campaign, mayWrite) {
-  const left = campaign.budget_left_cny ?? null;
   const actions = build("div", { class: "row" });
   if (mayWrite && campaign.state !== "ended") actions.append(link(briefLink(campaign.id), t("write"), { class: "strong" }));
   actions.append(
     link(`#/drafts${query({ campaign: campaign.id })}`, t("view.drafts"), { class: "as-button plain" }),
     link(`#/results${query({ campaign: campaign.id })}`, t("view.results"), { class: "as-button plain" }),
   );
-  const budget = [build("span", { class: "figures" }, left === null ? money(campaign.budget_cny) : t("left.of", { left: money(left), all: money(campaign.budget_cny) }))];
-  if (left !== null) budget.push(meter(Number(left) / Number(campaign.budget_cny), t("budget.left")));
+  const left = t("left.of", { left: money(campaign.budget_left_cny), all: money(campaign.budget_cny) });
+  const budget = [build("span", { class: "figures" }, left), meter(Number(campaign.budget_left_cny) / Number(campaign.budget_cny), left)];
   return build(
     "section",
     { class: "card stacked" },
     build("div", { class: "between" }, build("p", {}, campaignState(campaign), " ", titled(campaign.idea)), actions),
     facts([
       [t("campaign.days"), t("days", { from: day(campaign.starts_on), to: day(campaign.ends_on) })],
-      [left === null ? t("column.budget") : t("budget.left"), budget],
+      [t("column.budget"), budget],
       [t("column.channels"), campaign.channels.map(channelName).join(t("list.and"))],
       [t("campaign.holdout"), percent(campaign.holdout)],
       [t("column.contacted"), grouped(campaign.contacted)],
@@ -129,21 +128,20 @@ function coupons(campaign) {
 }
 
 function couponCard(coupon) {
-  const saving = coupon.saving_cny ?? null;
   const card = build(
     "article",
     { class: "card stacked coupon", "data-coupon": coupon.id },
     build("div", { class: "between" }, build("h3", {}, titled(coupon.title)), badge("plain", t(`coupon.${coupon.kind}`))),
   );
-  if (saving !== null) {
-    card.append(build("p", {}, t("coupon.saves"), " ", build("strong", { class: "figures" }, money(saving))));
-  } else if (coupon.why) card.append(build("p", { class: "small" }, coupon.why));
+  if (coupon.saving_cny !== null) {
+    card.append(build("p", {}, t("coupon.saves"), " ", build("strong", { class: "figures" }, money(coupon.saving_cny))));
+  } else card.append(build("p", { class: "small" }, titled(coupon.why)));
   card.append(
     facts([
       [t("coupon.valid"), t("days", { from: day(coupon.valid_from), to: day(coupon.valid_to) })],
       [t("coupon.stock"), stock(coupon)],
     ]),
-    ...(coupon.calculation && Object.keys(coupon.calculation).length ? [calculation(coupon.calculation)] : []),
+    ...(coupon.saving_cny === null ? [] : [calculation(coupon.calculation)]),
     build("blockquote", { class: "quote small", lang: "zh-Hans" }, coupon.quote, " ", build("code", {}, coupon.source)),
   );
   return card;
@@ -164,10 +162,13 @@ export function calculation(found) {
     terms: loan.terms,
     method: says(`method.${loan.method}`) ? t(`method.${loan.method}`) : loan.method,
   });
-  const columns = ["term", "due", "principal", "interest", "saved", "total"].map((name) => t(`column.${name}`));
-  const figures = (text) => build("span", { class: "figures" }, grouped(text));
+  // A lower rate saves in every instalment alike, and is not told of each.
+  const amounts = ["principal", "interest", "saved", "total"].filter(
+    (name) => name !== "saved" || found.instalments.some((one) => Number(one.saved_cny ?? 0)),
+  );
+  const columns = ["term", "due", ...amounts].map((name) => t(`column.${name}`));
   const rows = found.instalments.map((one) => ({
-    cells: [String(one.term), one.due, figures(one.principal_cny), figures(one.interest_cny), figures(one.saved_cny ?? "0"), figures(one.total_cny)],
+    cells: [String(one.term), one.due, ...amounts.map((name) => build("span", { class: "figures" }, toTheFen(one[`${name}_cny`])))],
   }));
   const said = [...(found.formula ?? []), ...(found.conventions ?? []), ...(found.sources ?? []).map(({ title }) => title)];
   return build(

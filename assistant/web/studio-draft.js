@@ -7,13 +7,13 @@ import {
 import { calculation } from "./studio-campaigns.js";
 import { findingList, findingTitle } from "./studio-findings.js";
 import { phone, sender } from "./studio-phone.js";
-import { templateEditor } from "./studio-editor.js";
+import { chipped, locked, templateEditor } from "./studio-editor.js";
 import { comparison } from "./studio-versions.js";
 import {
-  attributeNames, channelName, draftState, facts, link, money, readCampaign, titled, verdictBadge,
+  attributeNames, channelName, draftState, facts, link, money, readCampaign, standing, titled, verdictBadge,
 } from "./studio-kit.js";
 
-export async function showDraft(place, { parts, signal, heading, mayWrite }) {
+export async function showDraft(place, { parts, signal, heading, me }) {
   const held = build("div", { class: "stacked" });
   place.append(held);
   await fillWith(
@@ -28,14 +28,14 @@ export async function showDraft(place, { parts, signal, heading, mayWrite }) {
         if (error.name === "AbortError" || error.status !== 404) throw error;
         return null;
       });
-      return page({ draft, campaign, listed, from, signal, heading, mayWrite, held });
+      return page({ draft, campaign, listed, from, signal, heading, me, held });
     },
     signal,
   );
 }
 
 function page(all) {
-  const { draft, campaign, listed, from, signal, heading, held } = all;
+  const { draft, campaign, listed, from, signal, heading, me, held } = all;
   const attributes = new Map(listed.attributes.map((one) => [one.id, one]));
   const titles = new Map([...(campaign?.segments ?? []), ...listed.segments].map((one) => [one.id, titled(one.title)]));
   const ideas = new Map((campaign?.ideas ?? []).map((one) => [one.id, titled(one.title)]));
@@ -56,6 +56,8 @@ function page(all) {
     told.replaceChildren();
     try {
       const next = await call(path, { method, body: { seen: draft.sha256, ...body }, signal });
+      // The page was left while the answer came in: there may be nothing of it.
+      if (signal.aborted) return false;
       renew(next, t(`done.${name}`));
       return true;
     } catch (error) {
@@ -71,7 +73,8 @@ function page(all) {
   const preview = build("div", { class: "preview" });
   const findings = build("section", { class: "stacked", id: "findings", "aria-label": t("findings") });
   const mayEdit = draft.may.includes("edit");
-  const editor = mayEdit ? templateEditor({ draft, signal, shown: look, step }) : null;
+  const kind = campaign?.coupons.find((one) => one.id === draft.coupon)?.kind ?? (draft.draw ? "draw" : "");
+  const editor = mayEdit ? templateEditor({ draft, login: me.login, kind, signal, shown: look, step }) : null;
   const steps = build("div", { class: "stacked" });
   const answered = draft.history.findLast((one) => one.action === "submitted")?.answers ?? {};
 
@@ -92,6 +95,7 @@ function page(all) {
 
   steps.append(...stepForms(draft, step));
   look(draft, true);
+  editor?.begin();
   const plain = build("section", { class: "stacked" });
   if (draft.personalised) beside(plain, draft, from, signal);
   return [
@@ -102,7 +106,7 @@ function page(all) {
       build(
         "div",
         { class: "between" },
-        build("p", { class: "row" }, draftState(draft), verdictBadge(draft.verdict), draft.personalised ? "" : badge("moved", t("draft.plain")), draft.may_send ? badge("done", t("draft.may_send")) : ""),
+        build("p", { class: "row" }, ...standing(draft), draft.personalised ? "" : badge("moved", t("draft.plain")), draft.may_send ? badge("done", t("draft.may_send")) : ""),
         build("a", { class: "as-button plain", href: `/v1/drafts/${draft.id}/sheet${query({ locale })}`, target: "_blank", rel: "noopener" }, t("sheet.open")),
       ),
       ...(draft.lapsed ? [note(t(`lapsed.${draft.lapsed}`), "stale")] : []),
@@ -133,8 +137,10 @@ function fixed(draft) {
     "section",
     { class: "stacked" },
     build("h2", {}, t("edit.text")),
-    draft.subject ? build("p", { class: "said" }, build("strong", {}, draft.subject)) : "",
-    build("p", { class: "said" }, draft.template),
+    draft.subject ? build("p", { class: "said" }, build("strong", {}, ...chipped(draft.subject, draft.slots_known))) : "",
+    draft.opening ? locked(draft.opening) : "",
+    build("p", { class: "said" }, ...chipped(draft.template, draft.slots_known)),
+    draft.closing ? locked(draft.closing) : "",
     note(t(draft.state === "expired" ? "edit.expired" : "edit.forbidden")),
   );
 }
@@ -144,6 +150,7 @@ async function beside(place, draft, from, signal) {
   const asked = query({ campaign: draft.campaign, limit: 100 });
   try {
     const { drafts } = await call(`/v1/drafts${asked}`, { signal });
+    if (signal.aborted) return;
     const found = drafts.filter((one) => !one.personalised && one.channel === draft.channel && one.locale === draft.locale && !["void", "expired"].includes(one.state));
     const [one] = found.sort((a, b) => Number(b.variant === draft.variant) - Number(a.variant === draft.variant));
     place.replaceChildren(

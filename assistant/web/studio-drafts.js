@@ -7,11 +7,11 @@ import {
 import { briefly } from "./studio-findings.js";
 import { phone, sender } from "./studio-phone.js";
 import {
-  campaignChoice, channelName, CHANNELS, draftState, likely, link, readCampaign, readCampaigns, titled, verdictBadge,
+  campaignChoice, channelName, CHANNELS, likely, link, readCampaign, readCampaigns, standing, titled,
 } from "./studio-kit.js";
 
 const PAGE = 60;
-const POLL_MS = 1000;
+const POLL_MS = 600;
 /** What a choice of state stands for; a state alone stands for itself. */
 const STATES = {
   open: ["draft", "checked", "submitted", "approved", "rejected", "exported"],
@@ -143,7 +143,7 @@ function board({ campaigns, known, from, values, signal, mayWrite, approves }) {
       { class: draft.personalised ? "card draft" : "card draft plain-one", "data-draft": draft.id },
       build("h3", {}, link(linkTo("draft", draft.id), name, { class: "title" })),
       build("p", { class: "small" }, segment, " · ", t(`made.${draft.made_by}`)),
-      build("p", { class: "row" }, draftState(draft), draft.personalised ? "" : badge("moved", t("draft.plain")), verdictBadge(draft.verdict)),
+      build("p", { class: "row" }, ...standing(draft), draft.personalised ? "" : badge("moved", t("draft.plain"))),
       phone(draft, from),
       draft.findings.length ? briefly(draft.findings) : "",
       ...(draft.lapsed ? [note(t(`lapsed.${draft.lapsed}`), "stale")] : []),
@@ -153,9 +153,13 @@ function board({ campaigns, known, from, values, signal, mayWrite, approves }) {
   /** Draws how far a job is, and what it has made so far, until it has ended. */
   async function follow() {
     let made = -1;
+    let drawn = "";
     for (;;) {
       const found = await call(`/v1/offers/jobs/${encodeURIComponent(job)}`, { signal });
-      progress.replaceChildren(...told(found));
+      if (signal.aborted) return;
+      // Drawn anew it would be read out anew.
+      if (drawn !== JSON.stringify(found)) progress.replaceChildren(...told(found));
+      drawn = JSON.stringify(found);
       if (found.drafts.length !== made) {
         made = found.drafts.length;
         if (made) shown.replaceChildren(...[await load(found.drafts)].flat());

@@ -4,26 +4,32 @@
 import { build, button, call, failure, Failure, field, t } from "./knowledge-kit.js";
 
 const PAUSE_MS = 300;
+/** Where an edit waits while the page is left: to look at another draft, or to sign in again. */
+const KEPT = "zhunxin:studio-edit:";
 const SLOT = /\{[a-z_]+\}/g;
 
-/** A text area above a copy of its text, in which slots and what cannot be filled are marked. */
+/** Slots that an offer of one kind alone has a value for; those of the second table no draw has. */
+const ONLY = { discount: "rate", free_days: "interest_free", cap: "interest_free", amount: "voucher", threshold: "voucher", prizes: "draw", draw: "draw" };
+const NOT_OF_DRAWS = ["coupon", "loan", "saving"];
+
+/** A template in nodes, its slots as chips. known: slots that may stand in it. */
+export function chipped(text, known) {
+  const nodes = [];
+  let at = 0;
+  for (const found of text.matchAll(SLOT)) {
+    const name = found[0].slice(1, -1);
+    nodes.push(text.slice(at, found.index), build("span", { class: name in known ? "chip" : "chip unknown" }, found[0]));
+    at = found.index + found[0].length;
+  }
+  return [...nodes, text.slice(at)];
+}
+
+/** A text area above a copy of its text, in which slots are marked. */
 function layered(area) {
   const marked = build("div", { class: "marked", "aria-hidden": "true" });
   const sheet = build("div", { class: "sheet" }, build("div", { class: "layers" }, marked, area));
-  function draw(known) {
-    const text = area.value;
-    const nodes = [];
-    let at = 0;
-    for (const found of text.matchAll(SLOT)) {
-      nodes.push(text.slice(at, found.index));
-      const name = found[0].slice(1, -1);
-      nodes.push(build("span", { class: name in known ? "chip" : "chip unknown" }, found[0]));
-      at = found.index + found[0].length;
-    }
-    nodes.push(text.slice(at), "\u200b");
-    marked.replaceChildren(...nodes);
-  }
-  return { node: sheet, draw };
+  // The last line of a text area counts even where it is empty.
+  return { node: sheet, draw: (known) => marked.replaceChildren(...chipped(area.value, known), "\u200b") };
 }
 
 /** Place in the template of a place in the sample; null: in what is filled in, or around it. */
@@ -44,8 +50,15 @@ export function placeIn(template, values, shown, place) {
   return place >= from && place - from <= template.length - at ? at + (place - from) : null;
 }
 
-/** draft: as it is kept. shown(found, isKept): draws what a check says. step: makes a step. */
-export function templateEditor({ draft, signal, shown, step }) {
+/** What the same person wrote into a draft and has not saved; null: nothing. */
+function unsaved(draft, login) {
+  const kept = JSON.parse(sessionStorage.getItem(`${KEPT}${draft.id}`) ?? "null");
+  const differs = kept && (kept.template !== draft.template || kept.subject !== draft.subject);
+  return differs && kept.login === login ? kept : null;
+}
+
+/** draft: as it is kept. login: of who edits it. kind: of what it offers; empty: not known. shown(found, isKept): draws what a check says. step: makes a step. */
+export function templateEditor({ draft, login, kind, signal, shown, step }) {
   const area = build("textarea", { id: "template", rows: "5", spellcheck: "false", "aria-describedby": "template-about" });
   const subject = build("input", { id: "subject", maxlength: "200" });
   const layers = layered(area);
@@ -77,7 +90,11 @@ export function templateEditor({ draft, signal, shown, step }) {
     running.abort();
     save.disabled = undo.disabled = !isChanged();
     failed.replaceChildren();
-    if (!isChanged()) {
+    if (isChanged()) {
+      const edit = { login, seen: draft.sha256, template: area.value, subject: subject.value };
+      sessionStorage.setItem(`${KEPT}${draft.id}`, JSON.stringify(edit));
+    } else {
+      sessionStorage.removeItem(`${KEPT}${draft.id}`);
       told.textContent = "";
       shown(draft, true);
       return;
@@ -125,6 +142,20 @@ export function templateEditor({ draft, signal, shown, step }) {
     if (!(await step("edit", { template: area.value, subject: subject.value }, failed, "PATCH"))) save.disabled = false;
   }
 
+  /** What was written into an earlier version than stands now. */
+  function other(edit) {
+    const box = build("div", { class: "note stacked" }, build("p", {}, t("edit.other")), build("p", { class: "said" }, ...chipped(edit.template, known)));
+    const take = button(t("edit.take"), { class: "plain" }, () => {
+      area.value = edit.template;
+      subject.value = edit.subject;
+      box.remove();
+      changed(0);
+      area.focus();
+    });
+    box.append(build("div", { class: "row" }, take));
+    return box;
+  }
+
   function put(name) {
     area.focus();
     // Undoing keeps working where the browser inserts it itself.
@@ -133,12 +164,12 @@ export function templateEditor({ draft, signal, shown, step }) {
   }
 
   const chips = build("ul", { class: "chips" });
-  for (const [name, value] of Object.entries(known)) {
-    if (!(name in draft.values) && name !== "name") continue;
+  for (const name of Object.keys(known)) {
+    const fits = kind === "draw" ? !NOT_OF_DRAWS.includes(name) : true;
+    if (!(name in draft.values) && !(fits && (ONLY[name] ?? kind) === kind)) continue;
     const label = t(`slot.${name}`);
-    chips.append(
-      build("li", {}, button("", { class: "plain chip-button", title: value, "aria-label": t("slot.put", { name: label, value }) }, () => put(name))),
-    );
+    const pressed = { class: "plain chip-button", title: draft.values[name], "aria-label": t("slot.put", { name: label }) };
+    chips.append(build("li", {}, button("", pressed, () => put(name))));
     chips.lastChild.firstChild.append(build("span", { class: "chip" }, `{${name}}`), build("span", {}, label));
   }
 
@@ -153,8 +184,10 @@ export function templateEditor({ draft, signal, shown, step }) {
     event.preventDefault();
     keep();
   });
-  area.value = draft.template;
-  subject.value = draft.subject;
+  const kept = unsaved(draft, login);
+  const stale = kept && kept.seen !== draft.sha256 ? other(kept) : "";
+  area.value = kept && !stale ? kept.template : draft.template;
+  subject.value = kept && !stale ? kept.subject : draft.subject;
   layers.draw(known);
   save.disabled = undo.disabled = true;
   const frozen = ["approved", "exported", "submitted"].includes(draft.state);
@@ -164,6 +197,7 @@ export function templateEditor({ draft, signal, shown, step }) {
       { class: "stacked editor" },
       build("h2", {}, t("edit.text")),
       ...(frozen ? [build("p", { class: "note stale" }, t("edit.frozen"))] : []),
+      stale,
       ...(hasSubject ? [field(t("edit.subject"), subject, { class: "field whole" })] : []),
       draft.opening ? locked(draft.opening) : "",
       build("div", { class: "field whole" }, build("label", { for: "template" }, t("edit.template")), layers.node, build("p", { class: "small", id: "template-about" }, t("edit.about"))),
@@ -172,6 +206,10 @@ export function templateEditor({ draft, signal, shown, step }) {
       failed,
       build("div", { class: "between" }, told, build("div", { class: "row" }, undo, save)),
     ),
+    /** Looks at an edit that was kept; once all of the page is there. */
+    begin() {
+      if (isChanged()) changed(0);
+    },
     /** Selects a finding's words where they are the template's own, else points at them in the preview. */
     go(finding, found) {
       const values = { ...known, ...draft.values };
@@ -192,6 +230,6 @@ export function templateEditor({ draft, signal, shown, step }) {
 }
 
 /** Words that come from data: nobody edits them here. */
-function locked(text) {
+export function locked(text) {
   return build("div", { class: "locked-words" }, build("p", { class: "small" }, t("locked")), build("p", {}, text.trim()));
 }

@@ -29,6 +29,12 @@ export function grouped(text) {
   return rest && /[1-9]/.test(rest) ? `${shown}.${rest}` : shown;
 }
 
+/** As `grouped`, with both decimals. */
+export function toTheFen(text) {
+  const [whole, rest = ""] = String(text).split(".");
+  return `${grouped(whole)}.${rest.padEnd(2, "0")}`;
+}
+
 export function money(text) {
   return t("money", { amount: grouped(text) });
 }
@@ -53,6 +59,11 @@ export function draftState(draft) {
 
 export function verdictBadge(verdict) {
   return badge(VERDICT_SIGNS[verdict], t(`verdict.${verdict}`));
+}
+
+/** How a draft stands; that it was checked says already that it passes. */
+export function standing(draft) {
+  return draft.state === "checked" && draft.verdict === "pass" ? [draftState(draft)] : [draftState(draft), verdictBadge(draft.verdict)];
 }
 
 export function campaignState(campaign) {

@@ -147,6 +147,7 @@ function bringIn(campaign, shown, signal) {
     told.replaceChildren();
     try {
       const results = await call(`/v1/campaigns/${encodeURIComponent(campaign.id)}/results`, { method: "POST", body: { csv: text.value }, signal });
+      if (signal.aborted) return;
       shown.replaceChildren(...drawn(results, campaign));
       text.value = "";
       announce(t("results.done", { count: results.variants.length }));

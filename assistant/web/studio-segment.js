@@ -245,6 +245,7 @@ export function segmentEditor({ campaign, listed, channel, mayWrite, signal, cho
     try {
       const body = { title: title.value.trim(), conditions: conditions() };
       const kept = await call("/v1/segments", { method: "POST", body, signal });
+      if (signal.aborted) return;
       const at = saved.findIndex((one) => one.id === kept.id);
       if (at >= 0) saved[at] = kept;
       else saved.unshift(kept);

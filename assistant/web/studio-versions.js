@@ -4,13 +4,15 @@ import { announce, build, dayTime, field, select, t } from "./knowledge-kit.js";
 import { phone } from "./studio-phone.js";
 import { verdictBadge } from "./studio-kit.js";
 
-/** Longest texts that are compared sign by sign. */
-const MOST_SIGNS = 4000;
+const PARTS = /\{[a-z_]+\}|[\s\S]/gu;
+/** Longest texts that are compared part by part. */
+const MOST_PARTS = 2000;
 
-/** Runs of two texts: ["same" | "gone" | "new", words], by their longest common sequence. */
+/** Runs of two texts: ["same" | "gone" | "new", words], by their longest common sequence of signs, a
+    slot taken as one. */
 export function differences(before, after) {
-  const [a, b] = [[...before], [...after]];
-  if (a.length * b.length > MOST_SIGNS * MOST_SIGNS / 4) return [["gone", before], ["new", after]];
+  const [a, b] = [before, after].map((text) => text.match(PARTS) ?? []);
+  if (Math.max(a.length, b.length) > MOST_PARTS) return [["gone", before], ["new", after]];
   const longest = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {

@@ -144,7 +144,7 @@ export class ZhunxinChat extends HTMLElement {
     this.#showOrHide();
     this.#meetLender(signal);
     this.#restore().finally(() => {
-      // What a person wrote comes after what the assistant said.
+      // What a person wrote is put between what the assistant said, by the time of both.
       if (this.#parts) this.#handoff.resume();
     });
   }
@@ -171,6 +171,7 @@ export class ZhunxinChat extends HTMLElement {
     const turns = held.map((said) => {
       const turn = new Turn(said.message, said.locale || this.#locale, this.#hostOf());
       turn.restore(said, this.#strings["history.contact"]);
+      turn.node.dataset.at = said.asked_at;
       return turn.node;
     });
     // All of it at once is nothing to read aloud.
@@ -399,10 +400,13 @@ export class ZhunxinChat extends HTMLElement {
       say: (node) => say(node, this.#strings),
       words: (key) => this.#strings[key],
       announce: (key) => this.#announce(key),
-      add: (node) => {
+      add: (node, at) => {
         const { log } = this.#parts;
         log.querySelector(".welcome")?.remove();
-        log.append(node);
+        // Only turns of before a reload say when they were: by the same clock as what a person wrote.
+        const later = at && [...log.children].find(({ dataset }) => Date.parse(dataset.at) > Date.parse(at));
+        if (later) later.before(node);
+        else log.append(node);
         log.scrollTop = log.scrollHeight;
       },
       changed: (agent) => {

@@ -22,7 +22,8 @@ export class Handoff {
 
   /** host: {endpoint, locale, token, renewed, conversation, say, add, announce, changed, failed},
       how this part reaches the rest of the widget.
-      add(node): puts a node at the end of the conversation. changed(agent): who answers now, empty
+      add(node, at): puts a node into the conversation, where it belongs by its time; without one, at
+      the end. changed(agent): who answers now, empty
       for the assistant. renewed(token): asks the page for another token. */
   constructor(host) {
     this.#host = host;
@@ -97,6 +98,8 @@ export class Handoff {
     if (said) {
       this.#arrived(node);
       if (said.notice) this.#step(said.notice);
+      // It may have begun another hand-over.
+      if (!this.#under) this.#listen();
       return;
     }
     node.dataset.state = "failed";
@@ -180,7 +183,7 @@ export class Handoff {
     if (name === "message") this.#message(data);
     if (name === "step" && data.text && !this.#seen.has(`step ${data.seq}`)) {
       this.#seen.set(`step ${data.seq}`, null);
-      this.#step(data.text);
+      this.#step(data.text, data.at);
     }
     return true;
   }
@@ -193,7 +196,7 @@ export class Handoff {
     if (before !== handoff.state) this.#host.changed(handoff.agent);
   }
 
-  #message({ id, speaker, name, text: kept }) {
+  #message({ id, speaker, name, at, text: kept }) {
     const text = kept.replace(PLACEHOLDER, this.#host.words("desk.masked"));
     if (this.#seen.has(id)) {
       const node = this.#seen.get(id);
@@ -201,32 +204,32 @@ export class Handoff {
       return;
     }
     this.#seen.set(id, null);
-    if (speaker === "borrower") this.#own(text);
-    else this.#person(name, text);
+    if (speaker === "borrower") this.#own(text, at);
+    else this.#person(name, text, at);
   }
 
-  #own(text) {
+  #own(text, at) {
     const node = build(
       "article",
       { class: "said own" },
       build("p", { class: "question" }, build("span", { class: "unseen", "data-say": "turn.you" }), build("span", { class: "words" }, text)),
     );
-    this.#host.add(this.#host.say(node));
+    this.#host.add(this.#host.say(node), at);
     return node;
   }
 
-  #person(name, text) {
+  #person(name, text, at) {
     const node = build(
       "article",
       { class: "said person" },
       build("p", { class: "tag", "data-say": "desk.agent", "data-name": name }),
       build("p", { class: "words" }, text),
     );
-    this.#host.add(this.#host.say(node));
+    this.#host.add(this.#host.say(node), at);
   }
 
-  #step(text) {
-    this.#host.add(build("p", { class: "step" }, text));
+  #step(text, at) {
+    this.#host.add(build("p", { class: "step" }, text), at);
   }
 
   // The bar: who answers now, how long it takes, what can be done
