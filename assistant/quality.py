@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -63,6 +63,8 @@ MOST_KEPT = 20_000
 """Texts whose reading is kept, and texts whose findings are: turns repeat each other."""
 LATER_TURNS = 20
 """Turns of staff in which something that a question makes due may still be said."""
+MOST_BEFORE = 8
+"""Turns before one of staff in which the borrower's question is looked for."""
 MOST_QUESTION = 2000
 """Characters of what the borrower said before a turn that the rules are told of."""
 BESIDE = 60
@@ -518,69 +520,100 @@ def _pairs(text: str, empty: re.Pattern[str]) -> frozenset[str]:
 
 
 @dataclass(frozen=True)
-class _Packs:
-    """The rules of a task, parted by what a trigger must be told, so that most turns meet few."""
+class _TaskRules:
+    """The rules of a task, parted by what a trigger must be told, so that a turn meets few."""
 
-    every: RulePack
-    """What can be seen of a turn alone."""
-    first: RulePack
-    """What a message must hold, of which the first turn of staff counts as one."""
-    known: RulePack
-    """What must be known of customer or contact."""
-    asked: RulePack
-    """What a turn says to a question."""
-    due: RulePack
-    """What a question makes due, and may be said in a later turn."""
+    pack: RulePack
+    parted: Mapping[_Kind, Sequence[tuple[Rule, Trigger]]]
     questions: Prefilter
     """Of all patterns for what the borrower said before."""
-    due_questions: tuple[Pattern, ...]
-    found: dict[Any, tuple[Finding, ...]]
+    said_before: frozenset[Pattern]
+    made_due: frozenset[Pattern]
+    needed: frozenset[str]
+    """Context that a trigger asks for."""
+    packs: dict[Any, RulePack] = field(default_factory=dict)
+    found: dict[Any, tuple[Finding, ...]] = field(default_factory=dict)
+    bears: dict[str, tuple[bool, bool]] = field(default_factory=dict)
+
+    def of(self, kinds: tuple[_Kind, ...], keys: frozenset[str]) -> RulePack:
+        """The triggers of some kinds, of `known` those for which enough is known."""
+        pack = self.packs.get((kinds, keys))
+        if pack is None:
+            rules: dict[str, tuple[Rule, list[Trigger]]] = {}
+            for kind in kinds:
+                for rule, trigger in self.parted.get(kind, ()):
+                    if kind != "known" or keys.issuperset(_needs(trigger)):
+                        rules.setdefault(rule.id, (rule, []))[1].append(trigger)
+            pack = replace(
+                self.pack,
+                rules=tuple(replace(rule, triggers=tuple(own)) for rule, own in rules.values()),
+                memo={},
+            )
+            self.packs[kinds, keys] = pack
+        return pack
+
+    def heard(self, question: _Said) -> tuple[bool, bool]:
+        """Whether what the borrower said bears on a rule, and whether it makes something due."""
+        known = self.bears.get(question.text)
+        if known is None:
+            bare = self.pack.folding.bared(question.folded).text
+            met, masks = self.questions.met(bare), self.questions.masks
+
+            def matches(patterns: frozenset[Pattern]) -> bool:
+                return any(masks[p] & met and p.within(bare) for p in patterns)
+
+            known = matches(self.said_before), matches(self.made_due)
+            if len(self.bears) >= MOST_KEPT:
+                self.bears.clear()
+            self.bears[question.text] = known
+        return known
 
 
-def _packs(pack: RulePack, task: Task) -> _Packs:
-    known = pack.memo.setdefault("quality", {})
+_Kind = Literal["every", "first", "known", "asked", "due"]
+"""every: can be seen of a turn alone. first: what a message must hold, of which the first turn of
+staff counts as one. known: asks for customer or contact. asked: what is said to a question. due:
+what a question makes due, and may be said in a later turn."""
+
+
+def _task_rules(pack: RulePack, task: Task) -> _TaskRules:
+    known: dict[Task, _TaskRules] = pack.memo.setdefault("quality", {})
     if task not in known:
-        kinds: dict[str, list[Rule]] = {}
-        questions: list[Pattern] = []
-        due_questions: list[Pattern] = []
+        parted: dict[_Kind, list[tuple[Rule, Trigger]]] = {}
+        before: list[Pattern] = []
+        due: list[Pattern] = []
+        needed: set[str] = set()
         for rule in pack.rules:
-            if rule.tasks and task not in rule.tasks:
-                continue
-            parted: dict[str, list[Trigger]] = {}
             for trigger in rule.triggers:
-                if trigger.tasks and task not in trigger.tasks:
+                if any(each.tasks and task not in each.tasks for each in (rule, trigger)):
                     continue
                 kind = _kind(trigger, pack.settings)
-                parted.setdefault(kind, []).append(trigger)
-                questions += trigger.question + trigger.unless_question
+                parted.setdefault(kind, []).append((rule, trigger))
+                needed.update(_needs(trigger))
+                needed.update(condition.key for condition in trigger.unless_context)
                 if kind == "due":
-                    due_questions += trigger.question
-            for kind, triggers in parted.items():
-                kinds.setdefault(kind, []).append(replace(rule, triggers=tuple(triggers)))
-
-        def part(kind: str) -> RulePack:
-            return replace(pack, rules=tuple(kinds.get(kind, ())), memo={})
-
-        known[task] = _Packs(
-            part("every"),
-            part("first"),
-            part("known"),
-            part("asked"),
-            part("due"),
-            Prefilter(questions),
-            tuple(due_questions),
-            {},
+                    due += trigger.question
+                else:
+                    before += trigger.question + trigger.unless_question
+        known[task] = _TaskRules(
+            pack,
+            parted,
+            Prefilter([*before, *due]),
+            frozenset(before),
+            frozenset(due),
+            frozenset(needed),
         )
-    packs: _Packs = known[task]
-    return packs
+    return known[task]
 
 
-def _kind(trigger: Trigger, settings: Mapping[str, object]) -> str:
+def _needs(trigger: Trigger) -> Iterator[str]:
+    yield from (condition.key for condition in trigger.context)
+    yield from CHECKS.get(trigger.check, ())
+
+
+def _kind(trigger: Trigger, settings: Mapping[str, object]) -> _Kind:
     seen = trigger.patterns or trigger.figures or trigger.check
     required = trigger.requires_any or trigger.requires_all
-    needs = CHECKS.get(trigger.check, ())
-    unset = [key for key in needs if not settings.get(CONTEXT_SETTINGS.get(key, ""))]
-    if trigger.context or unset:
+    if any(not settings.get(CONTEXT_SETTINGS.get(key, "")) for key in _needs(trigger)):
         return "known"
     if trigger.question:
         return "due" if required and not seen else "asked"
@@ -597,62 +630,62 @@ class _Rules:
         self._on = on
         self._channel = channel
         self._context = context
-        self._context_key = tuple(sorted((k, str(v)) for k, v in context.items()))
 
-    def of_turn(self, task: Task, text: str, question: str, first: bool) -> list[Finding]:
-        packs = _packs(self._pack, task)
-        bears = bool(question) and self._bears(packs, question)
-        asked = question if bears else ""
-        found = [*self._review(packs, "every", task, text, asked)]
-        if bears:
-            found += self._review(packs, "asked", task, text, asked)
-        if first:
-            found += self._review(packs, "first", task, text, "")
+    def of_turn(
+        self, task: Task, said: _Said, question: _Said | None, first: bool
+    ) -> tuple[Finding, ...]:
+        rules = _task_rules(self._pack, task)
         # The hour of a contact is that of its first message.
-        context = self._context if first else {k: v for k, v in self._context.items() if k != "at"}
+        context = {
+            key: value
+            for key, value in self._context.items()
+            if key in rules.needed and (first or key != "at")
+        }
+        asked = question is not None and rules.heard(question)[0]
+        kinds: tuple[_Kind, ...] = ("every",)
+        if first:
+            kinds += ("first",)
         if context:
-            found += self._review(packs, "known", task, text, asked, context)
-        return found
+            kinds += ("known",)
+        if asked:
+            kinds += ("asked",)
+        # A rate may answer a question that states the price in another way.
+        priced = question is not None and any(f.kind == "rate" for f in said.figures)
+        heard = question.text if question is not None and (asked or priced) else ""
+        return self._review(rules, kinds, task, said.text, heard, context)
 
-    def left_out(self, task: Task, turns: Sequence[str], question: str) -> tuple[Finding, ...]:
+    def left_out(self, task: Task, turns: Sequence[str], question: _Said) -> tuple[Finding, ...]:
         """What a question made due and no turn since then has said."""
-        packs = _packs(self._pack, task)
-        bare = self._pack.folding.bare(question).text
-        if not any(pattern.within(bare) for pattern in packs.due_questions):
+        rules = _task_rules(self._pack, task)
+        if not rules.heard(question)[1]:
             return ()
-        return self._review(packs, "due", task, "\n".join(turns), question)
-
-    def _bears(self, packs: _Packs, question: str) -> bool:
-        bare = self._pack.folding.bare(question).text
-        met = packs.questions.met(bare) & ~packs.questions.every_text
-        return met != 0 or any(char.isdigit() for char in bare)
+        return self._review(rules, ("due",), task, "\n".join(turns), question.text, {})
 
     def _review(
         self,
-        packs: _Packs,
-        kind: str,
+        rules: _TaskRules,
+        kinds: tuple[_Kind, ...],
         task: Task,
         text: str,
         question: str,
-        context: Mapping[str, Any] | None = None,
+        context: Mapping[str, Any],
     ) -> tuple[Finding, ...]:
-        pack: RulePack = getattr(packs, kind)
-        if not pack.rules:
-            return ()
-        own = self._context_key if context else ()
-        first = context is not None and "at" in context
-        key = (kind, self._channel, self._on, own, first, question, text)
-        found = packs.found.get(key)
+        told = tuple((key, str(value)) for key, value in context.items())
+        key = (kinds, self._channel, self._on, told, question, text)
+        found = rules.found.get(key)
         if found is None:
-            told = dict(context or {})
-            if question:
-                told["question"] = question
-            if len(packs.found) >= MOST_KEPT:
-                packs.found.clear()
+            pack = rules.of(kinds, frozenset(context))
             reviewed = review(
-                pack, text, task=task, channel=self._channel, context=told, on=self._on
+                pack,
+                text,
+                task=task,
+                channel=self._channel,
+                context={**context, "question": question} if question else context,
+                on=self._on,
             )
-            packs.found[key] = found = reviewed.findings
+            if len(rules.found) >= MOST_KEPT:
+                rules.found.clear()
+            rules.found[key] = found = reviewed.findings
         return found
 
 
@@ -707,17 +740,17 @@ class _Talk:
             return "collections"
         return "chat" if turn.speaker == "assistant" else "agent"
 
-    def questions_before(self, index: int) -> str:
+    def question_before(self, index: int) -> _Said | None:
         """What the borrower said since staff spoke last."""
         said: list[str] = []
-        for turn in reversed(self.turns[:index]):
+        for turn in reversed(self.turns[max(0, index - MOST_BEFORE) : index]):
             if turn.speaker in ("agent", "assistant"):
                 break
             if turn.speaker == "borrower":
                 said.append(turn.text)
-            if len(said) >= 8:
-                break
-        return "\n".join(reversed(said))[:MOST_QUESTION]
+        if not said:
+            return None
+        return _read("\n".join(reversed(said))[:MOST_QUESTION], self.pack.folding, self.book)
 
 
 def _read(text: str, folding: Folding, book: Book) -> _Said:
@@ -795,7 +828,7 @@ def _scored(
                 taken / 100,
                 loss.turn,
                 loss.span,
-                masked(turn.text[slice(*loss.span)]) if turn else "",
+                _shown(loss, turn.text) if turn else "",
                 loss.severity,
                 turn.by if turn else "",
                 loss.right,
@@ -845,9 +878,16 @@ def _shared(weights: Mapping[Part, float]) -> dict[Part, int]:
     return shares
 
 
+def _shown(loss: _Loss, text: str) -> str:
+    words = text[slice(*loss.span)]
+    # An amount or a rate is nobody's number.
+    return words if loss.part == "figures" else masked(words)
+
+
+@lru_cache(maxsize=MOST_KEPT)
 def masked(text: str) -> str:
     """A text as it may be kept and shown."""
-    return privacy.mask(text).text if len(text) > 1 else text
+    return privacy.mask(text).text
 
 
 def _rules(talk: _Talk, channel: Channel | None) -> Iterator[_Loss]:
@@ -856,19 +896,12 @@ def _rules(talk: _Talk, channel: Channel | None) -> Iterator[_Loss]:
     for place, index in enumerate(talk.staff):
         turn = talk.turns[index]
         task = talk.task(turn)
-        question = talk.questions_before(index)
-        for found in judge.of_turn(task, turn.text, question, place == 0):
-            yield _Loss(
-                "rules",
-                found.rule.id,
-                lost.get(found.severity, 0.0),
-                index,
-                found.span,
-                found.severity,
-            )
-        if question:
-            later = talk.staff[place : place + LATER_TURNS]
-            said = [talk.turns[i].text for i in later]
+        question = talk.question_before(index)
+        for found in judge.of_turn(task, talk.said[index], question, place == 0):
+            points = lost.get(found.severity, 0.0)
+            yield _Loss("rules", found.rule.id, points, index, found.span, found.severity)
+        if question is not None:
+            said = [talk.turns[i].text for i in talk.staff[place : place + LATER_TURNS]]
             for found in judge.left_out(task, said, question):
                 span = (0, len(turn.text))
                 points = lost.get(found.severity, 0.0)
@@ -959,15 +992,14 @@ def _figures(talk: _Talk, knowledge: Knowledge | None) -> list[_Loss] | None:
     rows = talk.book.figure
     found: list[_Loss] = []
     claims = 0
-    borrowers: list[Figure] = []
+    borrowers: list[_Said] = []
     for index, turn in enumerate(talk.turns):
         said = talk.said[index]
         if turn.speaker == "borrower":
-            borrowers += said.figures
+            borrowers.append(said)
             continue
         if turn.speaker == "system" or not said.figures:
             continue
-        question = talk.questions_before(index)
         for figure in said.figures:
             clause = _claimed(figure, said, talk.book)
             if clause is None:
@@ -989,7 +1021,7 @@ def _figures(talk: _Talk, knowledge: Knowledge | None) -> list[_Loss] | None:
             if figures.states(of_record, figure):
                 continue
             restated = figure.kind != "rate" and talk.book.restated.within(clause)
-            if restated and figures.states(borrowers, figure):
+            if restated and figures.states([f for b in borrowers for f in b.figures], figure):
                 continue
             stated, words = (False, frozenset[str]())
             if knowledge is not None:
@@ -997,7 +1029,8 @@ def _figures(talk: _Talk, knowledge: Knowledge | None) -> list[_Loss] | None:
             if not stated:
                 found.append(_Loss("figures", "unsupported", rows["lost"], index, figure.span))
             elif figure.kind in ("money", "rate") and words:
-                near = said.pairs | _pairs(question.lower(), talk.book.empty)
+                question = talk.question_before(index)
+                near = said.pairs | (question.pairs if question else frozenset())
                 if near and not near & words:
                     found.append(
                         _Loss("figures", "elsewhere", rows["lost_elsewhere"], index, figure.span)
