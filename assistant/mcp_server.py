@@ -40,10 +40,10 @@ from prompts.render import notice
 
 from . import __version__, copilot, journal
 from .answer import BadQuestion
-from .api.access import ACCESS, ANY_STAFF, DESK
+from .api.access import ACCESS, ANY_STAFF
 from .api.calculations import REQUESTS, CalculatedBody, calculated
 from .api.compliance import CannotCheck, check_text
-from .api.copilot_schemas import MOST_TURN_CHARS, MOST_TURNS, TurnRequest
+from .api.copilot_schemas import MOST_TURN_CHARS, MOST_TURNS, SuggestionBody, TurnRequest
 from .api.knowledge import find_clauses
 from .api.knowledge_schemas import SearchBody, SearchRequest
 from .api.problems import FIELDS_NAMED
@@ -60,7 +60,6 @@ from .deps import Deps, ReleaseMismatch, open_deps
 from .desk_plan import DeskPlanError
 from .elements import ChannelsError
 from .loan_math import BadArgument
-from .models import today
 from .rules import Channel, RulePackError
 from .staff import Role, Signed
 from .transcripts import BadTranscript, Problem, Transcript, Turn, read_transcripts
@@ -217,7 +216,7 @@ class Tool:
 
     @property
     def roles(self) -> frozenset[Role]:
-        access = ACCESS.get(self.route, DESK)
+        access = ACCESS[self.route]
         return access if isinstance(access, frozenset) else ANY_STAFF
 
 
@@ -247,7 +246,8 @@ async def _calculate(body: CalculateArguments, deps: Deps, caller: Caller) -> di
 
 async def _suggest(body: SuggestArguments, deps: Deps, caller: Caller) -> dict[str, Any]:
     said = [Turn(each.speaker, each.text, each.at) for each in body.earlier]
-    case = _case(body, [*said, Turn("borrower", body.message)])
+    said.append(Turn("borrower", body.message))
+    case = _case(body, said, as_of=body.as_of, contract_date=body.contract_date)
     lists: dict[str, list[Any]] = {name: [] for name in LISTED.values()}
     found: dict[str, Any] = {}
     async with aclosing(copilot.suggest(case, deps, caller.staff_id)) as events:
@@ -276,19 +276,16 @@ async def _summarise(body: SummariseArguments, deps: Deps, caller: Caller) -> di
     return {**made, "left_out": [asdict(each) for each in problems]}
 
 
-def _case(body: _Conversation, turns: Sequence[Turn]) -> Case:
+def _case(body: _Conversation, turns: Sequence[Turn], **more: Any) -> Case:
     """A conversation that is held elsewhere, of nobody who is known."""
-    now = datetime.now(UTC)
-    given = body.model_dump(include={"as_of", "contract_date"})
-    return Case(
+    return copilot.case_of_turns(
         body.conversation or f"mcp:{uuid.uuid4().hex}",
-        copilot.masked_turns(turns),
-        now,
-        today(),
-        locale=body.locale,
+        turns,
+        now=datetime.now(UTC),
         task=body.task,
         channel=body.channel,
-        **given,
+        locale=body.locale,
+        **more,
     )
 
 
@@ -345,6 +342,7 @@ TOOLS: Mapping[str, Tool] = {
         ("POST", "/v1/copilot/suggest"),
         SuggestArguments,
         _suggest,
+        SuggestionBody,
     ),
     "summarise": Tool(
         "Summarise a conversation",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import socket
 import sys
@@ -26,7 +27,14 @@ from mcp.shared.exceptions import MCPError
 from assistant import staff
 from assistant.api.mcp import create_mcp_app
 from assistant.deps import Deps, open_deps
-from assistant.mcp_server import MAX_ARGUMENTS_BYTES, OPERATOR, Endpoint, build_server, lazily
+from assistant.mcp_server import (
+    MAX_ARGUMENTS_BYTES,
+    OPERATOR,
+    TOOLS,
+    Endpoint,
+    build_server,
+    lazily,
+)
 from assistant.staff import SessionRules, Signed, SignedIn
 
 from .conftest import settings_for
@@ -389,3 +397,14 @@ async def test_what_a_server_lacks_is_told(tmp_path: Path) -> None:
         Client(build_server(opened, lambda context: OPERATOR)) as client,
     ):
         assert "none.toml" in await refused(client, "check", text="您好", task="chat")
+
+
+def test_the_document_names_the_tools_with_their_arguments() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "mcp.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M)
+    assert [name for name, _ in rows] == [*TOOLS]
+    for name, takes in rows:
+        arguments = set(TOOLS[name].arguments.model_fields) - {"locale"}
+        assert arguments <= set(re.findall(r"`(\w+)`", takes)), name
+    (example,) = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
+    compile(example, "docs/mcp.md", "exec")
