@@ -323,6 +323,8 @@ class _Making:
     index: Index
     started: float
     suggestion_id: str
+    staff_id: str = ""
+    keep: bool = True
     asked: str = ""
     citations: list[tuple[str, str]] = field(default_factory=list)
     """(clause id, quote) of each that was shown."""
@@ -344,7 +346,9 @@ class _Making:
         return [each for each in self.sentences if not each["internal"]]
 
 
-async def suggest(case: Case, deps: Deps, staff_id: str = "") -> AsyncGenerator[Event, None]:
+async def suggest(
+    case: Case, deps: Deps, staff_id: str = "", *, keep: bool = True
+) -> AsyncGenerator[Event, None]:
     """What to answer to the borrower's last message. Events, in this order but for `next`, which
     comes when it is ready:
 
@@ -357,12 +361,16 @@ async def suggest(case: Case, deps: Deps, staff_id: str = "") -> AsyncGenerator[
     `done`: `suggestion_id`, `text`, `status`, `model`, `model_down`, `note`, `release`,
     `rules_version`, `timings`. Faults are told by `error` with a trace id.
 
-    Raises before the first event: answer.BadQuestion, knowledge.store.NoRelease, VectorsMissing.
+    keep: whether what was suggested is entered in the audit chain; not for evaluations, in which
+    nobody is answered. Raises before the first event: answer.BadQuestion,
+    knowledge.store.NoRelease, VectorsMissing.
     """
-    making = _Making(case, deps, await deps.index(), time.perf_counter(), uuid.uuid4().hex)
+    making = _Making(
+        case, deps, await deps.index(), time.perf_counter(), uuid.uuid4().hex, staff_id, keep
+    )
     steps = asyncio.create_task(next_actions(case, deps))
     try:
-        async with aclosing(_suggested(making, staff_id)) as events:
+        async with aclosing(_suggested(making)) as events:
             async for event in events:
                 if event.name == "done":
                     yield Event("next", dict(await steps))
@@ -372,17 +380,17 @@ async def suggest(case: Case, deps: Deps, staff_id: str = "") -> AsyncGenerator[
         await asyncio.gather(steps, return_exceptions=True)
 
 
-async def _suggested(making: _Making, staff_id: str) -> AsyncGenerator[Event, None]:
+async def _suggested(making: _Making) -> AsyncGenerator[Event, None]:
     case, deps = making.case, making.deps
     making.asked, history = _asked(case)
     if _in_crisis(case, deps):
         for event in _say(making, _table()["suggest"]["in_crisis"][case.locale], "notice", ()):
             yield event
-        async for event in _end(making, staff_id, "handoff", note="in_crisis"):
+        async for event in _end(making, "handoff", note="in_crisis"):
             yield event
         return
     if not making.asked:
-        async for event in _end(making, staff_id, "clarify", note="no_question"):
+        async for event in _end(making, "clarify", note="no_question"):
             yield event
         return
     question = Question(
@@ -450,7 +458,7 @@ async def _suggested(making: _Making, staff_id: str) -> AsyncGenerator[Event, No
             yield told
     elif not note and (model_down or reply.model == "extractive"):
         note = "model_down" if model_down else "no_model"
-    async for event in _end(making, staff_id, reply.status, note, reply, model_down):
+    async for event in _end(making, reply.status, note, reply, model_down):
         yield event
 
 
@@ -565,7 +573,6 @@ def _verdict(case: Case, deps: Deps, text: str, asked: str, *, whole: bool) -> d
 
 async def _end(
     making: _Making,
-    staff_id: str,
     status: str,
     note: str = "",
     reply: Reply | None = None,
@@ -590,16 +597,17 @@ async def _end(
     }
     text = json.dumps({name: each["text"] for name, each in variants.items()}, ensure_ascii=False)
     try:
-        await copilot_store.note(
-            deps.trail,
-            conversation_id=case.conversation_id,
-            handoff_id=case.handoff_id,
-            suggestion_id=making.suggestion_id,
-            kind="suggested",
-            staff_id=staff_id,
-            text=text,
-            told=told,
-        )
+        if making.keep:
+            await copilot_store.note(
+                deps.trail,
+                conversation_id=case.conversation_id,
+                handoff_id=case.handoff_id,
+                suggestion_id=making.suggestion_id,
+                kind="suggested",
+                staff_id=making.staff_id,
+                text=text,
+                told=told,
+            )
     except NotKept as error:
         log.error("a suggestion is not kept", trace_id=making.suggestion_id, exc_info=error)
         fault = {"text": notice("fault", case.locale), "trace_id": making.suggestion_id}
@@ -631,24 +639,33 @@ def _variants(making: _Making) -> dict[str, dict[str, Any]]:
     texts = list(dict.fromkeys(each["text"] for each in said))
     first = {calculated("note", code, locale) for code in settings["first"]}
     # Who has to prove who they are is told that, and no clause that happens to be near.
-    most = 1 if texts and texts[0] in first else settings["most"]
-    short = texts[: settings["short"]]
+    alone = bool(texts) and texts[0] in first
     detailed = list(texts)
     sources = _sources(making, said)
     if sources:
         detailed.append(settings["source"][locale].format(sources=sources))
     if texts and not _in_crisis(making.case, making.deps):
         detailed.append(settings["more"][locale])
-    made: dict[str, dict[str, Any]] = {}
-    for name, parts in (
-        ("reply", texts[:most]),
-        ("short", short),
-        ("detailed", detailed),
-    ):
-        text = _joined(parts, locale)
-        judged = _verdict(making.case, making.deps, text, making.asked, whole=True)
-        made[name] = {"text": "" if judged["verdict"] == "block" else text, **judged}
-    return made
+    return {
+        "reply": _form(making, texts, 1 if alone else settings["most"]),
+        "short": _form(making, texts, settings["short"]),
+        "detailed": _form(making, detailed, len(detailed)),
+    }
+
+
+def _form(making: _Making, texts: Sequence[str], most: int) -> dict[str, Any]:
+    """A reply of so many sentences, or of as many as the rules ask for: one about a complaint has
+    to say where and by when."""
+    judged: dict[str, Any] = {}
+    text = ""
+    for count in range(min(most, len(texts)), len(texts) + 1):
+        made = _joined(texts[:count], making.case.locale)
+        found = _verdict(making.case, making.deps, made, making.asked, whole=True)
+        if not judged or found["verdict"] in ("pass", "warn"):
+            text, judged = made, found
+        if judged["verdict"] in ("pass", "warn"):
+            break
+    return {"text": "" if judged["verdict"] == "block" else text, **judged}
 
 
 def _joined(parts: Sequence[str], locale: Locale) -> str:

@@ -33,6 +33,7 @@ MOST_PROMISES = 12
 MOST_CHARS = 120
 """Of the words that make a promise."""
 
+_COMMA = re.compile("[\uff0c,\u3001](?![0-9]{3})")
 _SENTENCE = re.compile(r"[^。！？!?；;\n]+[。！？!?；;\n]?")
 
 
@@ -90,6 +91,7 @@ class Words:
     asks_when: tuple[Pattern, ...]
     answers_not: tuple[Pattern, ...]
     corrects: tuple[Pattern, ...]
+    bare_amount: re.Pattern[str]
     contact: tuple[Pattern, ...]
     contact_unless: tuple[Pattern, ...]
     days: tuple[tuple[re.Pattern[str], Mapping[str, Any]], ...]
@@ -116,6 +118,7 @@ def load_words(file: Path = SHIPPED) -> Words:
             asks_when=patterns_of(table["promises"]["asks_when"]),
             answers_not=patterns_of(table["promises"]["answers_not"]),
             corrects=patterns_of(table["promises"]["corrects"]),
+            bare_amount=re.compile(table["promises"]["bare_amount"]),
             contact=patterns_of(table["next_contact"]["patterns"]),
             contact_unless=patterns_of(table["next_contact"]["unless"]),
             days=tuple((re.compile(row["pattern"]), row) for row in table["day"]),
@@ -162,14 +165,22 @@ def promises(words: Words, turns: Sequence[Turn], today: date) -> list[Promise]:
         side: Side = turn.speaker
         day = _day_of(turn, today)
         for sentence in sentences(turn.text):
-            made = _promise(words, side, sentence, place, day, answers=asked_when)
-            if made is not None:
-                _add(found, made, corrects=matches_any(words.corrects, comparable(sentence)))
+            for part in _parts(words, sentence, day):
+                made = _promise(words, side, part, place, day, answers=asked_when)
+                if made is not None:
+                    _add(found, made, corrects=matches_any(words.corrects, comparable(sentence)))
         if side == "agent":
             asked_when = matches_any(words.asks_when, comparable(turn.text))
         elif any(c.isalnum() for c in turn.text):
             asked_when = False
     return found[-MOST_PROMISES:]
+
+
+def _parts(words: Words, sentence: str, today: date) -> Sequence[str]:
+    """A sentence that names several days makes several promises, each in a part of it."""
+    parts = [part for part in _COMMA.split(sentence) if part.strip()]
+    named = [part for part in parts if day_said(words, part, today) is not None]
+    return parts if len(named) > 1 else (sentence,)
 
 
 def _promise(
@@ -195,6 +206,9 @@ def _promise(
         kind = "" if matches_any(words.answers_not, seen) else "pay"
     if not kind:
         return None
+    bare = words.bare_amount.search(seen)
+    if amount is None and bare:
+        amount = Decimal(bare["n"])
     money = amount if kind == "pay" and isinstance(amount, Decimal) else None
     return Promise(side, kind, sentence[:MOST_CHARS], due, money, place)
 

@@ -12,6 +12,7 @@ from assistant.rules import Task
 
 from .addressing import AddressingSuite
 from .arithmetic import ArithmeticSuite
+from .copilot import CopilotSuite
 from .messages import MessageSuite
 from .offers import OfferCase, decided
 from .schema import BadCases, Case, load_cases
@@ -22,6 +23,7 @@ __all__ = [
     "AnySuite",
     "ArithmeticSuite",
     "BadCases",
+    "CopilotSuite",
     "MessageSuite",
     "RankedSuite",
     "Suite",
@@ -398,7 +400,28 @@ _OFFERS = ArithmeticSuite(
     work=decided,
 )
 
-AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite
+# Patterns were written with most cases, and mended once with the others, whose ids begin with
+# `fresh`. What must never be sent, and whom one may not contact, has the bar 1.
+_COPILOT = CopilotSuite(
+    name="copilot",
+    file=_CASES / "copilot.jsonl",
+    about="beside an agent, without a model: replies, next steps, contacts, promises and wrap-ups",
+    today=date(2026, 11, 26),
+    bars={
+        "suggested": 0.9,
+        "held_back": 1.0,
+        "grounded": 1.0,
+        "tool": 0.9,
+        "steps": 0.9,
+        "contact": 1.0,
+        "promises": 0.9,
+        "reason": 0.9,
+        "flags": 0.9,
+        "next_contact": 0.9,
+    },
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite | CopilotSuite
 
 SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
@@ -438,6 +461,7 @@ SUITES: Mapping[str, AnySuite] = {
         _CALCULATIONS,
         _CALCULATIONS_FRESH,
         _ADDRESSING,
+        _COPILOT,
     )
 }
 
