@@ -33,7 +33,15 @@ from prompts.render import calculated, notice, notices, render
 from . import compliance, copilot_store, figures, handoff, journal, privacy, tools, triage
 from .answer import MAX_QUESTION_CHARS, suggest_answer
 from .copilot_store import NotKept, Promised
-from .customers import Coupon, Customer, CustomerFault, Loan, masked_id, masked_name
+from .customers import (
+    Coupon,
+    Customer,
+    CustomerFault,
+    Instalment,
+    Loan,
+    masked_id,
+    masked_name,
+)
 from .deps import Deps
 from .handoff import SUPERVISORS, Handoff
 from .llm import Message, ModelError
@@ -259,49 +267,47 @@ async def _record(case: Case, deps: Deps) -> _Record | None:
 
 
 def _facts(record: _Record, case: Case, lender: Lender) -> Facts:
+    """What steps depend on, of all loans; figures in words are those of one: the one that is most
+    overdue, else the one that is due next."""
     owing = [loan for loan in record.loans if loan.unpaid()]
-    late = [(loan, i) for loan in owing for i in loan.unpaid() if i.due_on < case.today]
-    ahead = sorted(
-        (
-            (i.due_on, i.number, loan)
-            for loan in owing
-            for i in loan.unpaid()
-            if i.due_on >= case.today
+    disputed = any(loan.state == "disputed" for loan in record.loans)
+    if not owing:
+        return Facts(disputed=disputed)
+    today, locale = case.today, case.locale
+
+    def next_due(loan: Loan) -> Instalment | None:
+        return next((i for i in loan.unpaid() if i.due_on >= today), None)
+
+    def urgency(loan: Loan) -> tuple[int, date]:
+        due = next_due(loan)
+        return (-loan.days_overdue(today), due.due_on if due else date.max)
+
+    named = min(owing, key=urgency)
+    dues = [due for due in map(next_due, owing) if due is not None]
+    shown = {
+        "product": _product(lender, named.product),
+        "annual_rate": tools.show("annual_rate", named.annual_rate, locale),
+        "outstanding_cny": tools.show("outstanding_cny", named.outstanding_cny, locale),
+        "instalments_left": str(len(named.unpaid())),
+        "due_list": _table()["summary"]["joint"][locale].join(
+            f"{i.due_on.isoformat()} {tools.show('due_cny', named.due_cny(i), locale)}"
+            for i in named.unpaid()[:MOST_DUE]
         ),
-        key=lambda each: each[:2],
-    )
-    locale = case.locale
-    shown: dict[str, str] = {}
-    if owing:
-        left = sum((loan.outstanding_cny for loan in owing), Decimal(0))
-        shown["outstanding_cny"] = tools.show("outstanding_cny", left, locale)
-        shown["instalments_left"] = str(sum(len(loan.unpaid()) for loan in owing))
-        shown["product"] = _product(lender, owing[0].product)
-    overdue_days = max((loan.days_overdue(case.today) for loan in owing), default=0)
+    }
+    late = [i for i in named.unpaid() if i.due_on < today]
     if late:
-        owed = sum((loan.due_cny(i) for loan, i in late), Decimal(0))
+        owed = sum((named.due_cny(i) for i in late), Decimal(0))
         shown["arrears_cny"] = tools.show("arrears_cny", owed, locale)
-        shown["overdue_days"] = str(overdue_days)
-    if ahead:
-        day, _, loan = ahead[0]
-        due = sum(
-            (one.due_cny(i) for one in owing for i in one.unpaid() if i.due_on == day), Decimal(0)
-        )
-        shown["next_due_on"] = day.isoformat()
-        shown["next_due_cny"] = tools.show("next_due_cny", due, locale)
-        shown["product"] = _product(lender, loan.product)
-    listed = [
-        f"{i.due_on.isoformat()} {tools.show('due_cny', loan.due_cny(i), locale)}"
-        for loan in owing[:1]
-        for i in loan.unpaid()[:MOST_DUE]
-    ]
-    if listed:
-        shown["due_list"] = _table()["summary"]["joint"][locale].join(listed)
+        shown["overdue_days"] = str(named.days_overdue(today))
+    due = next_due(named)
+    if due is not None:
+        shown["next_due_on"] = due.due_on.isoformat()
+        shown["next_due_cny"] = tools.show("next_due_cny", named.due_cny(due), locale)
     return Facts(
         loans=len(owing),
-        overdue_days=overdue_days,
-        disputed=any(loan.state == "disputed" for loan in record.loans),
-        due_in_days=(ahead[0][0] - case.today).days if ahead else None,
+        overdue_days=named.days_overdue(today),
+        disputed=disputed,
+        due_in_days=min((each.due_on - today).days for each in dues) if dues else None,
         shown=shown,
     )
 

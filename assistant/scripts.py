@@ -21,9 +21,9 @@ LOCALES = ("zh-Hans", "zh-Hant", "en")
 VARIABLES = frozenset(
     {
         "agent",
+        "annual_rate",
         "arrears_cny",
         "complaint_days",
-        "coupons",
         "credit_objection_days",
         "due_list",
         "hotline",
