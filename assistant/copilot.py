@@ -790,9 +790,14 @@ def _script_as_json(
     return row
 
 
+def holds_card(text: str) -> bool:
+    """Whether a text holds a full card number."""
+    return any(span.type == "card" for span in privacy.mask(text, privacy.NUMBERS).spans)
+
+
 def refuse_card(text: str) -> None:
-    """Raises CardNumber where a text holds a full card number."""
-    if any(span.type == "card" for span in privacy.mask(text, privacy.NUMBERS).spans):
+    """Raises CardNumber."""
+    if holds_card(text):
         raise CardNumber
 
 

@@ -209,6 +209,19 @@ def test_a_full_card_number_is_refused_and_a_draft_is_judged(
     assert refused.json()["code"] == "card_refused"
 
 
+def test_a_full_card_number_is_not_sent_at_the_desk_either(
+    desk: Server, signed: Callable[[str], httpx.Client]
+) -> None:
+    agent = signed("agent")
+    with desk.client() as borrower:
+        held = handed_over(borrower, agent)
+    path = f"/v1/desk/handoffs/{held['id']}/messages"
+    refused = agent.post(path, json={"message": f"您的卡号是 {card_number()}，对吗？"})
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "card_refused"
+    assert agent.post(path, json={"message": "您的卡尾号是 3449，对吗？"}).status_code == 201
+
+
 def test_collections_are_asked_about_the_hour_before_a_contact_is_proposed(
     signed: Callable[[str], httpx.Client],
 ) -> None:
