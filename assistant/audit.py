@@ -1400,7 +1400,8 @@ async def check_record(trail: Trail, record_id: str) -> RecordState | None:
 
 
 async def check_event(trail: Trail, event_id: str) -> str:
-    """Why an event of a hand-over is not the one that was entered; empty if it is."""
+    """Why an event of a hand-over, or of the copilot, is not the one that was entered; empty if it
+    is."""
     entries = await read_entries(trail.engine, subjects=[event_id])
     async with trail.engine.connect() as connection:
         walk = _Walk(trail, connection, lambda done, total: None)
@@ -1408,6 +1409,7 @@ async def check_event(trail: Trail, event_id: str) -> str:
             for entry in entries:
                 _check_made(walk, entry)
             await _check_events(walk, [entry for entry in entries if entry.kind == "handoff"])
+            await _check_copilot(walk, [entry for entry in entries if entry.kind == "copilot"])
         except _Broken as broken:
             return broken.reason
     return "" if entries else f"event {event_id} is in no row of the chain"

@@ -164,6 +164,20 @@ async def read_notes(engine: AsyncEngine, conversation_id: str) -> list[CopilotE
         return [_event(row) for row in await connection.execute(query)]
 
 
+async def conversations_in(
+    engine: AsyncEngine, first: datetime | None, before: datetime | None
+) -> list[str]:
+    """Conversations with an event in some time, in the order of their ids."""
+    query = select(copilot_events.c.conversation_id).distinct()
+    if first:
+        query = query.where(copilot_events.c.at >= first)
+    if before:
+        query = query.where(copilot_events.c.at < before)
+    async with engine.connect() as connection:
+        found = await connection.scalars(query.order_by(copilot_events.c.conversation_id))
+        return list(found)
+
+
 async def suggestion(engine: AsyncEngine, suggestion_id: str) -> CopilotEvent | None:
     """What was suggested, by its id."""
     query = select(copilot_events).where(

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import select
 
 from assistant import audit, copilot_store
+from assistant.audit_export import export
 from assistant.db import copilot_events, handoff_customers, promises
 from tests.knowledge_server import Server, copy_of, serving
 
@@ -241,7 +242,7 @@ def test_collections_are_asked_about_the_hour_before_a_contact_is_proposed(
 
 
 def test_what_is_wrapped_up_becomes_tasks_and_goes_with_the_conversation(
-    desk: Server, signed: Callable[[str], httpx.Client]
+    desk: Server, signed: Callable[[str], httpx.Client], tmp_path: Path
 ) -> None:
     agent = signed("agent")
     with customer(desk, 2) as borrower:
@@ -304,6 +305,15 @@ def test_what_is_wrapped_up_becomes_tasks_and_goes_with_the_conversation(
                 )
             ).all()
         return list(notes), list(promised), list(sealed), await audit.verify(trail)
+
+    out = tmp_path / "export"
+
+    async def exported() -> Any:
+        return await export(trail, out, conversation_id=conversation, by="test")
+
+    assert desk.portal.call(exported).broken == 0
+    lines = [json.loads(line) for line in (out / "copilot.jsonl").read_text().splitlines()]
+    assert [line["event"]["kind"] for line in lines] == ["suggested", "edited", "wrap_up", "task"]
 
     notes, promised, sealed, verdict = desk.portal.call(looked_at)
     assert {row.kind for row in notes} == {"suggested", "edited", "wrap_up", "task"}
