@@ -406,8 +406,7 @@ def _check_record(record: Record) -> None:
     customer_id = record.customer.id
     check_loans(customer_id, record.loans)
     _check_coupons(customer_id, record.coupons)
-    owners = [consent.customer_id for consent in record.consents]
-    _check_owner("consents.customer_id", customer_id, owners)
+    _check_owner("consents", customer_id, record.consents)
 
 
 def check_loans(customer_id: str, loans: Sequence[Loan]) -> None:
