@@ -34,6 +34,7 @@ DOCUMENTS = (
     "docs/desk.md",
     "docs/evaluation.md",
     "docs/mcp.md",
+    "docs/webhooks.md",
     "licenses/README.md",
     "licenses/THIRD_PARTY.md",
 )
@@ -107,7 +108,14 @@ def settings_rows(name: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     "name",
-    [*READMES, "CONTRIBUTING.md", "docs/calculations.md", "docs/evaluation.md", "docs/mcp.md"],
+    [
+        *READMES,
+        "CONTRIBUTING.md",
+        "docs/calculations.md",
+        "docs/evaluation.md",
+        "docs/mcp.md",
+        "docs/webhooks.md",
+    ],
 )
 def test_every_command_shown_exists_with_its_options(name: str) -> None:
     parsed = [parse(words) for words in shown_commands(name)]

@@ -33,6 +33,7 @@ from assistant.models import today
 from assistant.offer_jobs import Worker as OfferWorker
 from assistant.staff import open_demo_accounts
 from assistant.uploads import Worker
+from assistant.webhooks import Worker as WebhookWorker
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.retrieve import Scope, retrieve
 from knowledge.store import NoRelease
@@ -134,6 +135,9 @@ def create_app(
                     tasks.create_task(app.state.uploads.run()),
                     tasks.create_task(app.state.bell.run()),
                     tasks.create_task(app.state.offers.run()),
+                    tasks.create_task(
+                        WebhookWorker(held.webhook, held.engine, held.settings.home).run()
+                    ),
                 ]
                 if deps is None:
                     background.append(tasks.create_task(_warm(held)))
