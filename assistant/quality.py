@@ -247,6 +247,19 @@ def load_book(file: Path = SHIPPED) -> Book:
         raise QualityError(f"{file}: not in the form of quality.toml ({error!r})") from error
 
 
+def book_of(lender: Path | None) -> Book:
+    """The lender's own quality.toml beside its lender file, else the shipped one; read again when
+    it has changed. Raises QualityError."""
+    own = lender.parent / SHIPPED.name if lender else SHIPPED
+    file = own if own.is_file() else SHIPPED
+    return _read_book(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read_book(file: Path, changed: int) -> Book:
+    return load_book(file)
+
+
 def _book(table: Mapping[str, Any], version: str) -> Book:
     weights: dict[Part, float] = {part: float(table["weights"][part]) for part in PARTS}
     if any(weight < 0 for weight in weights.values()) or not sum(weights.values()):
@@ -385,10 +398,35 @@ class Knowledge:
         return True, frozenset().union(*stating)
 
 
-def in_force(clauses: Iterable[Clause], on: date, book: Book) -> Knowledge:
-    """What the clauses of a release say on a day."""
-    texts = (f"{c.title}\n{c.text}" for c in clauses if state_on(c.head, on) == "current")
-    return Knowledge(texts, book.empty)
+class Shelf:
+    """The clauses of a release, and what they say on each day."""
+
+    def __init__(self, release_id: str, clauses: Sequence[Clause], book: Book) -> None:
+        self.release_id = release_id
+        self.book = book
+        self._by_source: dict[str, list[Clause]] = {}
+        for clause in clauses:
+            self._by_source.setdefault(clause.source, []).append(clause)
+        self._said: dict[frozenset[str], Knowledge] = {}
+
+    def on(self, day: date) -> Knowledge:
+        """Made once for all days on which the same documents are in force."""
+        held = frozenset(
+            f"{source}\n{place}"
+            for source, clauses in self._by_source.items()
+            for place, clause in enumerate(clauses)
+            if state_on(clause.head, day) == "current"
+        )
+        known = self._said.get(held)
+        if known is None:
+            texts = (
+                f"{clause.title}\n{clause.text}"
+                for clauses in self._by_source.values()
+                for clause in clauses
+                if state_on(clause.head, day) == "current"
+            )
+            self._said[held] = known = Knowledge(texts, self.book.empty)
+        return known
 
 
 # Reading turns --------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ from typing import Any, Literal, get_args
 from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from knowledge import store
+
 from . import privacy
 from .db import (
     as_utc,
@@ -31,7 +33,7 @@ from .db import (
     staff,
 )
 from .journal import read_turns
-from .quality import PARTS, Book, Part, Point, Score, band
+from .quality import PARTS, Book, Part, Point, Score, Shelf, band
 from .transcripts import Transcript, Turn, of_conversation
 
 Source = Literal["own", "import"]
@@ -319,6 +321,19 @@ async def scored(
                 )
             )
         )
+
+
+async def open_shelf(engine: AsyncEngine, book: Book, held: Shelf | None = None) -> Shelf | None:
+    """What the live release says; `held`, where that is of it. None: there is no release."""
+    release = await store.active_release(engine)
+    if release is None:
+        return None
+    if held is not None and (held.release_id, held.book) == (release.id, book):
+        return held
+    async with engine.connect() as connection:
+        keys = await store.release_sources(connection, release.id)
+        clauses = await store.document_clauses(connection, [*keys.values()])
+    return Shelf(release.id, clauses, book)
 
 
 # Our own conversations -------------------------------------------------------------------------
@@ -969,7 +984,7 @@ def _first_total(document: Mapping[str, Any], book: Book) -> float:
     total = sum(document["weights"].values()) - sum(p["lost"] for p in points)
     if any(p["severity"] == "block" for p in points):
         total = min(total, book.thresholds["cap_with_block"])
-    return round(total, 2)
+    return float(round(total, 2))
 
 
 def kappa(pairs: Sequence[tuple[object, object]]) -> Kappa:

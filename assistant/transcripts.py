@@ -117,6 +117,20 @@ def read_transcripts(file: Path, speakers: Mapping[str, Speaker] | None = None) 
         raise BadFile(f"{file}: cannot be read ({error.strerror})") from error
 
 
+def count_conversations(file: Path) -> int:
+    """About how many conversations a file holds, for a bar. Raises BadFile."""
+    try:
+        if file.suffix.lower() == ".csv":
+            return len({name for _, name, _, problem in _rows(file) if name or problem})
+        with file.open("rb") as opened:
+            lines = _lines(opened, set())
+            if file.suffix.lower() == ".jsonl":
+                return sum(1 for line in lines if line.strip())
+            return max(1, sum(1 for line in lines if _HEAD.fullmatch(line.rstrip())))
+    except OSError as error:
+        raise BadFile(f"{file}: cannot be read ({error.strerror})") from error
+
+
 def as_speaker(word: str) -> Speaker | None:
     """Whom a label means; None where it is none of those that are known."""
     return _words("speakers").get(_plain(word))  # type: ignore[return-value]
