@@ -35,25 +35,25 @@ from .schema import BadCases, Text, hash_of, load_rows
 
 VERSIONS: Mapping[str, int] = {
     "suggested": 1,
-    "held_back": 1,
+    "unsaid": 1,
     "grounded": 1,
     "tool": 1,
     "steps": 1,
-    "contact": 1,
+    "contact_allowed": 1,
     "promises": 1,
-    "reason": 1,
+    "reason_code": 1,
     "flags": 1,
     "next_contact": 1,
 }
-"""Metric -> version of its definition. suggested: the reply has the words it must have. held_back:
+"""Metric -> version of its definition. suggested: the reply has the words it must have. unsaid:
 and none that it must not, and nothing of agents' own material. grounded: no rule blocks any of it,
 none asks for another wording of what is no quote, and each quote stands in its clause. tool: the
 calculation that had to be made was, or none. steps: next steps that must be proposed are, and those
-that must not are not. contact: whether the rules let a contact be made, and from when. promises:
-each with its side, kind, day and amount, and no other. reason, flags, next_contact: as they have to
-be."""
+that must not are not. contact_allowed: whether the rules let a contact be made, and from when.
+promises: each with its side, kind, day and amount, and no other. reason_code, flags, next_contact:
+as they have to be."""
 
-CRITICAL = ("held_back", "grounded", "contact")
+CRITICAL = ("unsaid", "grounded", "contact_allowed")
 
 
 class CaseExpected(BaseModel):
@@ -254,7 +254,7 @@ def _checks(expect: CaseExpected, made: _Made) -> dict[str, Check]:
     inner = [each["text"] for each in made.sentences if each["internal"]]
     leaked = [text for text in inner if fold(text) in seen]
     wrong = [words for words in expect.has_not if fold(words) in seen]
-    check("held_back", not leaked and not wrong, expect.has_not, [*leaked, *wrong])
+    check("unsaid", not leaked and not wrong, expect.has_not, [*leaked, *wrong])
     check("grounded", *_grounded(made))
     if expect.tool is not None:
         check(
@@ -282,7 +282,7 @@ def _checks(expect: CaseExpected, made: _Made) -> dict[str, Check]:
         fits = allowed is expect.contact and (
             wanted is None or (at is not None and datetime.fromisoformat(at) == wanted)
         )
-        check("contact", fits, (expect.contact, wanted), (allowed, step.get("why_not"), at))
+        check("contact_allowed", fits, (expect.contact, wanted), (allowed, step.get("why_not"), at))
     wrapped = made.wrap_up
     if expect.promises is not None:
         told = tuple(
@@ -296,7 +296,7 @@ def _checks(expect: CaseExpected, made: _Made) -> dict[str, Check]:
         )
         check("promises", told == expect.promises, expect.promises, told)
     if expect.reason is not None:
-        check("reason", wrapped["reason"] == expect.reason, expect.reason, wrapped["reason"])
+        check("reason_code", wrapped["reason"] == expect.reason, expect.reason, wrapped["reason"])
     if expect.flags is not None:
         flags = tuple(sorted(name for name, on in wrapped["flags"].items() if on))
         check("flags", flags == tuple(sorted(expect.flags)), expect.flags, flags)
