@@ -852,11 +852,11 @@ def _scored(
     book = talk.book
     weights = _shared({part: book.weights[part] for part in PARTS if part in applies})
     left = dict(weights)
-    whole = sum(book.weights[part] for part in weights)
     points = []
     losses.sort(key=lambda loss: (PARTS.index(loss.part), -1 if loss.turn is None else loss.turn))
     for loss in losses:
-        taken = min(left[loss.part], round(loss.lost * WHOLE / whole))
+        share = weights[loss.part] / (book.weights[loss.part] or 1)
+        taken = min(left[loss.part], round(loss.lost * share))
         left[loss.part] -= taken
         turn = transcript.turns[loss.turn] if loss.turn is not None else None
         points.append(

@@ -56,6 +56,7 @@ from . import (
     offers,
     openai,
     problems,
+    scores,
     staff,
 )
 from . import demo as demo_routes
@@ -172,6 +173,7 @@ def create_app(
     app.include_router(evals.router)
     app.include_router(feedback.router)
     app.include_router(offers.router)
+    app.include_router(scores.router)
     if demo:
         app.include_router(demo_routes.router)
     app.include_router(operations)
