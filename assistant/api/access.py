@@ -64,6 +64,7 @@ MAKERS: frozenset[Role] = MARKETERS | APPROVERS
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
     ("GET", "/widget.js"): "public",
+    ("GET", "/copilot.js"): "public",
     ("GET", "/web"): "public",
     ("GET", "/sign-in"): "public",
     ("GET", "/healthz"): "public",
@@ -152,7 +153,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/copilot/tasks"): DESK,
     ("POST", "/v1/copilot/tasks/{task_id}"): DESK,
     ("GET", "/v1/copilot/clauses/{clause_id:path}"): DESK | AUDITORS,
-    ("GET", "/quality"): QUALITY | DESK,
+    ("GET", "/quality"): QUALITY,
     ("GET", "/studio"): STUDIO,
     ("GET", "/v1/evals"): QUALITY,
     ("GET", "/v1/evals/{run}"): QUALITY,

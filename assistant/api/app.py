@@ -278,6 +278,11 @@ async def widget() -> FileResponse:
     return FileResponse(WEB / "widget.js", media_type="text/javascript")
 
 
+@pages.get("/copilot.js")
+async def copilot_element() -> FileResponse:
+    return FileResponse(WEB / "copilot.js", media_type="text/javascript")
+
+
 @pages.get("/sign-in")
 async def sign_in_page() -> FileResponse:
     return FileResponse(WEB / "sign-in.html")
