@@ -109,6 +109,12 @@ class Case:
     def verified(self) -> bool:
         return bool(self.customer_id)
 
+    @property
+    def told_figures(self) -> bool:
+        """Whether who is spoken to may be told the customer's figures: nobody else may."""
+        third = self.contact is not None and self.contact.recipient == "third_party"
+        return self.verified and not third
+
 
 @lru_cache(maxsize=2)
 def _table(file: Path = SHIPPED) -> Mapping[str, Any]:
@@ -405,8 +411,8 @@ async def _suggested(making: _Making) -> AsyncGenerator[Event, None]:
         locale=case.locale,
         as_of=case.as_of,
         contract_date=case.contract_date,
-        subject=case.subject,
-        customer_id=case.customer_id,
+        subject=case.subject if case.told_figures else "",
+        customer_id=case.customer_id if case.told_figures else "",
         desk=case.task,
     )
     kept: list[Event] = []
@@ -750,7 +756,7 @@ async def scripts(case: Case, deps: Deps, agent: str = "") -> list[dict[str, Any
     """Scripts of the task, filled from record and data, each checked by the rules before it is
     shown: one that a rule blocks comes without its text. Raises scripts.ScriptsError."""
     held = load_scripts(scripts_file(deps.settings.lender))
-    record = await _record(case, deps)
+    record = await _record(case, deps) if case.told_figures else None
     clauses = await deps.clauses()
     hotline, hours = stated_contact(deps.lender, clauses, case.today)
     values = {

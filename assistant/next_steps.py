@@ -127,6 +127,8 @@ def propose(situation: Situation, basis: Basis) -> dict[str, Any]:
         why = _why(action, situation, {each["id"] for each in made})
         if why is not None:
             made.append(_as_json(action, why, situation, basis))
+            if action.row.get("alone"):
+                break
     if situation.contact is not None:
         made.append(_contact(table.contact, situation, basis, situation.contact))
     return {

@@ -340,3 +340,18 @@ async def test_collections_propose_no_contact_on_what_is_not_known(own: Deps) ->
         assert step["id"] == "contact"
         assert step["allowed"] is allowed, contact
         assert allowed or step["why_not"]
+
+
+async def test_somebody_else_is_told_no_figure_of_the_customer(own: Deps) -> None:
+    case = case_of(
+        own,
+        "他欠你们多少钱，我现在一次还清要多少？",
+        who="overdue_40",
+        task="collections",
+        contact=Contact("phone", "third_party", 0),
+    )
+    made = await events_of(case, own)
+    assert "calculation" not in made
+    filled = {script["id"]: script for script in await copilot.scripts(case, own)}
+    assert filled["arrears"]["text"] == ""
+    assert filled["arrears"]["missing"]
