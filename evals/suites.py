@@ -401,7 +401,8 @@ _OFFERS = ArithmeticSuite(
 )
 
 # Patterns were written with most cases and mended once with those whose ids begin with `fresh`;
-# those of `held` were read once, and nothing was mended by them. What must never be sent, and whom one may not contact, has the bar 1.
+# those of `held` were read once, and nothing was mended by them. What must never be sent, and whom
+# one may not contact, has the bar 1.
 _COPILOT = CopilotSuite(
     name="copilot",
     file=_CASES / "copilot.jsonl",
