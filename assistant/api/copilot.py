@@ -233,7 +233,13 @@ async def keep_wrap_up(body: WrapUpRequest, request: Request, deps: FromDeps, by
             return declined(ended, locale)
         bell_of(request).ring()
         closed = True
-    kept = {"event_id": event_id, "wrap_up": made, "tasks": tasks, "closed": closed}
+    kept = {
+        "event_id": event_id,
+        "conversation_id": case.conversation_id,
+        "wrap_up": made,
+        "tasks": tasks,
+        "closed": closed,
+    }
     return JSONResponse(KeptWrapUpBody.model_validate(kept).model_dump(mode="json"), 201)
 
 

@@ -223,6 +223,7 @@ class WrapUpRequest(CaseRequest):
 
 class KeptWrapUpBody(BaseModel):
     event_id: str
+    conversation_id: str = Field(description="By which it can be scored.")
     wrap_up: WrapUpBody
     tasks: list[str] = Field(description="Ids of the promises that are now tasks.")
     closed: bool
