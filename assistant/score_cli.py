@@ -241,7 +241,9 @@ async def _own_ids(wanted: Wanted, deps: Deps) -> list[str]:
 
 
 def _midnight(day: date | None) -> datetime | None:
-    return day and datetime(day.year, day.month, day.day, tzinfo=ZONE).astimezone(UTC)
+    if day is None:
+        return None
+    return datetime(day.year, day.month, day.day, tzinfo=ZONE).astimezone(UTC)
 
 
 async def _count(wanted: Wanted, deps: Deps) -> int:

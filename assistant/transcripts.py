@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import io
 import json
 import re
 import tomllib
@@ -161,7 +160,7 @@ def of_rows(
         open_.started = _time(str(started))
         if open_.started is None:
             open_.problems.append(Problem(line, "bad_time", str(started)[:40]))
-    return open_.closed(facts)
+    return open_.closed(facts, line)
 
 
 def of_conversation(
@@ -241,9 +240,9 @@ class _Open:
             return
         self.turns[-1] = Turn(last.speaker, f"{last.text}\n{text}", last.at, last.by)
 
-    def closed(self, facts: Mapping[str, Any] | None = None) -> Read:
+    def closed(self, facts: Mapping[str, Any] | None = None, line: int = 0) -> Read:
         if not self.turns:
-            return BadTranscript(self.id, tuple(self.problems) or (Problem(0, "no_turns"),))
+            return BadTranscript(self.id, tuple(self.problems) or (Problem(line, "no_turns"),))
         started = self.started or next((turn.at for turn in self.turns if turn.at), None)
         return Transcript(
             self.id,
@@ -455,8 +454,7 @@ def _lines(opened: BinaryIO, broken: set[int]) -> Iterator[str]:
     start = opened.read(4)
     opened.seek(0)
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = io.TextIOWrapper(opened, encoding="utf-16", errors="replace", newline="")
-        for number, line in enumerate(text, 1):
+        for number, line in enumerate(codecs.getreader("utf-16")(opened, "replace"), 1):
             if "\ufffd" in line:
                 broken.add(number)
             yield line

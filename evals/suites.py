@@ -15,6 +15,7 @@ from .arithmetic import ArithmeticSuite
 from .copilot import CopilotSuite
 from .messages import MessageSuite
 from .offers import OfferCase, decided
+from .quality_scores import ScoreCase, scored
 from .schema import BadCases, Case, load_cases
 
 __all__ = [
@@ -422,6 +423,17 @@ _COPILOT = CopilotSuite(
     },
 )
 
+# Written before the patterns were tried on it, and since then with them: it says that nothing broke.
+_QUALITY_SCORES = ArithmeticSuite(
+    name="quality-scores",
+    file=_CASES / "quality_scores.jsonl",
+    about="scores of conversations: which points are lost, at which turn, and which are not",
+    today=date(2026, 11, 20),
+    bars={"exact": 1.0},
+    kind=ScoreCase,
+    work=scored,
+)
+
 AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite | CopilotSuite
 
 SUITES: Mapping[str, AnySuite] = {
@@ -458,6 +470,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE,
         _ARITHMETIC,
         _OFFERS,
+        _QUALITY_SCORES,
         _TOOLS,
         _CALCULATIONS,
         _CALCULATIONS_FRESH,
