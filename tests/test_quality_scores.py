@@ -35,6 +35,7 @@ from evals.arithmetic import calculate_all
 from evals.quality_scores import KNOWLEDGE
 from evals.suites import SUITES, ArithmeticSuite
 from tests.conftest import settings_for
+from tests.knowledge_server import serving
 
 DAY = date(2026, 11, 20)
 HELLO = "您好，我是青穗消费金融客服，工号1023，请问有什么可以帮您？"
@@ -343,3 +344,49 @@ def test_the_command_names_what_it_leaves_out_and_goes_on(
     assert runner.invoke(app, ["score", str(tmp_path / "gone.csv")]).exit_code == 1
     file.write_text("id,speaker,text\n1,经理,插话\n", "utf-8")
     assert runner.invoke(app, ["score", str(file)]).exit_code == 1
+
+
+def test_the_routes_keep_to_roles(tmp_path: Path) -> None:
+    turns = [
+        {"speaker": t.speaker, "text": t.text, "by": "demo-agent" if t.speaker == "agent" else ""}
+        for t in BAD.turns
+    ]
+    with (
+        serving(tmp_path) as server,
+        server.client("agent") as agent,
+        server.client("supervisor") as boss,
+        server.client("marketer") as marketer,
+    ):
+        body = {"conversation_id": "call-1", "turns": turns, "keep": True}
+        assert marketer.post("/v1/copilot/score", json=body).status_code == 403
+        assert agent.post("/v1/copilot/score", json=body).json()["flags"]
+        assert agent.get("/v1/scores").json()["total"] == 0, "agents keep nothing"
+        made = boss.post("/v1/copilot/score", json={**body, "locale": "en"}).json()
+        assert made["agents"] == ["demo-agent"]
+        assert "13800138000" not in json.dumps(made, ensure_ascii=False)
+        assert boss.post("/v1/copilot/score", json={"turns": []}).status_code == 422
+        gone = boss.post("/v1/copilot/score", json={"conversation_id": "0" * 32})
+        assert gone.status_code == 404
+        (row,) = agent.get("/v1/scores").json()["scores"]
+        whole = agent.get(f"/v1/scores/{row['id']}").json()
+        point = next(p for p in whole["score"]["points"] if p["severity"] == "block")
+        path = f"/v1/scores/{row['id']}"
+        reason = {"place": point["place"], "reason": "没有这样说"}
+        assert boss.post(f"{path}/appeals", json=reason).status_code == 403
+        appeal = agent.post(f"{path}/appeals", json=reason)
+        assert appeal.status_code == 201
+        assert agent.post(f"{path}/appeals", json=reason).status_code == 409
+        verdict = {"uphold": True, "comment": "属实"}
+        decide = f"/v1/scores/appeals/{appeal.json()['id']}/decision"
+        assert agent.post(decide, json=verdict).status_code == 403
+        assert boss.post(decide, json=verdict).status_code == 204
+        assert boss.get("/v1/scores/appeals").json()["appeals"][0]["state"] == "upheld"
+        assert boss.post("/v1/scores/samples", json={"each": 1}).json()["low"] == 1
+        assert boss.get(path).json()["score"] is None, "a sample is scored blind"
+        given = {"total": 40, "verdicts": {"rules": "not_ok"}}
+        assert boss.post(f"{path}/review", json=given).status_code == 204
+        assert boss.get(path).json()["score"]["points"]
+        assert boss.get("/v1/scores/agreement").json()["passed"]["n"] == 1
+        for group in ("all", "agent", "topic", "rule", "part"):
+            found = boss.get("/v1/scores/trends", params={"group": group}).json()
+            assert found["trends"], group
