@@ -2,6 +2,7 @@
 
 import { cardView } from "./copilot-card.js";
 import { button } from "./copilot-kit.js";
+import { showScore } from "./copilot-score.js";
 import { scriptsView } from "./copilot-scripts.js";
 import { searchView } from "./copilot-search.js";
 import { stepsView } from "./copilot-steps.js";
@@ -233,6 +234,7 @@ export function copilotPane(host) {
     get suggestionId() {
       return view.id;
     },
+    score: (place, conversationId) => showScore(host, place, conversationId),
     wrapUp: (place, endings) => askWrapUp(host, place, body(), endings),
     check: (text, signal) => host.call("/v1/copilot/check", { method: "POST", body: { ...body(), text }, signal }),
   };

@@ -7,7 +7,7 @@ const MOST = 8;
 
 export function searchView(host) {
   const { t } = host;
-  const words = build("input", { type: "search", id: "copilot-search", maxlength: "2000", required: true, "aria-label": t("search"), placeholder: t("search.hint") });
+  const words = build("input", { type: "search", maxlength: "2000", required: true, "aria-label": t("search"), placeholder: t("search.hint") });
   const asOf = build("input", { type: "date", "aria-label": t("search.as_of"), title: t("search.as_of") });
   const go = build("button", { class: "strong small-button" }, t("search.go"));
   const form = build("form", { class: "search" }, words, asOf, go);

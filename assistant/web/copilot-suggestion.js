@@ -30,12 +30,13 @@ export function suggestionView(host, act) {
       known: build("section", { "aria-label": t("evidence") }),
       sums: build("section", { "aria-label": t("calculation") }),
       reply: build("section", { class: "suggested", "aria-label": t("form.reply") }),
-      forms: build("section", { class: "forms", "aria-label": t("forms") }),
+      previews: build("section", { "aria-label": t("forms") }),
+      forms: build("section", { class: "forms", "aria-label": t("insert") }),
     };
     const list = build("ol", { class: "sentences", "aria-live": "polite" });
     parts.list = list;
     parts.reply.append(list);
-    node.replaceChildren(parts.note, parts.sums, parts.known, parts.reply, parts.forms);
+    node.replaceChildren(parts.note, parts.sums, parts.known, parts.reply, parts.previews, parts.forms);
   }
 
   function evidence(clauses) {
@@ -81,31 +82,37 @@ export function suggestionView(host, act) {
 
   function alternatives(forms) {
     made.forms = forms;
-    const same = (form, other) => forms[form].text && forms[form].text === forms[other].text;
-    const rows = FORMS.map((form, at) => {
+    if (!sentences.length) return;
+    const bar = build("div", { class: "bar" });
+    const previews = build("div", { class: "previews" });
+    FORMS.forEach((form, at) => {
       const { text } = forms[form];
-      // A short reply that is the reply is not shown twice; its key still inserts it.
-      const told = form === "reply" || FORMS.slice(0, at).some((other) => same(form, other));
-      return build(
-        "div",
-        { class: "form", "data-form": form },
-        build(
-          "div",
-          { class: "between" },
-          build("span", { class: "row" }, build("strong", {}, t(`form.${form}`)), verdictSign(host, forms[form])),
-          button(t("insert"), { class: "plain small-button", disabled: !text, "aria-keyshortcuts": `Alt+${at + 1}`, title: `Alt+${at + 1}`, "aria-label": `${t("insert")} ${t(`form.${form}`)}` }, () => act.insert(form)),
-        ),
-        told || !text ? "" : build("p", { class: "words preview", title: text }, text),
-        told && form !== "reply" && text ? build("p", { class: "small" }, t("form.same")) : "",
-        text ? "" : build("p", { class: "small" }, t("form.none")),
+      const key = `Alt+${at + 1}`;
+      const name = t(`form.${form}`);
+      bar.append(
+        button(name, { class: `${at ? "plain" : "strong"} small-button`, "data-form": form, disabled: !text, "aria-keyshortcuts": key, title: text || t("form.none"), "aria-label": `${t("insert")} ${name}` }, () => act.insert(form)),
       );
+      bar.lastChild.append(" ", build("kbd", {}, key));
+      // The reply stands above as its sentences; one that is the same as another is not shown twice.
+      const shown = FORMS.slice(0, at).some((other) => forms[other].text === text);
+      if (at && !shown) previews.append(preview(name, forms[form]));
     });
     // What only the detailed form has is told apart.
     [...parts.list.children].forEach((item, at) => {
       const beyond = forms.reply.text && !forms.reply.text.includes(sentences[at].text) && !sentences[at].internal;
       if (beyond) item.classList.add("beyond");
     });
-    parts.forms.replaceChildren(...rows);
+    parts.forms.replaceChildren(bar);
+    parts.previews.replaceChildren(previews);
+  }
+
+  function preview(name, form) {
+    return build(
+      "details",
+      {},
+      build("summary", {}, build("strong", {}, name), " ", verdictSign(host, form), build("span", { class: "preview" }, form.text || t("form.none"))),
+      form.text ? build("p", { class: "words" }, form.text) : "",
+    );
   }
 
   function done(data) {
@@ -115,7 +122,8 @@ export function suggestionView(host, act) {
     parts.note.className = `note ${DOWN.includes(data.note_code) ? "stale" : ""}`;
     parts.note.dataset.code = data.note_code;
     node.removeAttribute("aria-busy");
-    parts.forms.append(
+    if (!sentences.length) return;
+    parts.previews.append(
       build(
         "p",
         { class: "between small" },

@@ -74,8 +74,14 @@ export function talkPane(host) {
     return event.speaker === "assistant" ? t("who.assistant") : t("who.agent", { name: event.name });
   }
 
+  // The last message stays in view where it was, also when the reply box below grows.
+  let atEnd = true;
+  log.addEventListener("scroll", () => (atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80));
+  new ResizeObserver(() => {
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }).observe(log);
+
   function add(drawn) {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     log.append(drawn);
     if (atEnd) log.scrollTop = log.scrollHeight;
   }
@@ -167,6 +173,7 @@ export function talkPane(host) {
         announce(t("wrapped_up"));
         host.changed();
         show(null);
+        host.copilot.score(node.querySelector(".empty"), kept.conversation_id);
       }
       if (kept !== "bare") return;
     }
