@@ -222,7 +222,7 @@ def test_an_agent_answers_with_the_copilot_a_supervisor_overrides_and_the_wrap_u
 
 @pytest.mark.browser
 def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) -> None:
-    page = opened("/sign-in")
+    page = opened("/")
     with server.client("agent") as client:
         token = client.headers["Authorization"].removeprefix("Bearer ")
     page.evaluate(
@@ -239,7 +239,7 @@ def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) ->
         token,
     )
     expect(page.locator(".customer > summary")).to_contain_text("Not verified")
-    page.get_by_role("button", name="Insert Suggested reply").click()
+    page.get_by_role("button", name="Insert Reply").click()
     inserted = page.evaluate("window.inserted")
     assert inserted["variant"] == "reply"
     assert inserted["suggestion_id"]
@@ -248,6 +248,9 @@ def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) ->
         "(text) => document.querySelector('zhunxin-copilot').check(text)", BLOCKED
     )
     assert verdict["verdict"] == "block"
+    refused = """(text) => document.querySelector('zhunxin-copilot').check(text)
+      .catch((problem) => problem.code)"""
+    assert page.evaluate(refused, "卡号 6222 0202 0011 2233 449") == "card_refused"
 
 
 def test_the_wording_of_the_copilot_is_there_in_every_language() -> None:

@@ -29,11 +29,11 @@ export class ZhunxinCopilot extends HTMLElement {
   }
 
   /** The conversation as it is now: {id, turns: [{speaker, text, at}], borrower_token}; only what
-      was sent belongs in it. Called again with each message. */
-  async show(transcript) {
+      was sent belongs in it. Called again with each message. locale: the borrower's. */
+  async show(transcript, { locale = "zh-Hans" } = {}) {
     await this.#ready;
     const before = this.#case?.transcript;
-    this.#case = { transcript };
+    this.#case = { transcript, locale };
     const last = transcript.turns.at(-1)?.speaker;
     if (before?.id !== transcript.id) this.#pane.open(this.#case, true);
     else if (last === "borrower") this.#pane.heard(this.#case);
@@ -115,7 +115,10 @@ export class ZhunxinCopilot extends HTMLElement {
       throw worded(new Problem(0, {}), this.#words);
     }
     if (response.status === 401) this.#tell("zhunxin-token-expired", {});
-    if (!response.ok) throw worded(new Problem(response.status, await response.json().catch(() => ({}))), this.#words);
+    if (!response.ok) {
+      const told = await response.json().catch(() => ({}));
+      throw Object.assign(worded(new Problem(response.status, told), this.#words), { code: told.code ?? "" });
+    }
     return response;
   }
 

@@ -10,6 +10,7 @@ import { FORMS, suggestionView } from "./copilot-suggestion.js";
 import { tasksView } from "./copilot-tasks.js";
 import { askWrapUp } from "./copilot-wrap-up.js";
 import { build } from "./widget-dom.js";
+import { LOCALES } from "./widget-strings.js";
 
 const TASKS = ["agent", "collections"];
 /** What each key does, with Alt held. */
@@ -130,8 +131,10 @@ export function copilotPane(host) {
       const contact = steps.contact();
       for await (const event of host.stream("/v1/copilot/suggest", { ...body(), ...(contact ? { contact } : {}) }, signal)) {
         if (signal.aborted) return;
-        if (event.name === "next") steps.draw(event.data);
-        else view.take(event);
+        if (event.name !== "next") view.take(event);
+        else if ((asked.locale ?? LOCALES[0]) === host.locale) steps.draw(event.data);
+        // Replies are in the borrower's language, what the agent reads in the agent's.
+        else loadNext();
       }
     } catch (error) {
       if (signal.aborted || error.name === "AbortError") return;
@@ -179,7 +182,7 @@ export function copilotPane(host) {
   choose("suggest");
   return {
     node,
-    /** A conversation: {handoff} or {transcript}. mayWrite: whether one answers in it. */
+    /** A conversation: {handoff} or {transcript}, with the borrower's locale. mayWrite: whether one answers in it. */
     open(case_, mayWrite) {
       life.abort();
       running.abort();

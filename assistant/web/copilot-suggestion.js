@@ -118,7 +118,7 @@ export function suggestionView(host, act) {
   function done(data) {
     made.id = data.suggestion_id;
     parts.note.hidden = !data.note;
-    parts.note.textContent = data.note;
+    parts.note.textContent = data.note && t(`note.${data.note_code}`);
     parts.note.className = `note ${DOWN.includes(data.note_code) ? "stale" : ""}`;
     parts.note.dataset.code = data.note_code;
     node.removeAttribute("aria-busy");

@@ -58,9 +58,9 @@ export async function deskCopilot(talk) {
 
   return {
     ...pane,
-    show(id, mayWrite) {
+    show(id, mayWrite, spoken) {
       handoff = id;
-      if (id) pane.open({ handoff: id }, mayWrite);
+      if (id) pane.open({ handoff: id, locale: spoken }, mayWrite);
       else pane.close();
     },
     /** A message was sent. origin: what of it was inserted, or null. */

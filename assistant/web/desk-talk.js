@@ -226,7 +226,7 @@ export function talkPane(host) {
     if (!open) {
       const key = host.mayWrite ? "none.open" : "none.read";
       node.replaceChildren(build("div", { class: "empty" }, build("p", {}, t(key))));
-      host.copilot?.show("", false);
+      host.copilot?.show("", false, "");
       return;
     }
     const { handoff } = open;
@@ -267,7 +267,7 @@ export function talkPane(host) {
       head.querySelector("h2").focus();
     }
     log.scrollTop = log.scrollHeight;
-    host.copilot?.show(handoff.id, open.may_write);
+    host.copilot?.show(handoff.id, open.may_write, handoff.locale);
   }
 
   return {
