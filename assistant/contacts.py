@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -30,6 +31,9 @@ HELD_OUT = "holdout"
 
 ALL = "all"
 """Channel of a suppression of every channel."""
+
+REASON = "1 to 32 small letters, digits, - and _, such as complaint"
+"""What a reason of a suppression looks like: it stays in the audit chain, and names nobody."""
 
 AT_ONCE = 500
 """Values of one statement: SQLite takes some thousand."""
@@ -139,7 +143,7 @@ async def list_runs(engine: AsyncEngine, campaign: str = "", limit: int = 50) ->
 
 
 async def unfinished(engine: AsyncEngine, campaign: str) -> list[Run]:
-    """Runs of a campaign that were begun and not ended, the newest first; however many there are."""
+    """Runs of a campaign that were begun and not ended, however many, the newest first."""
     wanted = (
         select(campaign_runs)
         .where(campaign_runs.c.campaign == campaign, campaign_runs.c.state == "running")
@@ -276,6 +280,10 @@ async def past_of(
 
 
 # Suppressions
+
+
+def is_reason(text: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", text) is not None
 
 
 async def suppress(
