@@ -265,7 +265,7 @@ def check_value(slot: str, value: str) -> None:
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Letters and marks to Unicode, and nothing to the eye: they would cut a forbidden word in two."""
-_BACKWARDS = frozenset({"R", "AL", "AN"})
+_BACKWARDS = frozenset({"R", "AL"})
 """Beside them the figures of a message would stand in another order than they were approved in."""
 
 

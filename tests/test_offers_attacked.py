@@ -29,6 +29,7 @@ from assistant.campaigns import Campaign, load_campaigns
 from assistant.customer_files import BadFile, open_customers
 from assistant.db import audit_entries, campaign_runs, offer_drafts
 from assistant.db import contacts as contacts_table
+from assistant.demo_customers import demo_people
 from assistant.demo_people import COLUMNS, people
 from assistant.drafts import Check, Draft, Lapsed
 from assistant.people import OPTIONAL, REQUIRED, person_from_row
