@@ -333,6 +333,35 @@ async def answer_again(
     return _masked(_finished(work)), tuple(work.texts)
 
 
+async def suggest_answer(
+    question: Question, deps: Deps, history: Sequence[Said] = (), *, model: bool = True
+) -> AsyncGenerator[Event, None]:
+    """The same steps for somebody at a desk, who decides what of it is sent: nothing is stored,
+    and what has to go to a person is answered too, since a person has it. The last event is `done`
+    or `error`.
+
+    model: False: clauses are quoted, whatever the settings say. Raises before the first event:
+    BadQuestion, knowledge.store.NoRelease, VectorsMissing.
+    """
+    started = time.perf_counter()
+    masked = privacy.mask(clean(question.text))
+    index = await deps.index()
+    trace_id = uuid.uuid4().hex
+    used = deps if model else deps.without_model()
+    work = _Work(question, used, index, masked, trace_id, started)
+    work.history = history
+    try:
+        work.front = replace(await deps.current_front(), triage=None, triage_nearest=None)
+        async with aclosing(_steps(work)) as events:
+            async for event in events:
+                yield event
+        reply = _masked(_finished(work))
+        yield Event("done", _done(reply, work.question), reply)
+    except Exception as error:
+        log.error("nothing suggested", trace_id=trace_id, exc_info=error)
+        yield Event("error", {"text": notice("fault", question.locale), "trace_id": trace_id})
+
+
 async def triaged(text: str, deps: Deps) -> triage.Told | None:
     """What a message to a person belongs to, as the same message to the assistant would; by
     patterns alone where likeness cannot be asked."""
@@ -830,7 +859,7 @@ def _review(work: _Work, text: str, *, whole: bool) -> list[compliance.Finding]:
     reviewed = compliance.review(
         work.deps.rules,
         text,
-        task="chat",
+        task=work.question.desk or "chat",
         channel="chat",
         context=read_context({"question": work.asked or work.masked.text, "own_platform": True}),
         on=work.question.today,
@@ -874,7 +903,12 @@ def question_scope(
         signed = None
     if signed and signed[0] == date.min:
         signed = (signed[1], signed[1])
-    scope = Scope(question.on, contract_date=signed[1] if signed else None, product=product)
+    scope = Scope(
+        question.on,
+        contract_date=signed[1] if signed else None,
+        product=product,
+        audience="agent" if question.desk else "borrower",
+    )
     return scope, signed
 
 

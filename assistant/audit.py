@@ -27,6 +27,7 @@ from sqlalchemy import (
     JSON,
     ColumnElement,
     DateTime,
+    Table,
     Text,
     and_,
     cast,
@@ -56,11 +57,14 @@ from .db import (
     case_labels,
     contacts,
     conversations,
+    copilot_events,
     feedback,
+    handoff_customers,
     handoff_events,
     handoffs,
     offer_drafts,
     offer_versions,
+    promises,
     records,
     saved_segments,
     staff,
@@ -86,6 +90,7 @@ Kind = Literal[
     "suppression",
     "segment",
     "results",
+    "copilot",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -114,6 +119,9 @@ _BLANK: Mapping[str, str | None] = {
 
 PERSONAL_EVENT = ("text", "contact")
 """Columns of an event of a hand-over that are erased with it."""
+
+PERSONAL_COPILOT = ("text",)
+"""Columns of an event of the copilot that are erased with it."""
 
 HELD: Mapping[Kind, tuple[Any, ...]] = {
     "offer": (offer_drafts.c.id, offer_versions.c.draft_id),
@@ -476,6 +484,16 @@ async def seal_event(connection: AsyncConnection, keys: Keys, event_id: str) -> 
     return await append_in(connection, keys, "handoff", event_id, body)
 
 
+async def seal_copilot(connection: AsyncConnection, keys: Keys, event_id: str) -> Entry:
+    """Enter an event of the copilot as it stands in the caller's transaction."""
+    row = (await _read_events(connection, [event_id], copilot_events))[event_id]
+    body = {
+        "row": {n: v for n, v in row.items() if n not in (*PERSONAL_COPILOT, *_UNSEALED)},
+        "sealed": {name: _salted(row["salt"] or "", name, row[name]) for name in PERSONAL_COPILOT},
+    }
+    return await append_in(connection, keys, "copilot", event_id, body)
+
+
 async def seal_held(
     connection: AsyncConnection, keys: Keys, kind: Kind, subject: str, body: Mapping[str, Any]
 ) -> Entry:
@@ -589,16 +607,14 @@ async def _read_rows(
 
 
 async def _read_events(
-    connection: AsyncConnection, event_ids: Sequence[str]
+    connection: AsyncConnection, event_ids: Sequence[str], table: Table = handoff_events
 ) -> dict[str, dict[str, Any]]:
-    """Events of hand-overs by id, each column as it is stored."""
-    columns = list(handoff_events.columns)
+    """Events of hand-overs, or of the copilot, by id, each column as it is stored."""
+    columns = list(table.columns)
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(event_ids), _BATCH):
         rows = await connection.execute(
-            select(*map(_raw, columns)).where(
-                handoff_events.c.id.in_(event_ids[start : start + _BATCH])
-            )
+            select(*map(_raw, columns)).where(table.c.id.in_(event_ids[start : start + _BATCH]))
         )
         for row in rows:
             stored = [_as_stored(value) for value in row]
@@ -648,8 +664,8 @@ async def erase(
     now: datetime | None = None,
 ) -> int:
     """Remove what borrowers wrote and were told, with the salts, of a conversation or of all that
-    is older; returns of how many records and events of hand-overs. Each erasure is a decision in
-    the chain.
+    is older, and what was suggested and promised in it; returns of how many records and events.
+    Each erasure is a decision in the chain.
 
     Records that are still being answered stay. Raises case_drafts.StillInFile where all is erased
     but for what stands in the file of cases.
@@ -659,15 +675,18 @@ async def erase(
     instant = now or datetime.now(UTC)
     wanted: list[ColumnElement[bool]] = [records.c.salt.is_not(None)]
     said: list[ColumnElement[bool]] = [handoff_events.c.salt.is_not(None)]
+    suggested: list[ColumnElement[bool]] = [copilot_events.c.salt.is_not(None)]
     reason: dict[str, Any] = {"by": by}
     if conversation_id:
         wanted.append(records.c.conversation_id == conversation_id)
         said.append(handoff_events.c.conversation_id == conversation_id)
+        suggested.append(copilot_events.c.conversation_id == conversation_id)
         reason["conversation"] = conversation_id
     if older_than_days is not None:
         before = instant - timedelta(days=older_than_days)
         wanted.append(records.c.asked_at < before)
         said.append(handoff_events.c.at < before)
+        suggested.append(copilot_events.c.at < before)
         reason["older_than_days"] = older_than_days
     # An answer under way is over within minutes; one that never ended has nothing to wait for.
     wanted.append(
@@ -679,9 +698,15 @@ async def erase(
             await lock(connection)
             batch = await _ids(connection, records.c.id, wanted)
             events = await _ids(connection, handoff_events.c.id, said)
-            if not batch and not events:
+            beside = await _ids(connection, copilot_events.c.id, suggested)
+            if not batch and not events and not beside:
                 break
-            body = {**reason, "records": batch, **({"events": events} if events else {})}
+            body = {
+                **reason,
+                "records": batch,
+                **({"events": events} if events else {}),
+                **({"copilot": beside} if beside else {}),
+            }
             entry = await append_in(
                 connection, trail.keys, "erasure", conversation_id, body, at=now
             )
@@ -703,10 +728,16 @@ async def erase(
                 .where(handoff_events.c.id.in_(events))
                 .values(**dict.fromkeys(PERSONAL_EVENT, ""), salt=None, erased_seq=entry.seq)
             )
+            await connection.execute(
+                update(copilot_events)
+                .where(copilot_events.c.id.in_(beside))
+                .values(**dict.fromkeys(PERSONAL_COPILOT, ""), salt=None, erased_seq=entry.seq)
+            )
+            await connection.execute(delete(promises).where(promises.c.event_id.in_(beside)))
             await _disown(connection, batch, events)
             await _erase_beside(connection, batch)
         await note_head(trail, entry)
-        erased += len(batch) + len(events)
+        erased += len(batch) + len(events) + len(beside)
     if erased and trail.engine.dialect.name == "sqlite":
         # The log beside the file still has the pages as they were.
         async with trail.engine.connect() as connection:
@@ -746,6 +777,11 @@ async def _disown(
         update(conversations)
         .where(touched, conversations.c.subject.is_not(None), ~kept)
         .values(subject=NOBODY)
+    )
+    # Whose record an agent was shown.
+    nobodys = select(conversations.c.id).where(touched, conversations.c.subject == NOBODY)
+    await connection.execute(
+        delete(handoff_customers).where(handoff_customers.c.conversation_id.in_(nobodys))
     )
 
 
@@ -988,9 +1024,15 @@ async def _check_records(walk: _Walk, entries: Sequence[Entry]) -> None:
         walk.records += entry.kind != "question"
 
 
-async def _check_events(walk: _Walk, entries: Sequence[Entry]) -> None:
-    """Events of hand-overs are as they were entered."""
-    rows = await _read_events(walk.connection, [entry.subject for entry in entries])
+async def _check_copilot(walk: _Walk, entries: Sequence[Entry]) -> None:
+    await _check_events(walk, entries, copilot_events)
+
+
+async def _check_events(
+    walk: _Walk, entries: Sequence[Entry], table: Table = handoff_events
+) -> None:
+    """Events of hand-overs, or of the copilot, are as they were entered."""
+    rows = await _read_events(walk.connection, [entry.subject for entry in entries], table)
     for entry in entries:
         said, row = json.loads(entry.body), rows.get(entry.subject)
         if row is None:
@@ -1026,7 +1068,9 @@ async def _told_in(walk: _Walk, erased_seq: str, subject: str) -> bool:
             )
         )
         told = json.loads(body) if body else {}
-        walk.erasures[seq] = frozenset((*told.get("records", ()), *told.get("events", ())))
+        walk.erasures[seq] = frozenset(
+            each for name in ("records", "events", "copilot") for each in told.get(name, ())
+        )
     return subject in walk.erasures[seq]
 
 
@@ -1035,6 +1079,7 @@ async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
     for entry in entries:
         told = json.loads(entry.body)
         await _check_erased_events(walk, entry, told.get("events", ()))
+        await _check_erased_events(walk, entry, told.get("copilot", ()), copilot_events)
         ids = told["records"]
         rows = await _read_rows(walk.connection, ids)
         for record_id in ids:
@@ -1048,13 +1093,15 @@ async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
                 )
 
 
-async def _check_erased_events(walk: _Walk, entry: Entry, ids: Sequence[str]) -> None:
-    rows = await _read_events(walk.connection, ids)
+async def _check_erased_events(
+    walk: _Walk, entry: Entry, ids: Sequence[str], table: Table = handoff_events
+) -> None:
+    rows = await _read_events(walk.connection, ids, table)
     for event_id in ids:
         row = rows.get(event_id)
         if row is None:
             raise _Broken(entry.seq, f"event {event_id} of row {entry.seq} is gone")
-        empty = not any(row[name] for name in PERSONAL_EVENT)
+        empty = not any(row.get(name) for name in PERSONAL_EVENT)
         if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
             raise _Broken(
                 entry.seq, f"event {event_id} is not empty, as row {entry.seq} says it is"
@@ -1123,6 +1170,7 @@ _CHECKS = {
     "adopted": _check_records,
     "erasure": _check_erasures,
     "handoff": _check_events,
+    "copilot": _check_copilot,
     "text": _check_texts,
 }
 
@@ -1156,6 +1204,11 @@ async def _check_strays(walk: _Walk) -> None:
             handoff_events.c.id,
             ~told(handoff_events.c.id, "handoff"),
             "event {} of a hand-over is in no row of the chain",
+        ),
+        (
+            copilot_events.c.id,
+            ~told(copilot_events.c.id, "copilot"),
+            "event {} of the copilot is in no row of the chain",
         ),
         (
             handoffs.c.id,
@@ -1355,7 +1408,8 @@ async def check_record(trail: Trail, record_id: str) -> RecordState | None:
 
 
 async def check_event(trail: Trail, event_id: str) -> str:
-    """Why an event of a hand-over is not the one that was entered; empty if it is."""
+    """Why an event of a hand-over, or of the copilot, is not the one that was entered; empty if it
+    is."""
     entries = await read_entries(trail.engine, subjects=[event_id])
     async with trail.engine.connect() as connection:
         walk = _Walk(trail, connection, lambda done, total: None)
@@ -1363,6 +1417,7 @@ async def check_event(trail: Trail, event_id: str) -> str:
             for entry in entries:
                 _check_made(walk, entry)
             await _check_events(walk, [entry for entry in entries if entry.kind == "handoff"])
+            await _check_copilot(walk, [entry for entry in entries if entry.kind == "copilot"])
         except _Broken as broken:
             return broken.reason
     return "" if entries else f"event {event_id} is in no row of the chain"

@@ -15,8 +15,9 @@ from zoneinfo import ZoneInfo
 
 from prompts.render import notice, page
 
-from . import audit, handoff, journal, privacy
+from . import audit, copilot_store, handoff, journal, privacy
 from .audit import Entry, Progress, Trail
+from .copilot_store import CopilotEvent
 from .handoff import HandoffEvent
 
 
@@ -50,7 +51,8 @@ async def export(
     `records.jsonl`: one record a line, with what speaks against it (`broken`), its rows of the
     chain and its columns as they are stored, from which the salted hashes in those rows can be made
     again. `handoffs.jsonl`: one event of a hand-over to a person a line, with its rows of the
-    chain; how a borrower can be reached is masked in it. `texts.jsonl`: the wording the records
+    chain; how a borrower can be reached is masked in it. `copilot.jsonl`: what was suggested to
+    agents, what became of it, and wrap-ups, likewise. `texts.jsonl`: the wording the records
     were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what was
     asked for, and the end of the chain. Each of them but the texts and the hand-overs carries the
     label that AI made what the assistant said. That it was exported is entered in the chain.
@@ -68,6 +70,9 @@ async def export(
     }
     # A person may have been asked for before anything was asked.
     for conversation in await handoff.conversations_in(trail.engine, since, before):
+        if conversation_id in ("", conversation):
+            grouped.setdefault(conversation, [])
+    for conversation in await copilot_store.conversations_in(trail.engine, since, before):
         if conversation_id in ("", conversation):
             grouped.setdefault(conversation, [])
     if not grouped:
@@ -111,6 +116,14 @@ async def export(
         await asyncio.to_thread(_add, out / "records.jsonl", lines)
         lines = "".join(_line(event) for event in events)
         await asyncio.to_thread(_add, out / "handoffs.jsonl", lines)
+        beside = [
+            await _suggestion_item(trail, note)
+            for note in await copilot_store.read_notes(trail.engine, conversation)
+            if (since is None or note.at >= since) and (before is None or note.at < before)
+        ]
+        broken += sum(bool(note["broken"]) for note in beside)
+        lines = "".join(_line(note) for note in beside)
+        await asyncio.to_thread(_add, out / "copilot.jsonl", lines)
         done += len(items)
         progress(done, len(wanted))
     texts = await journal.read_texts(trail.engine, versions)
@@ -186,6 +199,17 @@ async def _event_item(trail: Trail, event: HandoffEvent) -> dict[str, Any]:
         "event": {**asdict(event), "contact": privacy.mask(event.contact).text},
         "erased": event.erased,
         "broken": await audit.check_event(trail, event.id),
+        "entries": [_proof(entry) for entry in entries],
+    }
+
+
+async def _suggestion_item(trail: Trail, note: CopilotEvent) -> dict[str, Any]:
+    entries = await audit.read_entries(trail.engine, subjects=[note.id])
+    return {
+        "label": notice("ai_label", "zh-Hans"),
+        "event": asdict(note),
+        "erased": note.erased,
+        "broken": await audit.check_event(trail, note.id),
         "entries": [_proof(entry) for entry in entries],
     }
 

@@ -729,6 +729,35 @@ def serve(
         _fail(str(error), 2)
 
 
+@app.command()
+def mcp(
+    http: Annotated[
+        bool, typer.Option("--http", help="Over HTTP, with staff tokens, instead of stdio.")
+    ] = False,
+    host: Annotated[str, typer.Option(help="Of --http: loopback unless told.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Of --http.")] = 8010,
+) -> None:
+    """Serve search, check, calculate, suggest and summarise as tools over MCP."""
+    from .logs import log_to_stderr
+
+    log_to_stderr()
+    try:
+        from .mcp_server import serve_stdio
+    except ModuleNotFoundError as error:
+        if error.name not in ("mcp", "mcp_types"):
+            raise
+        _fail("`zhunxin mcp` needs the extra 'mcp': pip install 'zhunxin[mcp]'", 2)
+    if not http:
+        _guard(lambda: asyncio.run(serve_stdio(_settings())))
+        return
+    from .api.server import PortTaken, run_mcp_server
+
+    try:
+        _guard(lambda: run_mcp_server(_settings(), host, port))
+    except PortTaken as error:
+        _fail(str(error), 1)
+
+
 @app.command("demo")
 def demo_command(
     host: Annotated[str, typer.Option(help="A loopback address.")] = "127.0.0.1",
@@ -1598,6 +1627,63 @@ def eval_redteam(
             )
     if not outcome.passed:
         raise typer.Exit(1)
+
+
+@app.command()
+def score(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]", help="CSV (a row a turn), JSONL, or labelled text (.txt)."
+        ),
+    ] = None,
+    own: Annotated[
+        bool, typer.Option("--conversations", help="Our own, from the journal and the desk.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.jsonl", help="A line a conversation; goes on.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Show them on /quality too.")] = False,
+    topic: Annotated[str, typer.Option(help="Where none is said, such as collections.")] = "",
+    channel: Annotated[str, typer.Option(help="chat, phone, sms, ...")] = "chat",
+    on: Day = "",
+    first: Day = "",
+    last: Day = "",
+    speaker: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LABEL=WHO", help="WHO: borrower, assistant, agent, system."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 where anything is left out.")] = (
+        False
+    ),
+    forget: Annotated[str, typer.Option(metavar="ID", help="Delete an imported one.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Score conversations by rules, figures, steps, manners, answers and promises: no model.
+
+    Each point that is lost is told with its turn, words and rule. docs/quality-scores.md.
+    """
+    from . import score_cli
+
+    if forget:
+        score_cli.forget(forget)
+        return
+    score_cli.run(
+        score_cli.Wanted(
+            file=file,
+            conversations=own,
+            out=out,
+            as_json=as_json,
+            keep=keep,
+            strict=strict,
+            topic=topic,
+            channel=score_cli.channel_of(channel),
+            on=_day(on),
+            first=_day(first),
+            last=_day(last),
+            speakers=tuple(speaker or ()),
+        )
+    )
 
 
 def _with_deps(run: Callable[[Deps], Coroutine[Any, Any, None]]) -> None:

@@ -188,6 +188,16 @@ class Settings(BaseModel):
         default=50, ge=1, le=1024, description="Largest file of an upload, in MB."
     )
 
+    webhook_url: str = Field(
+        default="",
+        description="Address that is told of hand-overs, wrap-ups, low scores and approvals. "
+        "Empty: none.",
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that these events are signed with, at least 32 characters.",
+    )
+
     @property
     def threads_used(self) -> int:
         return self.threads or max(1, min(8, os.cpu_count() or 1))

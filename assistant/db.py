@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
     event,
     text,
 )
@@ -341,8 +342,122 @@ campaign_results = Table(
     Column("by", String(32), ForeignKey("staff.id"), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
 )
+copilot_events = Table(
+    "copilot_events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    # A conversation of another desk has an id of that desk, and no row in `conversations`.
+    Column("conversation_id", String(64), nullable=False),
+    Column("handoff_id", String(32), ForeignKey("handoffs.id")),
+    Column("suggestion_id", String(32), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("staff_id", String(32), ForeignKey("staff.id")),
+    Column("told", JSON, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("salt", String(64)),
+    Column("erased_seq", Integer),
+    Index("ix_copilot_events_conversation", "conversation_id", "at"),
+)
+promises = Table(
+    "promises",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("conversation_id", String(64), nullable=False),
+    Column("handoff_id", String(32)),
+    Column("event_id", String(32), ForeignKey("copilot_events.id"), nullable=False),
+    Column("by", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("due_on", Date),
+    Column("amount_cny", String(24), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("staff_id", String(32), ForeignKey("staff.id")),
+    Column("made_at", DateTime(timezone=True), nullable=False),
+    Column("closed_at", DateTime(timezone=True)),
+    Column("closed_by", String(32), ForeignKey("staff.id")),
+    Index("ix_promises_conversation", "conversation_id"),
+    Index("ix_promises_due", "state", "due_on"),
+)
+handoff_customers = Table(
+    "handoff_customers",
+    metadata,
+    Column("conversation_id", String(32), ForeignKey("conversations.id"), primary_key=True),
+    # A customer's id, readable with a key of the audit chain alone.
+    Column("sealed", Text, nullable=False),
+)
+quality_scores = Table(
+    "quality_scores",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    # own: a conversation of this database, whose words stay in its records; import: of a file.
+    Column("source", String(8), nullable=False),
+    Column("conversation_id", String(64), nullable=False),
+    Column("held_on", Date, nullable=False),
+    Column("scored_at", DateTime(timezone=True), nullable=False),
+    Column("task", String(16), nullable=False),
+    Column("topic", String(64), nullable=False),
+    # Hundredths of a point, after appeals; null: nobody of the lender said anything.
+    Column("total", Integer),
+    Column("passed", Boolean, nullable=False),
+    Column("band", String(16), nullable=False),
+    Column("document", JSON, nullable=False),
+    Column("turns", JSON),
+    Column("rules_version", String(64), nullable=False),
+    Column("scoring_version", String(64), nullable=False),
+    Index("uq_quality_scores_conversation", "source", "conversation_id", unique=True),
+    Index("ix_quality_scores_held", "held_on"),
+)
+quality_speakers = Table(
+    "quality_speakers",
+    metadata,
+    Column("score_id", String(32), ForeignKey("quality_scores.id"), primary_key=True),
+    Column("login", String(64), primary_key=True),
+    Index("ix_quality_speakers_login", "login"),
+)
+quality_losses = Table(
+    "quality_losses",
+    metadata,
+    Column("score_id", String(32), ForeignKey("quality_scores.id"), primary_key=True),
+    # Of the point in the document of the score.
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("part", String(16), nullable=False),
+    Column("code", String(64), nullable=False),
+    Column("login", String(64), nullable=False),
+    Column("lost", Integer, nullable=False),
+    Column("waived", Boolean, nullable=False),
+)
+quality_reviews = Table(
+    "quality_reviews",
+    metadata,
+    Column("score_id", String(32), ForeignKey("quality_scores.id"), primary_key=True),
+    Column("stratum", String(16), nullable=False),
+    Column("drawn_at", DateTime(timezone=True), nullable=False),
+    Column("drawn_by", String(32), ForeignKey("staff.id")),
+    Column("total", Integer),
+    Column("verdicts", JSON),
+    Column("note", Text, nullable=False),
+    Column("reviewed_at", DateTime(timezone=True)),
+    Column("reviewed_by", String(32), ForeignKey("staff.id")),
+)
+quality_appeals = Table(
+    "quality_appeals",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("score_id", String(32), ForeignKey("quality_scores.id"), nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("appealed_at", DateTime(timezone=True), nullable=False),
+    Column("appealed_by", String(32), ForeignKey("staff.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("decided_at", DateTime(timezone=True)),
+    Column("decided_by", String(32), ForeignKey("staff.id")),
+    UniqueConstraint("score_id", "place", name="uq_quality_appeals_point"),
+    Index("ix_quality_appeals_state", "state", "appealed_at"),
+)
 
-HEAD = "0009"
+HEAD = "0010"
 """The newest migration; a test holds it to the migrations folder."""
 
 

@@ -52,6 +52,7 @@ from .llm import (
 from .local_model import LocalModelError, available, start_local_model
 from .rules import RulePack, load_rules
 from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
+from .webhooks import Target, target_of
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -129,6 +130,8 @@ class Deps:
     """The lender's customers; None where none are known."""
     desk: DeskPlan | None = None
     """When people are at the desk, and who is taken first; None where the lender has no desk."""
+    webhook: Target | None = None
+    """Where it is told what happens; None: nowhere."""
     _signed: _Signed | None = None
     _front_given: bool = False
     """Whether `front` is all there is: a reply is made again as it was."""
@@ -186,6 +189,10 @@ class Deps:
     @property
     def wants_model(self) -> bool:
         return bool(self.model_specs) or self._model is not None or self._not_opened is not None
+
+    def without_model(self) -> Deps:
+        """The same parts, by which clauses are only quoted."""
+        return replace(self, model_specs=(), _model=None, _not_opened=None)
 
     @property
     def model_loading(self) -> bool:
@@ -496,6 +503,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         raise ConfigError(f"ZHUNXIN_VERIFIER: {settings.verifier!r} is not `openai:<model>`")
     if settings.rerank and not settings.rerank_base_url:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
+    webhook = target_of(settings)
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
     rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
     answers = folder_of(settings.lender)
@@ -525,6 +533,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         tokens=open_tokens(settings, engine),
         customers=open_customers(settings.customers_url, settings),
         desk=load_desk(file_of(settings.lender)),
+        webhook=webhook,
     )
     try:
         await migrate(engine)

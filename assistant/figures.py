@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -269,7 +269,20 @@ _LIST = r" ?(?:、|或者|或|和|及|与|,|or|and|, or|, and) ?"
 
 def find(text: str) -> list[Figure]:
     """All figures of `text` in order, never overlapping; spans index the text as given."""
-    return [_figure(found, text) for found in _scan(text) if not found.article]
+    return [*(_kept(text) if len(text) <= _SHORT else _read_all(text))]
+
+
+_SHORT = 1000
+"""Characters of a text whose figures are kept a while: one sentence is asked of several times."""
+
+
+@lru_cache(maxsize=512)
+def _kept(text: str) -> tuple[Figure, ...]:
+    return _read_all(text)
+
+
+def _read_all(text: str) -> tuple[Figure, ...]:
+    return tuple(_figure(found, text) for found in _scan(text) if not found.article)
 
 
 def stated(text: str) -> frozenset[str]:
@@ -295,6 +308,11 @@ def unsupported(claim: str, sources: Iterable[str]) -> list[Figure]:
         return []
     stated = [[_figure(f, text) for f in _scan(text)] for text in sources]
     return [c for c in claimed if not any(_supports(figures, c) for figures in stated)]
+
+
+def states(stated: Iterable[Figure], claim: Figure) -> bool:
+    """Whether figures of one source say at least what a figure of another text says."""
+    return _supports([*stated], claim)
 
 
 _ANYTHING = frozenset(["", *"个种项位名家份点类条步句块"])

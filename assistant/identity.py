@@ -8,6 +8,7 @@ without an account, and never logged.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import hmac
 import json
@@ -24,6 +25,8 @@ from urllib.parse import urlsplit
 import httpx
 import jwt
 import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import delete, insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -320,3 +323,29 @@ def subject_of(keys: Keys, customer_id: str) -> str:
     return hmac.new(
         oldest, b"zhunxin borrower\0" + customer_id.encode(), hashlib.sha256
     ).hexdigest()
+
+
+def seal_customer(keys: Keys, customer_id: str, conversation_id: str) -> str:
+    """A customer's id as it is kept beside a conversation that was handed over: only who has the
+    keys reads it, and only beside that conversation."""
+    nonce = secrets.token_bytes(12)
+    sealed = AESGCM(_sealing_key(keys)).encrypt(
+        nonce, customer_id.encode(), conversation_id.encode()
+    )
+    return base64.b64encode(nonce + sealed).decode()
+
+
+def unseal_customer(keys: Keys, sealed: str, conversation_id: str) -> str:
+    """The customer's id; empty where it cannot be read, as with another key."""
+    try:
+        held = base64.b64decode(sealed, validate=True)
+        key = AESGCM(_sealing_key(keys))
+        return key.decrypt(held[:12], held[12:], conversation_id.encode()).decode()
+    except (ValueError, InvalidTag):
+        return ""
+
+
+def _sealing_key(keys: Keys) -> bytes:
+    """Of the oldest key, as `subject_of` has it."""
+    oldest = next(iter(keys.by_id.values()))
+    return hmac.new(oldest, b"zhunxin handed over\0", hashlib.sha256).digest()

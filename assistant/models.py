@@ -46,6 +46,9 @@ class Question:
     customer_id: str = field(default="", repr=False)
     """Of the verified customer, whose record alone may be looked up; it is never stored. Nothing
     that a message or a model says sets it."""
+    desk: Literal["", "agent", "collections"] = ""
+    """By whose rules a reply is judged that somebody at a desk will send, who may also read what
+    borrowers must not; empty: it goes to the borrower as it is."""
 
     @property
     def on(self) -> date:
@@ -116,7 +119,16 @@ class Contact:
 
 
 EventName = Literal[
-    "status", "evidence", "citation", "calculation", "sentence", "handoff", "done", "error"
+    "status",
+    "evidence",
+    "citation",
+    "calculation",
+    "sentence",
+    "alternatives",
+    "next",
+    "handoff",
+    "done",
+    "error",
 ]
 
 

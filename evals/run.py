@@ -21,13 +21,14 @@ from assistant.config import Settings
 from assistant.deps import Deps, open_deps, open_judge
 from assistant.llm import ModelError
 
-from . import addressing, arithmetic
+from . import addressing, arithmetic, copilot
 from .addressing import AddressingCase, AddressingSuite, address_all
 from .arithmetic import ArithmeticCase, ArithmeticSuite, calculate_all
 from .baseline import BadBaseline, RunVerdicts, read_baseline, to_ask, verdicts_of
 from .calibration import current_calibration, standing
 from .compare import Comparison, misfits
 from .compare import compare as compare_runs
+from .copilot import CopilotCase, CopilotSuite, suggest_all
 from .judge import METRIC, Criterion, JudgeFailed, judge_records
 from .messages import VERSIONS, Judged, MessageCase, MessageSuite, judge_messages
 from .messages import record_of as message_record
@@ -205,6 +206,12 @@ async def evaluate(
                     if endpoint
                     else address_all(suite, deps.rules, limit)
                 )
+            elif isinstance(suite, CopilotSuite):
+                results[suite.name] = (
+                    _not_run(suite, IN_PROCESS_ONLY)
+                    if endpoint
+                    else await suggest_all(suite, deps, limit)
+                )
             if not isinstance(suite, Suite):
                 await _log(results[suite.name], kept)
     finally:
@@ -242,8 +249,8 @@ def _refuse_others(
 
 
 def _info(
-    suite: Suite | MessageSuite | ArithmeticSuite | AddressingSuite,
-    cases: Sequence[Case | MessageCase | ArithmeticCase | AddressingCase],
+    suite: Suite | MessageSuite | ArithmeticSuite | AddressingSuite | CopilotSuite,
+    cases: Sequence[Case | MessageCase | ArithmeticCase | AddressingCase | CopilotCase],
 ) -> SuiteInfo:
     metrics: Mapping[str, int]
     if isinstance(suite, MessageSuite):
@@ -252,6 +259,8 @@ def _info(
         metrics = arithmetic.VERSIONS
     elif isinstance(suite, AddressingSuite):
         metrics = addressing.VERSIONS
+    elif isinstance(suite, CopilotSuite):
+        metrics = copilot.VERSIONS
     else:
         metrics = {name: METRICS[name].version for name in suite.metrics}
     return SuiteInfo(suite.name, hash_of(cases), dict(metrics))

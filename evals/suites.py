@@ -12,8 +12,10 @@ from assistant.rules import Task
 
 from .addressing import AddressingSuite
 from .arithmetic import ArithmeticSuite
+from .copilot import CopilotSuite
 from .messages import MessageSuite
 from .offers import OfferCase, decided
+from .quality_scores import ScoreCase, scored
 from .schema import BadCases, Case, load_cases
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "AnySuite",
     "ArithmeticSuite",
     "BadCases",
+    "CopilotSuite",
     "MessageSuite",
     "RankedSuite",
     "Suite",
@@ -398,7 +401,40 @@ _OFFERS = ArithmeticSuite(
     work=decided,
 )
 
-AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite
+# Patterns were written with most cases and mended once with those whose ids begin with `fresh`;
+# those of `held` were read once, and nothing was mended by them. What must never be sent, and whom
+# one may not contact, has the bar 1.
+_COPILOT = CopilotSuite(
+    name="copilot",
+    file=_CASES / "copilot.jsonl",
+    about="beside an agent, without a model: replies, next steps, contacts, promises and wrap-ups",
+    today=date(2026, 11, 26),
+    bars={
+        "suggested": 0.9,
+        "unsaid": 1.0,
+        "grounded": 1.0,
+        "tool": 0.9,
+        "steps": 0.9,
+        "contact_allowed": 1.0,
+        "promises": 0.9,
+        "reason_code": 0.9,
+        "flags": 0.9,
+        "next_contact": 0.9,
+    },
+)
+
+# Written before the patterns were tried on it, and since then with them: it says that nothing broke.
+_QUALITY_SCORES = ArithmeticSuite(
+    name="quality-scores",
+    file=_CASES / "quality_scores.jsonl",
+    about="scores of conversations: which points are lost, at which turn, and which are not",
+    today=date(2026, 11, 20),
+    bars={"exact": 1.0},
+    kind=ScoreCase,
+    work=scored,
+)
+
+AnySuite = Suite | RankedSuite | MessageSuite | ArithmeticSuite | AddressingSuite | CopilotSuite
 
 SUITES: Mapping[str, AnySuite] = {
     suite.name: suite
@@ -434,10 +470,12 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE,
         _ARITHMETIC,
         _OFFERS,
+        _QUALITY_SCORES,
         _TOOLS,
         _CALCULATIONS,
         _CALCULATIONS_FRESH,
         _ADDRESSING,
+        _COPILOT,
     )
 }
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -25,9 +26,13 @@ def server(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield running
 
 
+Open = Callable[..., Page]
+
+
 @pytest.fixture
-def windows(browser: Browser, server: Server) -> Iterator[tuple[Page, Page]]:
-    """The borrower's demo page, and the desk of an agent; faults and CSP reports fail the test."""
+def opened(browser: Browser, server: Server) -> Iterator[Open]:
+    """Opens windows of their own, as a role of the demo where one is named; faults and CSP reports
+    fail the test."""
     faults: list[str] = []
 
     def watch(message: ConsoleMessage) -> None:
@@ -36,35 +41,31 @@ def windows(browser: Browser, server: Server) -> Iterator[tuple[Page, Page]]:
 
     with ExitStack() as stack:
 
-        def context() -> BrowserContext:
-            opened = browser.new_context(
+        def window(path: str, role: str = "") -> Page:
+            context: BrowserContext = browser.new_context(
                 viewport={"width": 1366, "height": 768}, locale="zh-CN", base_url=server.url
             )
-            stack.callback(opened.close)
-            return opened
-
-        pages = []
-        for path in ("/", "/desk"):
-            opened = context()
-            if path == "/desk":
-                password = opened.request.get("/v1/staff/demo").json()["password"]
-                account = {"login": "demo-agent", "password": password}
-                assert opened.request.post("/v1/staff/session", data=account).ok
-            page = opened.new_page()
+            stack.callback(context.close)
+            if role:
+                password = context.request.get("/v1/staff/demo").json()["password"]
+                account = {"login": f"demo-{role}", "password": password}
+                assert context.request.post("/v1/staff/session", data=account).ok
+            page = context.new_page()
             page.on("pageerror", lambda error: faults.append(str(error)))
             page.on("console", watch)
             page.goto(path)
-            pages.append(page)
-        yield pages[0], pages[1]
+            return page
+
+        yield window
     # A rule that stands against a message is told with a status that the browser logs.
     assert [fault for fault in faults if "422" not in fault] == []
 
 
 @pytest.mark.browser
 def test_a_borrower_escalates_talks_to_an_agent_and_goes_back_to_the_assistant(
-    windows: tuple[Page, Page],
+    opened: Open,
 ) -> None:
-    borrower, desk = windows
+    borrower, desk = opened("/"), opened("/desk", "agent")
     chat = borrower.locator("zhunxin-chat")
     bar = chat.locator(".desk")
     field = chat.locator("textarea#field")
@@ -122,6 +123,155 @@ def test_a_borrower_escalates_talks_to_an_agent_and_goes_back_to_the_assistant(
     field.fill("提前还款要收违约金吗？")
     field.press("Enter")
     expect(chat.locator(".turn .chip").first).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.browser
+def test_an_agent_answers_with_the_copilot_a_supervisor_overrides_and_the_wrap_up_is_accepted(
+    opened: Open,
+) -> None:
+    borrower, desk, supervisor = (
+        opened("/"),
+        opened("/desk", "agent"),
+        opened("/desk", "supervisor"),
+    )
+    chat = borrower.locator("zhunxin-chat")
+    field = chat.locator("textarea#field")
+    said = chat.locator(".said.person .words")
+    who = borrower.locator("form.who select")
+    late = who.locator("option", has_text="逾期 5 天")
+    who.select_option(value=late.get_attribute("value"))
+    expect(borrower.locator("form.who output")).not_to_be_empty()
+    chat.locator(".desk button").first.click()
+    expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+    desk.keyboard.press("Alt+n")
+    reply = desk.locator("#reply")
+    expect(reply).to_be_focused()
+    # Masked by role, and the next step is there before a word was said.
+    card = desk.locator(".customer > summary")
+    expect(card).to_contain_text("逾期 5 天")
+    expect(card).to_contain_text("****")
+
+    sent: list[str] = []
+    borrower.on("request", lambda request: sent.append(request.method))
+    field.fill("这句还没有发出去")
+    asked = "提前还款要收违约金吗？"
+    field.fill(asked)
+    assert "POST" not in sent
+    field.press("Enter")
+    forms = desk.locator(".suggestion:not([aria-busy]) .bar button")
+    expect(forms).to_have_count(3)
+    expect(desk.locator(".talk")).not_to_contain_text("没有发出去")
+    expect(desk.locator(".suggestion .note")).to_have_attribute("data-code", "no_model")
+    expect(desk.locator(".evidence .clause-line").first).to_be_attached()
+    expect(desk.locator("[data-action=settle_quote]")).to_be_visible()
+    first = desk.locator(".sentences > li").first
+    expect(first.locator("[data-verdict=pass]")).to_be_visible()
+    first.locator(".chip").first.click()
+    expect(first.locator(".clause-text mark")).to_be_visible()
+    box = desk.evaluate("[document.documentElement.scrollHeight, document.body.scrollWidth]")
+    assert box == [768, 1366]
+
+    reply.press("Alt+2")
+    short = reply.input_value()
+    assert short
+    # Another form takes the place of one that was not touched.
+    reply.press("Alt+1")
+    expect(reply).not_to_have_value(short)
+    suggested = reply.input_value()
+    expect(desk.locator(".reply-check")).not_to_have_class(re.compile("block"))
+    with desk.expect_request(
+        lambda request: (
+            request.url.endswith("/v1/copilot/events") and request.post_data_json["kind"] == "sent"
+        )
+    ) as followed:
+        reply.press("Control+Enter")
+    expect(said).to_have_text([suggested])
+    assert followed.value.post_data_json["variant"] == "reply"
+    expect(desk.locator(".suggestion.answered")).to_be_visible()
+
+    reply.press_sequentially("/kc ")
+    expect(reply).to_have_value(re.compile("^您好"))
+    reply.fill(BLOCKED)
+    expect(desk.locator(".marked mark.block").first).to_be_visible()
+    desk.get_by_role("button", name="提交主管批准").click()
+    expect(desk.locator(".line.held")).to_have_count(1)
+    supervisor.locator("[data-group=others] button").first.click()
+    expect(supervisor.locator(".customer > summary")).not_to_contain_text("****")
+    held = supervisor.locator(".held-actions")
+    held.locator("input").fill("已当面说明")
+    held.get_by_role("button", name="批准发送").click()
+    expect(said).to_have_text([suggested, BLOCKED])
+
+    desk.keyboard.press("Alt+k")
+    search = desk.locator(".search [type=search]")
+    search.fill("违约金")
+    search.press("Enter")
+    expect(desk.locator(".hits > li").first).to_be_visible()
+    reply.fill("我明天下午给您回电。")
+    reply.press("Control+Enter")
+    expect(said).to_have_count(3)
+    desk.keyboard.press("Alt+w")
+    accept = desk.get_by_role("button", name="接受并结束")
+    expect(accept).to_be_focused()
+    expect(desk.locator(".promises .promise-text")).to_have_value(re.compile("回电"))
+    desk.keyboard.press("Enter")
+    expect(desk.locator(".score")).to_contain_text("质检")
+    expect(desk.locator(".score q").first).to_be_visible()
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+
+
+@pytest.mark.browser
+def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) -> None:
+    page = opened("/")
+    with server.client("agent") as client:
+        token = client.headers["Authorization"].removeprefix("Bearer ")
+    page.evaluate(
+        """async (token) => {
+          await import("/copilot.js");
+          const copilot = document.createElement("zhunxin-copilot");
+          copilot.setAttribute("token", token);
+          copilot.setAttribute("locale", "en");
+          copilot.addEventListener("zhunxin-insert", (event) => (window.inserted = event.detail));
+          document.body.replaceChildren(copilot);
+          const turns = [{ speaker: "borrower", text: "提前还款要收违约金吗？" }];
+          await copilot.show({ id: "other:1", turns });
+        }""",
+        token,
+    )
+    expect(page.locator(".customer > summary")).to_contain_text("Not verified")
+    page.get_by_role("button", name="Insert Reply").click()
+    inserted = page.evaluate("window.inserted")
+    assert inserted["variant"] == "reply"
+    assert inserted["suggestion_id"]
+    assert inserted["text"]
+    verdict = page.evaluate(
+        "(text) => document.querySelector('zhunxin-copilot').check(text)", BLOCKED
+    )
+    assert verdict["verdict"] == "block"
+    refused = """(text) => document.querySelector('zhunxin-copilot').check(text)
+      .catch((problem) => problem.code)"""
+    assert page.evaluate(refused, "卡号 6222 0202 0011 2233 449") == "card_refused"
+
+
+def test_the_wording_of_the_copilot_is_there_in_every_language() -> None:
+    words = [json.loads((WEB / f"copilot.{locale}.json").read_text("utf-8")) for locale in LOCALES]
+    assert words[0].keys() == words[1].keys() == words[2].keys()
+    assert all(text.strip() for each in words for text in each.values())
+    for key in words[0]:
+        holes = {tuple(sorted(re.findall(r"\{\w+\}", each[key]))) for each in words}
+        assert len(holes) == 1, key
+    code = "".join(
+        path.read_text("utf-8")
+        for path in [*sorted(WEB.glob("copilot*.js")), WEB / "desk-copilot.js"]
+    )
+    # The card that shows a calculation names its own.
+    ours = [key for key in words[0] if not key.startswith("calculation.")]
+    unused = [
+        key for key in ours if f'"{key}"' not in code and f"{key.rpartition('.')[0]}.$" not in code
+    ]
+    assert unused == []
+    named = set(re.findall(r'\bt\("([\w.]+)"', code))
+    assert named <= words[0].keys()
 
 
 def test_the_wording_of_the_desk_is_there_in_every_language() -> None:

@@ -33,6 +33,8 @@ DOCUMENTS = (
     "docs/calculations.md",
     "docs/desk.md",
     "docs/evaluation.md",
+    "docs/mcp.md",
+    "docs/webhooks.md",
     "licenses/README.md",
     "licenses/THIRD_PARTY.md",
 )
@@ -105,7 +107,15 @@ def settings_rows(name: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "name", [*READMES, "CONTRIBUTING.md", "docs/calculations.md", "docs/evaluation.md"]
+    "name",
+    [
+        *READMES,
+        "CONTRIBUTING.md",
+        "docs/calculations.md",
+        "docs/evaluation.md",
+        "docs/mcp.md",
+        "docs/webhooks.md",
+    ],
 )
 def test_every_command_shown_exists_with_its_options(name: str) -> None:
     parsed = [parse(words) for words in shown_commands(name)]

@@ -37,7 +37,14 @@ from evals.records import read_cases, read_info
 from evals.results import Outcome
 from evals.run import evaluate
 from evals.schema import BadCases
-from evals.suites import SUITES, AddressingSuite, ArithmeticSuite, MessageSuite, Suite
+from evals.suites import (
+    SUITES,
+    AddressingSuite,
+    ArithmeticSuite,
+    CopilotSuite,
+    MessageSuite,
+    Suite,
+)
 from prompts.render import pinned
 
 from .openai_stub import hangs, openai_stub, says
@@ -46,7 +53,7 @@ ROOT = Path(__file__).parent.parent
 MAIN = ROOT / "evals" / "baselines" / "main.json"
 RULES = ROOT / "knowledge" / "rules"
 
-Asked = Suite | MessageSuite | ArithmeticSuite | AddressingSuite
+Asked = Suite | MessageSuite | ArithmeticSuite | AddressingSuite | CopilotSuite
 
 
 @pytest.fixture(scope="module")

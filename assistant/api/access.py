@@ -66,6 +66,7 @@ SUPPRESSORS: frozenset[Role] = frozenset({"compliance", "admin", "supervisor"})
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
     ("GET", "/widget.js"): "public",
+    ("GET", "/copilot.js"): "public",
     ("GET", "/web"): "public",
     ("GET", "/sign-in"): "public",
     ("GET", "/healthz"): "public",
@@ -142,6 +143,18 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/v1/desk/handoffs/{handoff_id}/close"): DESK,
     ("POST", "/v1/desk/handoffs/{handoff_id}/requeue"): DESK,
     ("POST", "/v1/desk/held/{event_id}"): SUPERVISORS,
+    ("POST", "/v1/copilot/suggest"): DESK,
+    ("POST", "/v1/copilot/summary"): DESK,
+    ("POST", "/v1/copilot/next"): DESK,
+    ("POST", "/v1/copilot/card"): DESK,
+    ("POST", "/v1/copilot/check"): DESK,
+    ("POST", "/v1/copilot/scripts"): DESK,
+    ("POST", "/v1/copilot/wrap-up"): DESK,
+    ("POST", "/v1/copilot/wrap-up/kept"): DESK,
+    ("POST", "/v1/copilot/events"): DESK,
+    ("GET", "/v1/copilot/tasks"): DESK,
+    ("POST", "/v1/copilot/tasks/{task_id}"): DESK,
+    ("GET", "/v1/copilot/clauses/{clause_id:path}"): DESK | AUDITORS,
     ("GET", "/quality"): QUALITY,
     ("GET", "/studio"): STUDIO,
     ("GET", "/v1/evals"): QUALITY,
@@ -171,6 +184,17 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/v1/drafts/{draft_id}/reject"): APPROVERS,
     ("POST", "/v1/drafts/{draft_id}/withdraw"): MAKERS,
     ("GET", "/v1/drafts/{draft_id}/sheet"): STUDIO,
+    ("POST", "/v1/copilot/score"): DESK | QUALITY,
+    ("GET", "/v1/scores"): DESK | QUALITY,
+    ("GET", "/v1/scores/trends"): DESK | QUALITY,
+    ("GET", "/v1/scores/agreement"): QUALITY,
+    ("GET", "/v1/scores/samples"): QUALITY,
+    ("POST", "/v1/scores/samples"): EDITORS,
+    ("GET", "/v1/scores/appeals"): DESK | QUALITY,
+    ("POST", "/v1/scores/appeals/{appeal_id}/decision"): SUPERVISORS,
+    ("GET", "/v1/scores/{score_id}"): DESK | QUALITY,
+    ("POST", "/v1/scores/{score_id}/appeals"): DESK,
+    ("POST", "/v1/scores/{score_id}/review"): EDITORS,
     ("GET", "/v1/audit"): AUDITORS | ADMINS,
     ("GET", "/v1/audit/{record_id}"): AUDITORS,
     ("POST", "/v1/audit/{record_id}/replay"): AUDITORS,
@@ -183,6 +207,13 @@ DEMO_ACCESS: dict[tuple[str, str], Access] = {
     ("POST", "/v1/demo/tokens"): "public",
 }
 """Routes that are there in the demo only."""
+
+MCP_ACCESS: dict[tuple[str, str], Access] = {
+    ("GET", "/mcp"): ANY_STAFF,
+    ("POST", "/mcp"): ANY_STAFF,
+    ("DELETE", "/mcp"): ANY_STAFF,
+}
+"""The route of `zhunxin mcp --http`; each tool then asks for the roles of its own route."""
 
 OPENAI_DOOR = "/v1/chat/completions"
 """Its clients send a key whether they have one or not."""
@@ -211,7 +242,7 @@ class Rule:
 
     @property
     def is_page(self) -> bool:
-        return not self.path.startswith("/v1/")
+        return not self.path.startswith(("/v1/", "/mcp"))
 
 
 def signed_in(request: Request) -> Signed:
@@ -290,7 +321,7 @@ def from_elsewhere(request: Request) -> bool:
 
 def rules_of(app: FastAPI) -> list[Rule]:
     """The routes of the application with their rows. Raises RouteWithoutAccess."""
-    table = ACCESS | DEMO_ACCESS
+    table = ACCESS | DEMO_ACCESS | MCP_ACCESS
     rules = []
     for path, methods in _routes(app):
         missing = [method for method in methods if (method, path) not in table]

@@ -34,6 +34,7 @@ from assistant.models import today
 from assistant.offer_jobs import Worker as OfferWorker
 from assistant.staff import open_demo_accounts
 from assistant.uploads import Worker
+from assistant.webhooks import Worker as WebhookWorker
 from knowledge.embed import EmbeddingUnavailable
 from knowledge.retrieve import Scope, retrieve
 from knowledge.store import NoRelease
@@ -47,6 +48,7 @@ from . import (
     chat,
     compliance,
     conversations,
+    copilot,
     desk,
     evals,
     feedback,
@@ -55,6 +57,7 @@ from . import (
     offers,
     openai,
     problems,
+    scores,
     staff,
 )
 from . import demo as demo_routes
@@ -137,6 +140,9 @@ def create_app(
                     tasks.create_task(app.state.uploads.run()),
                     tasks.create_task(app.state.bell.run()),
                     tasks.create_task(app.state.offers.run()),
+                    tasks.create_task(
+                        WebhookWorker(held.webhook, held.engine, held.settings.home).run()
+                    ),
                 ]
                 if deps is None:
                     background.append(tasks.create_task(_warm(held)))
@@ -162,6 +168,7 @@ def create_app(
     app.include_router(conversations.router)
     app.include_router(handoffs.router)
     app.include_router(desk.router)
+    app.include_router(copilot.router)
     app.include_router(staff.router)
     app.include_router(knowledge.router)
     app.include_router(audit.router)
@@ -170,6 +177,7 @@ def create_app(
     app.include_router(evals.router)
     app.include_router(feedback.router)
     app.include_router(offers.router)
+    app.include_router(scores.router)
     if demo:
         app.include_router(demo_routes.router)
     app.include_router(operations)
@@ -272,6 +280,11 @@ async def host_page() -> FileResponse:
 @pages.get("/widget.js")
 async def widget() -> FileResponse:
     return FileResponse(WEB / "widget.js", media_type="text/javascript")
+
+
+@pages.get("/copilot.js")
+async def copilot_element() -> FileResponse:
+    return FileResponse(WEB / "copilot.js", media_type="text/javascript")
 
 
 @pages.get("/sign-in")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -276,11 +277,28 @@ async def compare(body: CompareRequest, request: Request) -> dict[str, Any] | Re
     return await _calculated("compare", body, request)
 
 
+REQUESTS: Mapping[str, type[_Request]] = {
+    "schedule": ScheduleRequest,
+    "rate": RateRequest,
+    "settle": SettleRequest,
+    "prepay": PrepayRequest,
+    "overdue": OverdueRequest,
+    "coupon": CouponRequest,
+    "compare": CompareRequest,
+}
+"""Tool -> its arguments."""
+
+
 async def _calculated(tool: str, body: _Request, request: Request) -> dict[str, Any] | Response:
-    arguments = body.model_dump(exclude={"locale"}, exclude_unset=True)
     try:
-        result = await asyncio.to_thread(calculate, tool, arguments)
+        return await calculated(tool, body)
     except BadArgument as error:
         fields = [{"field": error.field, "problem": error.words(body.locale)}]
         return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+
+
+async def calculated(tool: str, body: _Request) -> dict[str, Any]:
+    """A result, as CalculatedBody. Raises BadArgument."""
+    arguments = body.model_dump(exclude={"locale"}, exclude_unset=True)
+    result = await asyncio.to_thread(calculate, tool, arguments)
     return as_json(result, body.locale)

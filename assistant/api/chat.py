@@ -92,15 +92,13 @@ async def chat(
         if stream:
             first = await anext(passed)
             return EventSourceResponse(
-                _wire(unhurried(first, passed, keep_alive_s)), headers=UNBUFFERED
+                wire(unhurried(first, passed, keep_alive_s)), headers=UNBUFFERED
             )
         return JSONResponse(await _passed_on_as_json(passed))
     if stream:
         if fault := await told_at_once(first, events):
             return fault
-        return EventSourceResponse(
-            _wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED
-        )
+        return EventSourceResponse(wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED)
     stands: dict[str, Any] = {}
 
     async def noted() -> AsyncIterator[Event]:
@@ -212,7 +210,8 @@ async def unhurried(
         await events.aclose()
 
 
-async def _wire(events: AsyncGenerator[Event | None, None]) -> AsyncIterator[bytes]:
+async def wire(events: AsyncGenerator[Event | None, None]) -> AsyncIterator[bytes]:
+    """Events as server-sent ones; None keeps the line open."""
     async with aclosing(events):
         async for event in events:
             yield KEEPALIVE_COMMENT if event is None else _encode(event)

@@ -15,6 +15,7 @@ from assistant.compliance import (
     review_given,
     rule_as_json,
 )
+from assistant.deps import Deps
 from assistant.elements import append_required, completed_as_json, review_completed
 from assistant.likeness import review_likeness
 from assistant.models import today
@@ -34,10 +35,27 @@ router = APIRouter(prefix="/v1", tags=["compliance"])
 )
 async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[str, Any] | Response:
     """Check a text by the rules in force."""
+    try:
+        return await check_text(body, deps)
+    except CannotCheck as error:
+        fields = [{"field": error.field, "problem": error.problem}]
+        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+
+
+class CannotCheck(Exception):
+    """A field of a request does not say by what its text is to be checked."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+async def check_text(body: CheckRequest, deps: Deps) -> dict[str, Any]:
+    """What the rules in force say of a text, as CheckedBody. Raises CannotCheck."""
     row = body.model_dump(exclude={"on", "pack", "semantic", "append", "locale"})
     if body.append and body.channel is None:
-        fields = [{"field": "channel", "problem": "expected a channel to complete the text for"}]
-        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+        raise CannotCheck("channel", "expected a channel to complete the text for")
     field = "context"
     try:
         rules = deps.rules
@@ -49,8 +67,7 @@ async def check(body: CheckRequest, request: Request, deps: FromDeps) -> dict[st
             field = "context"
         given = read_message(rules, row, on=body.on, today=today())
     except (BadMessage, RulePackError) as error:
-        fields = [{"field": field, "problem": str(error)}]
-        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+        raise CannotCheck(field, str(error)) from None
     # A long text takes a second, in which others are answered too.
     found = await asyncio.to_thread(review_given, rules, given)
     if body.semantic:

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse, Response
 from assistant import handoff, journal, staff
 from assistant.answer import clean
 from assistant.compliance import Review, read_message, review_as_json, review_given
+from assistant.copilot import holds_card
 from assistant.deps import Deps
 from assistant.handoff import SUPERVISORS, WRITERS, Declined, Handoff, HandoffEvent, Member
 from assistant.handoff_summary import summarise
@@ -192,6 +193,8 @@ async def write(
     if not _has(found, by):
         # Before the rules look at it beside what the borrower said.
         return declined(_not_theirs(found), locale)
+    if holds_card(text):
+        return problem(422, notice("card_refused", locale), code="card_refused")
     review = await _review(deps, found, text)
     told: dict[str, Any] = {"findings": _findings(review), "rules_version": review.rules_version}
     blocked = review.verdict == "block"

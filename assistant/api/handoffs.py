@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse, Response
 
 from assistant import handoff
 from assistant.answer import clean
+from assistant.copilot_store import remember_customer
 from assistant.deps import Deps
 from assistant.handoff import Declined, Handoff, HandoffEvent
 from assistant.models import Locale
@@ -89,6 +90,8 @@ async def ask(body: HandoffRequest, request: Request, deps: FromDeps, borrower: 
         subject=subject(deps, borrower),
         locale=body.locale,
     )
+    if isinstance(made, Handoff) and borrower is not None:
+        await remember_customer(deps.trail, made.conversation_id, borrower.customer_id)
     if isinstance(made, Handoff) and contact:
         made = await handoff.leave_contact(deps.trail, made.id, contact)
     if isinstance(made, Declined):

@@ -806,6 +806,12 @@ async def search(body: SearchRequest, request: Request, deps: FromDeps) -> Searc
     """Find the clauses in force that bear on a query, with why each was found."""
     if body.audience == "agent" and not await is_staff(request):
         raise HTTPException(401)
+    return await find_clauses(body, deps)
+
+
+async def find_clauses(body: SearchRequest, deps: Deps) -> SearchBody:
+    """The clauses in force that bear on a query, whoever asks; agents' material where it says so.
+    Raises knowledge.store.NoRelease, VectorsMissing, EmbeddingUnavailable."""
     index, embedder = await deps.index(), await deps.embedder()
     scope = Scope(
         on=body.as_of or today(),

@@ -314,14 +314,20 @@ class SearchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: Annotated[str, Field(max_length=2000), AfterValidator(_not_blank)]
-    k: int = Field(default=10, ge=1, le=100)
+    query: Annotated[
+        str,
+        Field(max_length=2000, description="A question, or words of a clause."),
+        AfterValidator(_not_blank),
+    ]
+    k: int = Field(default=10, ge=1, le=100, description="How many clauses at most.")
     as_of: date | None = Field(default=None, description="Laws and policies as of this day.")
     contract_date: date | None = Field(
         default=None, description="Product terms as of this day; `as_of` where it is not given."
     )
-    kind: Kind | None = None
-    product: str = Field(default="", max_length=64)
+    kind: Kind | None = Field(default=None, description="Only documents of this kind.")
+    product: str = Field(
+        default="", max_length=64, description="By its id: leaves out the terms of other products."
+    )
     audience: Audience = Field(
         default="borrower", description="`agent` finds agents' material too; for staff only."
     )

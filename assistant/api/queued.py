@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 
 from assistant import handoff, privacy
 from assistant.answer import clean, triaged
+from assistant.copilot_store import remember_customer
 from assistant.deps import Deps
 from assistant.desk_plan import CRISIS, ZONE, DeskPlan
 from assistant.handoff import Declined, Handoff, HandoffEvent, QueueUnavailable
@@ -145,6 +146,7 @@ async def _queue_or_not(
         if isinstance(made, Declined):
             log.error("nobody was queued", conversation=conversation_id, code=made.code)
             return None
+        await remember_customer(deps.trail, made.conversation_id, question.customer_id)
         bell.ring()
         return await queued_as_json(bell, made, question.locale)
     except QueueUnavailable:

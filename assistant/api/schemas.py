@@ -237,8 +237,11 @@ class CheckRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    text: str
-    task: Task
+    text: str = Field(description="As it would be sent.")
+    task: Task = Field(
+        description="What the text is: a reply in a chat, an advertisement, an agent's own words, "
+        "or a message to somebody who is overdue."
+    )
     channel: Channel | None = Field(
         default=None, description="Where it goes out; left out, the rules of every channel apply."
     )

@@ -45,6 +45,30 @@ def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) 
     _Server(config, address, app).run([listening])
 
 
+def run_mcp_server(settings: Settings, host: str, port: int) -> None:
+    """Serve tools over MCP until interrupted. Raises PortTaken, and what `open_deps` raises."""
+    from .mcp import PATH, create_mcp_app
+
+    asyncio.run(_try_to_open(settings))
+    listening = _bind(host, port)
+    # Streams to clients go on until they are cut off.
+    config = uvicorn.Config(
+        create_mcp_app(settings, host=host),
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=2,
+    )
+    bound = listening.getsockname()[1]
+    _McpServer(config, f"http://{_reached_at(host)}:{bound}{PATH}").run([listening])
+
+
+def _reached_at(host: str) -> str:
+    """A host as an address names it."""
+    if host == "0.0.0.0":
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
+
+
 async def _try_to_open(settings: Settings) -> None:
     """What keeps the application from starting is told in a sentence, not by the web server."""
     async with open_deps(settings):
@@ -87,6 +111,18 @@ class _Server(uvicorn.Server):
                 ("ready", "/readyz"),
             ):
                 typer.echo(f"  {name:<22} {self._address}{path}")
+            sys.stdout.flush()
+
+
+class _McpServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, address: str) -> None:
+        super().__init__(config)
+        self._address = address
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            typer.echo(f"Zhunxin serves MCP on {self._address}  (Ctrl-C ends it)")
             sys.stdout.flush()
 
 

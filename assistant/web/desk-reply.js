@@ -1,21 +1,59 @@
 /* The reply box: what an agent writes is checked by the rules while it is typed. */
 
-import { badge, build, button, call, Failure, locale, select, t } from "./knowledge-kit.js";
+import { inUnits, isWhole, moved, pieces, RANK } from "./check-spans.js";
+import { badge, build, button, Failure, locale, select, t } from "./knowledge-kit.js";
 import { messageId } from "./live-stream.js";
 
-const PAUSE_MS = 250;
+const PAUSE_MS = 150;
 const MOST_CHARACTERS = 2000;
+/** A macro and the blank after it, at the end of what is written so far. */
+const MACRO = /(^|\s)(\/\S+)[ \u3000]$/;
 const SIGNS = { block: "failed", fix: "stale", warn: "plain" };
 
 /** Each rule once, with its worst finding first. */
 function found(review) {
-  const rank = { block: 3, fix: 2, warn: 1 };
   const rules = new Map();
   for (const finding of review.findings) {
     const known = rules.get(finding.rule);
-    if (!known || rank[finding.severity] > rank[known.severity]) rules.set(finding.rule, finding);
+    if (!known || RANK[finding.severity] > RANK[known.severity]) rules.set(finding.rule, finding);
   }
-  return [...rules.values()].sort((a, b) => rank[b.severity] - rank[a.severity]);
+  return [...rules.values()].sort((a, b) => RANK[b.severity] - RANK[a.severity]);
+}
+
+function article({ source }) {
+  return source ? [source.regulation, source.article].filter(Boolean).join(" ") : t("finding.house");
+}
+
+/** What stands beneath the words of the text area, with those marked that a rule found. */
+function underlay() {
+  const node = build("div", { class: "marked", "aria-hidden": "true" });
+  let spans = [];
+  let shown = "";
+
+  function draw() {
+    const nodes = pieces(shown, spans).map(({ text, covered }) => {
+      if (!covered.length) return text;
+      const worst = covered.reduce((a, b) => (RANK[b.severity] > RANK[a.severity] ? b : a));
+      return build("mark", { class: worst.severity }, text);
+    });
+    // The last line of a text area counts even where it is empty.
+    node.replaceChildren(...nodes, "\u200b");
+  }
+
+  return {
+    node,
+    /** After an edit: marks move with their words. */
+    follow(text) {
+      spans = moved(spans, shown, text);
+      shown = text;
+      draw();
+    },
+    mark(findings, text) {
+      spans = findings.filter((finding) => !isWhole(finding, text));
+      shown = text;
+      draw();
+    },
+  };
 }
 
 function findings(review) {
@@ -30,24 +68,28 @@ function findings(review) {
         " ",
         build("strong", { lang: locale === "en" ? "en" : "zh-Hans" }, locale === "en" ? finding.title_en : finding.title),
         " ",
-        build("span", { class: "small", lang: "zh-Hans" }, locale === "en" ? finding.suggestion_en || finding.suggestion : finding.suggestion),
+        build("span", { class: "small", lang: "zh-Hans" }, (locale === "en" && finding.suggestion_en) || finding.suggestion),
+        build("span", { class: "small source", lang: "zh-Hans" }, article(finding)),
       ),
     ),
   );
 }
 
 /** The box. me: who is signed in. draft: what was written before one turned to somebody else.
-    send(body): posts the message. said(event): it was kept. */
-export function replyBox(me, draft, { send, said, told }) {
+    send(body): posts the message. said(event, text, origin): it was kept; origin: the suggestion of
+    which it was made, or null. check(text, signal): what the rules say. expand(macro): its text. */
+export function replyBox(me, draft, { send, said, told, check: judged, expand }) {
   const area = build("textarea", { id: "reply", rows: "3", maxlength: MOST_CHARACTERS, "aria-label": t("reply"), "aria-describedby": "reply-check", placeholder: t("reply.hint") });
   const verdict = build("div", { id: "reply-check", class: "reply-check", role: "status" });
   const go = build("button", { class: "strong", "aria-keyshortcuts": "Control+Enter" }, t("send"));
   const more = build("div", { class: "row" });
-  const form = build("form", { class: "reply" }, area, build("div", { class: "between" }, verdict, build("div", { class: "row" }, more, go)));
+  const marks = underlay();
+  const form = build("form", { class: "reply" }, build("div", { class: "sheet" }, build("div", { class: "layers" }, marks.node, area)), build("div", { class: "between" }, verdict, build("div", { class: "row" }, more, go)));
   const supervisor = me.roles.includes("supervisor");
   let waiting = 0;
   let running = new AbortController();
   let id = messageId();
+  let origin = null;
 
   function show(words, kind = "", ...below) {
     verdict.className = `reply-check ${kind}`;
@@ -71,7 +113,8 @@ export function replyBox(me, draft, { send, said, told }) {
     );
   }
 
-  function judge(review) {
+  function judge(review, text) {
+    marks.mark(inUnits(review.findings, text), text);
     const list = review.findings.length ? [findings(review)] : [];
     show(t(`check.${review.verdict}`), review.verdict, ...list);
     offer(review.verdict === "block");
@@ -81,20 +124,22 @@ export function replyBox(me, draft, { send, said, told }) {
     running.abort();
     running = new AbortController();
     const { signal } = running;
-    const text = area.value.trim();
-    if (!text) {
+    const text = area.value;
+    if (!text.trim()) {
+      origin = null;
       show(t("check.none"));
       offer(false);
       return;
     }
     try {
-      const body = { text, task: "agent", channel: "chat", context: { own_platform: true } };
-      const review = await call("/v1/check", { method: "POST", body, signal });
-      if (!signal.aborted) judge(review);
+      const review = await judged(text, signal);
+      if (!signal.aborted) judge(review, text);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Failure)) throw error;
-      show(t("check.failed"));
+      // A card number is not to be written, and not to be checked either.
+      if (error.code === "card_refused") show(error.message, "block");
+      else show(t("check.failed"));
     }
   }
 
@@ -107,14 +152,17 @@ export function replyBox(me, draft, { send, said, told }) {
     try {
       const event = await send({ message, message_id: id, ...more });
       id = messageId();
+      const made = origin;
+      origin = null;
       area.value = "";
+      marks.follow("");
       show(t("check.none"));
       offer(false);
-      said(event);
+      said(event, message, made);
       if (event.kind === "held") told(t("held.done"));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
-      if (error.review) judge(error.review);
+      if (error.review) judge(error.review, area.value);
       else show(error.message || error.told, "block");
     } finally {
       go.disabled = false;
@@ -122,10 +170,40 @@ export function replyBox(me, draft, { send, said, told }) {
     }
   }
 
+  /** Writes at the caret, so that it can be undone. */
+  function write(text, from, to) {
+    area.focus();
+    area.setSelectionRange(from, to);
+    if (document.execCommand("insertText", false, text)) return;
+    area.setRangeText(text, from, to, "end");
+    area.dispatchEvent(new Event("input"));
+  }
+
+  function macro() {
+    const before = area.value.slice(0, area.selectionStart);
+    const [, , name] = MACRO.exec(before) ?? [];
+    const text = name && expand(name);
+    if (!text) return false;
+    write(text, before.length - name.length - 1, before.length);
+    origin = { text, suggestion_id: "", variant: "script" };
+    return true;
+  }
+
+  function insert(made) {
+    // Another form of what was inserted and not touched since takes its place.
+    const untouched = origin && area.value === origin.text;
+    if (untouched) write(made.text, 0, area.value.length);
+    else write(made.text, area.selectionStart, area.selectionEnd);
+    if (area.value.trim() === made.text.trim() || !origin) origin = made;
+    told(t("inserted"));
+  }
+
   area.addEventListener("input", (event) => {
     id = messageId();
+    marks.follow(area.value);
     clearTimeout(waiting);
-    if (!event.isComposing) waiting = setTimeout(check, PAUSE_MS);
+    if (event.isComposing || macro()) return;
+    waiting = setTimeout(check, PAUSE_MS);
   });
   area.addEventListener("compositionend", () => {
     clearTimeout(waiting);
@@ -141,9 +219,10 @@ export function replyBox(me, draft, { send, said, told }) {
     post();
   });
   area.value = draft;
+  marks.follow(draft);
   show(t("check.none"));
   if (draft) check();
-  return { node: form, focus: () => area.focus(), draft: () => area.value };
+  return { node: form, focus: () => area.focus(), insert, draft: () => area.value };
 }
 
 /** What a supervisor does with a message that waits. judge(release, reason) posts it. */

@@ -55,7 +55,8 @@ function words(text) {
   return build("p", { class: "words" }, shown(text));
 }
 
-/** The pane. host: {me, plan(), changed(), opened}; plan() gives the words of the plan. */
+/** The pane. host: {me, copilot, plan(), changed(), opened}; plan() gives the words of the plan,
+    copilot is null for those who answer nobody. */
 export function talkPane(host) {
   const node = build("section", { class: "talk", id: "talk", "aria-label": t("talk") });
   const log = build("div", { class: "lines", role: "log", tabindex: "0", "aria-label": t("talk") });
@@ -73,8 +74,14 @@ export function talkPane(host) {
     return event.speaker === "assistant" ? t("who.assistant") : t("who.agent", { name: event.name });
   }
 
+  // The last message stays in view where it was, also when the reply box below grows.
+  let atEnd = true;
+  log.addEventListener("scroll", () => (atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80));
+  new ResizeObserver(() => {
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }).observe(log);
+
   function add(drawn) {
-    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
     log.append(drawn);
     if (atEnd) log.scrollTop = log.scrollHeight;
   }
@@ -137,7 +144,11 @@ export function talkPane(host) {
     open.events.push(event);
     if (event.told.held) held.get(event.told.held)?.remove();
     add(eventLine(event));
-    if (event.speaker === "borrower" && event.kind === "message") announce(`${t("who.borrower")}：${shown(event.text)}`);
+    if (event.kind !== "message") return;
+    if (event.speaker === "borrower") {
+      announce(`${t("who.borrower")}：${shown(event.text)}`);
+      host.copilot?.heard();
+    }
   }
 
   async function step(path, body) {
@@ -152,17 +163,31 @@ export function talkPane(host) {
     }
   }
 
+  /** Closes with what was agreed on and promised; where that cannot be had, with a reason alone. */
+  async function wrapUp() {
+    if (!open || !node.querySelector(".head .row")) return;
+    const { endings } = host.plan();
+    if (host.copilot) {
+      const kept = await host.copilot.wrapUp(document.body, endings);
+      if (kept?.closed) {
+        announce(t("wrapped_up"));
+        host.changed();
+        show(null);
+        host.copilot.score(node.querySelector(".empty"), kept.conversation_id);
+      }
+      if (kept !== "bare") return;
+    }
+    const ending = await askEnding(endings);
+    if (ending) step("close", { ending });
+  }
+
   function actions() {
-    const end = async () => {
-      const ending = await askEnding(host.plan().endings);
-      if (ending) step("close", { ending });
-    };
     return build(
       "div",
       { class: "row" },
       button(t("requeue"), { class: "quiet" }, () => step("requeue")),
       button(t("return"), { class: "plain" }, () => step("return")),
-      button(t("close"), { class: "plain" }, end),
+      button(t("close"), { class: "plain", "aria-keyshortcuts": "Alt+W", title: t("close.key") }, wrapUp),
     );
   }
 
@@ -201,6 +226,7 @@ export function talkPane(host) {
     if (!open) {
       const key = host.mayWrite ? "none.open" : "none.read";
       node.replaceChildren(build("div", { class: "empty" }, build("p", {}, t(key))));
+      host.copilot?.show("", false, "");
       return;
     }
     const { handoff } = open;
@@ -223,9 +249,15 @@ export function talkPane(host) {
     offerOlder(open.older);
     for (const event of open.events) seen.add(event.id);
     if (open.may_write) {
+      const check = (text, signal) => host.copilot.check(text, signal);
       reply = replyBox(host.me, drafts.get(handoff.id) ?? "", {
+        check,
+        expand: (macro) => host.copilot.expand(macro),
         send: (body) => call(`/v1/desk/handoffs/${handoff.id}/messages`, { method: "POST", body }),
-        said: receive,
+        said(event, text, origin) {
+          receive(event);
+          host.copilot.sent(event, text, origin);
+        },
         told: announce,
       });
       place.replaceChildren(reply.node);
@@ -235,6 +267,7 @@ export function talkPane(host) {
       head.querySelector("h2").focus();
     }
     log.scrollTop = log.scrollHeight;
+    host.copilot?.show(handoff.id, open.may_write, handoff.locale);
   }
 
   return {
@@ -243,6 +276,9 @@ export function talkPane(host) {
     receive(event) {
       if (event.handoff === open?.handoff.id) receive(event);
     },
+    /** Of the copilot: {text, suggestion_id, variant}. */
+    insert: (made) => reply?.insert(made),
+    wrapUp,
     /** It has ended, or is somebody else's now. */
     refresh(row) {
       if (!open || (row && row.state === open.handoff.state && row.taken_by === open.handoff.taken_by)) return;
@@ -250,6 +286,7 @@ export function talkPane(host) {
         place.replaceChildren(build("p", { class: "note" }, t("ended")));
         node.querySelector(".head .row")?.remove();
         open.may_write = false;
+      host.copilot?.stop();
       }
     },
   };

@@ -1,6 +1,7 @@
 /* The desk page: who waits, taking one over, and talking to them. */
 
 import { announce, build, button, call, enter, failure, Failure, frame, skeleton, t, toSignIn } from "./knowledge-kit.js";
+import { deskCopilot } from "./desk-copilot.js";
 import { queueList, reasons } from "./desk-queue.js";
 import { talkPane } from "./desk-talk.js";
 import { listen } from "./live-stream.js";
@@ -24,8 +25,9 @@ async function begin() {
   next.disabled = true;
   const list = queueList({ take, open: openCase });
   const side = build("section", { class: "side", "aria-label": t("queue") }, mayWrite ? next : "", notes, list.node);
-  const talk = talkPane({ me, mayWrite, plan: () => queue, changed: () => load(), opened });
-  const desk = build("div", { id: "desk" }, side, talk.node);
+  const copilot = mayWrite ? await deskCopilot(() => talk) : null;
+  const talk = talkPane({ me, mayWrite, copilot, plan: () => queue, changed: () => load(), opened });
+  const desk = build("div", { id: "desk", class: copilot ? "beside" : "" }, side, talk.node, copilot ? copilot.node : "");
   const heading = frame(me, t("pages"), [here], desk, () => life.abort());
   heading.textContent = t("heading");
   announce("");
@@ -124,6 +126,7 @@ async function begin() {
   }
 
   addEventListener("keydown", (event) => {
+    if (document.querySelector("dialog[open]") || copilot?.key(event)) return;
     if (!event.altKey || event.ctrlKey || event.code !== "KeyN" || next.disabled) return;
     event.preventDefault();
     takeNext();

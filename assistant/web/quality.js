@@ -8,6 +8,7 @@ import { showFeedback } from "./quality-feedback.js";
 import { showLabels } from "./quality-labels.js";
 import { showLive } from "./quality-live.js";
 import { showRun, showRuns } from "./quality-runs.js";
+import { showAppeals, showSamples, showScore, showScores } from "./quality-scores.js";
 
 const VIEWS = {
   runs: showRuns,
@@ -18,6 +19,10 @@ const VIEWS = {
   feedback: showFeedback,
   labels: showLabels,
   answers: showAnswers,
+  scores: showScores,
+  score: showScore,
+  samples: showSamples,
+  appeals: showAppeals,
 };
 /** View -> the tab that is marked while it is open. */
 const TABS = {
@@ -29,6 +34,10 @@ const TABS = {
   feedback: "feedback",
   labels: "feedback",
   answers: "feedback",
+  scores: "scores",
+  score: "scores",
+  samples: "scores",
+  appeals: "scores",
 };
 
 let leaving = new AbortController();
