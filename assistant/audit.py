@@ -523,6 +523,14 @@ async def held_as_entered(
     return entries if same else []
 
 
+async def whole_after(connection: AsyncConnection, seq: int) -> bool:
+    """Whether no row of the chain is missing from a number on to its end: rows are counted, and not
+    read, so that one that was put in the place of another shows in `verify` alone."""
+    counted = select(func.count(), func.max(audit_entries.c.seq)).where(audit_entries.c.seq >= seq)
+    rows, last = (await connection.execute(counted)).one()
+    return last is not None and rows == last - seq + 1
+
+
 async def trace(connection: AsyncConnection, kind: Kind, subjects: Sequence[str]) -> str:
     """A hash of what stands of some subjects, in their tables and in the chain: while it is the
     same, nothing was done to them."""

@@ -21,7 +21,16 @@ import sqlite3
 import time
 import warnings
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from concurrent.futures import BrokenExecutor
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -31,7 +40,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from . import addressing, audit, best_offer, contacts, drafts, templates
+from . import addressing, audit, best_offer, contacts, drafts, saved_segments, templates
 from .addressing import Bounds, Occasion, Refusal
 from .campaigns import Campaign
 from .contacts import Contact, Past, Run
@@ -44,9 +53,9 @@ from .customer_files import (
     write_parquet,
 )
 from .models import LOCALES, Locale
-from .people import REQUIRED, BadRow, Person, person_from_row
+from .people import OPTIONAL, REQUIRED, BadRow, Person, person_from_row
 from .rules import Channel
-from .segments import PLAIN, matches
+from .segments import PLAIN, Segment, matches
 from .templates import Template
 
 if TYPE_CHECKING:
@@ -65,6 +74,12 @@ RAY_ROWS = 4 * BATCH_ROWS
 
 MOST_LISTED = 100
 """Rows that could not be read, and named in the summary."""
+
+GO_ON = "what was written stays, and the same command goes on from there"
+
+FRESH = timedelta(minutes=5)
+"""How long what was filled in may wait to be written: a machine may sleep in between, and another
+one's clock be wrong."""
 
 UNADDRESSED: frozenset[Channel] = frozenset({"poster"})
 """Channels that go to nobody in particular."""
@@ -125,6 +140,8 @@ class Plan:
     bounds: Bounds
     columns: tuple[str, ...]
     lines: tuple[Line, ...]
+    segments: tuple[Segment, ...]
+    """Those of the campaign, then saved ones that there is copy for, the oldest first."""
     savings: Mapping[str, Decimal]
     """Coupon id -> yuan that it saves on the loan its campaign weighs it by, the most first."""
     at: datetime | None
@@ -320,7 +337,7 @@ def _lines_for(
 ) -> Sequence[Line]:
     """Copy for the first segment that somebody is of, else that which knows nothing of them."""
     if not addressing.refusals(person, occasions[channel, True], plan.bounds):
-        for segment in plan.campaign.segments:
+        for segment in plan.segments:
             lines = plan.by_place.get((segment.id, channel), ())
             if lines and matches(segment.conditions, person, today):
                 return lines
@@ -416,6 +433,25 @@ Progress = Callable[[int, int, Tally], None]
 """(done, total, tally); done and total in what the file counts in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a run rests on beside its approvals."""
+
+    campaign: Campaign | None
+    """As its file says it; None: it is gone."""
+    unproven: frozenset[str] = frozenset()
+    """Ids of the coupons that no clause in force bears out."""
+
+
+Rests = Callable[[], Awaitable[Standing]]
+"""Asked for before each part: a campaign may be ended, or a clause repealed, while a run goes on.
+"""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 async def run_campaign(
     trail: Trail,
     campaign: Campaign,
@@ -431,13 +467,16 @@ async def run_campaign(
     rows: int = 0,
     by: str = "cli",
     progress: Progress = lambda done, total, tally: None,
+    rests: Rests | None = None,
+    clock: Callable[[], datetime] = _utc_now,
 ) -> Summary:
     """Write one message for each customer of a file who may be addressed, and what keeps each of
     the others from it.
 
     out: .jsonl or .parquet; what is there is not written over. A run that was stopped goes on with
     the same file and the same `out`. workers: processes; 0: one a core. rows: of a part; 0: what
-    suits the engine. by: who runs it, an account or a command. Raises CannotRun, BadFile, OSError.
+    suits the engine. by: who runs it, an account or a command. rests: what campaign and clauses say
+    by now; left out, what they said at the beginning. Raises CannotRun, BadFile, OSError.
     """
     from filelock import FileLock, Timeout
 
@@ -446,7 +485,18 @@ async def run_campaign(
     try:
         with FileLock(lock_folder / f"campaign-{campaign.id}.lock", timeout=0):
             running = await _begin(
-                trail, campaign, opened, out, bounds, rules_version, at, rows, engine, by
+                trail,
+                campaign,
+                opened,
+                out,
+                bounds,
+                rules_version,
+                at,
+                rows,
+                engine,
+                by,
+                rests,
+                clock,
             )
             if running.finished:
                 return running.summary(started)
@@ -458,6 +508,8 @@ async def run_campaign(
             return running.summary(started)
     except Timeout:
         raise CannotRun(f"another run of the campaign {campaign.id} is under way") from None
+    except contacts.RunElsewhere:
+        raise CannotRun(f"{out}: another process goes on with this run") from None
 
 
 def _open(customers: Path, out: Path) -> CustomerFile:
@@ -465,9 +517,18 @@ def _open(customers: Path, out: Path) -> CustomerFile:
         raise CannotRun(f"{out}: expected a file that ends in .jsonl or .parquet")
     if not out.parent.is_dir():
         raise CannotRun(f"{out}: there is no folder {out.parent}")
-    if out.resolve() == customers.resolve():
-        raise CannotRun(f"{out}: is the file of customers itself")
-    return open_customers(customers, REQUIRED)
+    for name in (out, *_beside(out)):
+        if name.is_symlink():
+            raise CannotRun(f"{name}: is a link, and the run would write where it leads")
+        if name.resolve() == customers.resolve():
+            raise CannotRun(f"{out}: the run would write over the file of customers, {customers}")
+    return open_customers(customers, REQUIRED, OPTIONAL)
+
+
+def _beside(out: Path) -> tuple[Path, ...]:
+    """What a run makes on the way: messages, ids, messages as Parquet, rows for Ray."""
+    endings = ("part", "part-ids", "part-parquet", "part-rows")
+    return tuple(out.with_name(f"{out.name}.{ending}") for ending in endings)
 
 
 async def _begin(
@@ -481,18 +542,23 @@ async def _begin(
     rows: int,
     engine: Engine,
     by: str,
+    rests: Rests | None,
+    clock: Callable[[], datetime],
 ) -> _Running:
-    out_name, is_there = await asyncio.to_thread(lambda: (str(out.resolve()), out.exists()))
+    out_name = str(await asyncio.to_thread(out.resolve))
     begun = next(
         (
             run
-            for run in await contacts.list_runs(trail.engine, campaign.id)
-            if run.state == "running" and run.plan["out"] == out_name
+            for run in await contacts.unfinished(trail.engine, campaign.id)
+            if run.plan["out"] == out_name
         ),
         None,
     )
-    if is_there and begun is None:
-        raise CannotRun(f"{out}: is there already; name another file")
+    if begun is None:
+        # What another campaign's run left here is messages whose customers count as written to.
+        there = await asyncio.to_thread(_first_there, (out, *_beside(out)))
+        if there:
+            raise CannotRun(f"{there}: is there already; name another output")
     if begun and begun.plan["customers"] != opened.identity:
         raise CannotRun(
             f"{out}: was begun with another file of customers than {opened.path}; "
@@ -500,7 +566,8 @@ async def _begin(
         )
     if begun and rows not in (0, begun.plan["rows"]):
         raise CannotRun(f"{out}: was begun in parts of {begun.plan['rows']} rows")
-    plan = await _plan(trail, campaign, opened, bounds, rules_version, at)
+    unproven = (await rests()).unproven if rests else frozenset[str]()
+    plan = await _plan(trail, campaign, opened, bounds, rules_version, at, unproven, clock)
     if begun is None:
         of_a_part = rows or (RAY_ROWS if engine == "ray" else BATCH_ROWS)
         begun = await contacts.begin(
@@ -516,9 +583,13 @@ async def _begin(
             },
             by=by,
         )
-    running = _Running(trail, campaign, opened, out, plan, rules_version, begun)
+    running = _Running(trail, campaign, opened, out, plan, rules_version, begun, rests, clock)
     await running.open()
     return running
+
+
+def _first_there(names: Sequence[Path]) -> Path | None:
+    return next((name for name in names if name.exists()), None)
 
 
 async def _plan(
@@ -528,10 +599,13 @@ async def _plan(
     bounds: Bounds,
     rules_version: str,
     at: datetime | None,
+    unproven: frozenset[str],
+    clock: Callable[[], datetime],
 ) -> Plan:
-    today = (at or datetime.now(UTC)).astimezone(bounds.zone).date()
+    today = (at or clock()).astimezone(bounds.zone).date()
     lines: list[Line] = []
     lapsed: list[str] = []
+    saved: dict[str, saved_segments.SavedSegment] = {}
     offset = 0
     while True:
         listed, total = await drafts.list_drafts(
@@ -544,6 +618,19 @@ async def _plan(
             if isinstance(found, drafts.Lapsed):
                 lapsed.append(f"{draft.id} ({found.reason})")
                 continue
+            if bare := _offered(campaign, found.content) & unproven:
+                raise CannotRun(
+                    f"the draft {draft.id} offers {', '.join(sorted(bare))}, and no clause in "
+                    "force says what that coupon does: `zhunxin ingest` the document that does, "
+                    "or withdraw the draft on the page /studio"
+                )
+            named = found.content.segment
+            if named.startswith(saved_segments.PREFIX) and named not in saved:
+                known = await saved_segments.read_saved(trail.engine, named)
+                if known is None:
+                    lapsed.append(f"{draft.id} (the segment {named} is gone)")
+                    continue
+                saved[named] = known
             try:
                 lines.append(line_of(found))
             except (templates.BadTemplate, templates.BadValue) as error:
@@ -559,7 +646,16 @@ async def _plan(
         )
     weighed = best_offer.weigh(campaign.coupons, campaign.representative, today)
     savings = {coupon.id: used.saved_cny for coupon, used in weighed.savings}
-    return Plan(campaign, bounds, opened.columns, tuple(lines), savings, at)
+    oldest_first = sorted(saved.values(), key=lambda each: (each.made_at, each.segment.id))
+    segments = (*campaign.segments, *(each.segment for each in oldest_first))
+    return Plan(campaign, bounds, opened.columns, tuple(lines), segments, savings, at)
+
+
+def _offered(campaign: Campaign, content: drafts.Content) -> frozenset[str]:
+    """Ids of the coupons that a content offers, also as prizes of its draw."""
+    drawn = (draw for draw in campaign.draws if draw.id == content.draw)
+    prizes = (prize.coupon for draw in drawn for prize in draw.prizes)
+    return frozenset(prizes) | ({content.coupon} if content.coupon else set())
 
 
 class _Running:
@@ -574,6 +670,8 @@ class _Running:
         plan: Plan,
         rules_version: str,
         run: Run,
+        rests: Rests | None,
+        clock: Callable[[], datetime],
     ) -> None:
         self.plan = plan
         self.opened = opened
@@ -583,9 +681,10 @@ class _Running:
         self._trail = trail
         self._campaign = campaign
         self._rules_version = rules_version
+        self._rests = rests
+        self._clock = clock
         self.out = out
-        self._part = out.with_name(f"{out.name}.part")
-        self._seen = out.with_name(f"{out.name}.part-ids")
+        self._part, self._seen, self._as_parquet, self.rows = _beside(out)
         self._resumed = run.chunks > 0
         self._given: Counter[str] = Counter()
         self._exported: set[str] = set()
@@ -620,12 +719,41 @@ class _Running:
             if file.tell() < self.run.bytes_out:
                 raise CannotRun(f"{self._part}: is shorter than what was written to it")
             file.truncate(self.run.bytes_out)
+        try:
+            self._open_ids()
+        except sqlite3.DatabaseError:
+            # A power cut may break it; whoever was written to stands in the database.
+            self._seen.unlink()
+            self._open_ids()
+
+    def _open_ids(self) -> None:
         with closing(sqlite3.connect(self._seen)) as ids:
             ids.execute("CREATE TABLE IF NOT EXISTS ids (id BLOB PRIMARY KEY, row INTEGER)")
+            ids.execute("SELECT count(*) FROM ids").fetchone()
             ids.commit()
+
+    def now(self) -> datetime:
+        """When messages that are filled in now count as sent."""
+        return (self.plan.at or self._clock()).astimezone(self.plan.bounds.zone)
+
+    async def _as_of_now(self, rendered: Rendered, batch: Batch) -> Rendered:
+        """What a worker made of a batch; made anew where hours or days are not what they were."""
+        if self.plan.at is not None:
+            return rendered
+        now, bounds = self.now(), self.plan.bounds
+        then = rendered.at.astimezone(bounds.zone)
+        if (
+            abs(now - then) <= FRESH
+            and now.date() == then.date()
+            and bounds.is_quiet(now) == bounds.is_quiet(then)
+        ):
+            return rendered
+        return await asyncio.to_thread(render_chunk, batch, self.plan, now, self.gone())
 
     async def write(self, rendered: Rendered, batch: Batch) -> None:
         """One part: messages in the file, contacts in the database, both or neither."""
+        await self._check_rests()
+        rendered = await self._as_of_now(rendered, batch)
         tally = Tally.of(self.tally.as_json())
         given = Counter(self._given)
         twice = await asyncio.to_thread(self._twice, rendered)
@@ -724,6 +852,26 @@ class _Running:
                 return Kept(made.row, made.customer, SPENT)
         return made
 
+    async def _check_rests(self) -> None:
+        """Campaign and clauses are what they were when the run began."""
+        if self._rests is None:
+            return
+        found = await self._rests()
+        version = found.campaign.version if found.campaign else ""
+        if version != self._campaign.version:
+            raise CannotRun(
+                f"the campaign {self._campaign.id} was {'changed' if version else 'taken away'} "
+                f"while the run went on; what was written stays in {self._part}"
+            )
+        offered = {line.coupon for line in self.plan.lines}
+        if "" in offered:  # a draw
+            offered |= {prize.coupon for draw in self._campaign.draws for prize in draw.prizes}
+        if bare := offered & found.unproven:
+            raise CannotRun(
+                f"no clause in force says any more what {', '.join(sorted(bare))} does; what was "
+                f"written stays in {self._part}"
+            )
+
     async def _check_approvals(self, connection: AsyncConnection, rendered: Rendered) -> None:
         """Each approval that is about to be used stands; nobody can take one back while a part is
         written."""
@@ -820,9 +968,8 @@ class _Running:
     async def finish(self) -> None:
         """Give the file its name."""
         if self.out.suffix.lower() == ".parquet":
-            made = self.out.with_name(f"{self.out.name}.part-parquet")
-            await asyncio.to_thread(write_parquet, self._part, made, RECORD)
-            made.replace(self.out)
+            await asyncio.to_thread(write_parquet, self._part, self._as_parquet, RECORD)
+            self._as_parquet.replace(self.out)
             self._part.unlink()
         else:
             self._part.replace(self.out)
@@ -866,7 +1013,7 @@ def _next(items: Iterator[Item]) -> Item | None:
 
 
 def _now(plan: Plan) -> datetime:
-    return plan.at or datetime.now(UTC)
+    return (plan.at or datetime.now(UTC)).astimezone(plan.bounds.zone)
 
 
 _held: Plan
@@ -891,15 +1038,15 @@ async def _in_processes(running: _Running, workers: int) -> AsyncGenerator[tuple
     count = workers or os.cpu_count() or 1
     if second is None or count == 1:  # not worth a process
         for batch in chain([first], [second] if second else [], batches):
-            made = partial(render_chunk, batch, plan, _now(plan), running.gone())
-            yield await asyncio.to_thread(made), batch
+            work_here = partial(render_chunk, batch, plan, running.now(), running.gone())
+            yield await asyncio.to_thread(work_here), batch
         return
     loop = asyncio.get_running_loop()
     async with _pool(count, plan) as pool:
         waiting: deque[tuple[asyncio.Future[Rendered], Batch]] = deque()
 
         def send(batch: Batch) -> None:
-            work = loop.run_in_executor(pool, _render_held, batch, _now(plan), running.gone())
+            work = loop.run_in_executor(pool, _render_held, batch, running.now(), running.gone())
             waiting.append((work, batch))
 
         send(first)
@@ -911,7 +1058,13 @@ async def _in_processes(running: _Running, workers: int) -> AsyncGenerator[tuple
                     break
                 send(following)
             work, batch = waiting.popleft()
-            yield await work, batch
+            try:
+                made = await work
+            except BrokenExecutor:
+                raise CannotRun(
+                    f"a process has died, perhaps of too little memory; {GO_ON}"
+                ) from None
+            yield made, batch
 
 
 @asynccontextmanager
@@ -931,7 +1084,7 @@ async def _on_ray(running: _Running) -> AsyncGenerator[tuple[Rendered, Batch]]:
     `render_chunk` over them as a dataset, in order."""
     ray = _ray()
     plan, rows = running.plan, running.run.plan["rows"]
-    folder = running.out.with_name(f"{running.out.name}.part-rows")
+    folder = running.rows
     names = await asyncio.to_thread(_stage, running.opened, running.run.chunks, rows, folder)
     try:
         if not names:
@@ -940,7 +1093,7 @@ async def _on_ray(running: _Running) -> AsyncGenerator[tuple[Rendered, Batch]]:
             names, include_paths=True, override_num_blocks=len(names)
         ).map(partial(_render_staged, plan=plan))
         found = iter(dataset.iter_batches(batch_size=1, batch_format="pandas"))
-        while (row := await asyncio.to_thread(_next, found)) is not None:
+        while (row := await asyncio.to_thread(_next_of_ray, ray, found)) is not None:
             rendered = pickle.loads(row["rendered"].iloc[0])
             yield rendered, _unstaged((folder / _staged_name(rendered.number)).read_bytes())
     finally:
@@ -956,6 +1109,13 @@ def _ray() -> Any:
         raise CannotRun(
             "the engine ray needs the extra 'bulk': pip install 'zhunxin[bulk]'"
         ) from None
+
+
+def _next_of_ray(ray: Any, items: Iterator[Item]) -> Item | None:
+    try:
+        return next(items, None)
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        raise CannotRun(f"Ray has failed ({type(error).__name__}); {GO_ON}") from error
 
 
 def _started_ray() -> Any:

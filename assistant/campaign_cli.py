@@ -6,7 +6,7 @@ import asyncio
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from .deps import Deps
 
 app = typer.Typer(rich_markup_mode=None)
+
+LATE = timedelta(minutes=5)
+"""How far back `--at` may be: a command takes a moment to be typed and to start."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Its id: `zhunxin campaign list`.")]
@@ -81,8 +84,8 @@ def run(
         str,
         typer.Option(
             metavar="TIME",
-            help="When the messages are sent, such as 2026-12-01T10:00; empty: as they are "
-            "written. Hours, caps and dates are judged by it.",
+            help="When the messages will be sent, such as 2026-12-01T10:00; empty: as they are "
+            "written. Hours, caps and dates are judged by it, and each message names it.",
         ),
     ] = "",
     workers: Annotated[int, typer.Option(help="Processes; 0: one a core.", min=0, max=256)] = 0,
@@ -94,13 +97,21 @@ def run(
     was stopped. What keeps somebody from getting one is counted by its reason.
     """
     from .addressing import AddressingError, bounds_of
-    from .bulk import CannotRun, run_campaign
+    from .bulk import CannotRun, Standing, run_campaign
     from .cli import _fail, _print_json, _with_deps
     from .customer_files import BadFile
+    from .offer import unproven_in
 
     async def work(deps: Deps) -> None:
         known = _campaign(deps, campaign)
         bounds = bounds_of(deps.rules)
+        instant = _instant(at, bounds.zone)
+
+        async def rests() -> Standing:
+            now = (await asyncio.to_thread(deps.campaigns)).get(campaign)
+            day = (instant or datetime.now(UTC)).astimezone(bounds.zone).date()
+            return Standing(now, await unproven_in(deps, now, day) if now else frozenset())
+
         with _bar() as bar:
             summary = await run_campaign(
                 deps.trail,
@@ -111,9 +122,10 @@ def run(
                 rules_version=deps.rules.version,
                 lock_folder=deps.settings.home,
                 engine=engine,
-                at=_instant(at, bounds.zone),
+                at=instant,
                 workers=workers,
                 progress=bar,
+                rests=rests,
             )
         if as_json:
             _print_json(summary.as_json())
@@ -126,6 +138,38 @@ def run(
         _fail(str(error), 1)
     except KeyboardInterrupt:
         _fail(f"stopped; the same command goes on from where {out} is", 130)
+
+
+@app.command("suppress")
+def suppress(
+    customer: Annotated[str, typer.Argument(help="Their id; nothing else of them is kept.")],
+    channel: Annotated[str, typer.Option(help="sms, push ...; all: every one.")] = "all",
+    reason: Annotated[str, typer.Option(help="In a word, such as complaint.")] = "request",
+    lift: Annotated[bool, typer.Option("--lift", help="Write to them again.")] = False,
+) -> None:
+    """Have nobody write to a customer any more, by one channel or by any."""
+    from . import contacts
+    from .campaigns import CHANNELS
+    from .cli import _fail, _with_deps
+    from .identity import is_customer_id
+
+    if not is_customer_id(customer):
+        _fail("CUSTOMER: expected letters, digits and . _ : @ | -, at most 128", 2)
+    if channel not in (contacts.ALL, *CHANNELS):
+        _fail(f"--channel must be one of {', '.join((contacts.ALL, *CHANNELS))}", 2)
+    if not contacts.is_reason(reason):
+        _fail(f"--reason: expected {contacts.REASON}", 2)
+
+    async def work(deps: Deps) -> None:
+        if not lift:
+            await contacts.suppress(deps.trail, customer, reason=reason, by="cli", channel=channel)
+            typer.echo(f"nobody writes to this customer any more ({channel}: {reason})")
+        elif await contacts.lift(deps.trail, customer, by="cli", channel=channel):
+            typer.echo(f"this customer may be written to again ({channel})")
+        else:
+            _fail(f"this customer was on no list ({channel})", 1)
+
+    _with_deps(work)
 
 
 @app.command("customers")
@@ -175,7 +219,11 @@ def _instant(text: str, zone: Any) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError:
         _fail(f"--at: expected an instant such as 2026-12-01T10:00, not {text!r}", 2)
-    return at if at.tzinfo else at.replace(tzinfo=zone)
+    at = at if at.tzinfo else at.replace(tzinfo=zone)
+    if at < datetime.now(UTC) - LATE:
+        # Hours and caps of a time that is over say nothing of now.
+        _fail(f"--at: {text} is over; name a time to come, or none to send now", 2)
+    return at
 
 
 def _tell(summary: Summary) -> None:

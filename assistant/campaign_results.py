@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -99,7 +99,8 @@ def newcombe(one: Outcome, other: Outcome) -> Interval:
 
 
 def read_csv(text: str) -> tuple[Outcome, ...]:
-    """Outcomes of a file with counts by variant, or with a row for each customer.
+    """Outcomes of a file with counts by variant, or with a row for each customer, of which one is
+    held at a time.
 
     Its first line names the columns, in any order: `variant,n,converted` or
     `customer,variant,converted`. Raises BadResults.
@@ -115,17 +116,9 @@ def read_csv(text: str) -> tuple[Outcome, ...]:
                 f"line 1: expected the columns {','.join(_COUNTS)} or {','.join(_CUSTOMERS)}"
             )
         read = _read_counts if columns is _COUNTS else _read_customers
-        table = []
-        for row in rows:
-            if not any(cell.strip() for cell in row):
-                continue
-            if len(row) != len(header):
-                raise BadResults(f"line {rows.line_num}: expected {len(header)} columns")
-            cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
-            table.append((rows.line_num, cells))
+        found = read(_cells(rows, header))
     except csv.Error as error:
         raise BadResults(f"line {rows.line_num}: {error}") from None
-    found = read(table)
     if not found:
         raise BadResults("line 2: expected a row")
     if len(found) > MOST_VARIANTS:
@@ -133,7 +126,17 @@ def read_csv(text: str) -> tuple[Outcome, ...]:
     return tuple(sorted(found, key=lambda each: (each.variant == HOLDOUT, each.variant)))
 
 
-def _read_counts(table: Sequence[tuple[int, Mapping[str, str]]]) -> list[Outcome]:
+def _cells(rows: Any, header: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
+    """(line, column -> cell) of each row that says something."""
+    for row in rows:
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(header):
+            raise BadResults(f"line {rows.line_num}: expected {len(header)} columns")
+        yield rows.line_num, {name: cell.strip() for name, cell in zip(header, row, strict=True)}
+
+
+def _read_counts(table: Iterable[tuple[int, Mapping[str, str]]]) -> list[Outcome]:
     found: dict[str, Outcome] = {}
     for line, cells in table:
         variant = _variant(line, cells)
@@ -146,7 +149,7 @@ def _read_counts(table: Sequence[tuple[int, Mapping[str, str]]]) -> list[Outcome
     return list(found.values())
 
 
-def _read_customers(table: Sequence[tuple[int, Mapping[str, str]]]) -> list[Outcome]:
+def _read_customers(table: Iterable[tuple[int, Mapping[str, str]]]) -> list[Outcome]:
     seen: set[str] = set()
     counted: dict[str, list[int]] = {}
     for line, cells in table:
@@ -161,6 +164,8 @@ def _read_customers(table: Sequence[tuple[int, Mapping[str, str]]]) -> list[Outc
         if said not in _YES | _NO:
             raise BadResults(f"line {line}: converted: expected 1 or 0")
         counts = counted.setdefault(_variant(line, cells), [0, 0])
+        if len(counted) > MOST_VARIANTS:
+            break
         counts[0] += 1
         counts[1] += said in _YES
     return [Outcome(variant, n, converted) for variant, (n, converted) in counted.items()]

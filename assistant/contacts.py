@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -31,10 +32,17 @@ HELD_OUT = "holdout"
 ALL = "all"
 """Channel of a suppression of every channel."""
 
+REASON = "1 to 32 small letters, digits, - and _, such as complaint"
+"""What a reason of a suppression looks like: it stays in the audit chain, and names nobody."""
+
 AT_ONCE = 500
 """Values of one statement: SQLite takes some thousand."""
 
 RunState = Literal["running", "done"]
+
+
+class RunElsewhere(Exception):
+    """Another process goes on with the same run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +120,8 @@ async def begin(trail: Trail, campaign: str, plan: Mapping[str, Any], *, by: str
             )
         )
         body = {"action": "begun", "by": by, "campaign": campaign, "plan": dict(plan)}
-        await audit.seal_held(connection, trail.keys, "run", run.id, body)
+        entry = await audit.seal_held(connection, trail.keys, "run", run.id, body)
+    await audit.note_head(trail, entry)
     return run
 
 
@@ -129,6 +138,17 @@ async def list_runs(engine: AsyncEngine, campaign: str = "", limit: int = 50) ->
     wanted = select(campaign_runs).order_by(campaign_runs.c.started_at.desc()).limit(limit)
     if campaign:
         wanted = wanted.where(campaign_runs.c.campaign == campaign)
+    async with engine.connect() as connection:
+        return [_run(row) for row in await connection.execute(wanted)]
+
+
+async def unfinished(engine: AsyncEngine, campaign: str) -> list[Run]:
+    """Runs of a campaign that were begun and not ended, however many, the newest first."""
+    wanted = (
+        select(campaign_runs)
+        .where(campaign_runs.c.campaign == campaign, campaign_runs.c.state == "running")
+        .order_by(campaign_runs.c.started_at.desc())
+    )
     async with engine.connect() as connection:
         return [_run(row) for row in await connection.execute(wanted)]
 
@@ -157,10 +177,14 @@ async def write_chunk(
     (contacts, rows read, bytes written, counts, state); all of it stands afterwards, or none.
 
     The file is cut back to `bytes_out` by who goes on with a run, so that what was written by a
-    part that came to nothing is written again.
+    part that came to nothing is written again. Raises RunElsewhere.
     """
     async with trail.engine.begin() as connection:
         await audit.lock(connection)
+        done = select(campaign_runs.c.chunk).where(campaign_runs.c.id == run.id)
+        # Before anything is written: its file is theirs too.
+        if await connection.scalar(done) != run.chunks:
+            raise RunElsewhere(run.id)
         written, rows_in, bytes_out, counts, state = await settle(connection)
         chunk = run.chunks + 1
         await _insert(
@@ -191,7 +215,9 @@ async def write_chunk(
                 changed_at=datetime.now(UTC),
             )
         )
-        await audit.seal_contacts(connection, trail.keys, run.id, chunk, {"action": "written"})
+        body = {"action": "written"}
+        entry = await audit.seal_contacts(connection, trail.keys, run.id, chunk, body)
+    await audit.note_head(trail, entry)
     return Run(
         run.id,
         run.campaign,
@@ -256,6 +282,10 @@ async def past_of(
 # Suppressions
 
 
+def is_reason(text: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9_-]{0,31}", text) is not None
+
+
 async def suppress(
     trail: Trail, customer_id: str, *, reason: str, by: str, channel: str = ALL
 ) -> None:
@@ -270,7 +300,8 @@ async def suppress(
             )
         )
         body = {"action": "suppressed", "by": by, "channel": channel, "reason": reason}
-        await audit.seal_held(connection, trail.keys, "suppression", who, body)
+        entry = await audit.seal_held(connection, trail.keys, "suppression", who, body)
+    await audit.note_head(trail, entry)
 
 
 async def lift(trail: Trail, customer_id: str, *, by: str, channel: str = ALL) -> bool:
@@ -281,7 +312,9 @@ async def lift(trail: Trail, customer_id: str, *, by: str, channel: str = ALL) -
         there = (await connection.execute(_of(who, channel))).rowcount > 0
         if there:
             body = {"action": "lifted", "by": by, "channel": channel}
-            await audit.seal_held(connection, trail.keys, "suppression", who, body)
+            entry = await audit.seal_held(connection, trail.keys, "suppression", who, body)
+    if there:
+        await audit.note_head(trail, entry)
     return there
 
 

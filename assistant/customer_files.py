@@ -23,6 +23,8 @@ LONGEST_FIELD = 20_000
 ENCODINGS = ("utf-8", "gb18030")
 """Tried in this order, line by line: files are often put together from several systems."""
 _EDGE_BYTES = 1 << 20
+_BATCH_BYTES = 64 << 20
+"""Of a Parquet file that are decoded together."""
 
 Row = Sequence[str | None] | str
 """Its fields in the order of the columns; a text says why it cannot be read."""
@@ -69,8 +71,11 @@ class CustomerFile:
             raise BadFile(f"{self.path}: cannot be read ({error.strerror or error})") from error
 
 
-def open_customers(path: Path, required: Collection[str]) -> CustomerFile:
-    """Look at a file of customers. Raises BadFile, also for a column that it lacks."""
+def open_customers(
+    path: Path, required: Collection[str], optional: Collection[str] = ()
+) -> CustomerFile:
+    """Look at a file of customers; of a Parquet file no other columns are read. Raises BadFile,
+    also for a column that it lacks."""
     try:
         identity = _identity(path)
         opened = _open_parquet(path, identity) if _is_parquet(path) else _open_csv(path, identity)
@@ -83,6 +88,8 @@ def open_customers(path: Path, required: Collection[str]) -> CustomerFile:
     if missing:
         found = ", ".join(opened.columns) or "none"
         raise BadFile(f"{path}: lacks the columns {', '.join(missing)}; it has {found}")
+    if _is_parquet(path):
+        _check_flat(opened, [*required, *optional])
     return opened
 
 
@@ -200,13 +207,30 @@ def _open_parquet(path: Path, identity: str) -> CustomerFile:
         raise BadFile(f"{path}: is no Parquet file that can be read ({error})") from error
 
 
+def _check_flat(opened: CustomerFile, wanted: Collection[str]) -> None:
+    """Keep the columns that are wanted. Raises BadFile for one of them that holds records."""
+    import pyarrow
+
+    with _arrow().ParquetFile(opened.path) as file:
+        for field in file.schema_arrow:
+            kind = field.type
+            if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+                kind = kind.value_type
+            if field.name.strip().lower() in wanted and pyarrow.types.is_nested(kind):
+                raise BadFile(f"{opened.path}: the column {field.name!r} holds records, not values")
+    opened.columns = tuple(name for name in opened.columns if name in wanted)
+
+
 def _parquet(opened: CustomerFile, most: int) -> Iterator[Batch]:
     number, first, kept = 0, 1, list[Row]()
     try:
-        with _arrow().ParquetFile(opened.path) as file:
-            for batch in file.iter_batches(batch_size=most):
+        names = _names(opened)
+        # As they are stored: a text of a megabyte in every row is held once.
+        with _arrow().ParquetFile(opened.path, read_dictionary=names) as file:
+            at_once = _rows_at_once(file, names, most)
+            for batch in file.iter_batches(batch_size=at_once, columns=names):
                 # A batch never goes beyond a row group, so that it may be short.
-                kept += zip(*(map(_text, c.to_pylist()) for c in batch.columns), strict=True)
+                kept += _rows_of([batch.column(name) for name in names])
                 while len(kept) >= most:
                     rows, kept = kept[:most], kept[most:]
                     yield Batch(number, first, tuple(rows), first - 1 + most)
@@ -215,6 +239,50 @@ def _parquet(opened: CustomerFile, most: int) -> Iterator[Batch]:
         raise BadFile(f"{opened.path}: cannot be read to its end ({error})") from error
     if kept:
         yield Batch(number, first, tuple(kept), first - 1 + len(kept))
+
+
+def _names(opened: CustomerFile) -> list[str]:
+    """The columns that are read, as the file spells them."""
+    with _arrow().ParquetFile(opened.path) as file:
+        found = {name.strip().lower(): name for name in file.schema_arrow.names}
+    return [found[name] for name in opened.columns]
+
+
+def _rows_at_once(file: Any, names: Collection[str], most: int) -> int:
+    """How many rows are decoded together, by the size that the file tells of its widest part."""
+    widest = 1
+    for place in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(place)
+        columns = map(group.column, range(group.num_columns))
+        size = sum(
+            column.total_uncompressed_size
+            for column in columns
+            if column.path_in_schema.partition(".")[0] in names
+        )
+        widest = max(widest, size // max(1, group.num_rows))
+    return max(1, min(most, _BATCH_BYTES // widest))
+
+
+def _rows_of(columns: Sequence[Any]) -> Iterator[Row]:
+    """Rows of columns as texts."""
+    texts = [_texts(column) for column in columns]
+    rows = zip(*texts, strict=True)
+    if max((len(text) for column in texts for text in column if text), default=0) <= LONGEST_FIELD:
+        yield from rows
+        return
+    for row in rows:
+        too_long = any(len(text) > LONGEST_FIELD for text in row if text)
+        yield f"a field of more than {LONGEST_FIELD} characters" if too_long else row
+
+
+def _texts(column: Any) -> list[str | None]:
+    """Values of a column as texts; one that stands in many rows is held once."""
+    import pyarrow
+
+    if not pyarrow.types.is_dictionary(column.type):
+        return [_text(value) for value in column.to_pylist()]
+    known = [_text(value) for value in column.dictionary.to_pylist()]
+    return [None if place is None else known[place] for place in column.indices.to_pylist()]
 
 
 def _text(value: Any) -> str | None:

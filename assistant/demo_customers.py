@@ -406,4 +406,6 @@ def _consents(
     ]
     if draw.random() < 0.6:
         made.append(Consent(customer_id, "profiling", "push", draw.random() < 0.7, since))
+    if any(consent.channel == "sms" and consent.given for consent in made) and draw.random() < 0.6:
+        made.append(Consent(customer_id, "profiling", "sms", draw.random() < 0.8, since))
     return tuple(made)

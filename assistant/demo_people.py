@@ -55,7 +55,8 @@ def _person(random: Random, number: int, today: date) -> tuple[str, ...]:
         "debt_share": f"{0.7 * drawn():.2f}",
         "open_loans": str(loans),
         "outstanding_cny": f"{loans * 8000 * drawn():.2f}",
-        "months_since_loan": str(int(24 * drawn())) if loans else "",
+        # Of those who owe nothing, some have repaid a loan, and others never had one.
+        "months_since_loan": str(int(24 * drawn())) if loans or drawn() < 0.6 else "",
         "since": (today - timedelta(days=int(30 + 2000 * drawn()))).isoformat(),
         "sent": ";".join(sent),
         "coupons_held": random.choice(KINDS) if drawn() < 0.2 else "",

@@ -219,6 +219,8 @@ class Draft:
     editor_name: str
     made_at: datetime
     changed_at: datetime
+    writers: frozenset[str] = frozenset()
+    """Who wrote any version of it."""
 
     @property
     def sha256(self) -> str:
@@ -287,6 +289,11 @@ class Held:
     rules_version: str
     passes: bool
     open_rules: tuple[str, ...] = ()
+    writers: frozenset[str] = frozenset()
+    """Who wrote any of its versions: what one wrote may stand in what another edited."""
+
+    def is_own(self, by: str) -> bool:
+        return by in self.writers or by in (self.author, self.editor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,7 +372,7 @@ def decide(held: Held, step: Step, now: Now) -> State | Declining:
         case "approved" | "rejected":
             if held.state != "submitted":
                 return "wrong_state"
-            if step.by in (held.author, held.editor):
+            if held.is_own(step.by):
                 return "own_draft"
             if step.action == "rejected":
                 return "rejected" if step.comment.strip() else "comment_needed"
@@ -411,7 +418,7 @@ def unfit(held: Held, approval: Approval | None, now: Now) -> Unfit | None:
     """Why nothing may be sent by a draft now; None where it may."""
     if held.state not in STANDS or approval is None:
         return "not_approved"
-    own = approval.by in (held.author, held.editor)
+    own = held.is_own(approval.by)
     if approval.sha256 != held.sha256 or own or not held.passes:
         return "not_as_approved"
     return lapse(held, now) or not_begun(now)
@@ -662,6 +669,9 @@ async def standing(
         entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
         if not entries:
             return Lapsed(await _why_not_there(connection, draft_id))
+        if not await audit.whole_after(connection, entries[0].seq):
+            # A withdrawal may be what is missing.
+            return Lapsed("tampered")
         # What was changed since is another content than was approved, or no draft at all.
         found = await _read(connection, [offer_drafts.c.id == draft_id])
     if not found:
@@ -714,6 +724,7 @@ def held_of(draft: Draft) -> Held:
         content.rules_version,
         draft.check.passes,
         draft.check.open_rules,
+        draft.writers,
     )
 
 
@@ -856,6 +867,12 @@ async def _read(
         rows = list(await connection.execute(query))
     except ValueError as error:
         raise BrokenDraft("an instant that is none") from error
+    wrote: dict[str, set[str]] = {row.id: set() for row in rows}
+    written = select(offer_versions.c.draft_id, offer_versions.c.by).where(
+        offer_versions.c.draft_id.in_(wrote)
+    )
+    for draft_id, by in await connection.execute(written.distinct()):
+        wrote[draft_id].add(by)
     return [
         Draft(
             row.id,
@@ -869,6 +886,7 @@ async def _read(
             row.editor_name or "",
             as_utc(row.made_at),
             as_utc(row.changed_at),
+            frozenset(wrote[row.id]),
         )
         for row in rows
     ]

@@ -30,7 +30,7 @@ from prompts.render import Prompt, examples, page, render, version_of
 from . import templates
 from .addressing import Bounds, Occasion, Refusal, bounds_of, context_of, refusals
 from .best_offer import Best, best
-from .campaigns import Campaign, CampaignCoupon, Draw, figures, odds_words
+from .campaigns import Campaign, CampaignCoupon, Draw, figures, odds_words, unproven
 from .compliance import RANK, Finding, Given, Unchecked, Verdict, review_given, source_as_json
 from .elements import Channels, Facts, append_required
 from .llm import ChatModel, Message, ModelError, ModelGarbled, ModelUnavailable
@@ -279,6 +279,8 @@ class Ground:
     """Stands in the sample for the customer's name."""
     complete: bool
     """Whether clauses in force state the terms of the offer."""
+    proven: bool
+    """Whether clauses in force say what its coupons do."""
 
     @property
     def offer(self) -> str:
@@ -316,6 +318,7 @@ async def ground_of(
     """
     bounds = bounds_of(deps.rules)
     on = at.astimezone(bounds.zone).date()
+    bare = await unproven_in(deps, campaign, on)
     return make_ground(
         deps.rules,
         deps.channels,
@@ -331,7 +334,21 @@ async def ground_of(
         bounds=bounds,
         locale=locale,
         synthetic=synthetic,
+        proven=not bare & _coupons_of(campaign, offer),
     )
+
+
+async def unproven_in(deps: Deps, campaign: Campaign, on: date) -> frozenset[str]:
+    """Ids of a campaign's coupons that no clause in force on a day bears out; nobody is offered
+    them."""
+    found = unproven(campaign, deps.front.terms, await deps.clauses(), on)
+    return frozenset(each.coupon for each in found)
+
+
+def _coupons_of(campaign: Campaign, offer: str) -> frozenset[str]:
+    """What an offer may give: a coupon, or the prizes of a draw."""
+    draw = next((draw for draw in campaign.draws if draw.id == offer), None)
+    return frozenset(prize.coupon for prize in draw.prizes) if draw else frozenset({offer})
 
 
 def make_ground(
@@ -350,6 +367,7 @@ def make_ground(
     customer: Person | None = None,
     locale: Locale = "zh-Hans",
     synthetic: bool = False,
+    proven: bool = True,
 ) -> Ground:
     """As `ground_of`, with what it looks up.
 
@@ -384,6 +402,7 @@ def make_ground(
         context=context,
         name=_sample_name(customer, locale),
         complete=bool(terms),
+        proven=proven,
     )
 
 
@@ -629,6 +648,8 @@ def _problems(
 ) -> list[Problem]:
     found: list[Problem] = []
     locale, words = ground.locale, _table("words")
+    if not ground.proven:
+        found.append(_problem("unproven", "block", locale))
     if fit.over:
         said = {
             "units": str(fit.parts if fit.unit == "sms" else fit.units),
@@ -695,7 +716,8 @@ async def draft_offers(brief: Brief, deps: Deps) -> Drafted | Refused:
     plans, refused = _channels(brief, segment, bounds)
     if not plans:
         return Refused(next(iter(refused.values())))
-    coupon, draw, why = _offer(brief, today)
+    day = max(today, brief.campaign.starts_on)
+    coupon, draw, why = _offer(brief, day, await unproven_in(deps, brief.campaign, day))
     chosen = coupon or draw
     assert chosen is not None
     model = await _model(deps)
@@ -760,22 +782,28 @@ def _channels(
     return plans, refused
 
 
-def _offer(brief: Brief, today: date) -> tuple[CampaignCoupon | None, Draw | None, Best | None]:
-    """What is offered, and why."""
+def _offer(
+    brief: Brief, day: date, bare: frozenset[str]
+) -> tuple[CampaignCoupon | None, Draw | None, Best | None]:
+    """What is offered, and why. bare: ids of coupons that nothing in force bears out."""
     campaign = brief.campaign
-    day = max(today, campaign.starts_on)
     if brief.offer:
+        if bare & _coupons_of(campaign, brief.offer):
+            raise NothingToOffer(f"no clause in force says what {brief.offer} does on {day}")
         draw = next((draw for draw in campaign.draws if draw.id == brief.offer), None)
         if draw:
             return None, draw, None
         coupon = campaign.coupon(brief.offer)
         return coupon, None, best([coupon], campaign.representative, day, locale=brief.locale)
-    found = best(campaign.coupons, campaign.representative, day, locale=brief.locale)
+    proven = [coupon for coupon in campaign.coupons if coupon.id not in bare]
+    found = best(proven, campaign.representative, day, locale=brief.locale)
     if found:
         return found.coupon, None, found
-    if campaign.draws and campaign.starts_on <= day <= campaign.ends_on:
-        return None, campaign.draws[0], None
-    raise NothingToOffer(f"{campaign.id} has nothing to offer on {day}")
+    draws = [draw for draw in campaign.draws if not bare & _coupons_of(campaign, draw.id)]
+    if draws and campaign.starts_on <= day <= campaign.ends_on:
+        return None, draws[0], None
+    why = f"; no clause in force says what {', '.join(sorted(bare))} does" if bare else ""
+    raise NothingToOffer(f"{campaign.id} has nothing to offer on {day}{why}")
 
 
 async def _model(deps: Deps) -> ChatModel | None:

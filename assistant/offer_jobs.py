@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -18,7 +19,7 @@ import structlog
 from filelock import AsyncFileLock
 from sqlalchemy import func, insert, select, update
 
-from . import contacts, drafts, saved_segments
+from . import audit, contacts, drafts, saved_segments
 from .addressing import WINDOW, Refusal, bounds_of
 from .best_offer import Best
 from .campaigns import CampaignError
@@ -52,6 +53,9 @@ State = Literal["queued", "running", "done", "failed", "lost"]
 
 MOST_WAITING = 20
 """Jobs that wait at once; the model writes for one after the other."""
+
+MOST_OF_ONE = 8
+"""Of one account: nobody else has to wait for all that somebody asks for."""
 
 CHANNEL_S = 600.0
 """Longest that drafts for one channel may take."""
@@ -125,10 +129,15 @@ async def add_job(engine: AsyncEngine, wanted: Wanted, *, by: str) -> Job:
     total = len(wanted.channels)
     job = Job(uuid.uuid4().hex, by, datetime.now(UTC), wanted, "queued", 0, total, (), (), "")
     async with engine.begin() as connection:
-        waiting = await connection.scalar(
-            select(func.count()).select_from(offer_jobs).where(offer_jobs.c.state == "queued")
+        # Two who ask at once must not both be the last.
+        await audit.lock(connection)
+        rows = await connection.execute(
+            select(offer_jobs.c.made_by, func.count())
+            .where(offer_jobs.c.state == "queued")
+            .group_by(offer_jobs.c.made_by)
         )
-        if (waiting or 0) >= MOST_WAITING:
+        waiting = Counter({row[0]: row[1] for row in rows})
+        if waiting.total() >= MOST_WAITING or waiting[by] >= MOST_OF_ONE:
             raise TooManyJobs
         await connection.execute(
             insert(offer_jobs).values(
@@ -157,9 +166,12 @@ async def _in_state(engine: AsyncEngine, state: State) -> list[Job]:
 
 
 async def _keep(engine: AsyncEngine, job: Job) -> None:
+    """Whom it was for is forgotten once it has ended."""
+    ended = job.state not in ("queued", "running")
+    more = {"wanted": asdict(replace(job.wanted, customer=""))} if ended else {}
     async with engine.begin() as connection:
         await connection.execute(
-            update(offer_jobs).where(offer_jobs.c.id == job.id).values(**_progress(job))
+            update(offer_jobs).where(offer_jobs.c.id == job.id).values(**_progress(job), **more)
         )
 
 

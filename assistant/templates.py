@@ -172,8 +172,12 @@ def _check_words(words: str, at: int, before: str, *, figures: bool) -> None:
             raise BadTemplate(
                 "slot", f"{sign!r} is no part of a slot such as {{coupon}}", at + place
             )
-        if sign not in "\n\u200d" and unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Co", "Cn"):
+        if sign not in "\n\u200d" and is_unseen(sign):
             raise BadTemplate("sign", f"character U+{ord(sign):04X} cannot be seen", at + place)
+        if unicodedata.bidirectional(sign) in _BACKWARDS:
+            raise BadTemplate(
+                "sign", f"character U+{ord(sign):04X} is read from right to left", at + place
+            )
     if before and any(words.startswith(u) for u in _units(before)):
         raise BadTemplate("unit", f"{{{before}}} says its unit itself", at)
     found = None if figures else figure_in(words)
@@ -248,8 +252,8 @@ def check_value(slot: str, value: str) -> None:
     pattern, longest = _kinds()[kind]
     if not 0 < len(value) <= longest:
         raise BadValue(slot, f"1 to {longest} characters")
-    if any(unicodedata.category(sign) in _UNSEEN for sign in value):
-        raise BadValue(slot, "one line of visible characters")
+    if any(is_unseen(sign) or unicodedata.bidirectional(sign) in _BACKWARDS for sign in value):
+        raise BadValue(slot, "one line of visible characters, read from left to right")
     if kind != "link" and (_LINK.search(value) or _ADDRESS.search(value)):
         raise BadValue(slot, "no link or address")
     if not pattern.fullmatch(value):
@@ -259,6 +263,15 @@ def check_value(slot: str, value: str) -> None:
 
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks to Unicode, and nothing to the eye: they would cut a forbidden word in two."""
+_BACKWARDS = frozenset({"R", "AL"})
+"""Beside them the figures of a message would stand in another order than they were approved in."""
+
+
+def is_unseen(sign: str) -> bool:
+    """Whether nobody sees that a character is there."""
+    return unicodedata.category(sign) in _UNSEEN or sign in _BLANK
 
 
 def name_or_instead(name: str, locale: str) -> str:

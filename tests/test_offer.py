@@ -35,6 +35,7 @@ from assistant.offer import (
     copy_as_json,
     curated,
     draft_offers,
+    ground_of,
     ideas,
     judge,
     make_ground,
@@ -609,3 +610,24 @@ def test_a_wrong_call_is_told_in_a_line(shell: Shell, more: tuple[str, ...], sai
     assert said in ran.stderr
     assert ran.stdout == ""
     assert "Traceback" not in ran.stderr
+
+
+async def test_a_coupon_that_no_clause_in_force_bears_out_is_not_offered(
+    deps: Deps, campaign: Campaign
+) -> None:
+    first = (await drafted(deps, brief(campaign, "sms", offer="")))[0].offer
+    bare = replace(
+        campaign,
+        coupons=tuple(
+            replace(coupon, quote="Nobody ever said so.") if coupon.id == first else coupon
+            for coupon in campaign.coupons
+        ),
+    )
+    copies = await drafted(deps, brief(bare, "sms", offer=""))
+    assert copies
+    assert first not in {copy.offer for copy in copies}
+    with pytest.raises(NothingToOffer, match=f"no clause in force says what {first} does"):
+        await draft_offers(brief(bare, "sms", offer=first), deps)
+    ground = await ground_of(deps, bare, "sms", offer=first, at=brief(bare, "sms").at)
+    judged = judge(ground, "{coupon}，{until}前可用。")
+    assert (judged.verdict, judged.problems[0].code) == ("block", "unproven")

@@ -24,7 +24,7 @@ from assistant.audit import verify
 from assistant.campaign_results import BadResults, Outcome, newcombe, read_csv, wilson
 from assistant.deps import Deps, open_deps
 from assistant.models import today
-from assistant.offer_jobs import MOST_WAITING, Wanted, Worker
+from assistant.offer_jobs import MOST_OF_ONE, MOST_WAITING, Wanted, Worker
 from assistant.staff import create_account
 from prompts.render import page_words
 from tests.conftest import settings_for
@@ -406,12 +406,27 @@ async def test_a_job_that_its_server_left_is_called_lost(own: Deps) -> None:
 
 
 async def test_only_so_many_wait(own: Deps) -> None:
-    by = await somebody(own)
     wanted = Wanted("lantern-2027", channels=("sms",))
-    for _ in range(MOST_WAITING):
-        await offer_jobs.add_job(own.engine, wanted, by=by)
+    accounts = [await somebody(own, f"marketer-{n}") for n in range(4)]
+    for by in accounts[:2]:
+        for _ in range(MOST_OF_ONE):
+            await offer_jobs.add_job(own.engine, wanted, by=by)
+        with pytest.raises(offer_jobs.TooManyJobs):
+            await offer_jobs.add_job(own.engine, wanted, by=by)
+    for _ in range(MOST_WAITING - 2 * MOST_OF_ONE):
+        await offer_jobs.add_job(own.engine, wanted, by=accounts[2])
     with pytest.raises(offer_jobs.TooManyJobs):
-        await offer_jobs.add_job(own.engine, wanted, by=by)
+        await offer_jobs.add_job(own.engine, wanted, by=accounts[3])
+
+
+async def test_whom_a_job_was_for_is_forgotten_when_it_ends(own: Deps) -> None:
+    wanted = Wanted("lantern-2027", channels=("sms",), customer="C-4711")
+    job = await offer_jobs.add_job(own.engine, wanted, by=await somebody(own))
+    for state, kept in (("running", "C-4711"), ("failed", "")):
+        await offer_jobs._keep(own.engine, replace(job, state=state))
+        found = await offer_jobs.read_job(own.engine, job.id)
+        assert found is not None
+        assert found.wanted.customer == kept
 
 
 async def test_what_does_not_hold_any_more_is_voided_when_a_server_starts(own: Deps) -> None:
@@ -439,10 +454,8 @@ async def test_what_does_not_hold_any_more_is_voided_when_a_server_starts(own: D
         await asyncio.gather(running, return_exceptions=True)
 
 
-async def somebody(deps: Deps) -> str:
-    account = await create_account(
-        deps.trail, "marketer", "测试", ["marketer"], "a quiet morning 7"
-    )
+async def somebody(deps: Deps, login: str = "marketer") -> str:
+    account = await create_account(deps.trail, login, "测试", ["marketer"], "a quiet morning 7")
     return account.id
 
 
@@ -517,6 +530,52 @@ def test_results_are_imported_with_intervals(clients: SignedIn, server: Server) 
     ]
     assert client.post(path, json={"csv": "a,b\n1,2\n"}).status_code == 422
     assert clients("compliance").post(path, json={"csv": text}).status_code == 403
+
+
+def test_a_large_file_of_results_is_sent_as_it_is(clients: SignedIn, server: Server) -> None:
+    path = f"/v1/campaigns/{SPRING}/results"
+    client = clients("marketer")
+    rows = "".join(f"customer-{n:08d},save,{n % 2}\n" for n in range(100_000))
+    sent = {"Content-Type": "text/csv; charset=utf-8"}
+    text = f"customer,variant,converted\n{rows}"
+    answer = client.post(path, content=text.encode(), headers=sent)
+    assert answer.status_code == 200, answer.text
+    assert [(v["n"], v["converted"]) for v in answer.json()["variants"]] == [(100_000, 50_000)]
+    assert client.post(path, json={"csv": text}).status_code == 413
+    assert client.post(path, content=b"x" * (17 << 20), headers=sent).status_code == 413
+    assert client.post(path, content=b"\xff", headers=sent).status_code == 422
+    assert client.post("/v1/segments", content=b"x" * (1 << 20), headers=sent).status_code == 413
+    refused = client.post(path, json={"csv": 4711, "more": "x"})
+    assert refused.status_code == 422
+    assert "4711" not in refused.text
+
+
+# Suppressions
+
+
+def test_a_customer_is_put_on_the_list_and_never_named(clients: SignedIn, server: Server) -> None:
+    path, body = "/v1/suppressions", {"customer": "C-4711", "channel": "sms"}
+    for role in ("marketer", "agent", "auditor"):
+        assert clients(role).post(path, json=body).status_code == 403
+        assert clients(role).request("DELETE", path, json=body).status_code == 403
+    assert clients("").post(path, json=body).status_code == 401
+    for role in ("compliance", "supervisor"):
+        put = clients(role).post(path, json={**body, "reason": "complaint"})
+        assert put.json() == {"channel": "sms", "suppressed": True, "changed": True}
+        off = clients(role).request("DELETE", path, json=body)
+        assert off.json() == {"channel": "sms", "suppressed": False, "changed": True}
+        again = clients(role).request("DELETE", path, json=body)
+        assert not again.json()["changed"]
+    for wrong in (
+        {**body, "customer": "C 4711"},
+        {**body, "customer": "C-4711" * 40},
+        {**body, "channel": "fax"},
+        {**body, "reason": "Herr C-4711"},
+        {**body, "more": 1},
+    ):
+        refused = clients("compliance").post(path, json=wrong)
+        assert refused.status_code == 422
+        assert "4711" not in refused.text
 
 
 def test_intervals_are_those_of_the_literature() -> None:

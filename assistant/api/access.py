@@ -60,6 +60,8 @@ APPROVERS: frozenset[Role] = frozenset({"compliance", "admin"})
 """May approve and reject what others wrote."""
 MAKERS: frozenset[Role] = MARKETERS | APPROVERS
 """May see whom an offer reaches, and try a text."""
+SUPPRESSORS: frozenset[Role] = frozenset({"compliance", "admin", "supervisor"})
+"""May say that nobody writes to a customer, and take it back."""
 
 ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/"): "public",
@@ -169,6 +171,8 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/segments"): STUDIO,
     ("POST", "/v1/segments"): MARKETERS,
     ("POST", "/v1/segments/count"): MAKERS,
+    ("POST", "/v1/suppressions"): SUPPRESSORS,
+    ("DELETE", "/v1/suppressions"): SUPPRESSORS,
     ("POST", "/v1/offers"): MARKETERS,
     ("GET", "/v1/offers/jobs/{job_id}"): STUDIO,
     ("GET", "/v1/drafts"): STUDIO,

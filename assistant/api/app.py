@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -66,6 +67,9 @@ from .problems import accepted_locale, documented, locale_of, problem
 
 WEB = Path(__file__).parent.parent / "web"
 MAX_BODY_BYTES = 256 * 1024
+MAX_RESULTS_BYTES = 16 * 1024 * 1024
+"""Of a file with a row for each customer of a campaign, some hundred thousand of them."""
+RESULTS_PATH = re.compile("/v1/campaigns/[a-z0-9-]{1,64}/results")
 LIMITED = {
     "/v1/chat": "chat",
     "/v1/chat/completions": "chat",
@@ -365,8 +369,12 @@ class LimitBody:
         if form and scope["method"] == "POST" and scope["path"] == knowledge.UPLOADS_PATH:
             await self._app(scope, receive, send)  # written to disk as it comes, within bounds
             return
+        most = self._max_bytes
+        table = headers.get("content-type", "").partition(";")[0].strip() == "text/csv"
+        if table and scope["method"] == "POST" and RESULTS_PATH.fullmatch(scope["path"]):
+            most = MAX_RESULTS_BYTES
         declared = headers.get("content-length", "0")
-        if not (declared.isascii() and declared.isdecimal()) or int(declared) > self._max_bytes:
+        if not (declared.isascii() and declared.isdecimal()) or int(declared) > most:
             await _too_large(headers)(scope, receive, send)
             return
         # Read ahead, within the bound, so that a body without a length cannot pass it either.
@@ -378,7 +386,7 @@ class LimitBody:
                 return  # the client left before it had sent everything
             messages.append(message)
             size += len(message.get("body", b""))
-            if size > self._max_bytes:
+            if size > most:
                 await _too_large(headers)(scope, receive, send)
                 return
             if not message.get("more_body"):

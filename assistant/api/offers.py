@@ -14,7 +14,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from assistant import campaign_results, contacts, drafts, offer_jobs, saved_segments
@@ -38,6 +40,7 @@ from assistant.drafts import (
     lapse,
     now_of,
 )
+from assistant.identity import is_customer_id
 from assistant.loan_math import as_json
 from assistant.models import LOCALES, Locale
 from assistant.offer import ideas
@@ -93,6 +96,9 @@ from .offers_schemas import (
     SegmentsBody,
     StepRequest,
     SubmitRequest,
+    SuppressedBody,
+    SuppressionRequest,
+    SuppressRequest,
     VariantResultBody,
     VersionBody,
     WholeCampaignBody,
@@ -459,6 +465,44 @@ def _condition(condition: Condition) -> ConditionBody:
     return ConditionBody(
         attribute=condition.attribute, op=condition.op, value=saved_segments.plain(condition)
     )
+
+
+# Suppressions ---------------------------------------------------------------------------------
+
+
+@router.post(
+    "/suppressions", response_model=SuppressedBody, responses=documented(401, 403, 413, 422, 500)
+)
+async def suppress(
+    body: SuppressRequest, request: Request, deps: FromDeps
+) -> SuppressedBody | Response:
+    """Have nobody write to a customer any more, by one channel or by any."""
+    if not is_customer_id(body.customer):
+        return _no_customer_id()
+    me = signed_in(request).staff_id
+    await contacts.suppress(
+        deps.trail, body.customer, reason=body.reason, by=me, channel=body.channel
+    )
+    return SuppressedBody(channel=body.channel, suppressed=True, changed=True)
+
+
+@router.delete(
+    "/suppressions", response_model=SuppressedBody, responses=documented(401, 403, 413, 422, 500)
+)
+async def lift_suppression(
+    body: SuppressionRequest, request: Request, deps: FromDeps
+) -> SuppressedBody | Response:
+    """Take it back."""
+    if not is_customer_id(body.customer):
+        return _no_customer_id()
+    me = signed_in(request).staff_id
+    there = await contacts.lift(deps.trail, body.customer, by=me, channel=body.channel)
+    return SuppressedBody(channel=body.channel, suppressed=False, changed=there)
+
+
+def _no_customer_id() -> JSONResponse:
+    named = [{"field": "customer", "problem": "letters, digits and . _ : @ | -"}]
+    return problem(422, "no id of a customer", code="bad_customer", fields=named)
 
 
 # Drafting -------------------------------------------------------------------------------------
@@ -868,7 +912,7 @@ async def _draft(
         "made_by": draft.check.made_by,
         "author": draft.author_name,
         "editor": draft.editor_name,
-        "mine": me.staff_id in (draft.author, draft.editor),
+        "mine": held.is_own(me.staff_id),
         "may": [
             name
             for name, (action, door) in STEPS.items()
@@ -961,25 +1005,51 @@ async def show_results(campaign_id: CampaignId, deps: FromDeps, known: Known) ->
 @router.post(
     "/campaigns/{campaign_id}/results",
     response_model=ResultsBody,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": ResultsRequest.model_json_schema()},
+                "text/csv": {"schema": {"type": "string"}},
+            },
+        }
+    },
     responses=documented(401, 403, 404, 413, 422, 500, 503),
 )
 async def import_results(
     campaign_id: CampaignId,
-    body: ResultsRequest,
     request: Request,
     deps: FromDeps,
     known: Known,
 ) -> ResultsBody | Response:
-    """Bring in what came of a campaign, in the place of what was brought in before."""
+    """Bring in what came of a campaign, in the place of what was brought in before. A larger file,
+    of up to 16 MB, is sent as it is, as `text/csv`."""
     campaign = _named(known, campaign_id)
     try:
-        outcomes = campaign_results.read_csv(body.csv)
+        text = await _results_text(request)
+        outcomes = await asyncio.to_thread(campaign_results.read_csv, text)
     except BadResults as error:
         named = [{"field": "csv", "problem": str(error)}]
         return problem(422, str(error), code="bad_results", fields=named)
     me = signed_in(request).staff_id
     await campaign_results.keep(deps.trail, campaign.id, outcomes, by=me)
     return await _results(deps, campaign.id)
+
+
+async def _results_text(request: Request) -> str:
+    """Raises BadResults, RequestValidationError."""
+    given = await request.body()
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "text/csv":
+        try:
+            return given.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BadResults(f"byte {error.start}: expected UTF-8") from None
+    try:
+        return ResultsRequest.model_validate_json(given).csv
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_context=False, include_url=False)
+        named = [{**each, "loc": ("body", *each["loc"])} for each in found]
+        raise RequestValidationError(named) from None
 
 
 async def _results(deps: Deps, campaign_id: str) -> ResultsBody:

@@ -223,6 +223,27 @@ class CountBody(BaseModel):
     preview: list[PreviewBody]
 
 
+class SuppressionRequest(BaseModel):
+    """Whom nobody is to write to. The id is kept as a keyed hash, and never given back."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+    customer: Annotated[str, Field(min_length=1, max_length=128)]
+    channel: OfferChannel | Literal["all"] = "all"
+
+
+class SuppressRequest(SuppressionRequest):
+    reason: Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,31}$")] = "request"
+
+
+class SuppressedBody(BaseModel):
+    """How it stands with a customer who is not named."""
+
+    channel: str
+    suppressed: bool
+    changed: bool = Field(description="False: it was so before.")
+
+
 # Drafting -------------------------------------------------------------------------------------
 
 
@@ -359,7 +380,7 @@ class DraftBody(BaseModel):
     made_by: Literal["model", "template", "person"]
     author: str
     editor: str
-    mine: bool = Field(description="Whether the caller wrote it, or edited it last.")
+    mine: bool = Field(description="Whether the caller wrote it, or any version of it.")
     may: list[str] = Field(
         description="What the caller may do to it now: `edit`, `submit`, `approve`, `reject`, "
         "`withdraw`."

@@ -89,14 +89,14 @@ export function headers(more = {}) {
 }
 
 /** JSON of an address of ours; rejects with a Failure, or an AbortError. */
-export async function call(path, { method = "GET", body, signal } = {}) {
+export async function call(path, { method = "GET", body, type = "application/json", signal } = {}) {
   let response;
   try {
     response = await fetch(path, {
       method,
       signal,
-      headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }),
-      body: body === undefined ? undefined : JSON.stringify(body),
+      headers: headers(body === undefined ? {} : { "Content-Type": type }),
+      body: type === "application/json" && body !== undefined ? JSON.stringify(body) : body,
     });
   } catch (error) {
     if (error.name === "AbortError") throw error;

@@ -6,7 +6,7 @@ import {
 import { drawing } from "./widget-dom.js";
 import { campaignChoice, grouped, likely, readCampaigns, share, titled } from "./studio-kit.js";
 
-const MOST_BYTES = 200_000;
+const MOST_BYTES = 16_000_000;
 const EXAMPLE = "variant,n,converted\nA,9500,380\nB,9480,331\nholdout,1000,29";
 
 export async function showResults(place, { values, signal }) {
@@ -146,7 +146,7 @@ function bringIn(campaign, shown, signal) {
     go.disabled = true;
     told.replaceChildren();
     try {
-      const results = await call(`/v1/campaigns/${encodeURIComponent(campaign.id)}/results`, { method: "POST", body: { csv: text.value }, signal });
+      const results = await call(`/v1/campaigns/${encodeURIComponent(campaign.id)}/results`, { method: "POST", body: text.value, type: "text/csv", signal });
       if (signal.aborted) return;
       shown.replaceChildren(...drawn(results, campaign));
       text.value = "";
