@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
@@ -16,15 +17,12 @@ from assistant.transcripts import Transcript, of_rows
 from .arithmetic import ArithmeticCase
 from .schema import Text
 
-KNOWLEDGE = (
-    "随心贷年利率（单利）为7.2%至24%，以合同约定为准。",
-    "提前还款不收违约金，可以在App首页申请提前结清。",
-    "逾期罚息按贷款年利率上浮50%计收，每日计收。",
-    "延期还款最长可以申请3个月，每笔借款一次。",
-    "更换手机号需要本人人脸识别，当天生效。",
-    "单户额度最高200,000元，期限3期至36期。",
-)
-"""What the cases are held to, in place of a release."""
+
+@cache
+def knowledge() -> tuple[str, ...]:
+    """What the cases are held to, in place of a release."""
+    file = Path(__file__).parent / "cases" / "quality_scores_knowledge.txt"
+    return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
 def _known_tool(tool: str) -> str:
@@ -42,7 +40,7 @@ class ScoreCase(ArithmeticCase):
 @cache
 def _made_by() -> tuple[RulePack, Book, Knowledge]:
     book = load_book(SHIPPED)
-    return load_rules("cn"), book, Knowledge(KNOWLEDGE, book.empty)
+    return load_rules("cn"), book, Knowledge(knowledge(), book.empty)
 
 
 def scored(tool: str, arguments: Mapping[str, Any]) -> Any:

@@ -11,7 +11,7 @@ import pytest
 from assistant.quality import Knowledge, load_book, score
 from assistant.rules import load_rules
 from assistant.transcripts import Transcript, Turn
-from evals.quality_scores import KNOWLEDGE
+from evals.quality_scores import knowledge as sample
 
 pytestmark = pytest.mark.bench
 
@@ -81,7 +81,7 @@ def conversations(count: int, seed: int) -> list[Transcript]:
 
 def test_conversations_a_second() -> None:
     pack, book = load_rules("cn"), load_book()
-    knowledge = Knowledge(KNOWLEDGE, book.empty)
+    knowledge = Knowledge(sample(), book.empty)
     for each in conversations(50, 9):
         score(each, pack, book, knowledge, on=date(2026, 11, 20))
     best = 0.0

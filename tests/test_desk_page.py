@@ -251,6 +251,7 @@ def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) ->
     refused = """(text) => document.querySelector('zhunxin-copilot').check(text)
       .catch((problem) => problem.code)"""
     assert page.evaluate(refused, "卡号 6222 0202 0011 2233 449") == "card_refused"
+    page.evaluate("document.querySelector('zhunxin-copilot').remove()")
 
 
 def test_the_wording_of_the_copilot_is_there_in_every_language() -> None:

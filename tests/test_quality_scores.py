@@ -31,8 +31,8 @@ from assistant.quality_store import Declined, kappa
 from assistant.rules import RulePack, load_rules
 from assistant.staff import create_account
 from assistant.transcripts import Speaker, Transcript, Turn
+from evals import quality_scores
 from evals.arithmetic import calculate_all
-from evals.quality_scores import KNOWLEDGE
 from evals.suites import SUITES, ArithmeticSuite
 from tests.conftest import settings_for
 from tests.knowledge_server import serving
@@ -53,7 +53,7 @@ def book() -> Book:
 
 @pytest.fixture(scope="module")
 def knowledge(book: Book) -> Knowledge:
-    return Knowledge(KNOWLEDGE, book.empty)
+    return Knowledge(quality_scores.knowledge(), book.empty)
 
 
 def talk(*said: tuple[Speaker, str], name: str = "c", by: str = "li", **more: Any) -> Transcript:
@@ -133,7 +133,9 @@ def test_a_clause_holds_on_its_own_days_only(
 ) -> None:
     said = talk(("agent", HELLO), ("agent", "延期最长可以申请3个月。"))
     assert "unsupported" not in codes(score(said, pack, book, knowledge, on=DAY))
-    without = Knowledge([text for text in KNOWLEDGE if "延期" not in text], book.empty)
+    without = Knowledge(
+        [text for text in quality_scores.knowledge() if "延期" not in text], book.empty
+    )
     assert "unsupported" in codes(score(said, pack, book, without, on=DAY))
 
 

@@ -216,7 +216,7 @@ export function copilotPane(host) {
       running.abort();
       asked = null;
       writes = false;
-      sheet.hidePopover();
+      if (sheet.matches(":popover-open")) sheet.hidePopover();
       empty.hidden = false;
       filled.hidden = true;
     },

@@ -175,6 +175,7 @@ export function suggestionView(host, act) {
     },
     /** The agent has answered: it stays to be read, and is no longer news. */
     answered() {
+      node.removeAttribute("aria-busy");
       node.classList.add("answered");
     },
     /** {text, suggestion_id, variant} of a form; null where there is none. */
