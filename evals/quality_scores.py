@@ -21,7 +21,7 @@ from .schema import Text
 @cache
 def knowledge() -> tuple[str, ...]:
     """What the cases are held to, in place of a release."""
-    file = Path(__file__).parent / "cases" / "quality_scores_knowledge.txt"
+    file = Path(__file__).parent / "cases" / "quality_scores_knowledge.md"
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
