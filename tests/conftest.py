@@ -11,10 +11,13 @@ import sys
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
+from xdist.scheduler.loadscope import LoadScopeScheduling
 
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
@@ -26,21 +29,43 @@ pytest_plugins = ["tests.browser"]
 
 log_to_stderr()
 
+ROOT = Path(__file__).parent.parent
 CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def asks_model(file: str, name: str) -> bool:
+    """Whether a test of a file asks the local model: it, or the server that has it, is named by the
+    test's marks and arguments, or by a fixture of the file."""
+    text = (ROOT / file).read_text(encoding="utf-8")
+    if "def server_url(" in text:  # another server
+        return False
+    fixtures = re.findall(r"@pytest\.fixture.*\n(?:async )?def \w+\(([^)]*)\)", text)
+    if re.search(r"pytestmark = .*mark\.model", text) or any("server_url" in args for args in fixtures):
+        return True
+    found = re.search(rf"((?:^[@ )].*\n)*)^(?:async )?def {name}\(([^)]*)\)", text, re.MULTILINE)
+    return found is not None and ("mark.model" in found[1] or "server_url" in found[2])
+
+
+class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
     """Where tests run in several processes, a file stays in one; tests that ask the local model are
     all in the same, and first: two models at once on two cores take many times as long."""
 
-    def asks_model(item: pytest.Item) -> bool:
-        fixtures = getattr(item, "fixturenames", ())
-        return item.get_closest_marker("model") is not None or "server_url" in fixtures
+    def _split_scope(self, nodeid: str) -> str:
+        return scope_of(nodeid)
 
-    items.sort(key=lambda item: not asks_model(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("model" if asks_model(item) else item.path.stem))
+
+@cache
+def scope_of(nodeid: str) -> str:
+    file, _, name = nodeid.partition("::")
+    return "model" if asks_model(file, name.partition("[")[0].split("::")[-1]) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return Scheduler(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: scope_of(item.nodeid) != "model")
 
 
 def settings_for(home: Path, **more: str) -> Settings:
