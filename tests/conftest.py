@@ -40,7 +40,9 @@ def asks_model(file: str, name: str) -> bool:
     if "def server_url(" in text:  # another server
         return False
     fixtures = re.findall(r"@pytest\.fixture.*\n(?:async )?def \w+\(([^)]*)\)", text)
-    if re.search(r"pytestmark = .*mark\.model", text) or any("server_url" in args for args in fixtures):
+    if re.search(r"pytestmark = .*mark\.model", text):
+        return True
+    if any("server_url" in arguments for arguments in fixtures):
         return True
     found = re.search(rf"((?:^[@ )].*\n)*)^(?:async )?def {name}\(([^)]*)\)", text, re.MULTILINE)
     return found is not None and ("mark.model" in found[1] or "server_url" in found[2])
