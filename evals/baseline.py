@@ -20,7 +20,7 @@ from .records import CaseRecord, RunInfo, SuiteInfo, read_cases, read_info
 
 FORMAT = 1
 
-QUICK = 16
+QUICK = 10
 """Cases of a suite, at most, that are asked wherever the tests run."""
 
 _NOTHING, _PASSED, _FAILED = "-", "+", "x"

@@ -257,6 +257,7 @@ async def test_after_a_roll_back_the_next_ingestion_takes_up_the_withdrawal(home
     assert (await bad_clause(home)).held
 
 
+@pytest.mark.bench
 async def test_the_command_takes_back_and_the_chain_holds_it(home: Home) -> None:
     home.write("faq.md", GOOD, BAD)
     await ingest(home)

@@ -253,6 +253,7 @@ async def test_the_local_model_selects_a_sentence_in_a_handful_of_tokens(local: 
     assert completion.model == f"local:{MODEL_NAME}"
 
 
+@pytest.mark.bench
 @pytest.mark.model
 async def test_the_local_model_answers_two_questions_at_once(local: LocalModel) -> None:
     chat = chat_with(local)
@@ -275,6 +276,7 @@ async def test_the_local_model_streams_chinese(local: LocalModel) -> None:
     assert stream.model == f"local:{MODEL_NAME}"
 
 
+@pytest.mark.bench
 @pytest.mark.model
 async def test_a_stable_beginning_is_read_only_once(local: LocalModel) -> None:
     chat = chat_with(local)

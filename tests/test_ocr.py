@@ -123,7 +123,12 @@ def test_a_scanned_page_is_read_with_its_table(tmp_path: Path) -> None:
     assert any("费用：提前结清手续费；标准：1%" in clause.text for clause in chunk(document))
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
+BENCH = pytest.mark.bench
+
+
+@pytest.mark.parametrize(
+    "turn", [90, pytest.param(180, marks=BENCH), pytest.param(270, marks=BENCH)]
+)
 def test_a_turned_picture_is_read_upright(tmp_path: Path, turn: int) -> None:
     picture = terms().rotate(turn, expand=True)
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
@@ -134,7 +139,7 @@ def test_a_picture_that_is_askew_is_read_line_by_line(tmp_path: Path) -> None:
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
 
 
-@pytest.mark.parametrize("form", ["JPEG", "BMP", "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", pytest.param("BMP", marks=BENCH), "WEBP"])
 def test_every_usual_kind_of_picture_is_read(tmp_path: Path, form: str) -> None:
     suffix = form.lower().replace("jpeg", "jpg")
     document = load(tmp_path, f"a.{suffix}", saved(terms(160), form))
@@ -219,6 +224,7 @@ def test_more_scanned_pages_than_can_be_read_in_time_are_refused() -> None:
 # The process
 
 
+@pytest.mark.bench
 def test_the_process_is_replaced_after_some_pages() -> None:
     picture = saved(terms(160))
     assert list(ocr.recognise_picture(picture))
