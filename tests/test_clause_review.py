@@ -353,6 +353,7 @@ async def test_what_is_not_there_changed_or_harmless_is_refused(home: Home) -> N
     assert await home.live() == before
 
 
+@pytest.mark.bench
 async def test_the_chain_holds_who_let_what_stand_and_shows_a_release_that_was_changed(
     home: Home,
 ) -> None:

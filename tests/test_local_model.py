@@ -319,6 +319,7 @@ async def test_a_prompt_beyond_the_slot_is_refused(local: LocalModel) -> None:
     await chat.close()
 
 
+@pytest.mark.bench
 @pytest.mark.model
 async def test_a_local_model_closed_in_the_middle_of_an_answer_is_unavailable() -> None:
     if not available():
@@ -339,6 +340,7 @@ async def test_a_local_model_closed_in_the_middle_of_an_answer_is_unavailable() 
     await chat.close()
 
 
+@pytest.mark.bench
 @pytest.mark.model
 async def test_the_loop_runs_on_while_the_model_loads(tmp_path: Path) -> None:
     if not available():

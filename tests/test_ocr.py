@@ -126,6 +126,7 @@ def test_a_scanned_page_is_read_with_its_table(tmp_path: Path) -> None:
 BENCH = pytest.mark.bench
 
 
+@pytest.mark.bench
 @pytest.mark.parametrize(
     "turn", [90, pytest.param(180, marks=BENCH), pytest.param(270, marks=BENCH)]
 )
@@ -146,6 +147,7 @@ def test_every_usual_kind_of_picture_is_read(tmp_path: Path, form: str) -> None:
     assert plain(document) == "".join(TERMS[0].split())
 
 
+@pytest.mark.bench
 def test_the_pages_of_a_tiff_are_pages(tmp_path: Path) -> None:
     pages = [rendered(drawn(lambda canvas, t=t: write(canvas, t))) for t in TERMS]
     first, *more = [page.crop((0, 0, 1190, 160)).convert("1") for page in pages]
@@ -155,6 +157,7 @@ def test_the_pages_of_a_tiff_are_pages(tmp_path: Path) -> None:
     assert document.warnings[0].startswith("pages 1-3: read by text recognition (OCR)")
 
 
+@pytest.mark.bench
 def test_a_long_screenshot_is_read_in_strips(tmp_path: Path) -> None:
     strip = terms(400)
     whole = Image.new("RGB", (1190, 3600), "white")
@@ -306,6 +309,7 @@ def program(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.bench
 def test_the_program_ends_while_the_process_lives(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(saved(terms(160)))
@@ -315,6 +319,7 @@ def test_the_program_ends_while_the_process_lives(tmp_path: Path) -> None:
         assert running.wait(5) == 0
 
 
+@pytest.mark.bench
 def test_an_interrupt_ends_the_program_in_the_middle_of_a_page(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(saved(terms()))
