@@ -100,6 +100,6 @@ def test_three_customers_ask_about_their_own_and_one_talks_to_a_person(
     expect(chat.locator(".said.person")).to_have_count(1)
     chat.locator("textarea#field").fill("结清证明怎么开")
     page.keyboard.press("Enter")
-    expect(desk.locator(".line.borrower").last).to_contain_text("结清证明怎么开")
+    expect(desk.locator(".line.borrower").last).to_contain_text("结清证明怎么开", timeout=20_000)
     window.close()
     assert faults == []
