@@ -128,6 +128,7 @@ class Line:
     subject: Template
     coupon: str
     ai: bool
+    """Whether a model wrote it, also where a person edited it since."""
     digits: tuple[str, ...]
     """Figures of the text, as they were approved."""
 
@@ -180,7 +181,7 @@ def line_of(approved: Approved) -> Line:
         template=template,
         subject=_filled_but_for_customer(content.subject, content.values),
         coupon=content.coupon,
-        ai=approved.check.made_by == "model",
+        ai=bool(approved.check.prompt_version),
         digits=tuple(_DIGITS.findall("\0".join(words for words, _ in template.parts))),
     )
 
@@ -484,20 +485,8 @@ async def run_campaign(
     opened = await asyncio.to_thread(_open, customers, out)
     try:
         with FileLock(lock_folder / f"campaign-{campaign.id}.lock", timeout=0):
-            running = await _begin(
-                trail,
-                campaign,
-                opened,
-                out,
-                bounds,
-                rules_version,
-                at,
-                rows,
-                engine,
-                by,
-                rests,
-                clock,
-            )
+            asked = _Asked(trail, campaign, opened, out, bounds, rules_version, at, rests, clock)
+            running = await _begin(asked, rows, engine, by)
             if running.finished:
                 return running.summary(started)
             async with aclosing(_rendered(engine, running, workers)) as chunks:
@@ -531,20 +520,28 @@ def _beside(out: Path) -> tuple[Path, ...]:
     return tuple(out.with_name(f"{out.name}.{ending}") for ending in endings)
 
 
-async def _begin(
-    trail: Trail,
-    campaign: Campaign,
-    opened: CustomerFile,
-    out: Path,
-    bounds: Bounds,
-    rules_version: str,
-    at: datetime | None,
-    rows: int,
-    engine: Engine,
-    by: str,
-    rests: Rests | None,
-    clock: Callable[[], datetime],
-) -> _Running:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What `run_campaign` was asked for."""
+
+    trail: Trail
+    campaign: Campaign
+    opened: CustomerFile
+    out: Path
+    bounds: Bounds
+    rules_version: str
+    at: datetime | None
+    rests: Rests | None
+    clock: Callable[[], datetime]
+
+    @property
+    def now(self) -> datetime:
+        """In the lender's zone."""
+        return (self.at or self.clock()).astimezone(self.bounds.zone)
+
+
+async def _begin(asked: _Asked, rows: int, engine: Engine, by: str) -> _Running:
+    trail, campaign, opened, out = asked.trail, asked.campaign, asked.opened, asked.out
     out_name = str(await asyncio.to_thread(out.resolve))
     begun = next(
         (
@@ -566,8 +563,7 @@ async def _begin(
         )
     if begun and rows not in (0, begun.plan["rows"]):
         raise CannotRun(f"{out}: was begun in parts of {begun.plan['rows']} rows")
-    unproven = (await rests()).unproven if rests else frozenset[str]()
-    plan = await _plan(trail, campaign, opened, bounds, rules_version, at, unproven, clock)
+    plan = await _plan(asked)
     if begun is None:
         of_a_part = rows or (RAY_ROWS if engine == "ray" else BATCH_ROWS)
         begun = await contacts.begin(
@@ -578,12 +574,12 @@ async def _begin(
                 "out": out_name,
                 "rows": of_a_part,
                 "campaign_version": campaign.version,
-                "rules_version": rules_version,
-                "at": at.isoformat() if at else "",
+                "rules_version": asked.rules_version,
+                "at": asked.at.isoformat() if asked.at else "",
             },
             by=by,
         )
-    running = _Running(trail, campaign, opened, out, plan, rules_version, begun, rests, clock)
+    running = _Running(asked, plan, begun)
     await running.open()
     return running
 
@@ -592,17 +588,11 @@ def _first_there(names: Sequence[Path]) -> Path | None:
     return next((name for name in names if name.exists()), None)
 
 
-async def _plan(
-    trail: Trail,
-    campaign: Campaign,
-    opened: CustomerFile,
-    bounds: Bounds,
-    rules_version: str,
-    at: datetime | None,
-    unproven: frozenset[str],
-    clock: Callable[[], datetime],
-) -> Plan:
-    today = (at or clock()).astimezone(bounds.zone).date()
+async def _plan(asked: _Asked) -> Plan:
+    """What may be sent now. Raises CannotRun."""
+    trail, campaign = asked.trail, asked.campaign
+    today = asked.now.date()
+    unproven = (await asked.rests()).unproven if asked.rests else frozenset[str]()
     lines: list[Line] = []
     lapsed: list[str] = []
     saved: dict[str, saved_segments.SavedSegment] = {}
@@ -613,7 +603,7 @@ async def _plan(
         )
         for draft in listed:
             found = await drafts.standing(
-                trail, draft.id, campaign=campaign, rules_version=rules_version, today=today
+                trail, draft.id, campaign=campaign, rules_version=asked.rules_version, today=today
             )
             if isinstance(found, drafts.Lapsed):
                 lapsed.append(f"{draft.id} ({found.reason})")
@@ -648,7 +638,8 @@ async def _plan(
     savings = {coupon.id: used.saved_cny for coupon, used in weighed.savings}
     oldest_first = sorted(saved.values(), key=lambda each: (each.made_at, each.segment.id))
     segments = (*campaign.segments, *(each.segment for each in oldest_first))
-    return Plan(campaign, bounds, opened.columns, tuple(lines), segments, savings, at)
+    columns = asked.opened.columns
+    return Plan(campaign, asked.bounds, columns, tuple(lines), segments, savings, asked.at)
 
 
 def _offered(campaign: Campaign, content: drafts.Content) -> frozenset[str]:
@@ -661,29 +652,17 @@ def _offered(campaign: Campaign, content: drafts.Content) -> frozenset[str]:
 class _Running:
     """A run, its files, and what is left to give."""
 
-    def __init__(
-        self,
-        trail: Trail,
-        campaign: Campaign,
-        opened: CustomerFile,
-        out: Path,
-        plan: Plan,
-        rules_version: str,
-        run: Run,
-        rests: Rests | None,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, asked: _Asked, plan: Plan, run: Run) -> None:
         self.plan = plan
-        self.opened = opened
         self.run = run
         self.tally = Tally.of(run.counts)
         self.finished = False
-        self._trail = trail
-        self._campaign = campaign
-        self._rules_version = rules_version
-        self._rests = rests
-        self._clock = clock
-        self.out = out
+        self.opened = asked.opened
+        self.out = out = asked.out
+        self._asked = asked
+        self._trail = asked.trail
+        self._campaign = asked.campaign
+        self._rules_version = asked.rules_version
         self._part, self._seen, self._as_parquet, self.rows = _beside(out)
         self._resumed = run.chunks > 0
         self._given: Counter[str] = Counter()
@@ -734,7 +713,7 @@ class _Running:
 
     def now(self) -> datetime:
         """When messages that are filled in now count as sent."""
-        return (self.plan.at or self._clock()).astimezone(self.plan.bounds.zone)
+        return self._asked.now
 
     async def _as_of_now(self, rendered: Rendered, batch: Batch) -> Rendered:
         """What a worker made of a batch; made anew where hours or days are not what they were."""
@@ -854,9 +833,9 @@ class _Running:
 
     async def _check_rests(self) -> None:
         """Campaign and clauses are what they were when the run began."""
-        if self._rests is None:
+        if self._asked.rests is None:
             return
-        found = await self._rests()
+        found = await self._asked.rests()
         version = found.campaign.version if found.campaign else ""
         if version != self._campaign.version:
             raise CannotRun(

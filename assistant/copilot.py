@@ -392,6 +392,38 @@ async def suggest(
         await asyncio.gather(steps, return_exceptions=True)
 
 
+class NotSuggested(Exception):
+    """Something failed while a reply was suggested; what may be told of it, and its trace id."""
+
+    def __init__(self, text: str, trace_id: str) -> None:
+        super().__init__(f"{text} ({trace_id})")
+        self.text = text
+        self.trace_id = trace_id
+
+
+LISTED = {"calculation": "calculations", "citation": "citations", "sentence": "sentences"}
+"""Events of which there are several -> where they stand together."""
+
+
+async def whole(events: AsyncGenerator[Event, None]) -> dict[str, Any]:
+    """All that `suggest` tells, as one document. Raises NotSuggested, and what it raises."""
+    found: dict[str, Any] = {"evidence": [], "alternatives": {}, "next": {}}
+    found |= {name: [] for name in LISTED.values()}
+    async with aclosing(events):
+        async for event in events:
+            if event.name == "error":
+                raise NotSuggested(event.data["text"], event.data["trace_id"])
+            if event.name == "evidence":
+                found["evidence"] += event.data["clauses"]
+            elif event.name in LISTED:
+                found[LISTED[event.name]].append(event.data)
+            elif event.name in ("alternatives", "next"):
+                found[event.name] = event.data
+            elif event.name == "done":
+                found |= event.data
+    return found
+
+
 async def _suggested(making: _Making) -> AsyncGenerator[Event, None]:
     case, deps = making.case, making.deps
     making.asked, history = _asked(case)

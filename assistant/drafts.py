@@ -158,6 +158,7 @@ class Check:
     """Of the best coupon: what it saves on which loan, and the others."""
     made_by: Literal["model", "template", "person"] = "person"
     prompt_version: str = ""
+    """Of the text that a model wrote, also where a person has edited it since; empty: none did."""
     attributes: tuple[str, ...] = ()
     """What is used of a customer to choose who gets it."""
 

@@ -12,7 +12,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -91,10 +91,6 @@ log = structlog.get_logger()
 Context = ServerRequestContext[Any, Any]
 Opened = Callable[[], Awaitable[Deps]]
 """Gives what tools work with; the first call that needs it opens it."""
-
-
-LISTED = {"sentence": "sentences", "citation": "citations", "calculation": "calculations"}
-"""Events of a suggestion that come many times -> what they are together."""
 
 
 class Refused(Exception):
@@ -248,21 +244,10 @@ async def _suggest(body: SuggestArguments, deps: Deps, caller: Caller) -> dict[s
     said = [Turn(each.speaker, each.text, each.at) for each in body.earlier]
     said.append(Turn("borrower", body.message))
     case = _case(body, said, as_of=body.as_of, contract_date=body.contract_date)
-    lists: dict[str, list[Any]] = {name: [] for name in LISTED.values()}
-    found: dict[str, Any] = {}
-    async with aclosing(copilot.suggest(case, deps, caller.staff_id)) as events:
-        async for event in events:
-            if event.name == "error":
-                raise Refused(f"{event.data['text']} ({event.data['trace_id']})")
-            if event.name in LISTED:
-                lists[LISTED[event.name]].append(event.data)
-            elif event.name == "evidence":
-                found["evidence"] = event.data["clauses"]
-            elif event.name == "done":
-                found |= event.data
-            elif event.name in ("alternatives", "next"):
-                found[event.name] = event.data
-    return {**found, **lists}
+    try:
+        return await copilot.whole(copilot.suggest(case, deps, caller.staff_id))
+    except copilot.NotSuggested as error:
+        raise Refused(str(error)) from None
 
 
 async def _summarise(body: SummariseArguments, deps: Deps, caller: Caller) -> dict[str, Any]:

@@ -528,7 +528,12 @@ async def redraft(
     )
     checked = check_of(copy, None, check.attributes)
     new = content_of(copy, campaign, deps.rules.version)
-    return new, replace(checked, calculation=check.calculation, made_by="person")
+    return new, replace(
+        checked,
+        calculation=check.calculation,
+        made_by="person",
+        prompt_version=check.prompt_version,
+    )
 
 
 def today_of(deps: Deps) -> date:

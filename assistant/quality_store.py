@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
@@ -45,6 +45,8 @@ Verdict = Literal["ok", "not_ok"]
 ASSISTANT = ""
 """Login under which what the assistant said is counted."""
 MOST_NOTE = 2000
+MOST_ASKED = 10_000
+"""Questions of one conversation that are scored, the newest."""
 FEWEST = 10
 """Reviews below which no agreement is told."""
 
@@ -309,18 +311,17 @@ def _hundredths(points: float) -> int:
 
 async def scored(
     engine: AsyncEngine, source: Source, rules_version: str, scoring_version: str
-) -> frozenset[str]:
-    """Conversations that are scored by these rules and this data already."""
+) -> dict[str, int]:
+    """Conversations that are scored by these rules and this data already -> turns they had then."""
+    columns = (quality_scores.c.conversation_id, quality_scores.c.document)
+    query = select(*columns).where(
+        quality_scores.c.source == source,
+        quality_scores.c.rules_version == rules_version,
+        quality_scores.c.scoring_version == scoring_version,
+    )
     async with engine.connect() as connection:
-        return frozenset(
-            await connection.scalars(
-                select(quality_scores.c.conversation_id).where(
-                    quality_scores.c.source == source,
-                    quality_scores.c.rules_version == rules_version,
-                    quality_scores.c.scoring_version == scoring_version,
-                )
-            )
-        )
+        rows = await connection.execute(query)
+        return {row.conversation_id: row.document["turns"] for row in rows}
 
 
 async def open_shelf(engine: AsyncEngine, book: Book, held: Shelf | None = None) -> Shelf | None:
@@ -342,18 +343,25 @@ async def open_shelf(engine: AsyncEngine, book: Book, held: Shelf | None = None)
 async def conversation_ids(
     engine: AsyncEngine, first: datetime | None = None, before: datetime | None = None
 ) -> list[str]:
-    """Conversations in which something was asked in some time, the oldest first."""
+    """Conversations in which something was said in some time, to the assistant or to a person, the
+    oldest first."""
+    said: list[Any] = []
+    for at, *more in (
+        (records.c.asked_at, records.c.erased_seq.is_(None)),
+        (
+            handoff_events.c.at,
+            handoff_events.c.erased_seq.is_(None),
+            handoff_events.c.kind == "message",
+        ),
+    ):
+        within = [at >= first] if first else []
+        within += [at < before] if before else []
+        said.append(select(at.table.c.conversation_id).where(*more, *within))
     query = (
         select(conversations.c.id)
-        .join(records, records.c.conversation_id == conversations.c.id)
-        .where(records.c.erased_seq.is_(None))
-        .group_by(conversations.c.id, conversations.c.created_at)
+        .where(or_(*(conversations.c.id.in_(each) for each in said)))
         .order_by(conversations.c.created_at, conversations.c.id)
     )
-    if first:
-        query = query.where(records.c.asked_at >= first)
-    if before:
-        query = query.where(records.c.asked_at < before)
     async with engine.connect() as connection:
         return [*await connection.scalars(query)]
 
@@ -396,7 +404,8 @@ async def read_conversation(engine: AsyncEngine, conversation_id: str) -> Transc
                 )
             )
         ]
-    turns = [row for row in await read_turns(engine, conversation_id) if row["question"]]
+    asked = await read_turns(engine, conversation_id, MOST_ASKED)
+    turns = [row for row in asked if row["question"]]
     known = [held["customer"] for held in played if held and held.get("customer")]
     calculated = [
         calculation["result"]

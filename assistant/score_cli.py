@@ -143,9 +143,13 @@ async def _work(wanted: Wanted, speakers: Mapping[str, Speaker], deps: Deps) -> 
     if shelf is None:
         typer.echo("no release is live: figures are held to customers' facts alone", err=True)
     source: quality_store.Source = "own" if wanted.conversations else "import"
-    done = _scored_before(wanted.out, deps.rules.version, book.version) if wanted.out else set()
+    before: list[Mapping[str, int]] = []
+    if wanted.out:
+        before.append(_scored_before(wanted.out, deps.rules.version, book.version))
     if wanted.keep:
-        done |= await quality_store.scored(deps.engine, source, deps.rules.version, book.version)
+        before.append(
+            await quality_store.scored(deps.engine, source, deps.rules.version, book.version)
+        )
     tally = _Tally()
     rows: list[dict[str, Any]] = []
     waiting: list[tuple[Transcript, Score]] = []
@@ -156,7 +160,7 @@ async def _work(wanted: Wanted, speakers: Mapping[str, Speaker], deps: Deps) -> 
                 _tell(read, tally)
                 bar(tally)
                 continue
-            if read.id in done:
+            if before and all(held.get(read.id) == len(read.turns) for held in before):
                 tally.resumed += 1
                 bar(tally)
                 continue
@@ -252,13 +256,14 @@ async def _count(wanted: Wanted, deps: Deps) -> int:
     return len(await _own_ids(wanted, deps))
 
 
-def _scored_before(out: Path, rules_version: str, scoring_version: str) -> set[str]:
-    """Conversations of a file of scores that is gone on with; a last line that was cut off goes."""
+def _scored_before(out: Path, rules_version: str, scoring_version: str) -> dict[str, int]:
+    """Conversations of a file of scores that is gone on with -> turns they had then; a last line
+    that was cut off goes."""
     from .cli import _fail
 
     if not out.exists():
-        return set()
-    known: set[str] = set()
+        return {}
+    known: dict[str, int] = {}
     whole = 0
     with out.open("rb+") as file:
         for line in file:
@@ -272,7 +277,7 @@ def _scored_before(out: Path, rules_version: str, scoring_version: str) -> set[s
                 _fail(f"{out}: is no file of scores; name another", 2)
             if (row["rules_version"], row["scoring_version"]) != (rules_version, scoring_version):
                 _fail(f"{out}: was made by other rules or weights; name another file", 2)
-            known.add(row["conversation_id"])
+            known[row["conversation_id"]] = row["turns"]
             whole += len(line)
         file.truncate(whole)
     return known

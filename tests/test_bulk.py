@@ -93,9 +93,9 @@ def content_of(campaign: Campaign, coupon: str = "anxin-rate-90", **more: Any) -
     return Content(**(held | more))
 
 
-async def approve(trail: Trail, campaign: Campaign, content: Content) -> Draft:
+async def approve(trail: Trail, campaign: Campaign, content: Content, **checked: Any) -> Draft:
     now = drafts.now_of(campaign, content, rules_version=RULES, today=DAY)
-    draft = await drafts.create(trail, content, Check("pass", "sample"), by="marketer")
+    draft = await drafts.create(trail, content, Check("pass", "sample", **checked), by="marketer")
     await drafts.submit(trail, draft.id, by="marketer", seen=draft.sha256, now=now)
     done = await drafts.approve(trail, draft.id, by="officer", seen=draft.sha256, now=now)
     assert isinstance(done, Draft), done
@@ -285,6 +285,31 @@ async def test_a_coupon_that_runs_out_gives_way_to_the_next_and_then_to_nothing(
     given = [record["coupon"] for record in read(out)]
     assert given == ["anxin-rate-90"] * 3 + ["anxin-voucher-30"] * 2
     assert summary.tally.suppressed == {"out_of_stock": 5}
+
+
+@pytest.mark.parametrize(
+    ("checked", "told"),
+    [
+        ({"made_by": "model", "prompt_version": "p1"}, True),
+        ({"made_by": "person", "prompt_version": "p1"}, True),
+        ({"made_by": "template"}, False),
+        ({"made_by": "person"}, False),
+    ],
+)
+async def test_what_a_model_wrote_is_marked_whoever_edited_it_since(
+    trail: Trail,
+    campaign: Campaign,
+    bounds: Bounds,
+    tmp_path: Path,
+    checked: Mapping[str, Any],
+    told: bool,
+) -> None:
+    plain = replace(campaign, holdout=campaign.holdout * 0)
+    await approve(trail, plain, content_of(plain), **checked)
+    file = write(tmp_path / "customers.csv", [row(1)])
+    await run(trail, plain, bounds, file, tmp_path / "out.jsonl")
+    (record,) = read(tmp_path / "out.jsonl")
+    assert record["ai_generated"] is told
 
 
 async def test_no_more_is_given_away_than_the_budget(

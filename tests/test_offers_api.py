@@ -214,6 +214,18 @@ def test_a_draft_is_approved_by_another_and_then_frozen(server: Server, clients:
     assert server.portal.call(verify, server.deps.trail).ok
 
 
+def test_an_edited_text_of_a_model_stays_known_as_one(server: Server, clients: SignedIn) -> None:
+    drafted_id = drafted(clients("marketer"))[0]["id"]
+    found = server.portal.call(drafts.read_draft, server.deps.engine, drafted_id)
+    assert found is not None
+    check = replace(found.check, made_by="model", prompt_version="p1")
+    text = f"想一想，{found.content.template}"
+    _, after = server.portal.call(
+        offer_jobs.redraft, server.deps, found.content, check, text, found.content.subject
+    )
+    assert (after.made_by, after.prompt_version) == ("person", "p1")
+
+
 def test_nobody_approves_their_own_whatever_roles_they_have(clients: SignedIn) -> None:
     draft = next(d for d in drafted(clients("admin")) if d["state"] == "checked")
     sent = step(clients("admin"), draft, "submit").json()

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from assistant import quality_store
+from assistant import handoff, quality_store
 from assistant.cli import app
 from assistant.deps import Deps, open_deps
+from assistant.handoff import HandoffEvent
 from assistant.models import today
 from assistant.quality import (
     PARTS,
@@ -36,6 +37,7 @@ from evals.arithmetic import calculate_all
 from evals.suites import SUITES, ArithmeticSuite
 from tests.conftest import settings_for
 from tests.knowledge_server import serving
+from tests.test_handoff import agent, ask, take
 
 DAY = date(2026, 11, 20)
 HELLO = "您好，我是青穗消费金融客服，工号1023，请问有什么可以帮您？"
@@ -346,6 +348,45 @@ def test_the_command_names_what_it_leaves_out_and_goes_on(
     assert runner.invoke(app, ["score", str(tmp_path / "gone.csv")]).exit_code == 1
     file.write_text("id,speaker,text\n1,经理,插话\n", "utf-8")
     assert runner.invoke(app, ["score", str(file)]).exit_code == 1
+
+
+async def test_a_conversation_with_people_alone_is_scored_and_again_when_it_goes_on(
+    deps: Deps, book: Book
+) -> None:
+    await account(deps, "li")
+    li = await agent(deps.trail, "li")
+    waits = await ask(deps.trail)
+    said = await handoff.write(deps.trail, waits.id, "提前还款要收违约金吗？")
+    assert isinstance(said, HandoffEvent)
+    await take(deps.trail, waits.id, li)
+    await handoff.reply(deps.trail, waits.id, li, HELLO, told={})
+
+    async def held() -> tuple[Transcript, Score]:
+        (name,) = await quality_store.conversation_ids(deps.engine)
+        found = await quality_store.read_conversation(deps.engine, name)
+        assert found is not None
+        return found, score(found, deps.rules, book, None, on=today())
+
+    async def scored() -> dict[str, int]:
+        version = book.version
+        return await quality_store.scored(deps.engine, "own", deps.rules.version, version)
+
+    transcript, first = await held()
+    assert [(turn.speaker, turn.by) for turn in transcript.turns] == [
+        ("borrower", ""),
+        ("agent", "li"),
+    ]
+    assert "unanswered" in {point.code for point in first.points}
+    await quality_store.keep(deps.engine, [(transcript, first)], "own")
+    assert await scored() == {waits.conversation_id: 2}
+
+    answer = "提前还款免收违约金，以您的合同为准。"
+    await handoff.reply(deps.trail, waits.id, li, answer, told={})
+    transcript, second = await held()
+    assert await scored() != {transcript.id: len(transcript.turns)}
+    assert "unanswered" not in {point.code for point in second.points}
+    await quality_store.keep(deps.engine, [(transcript, second)], "own")
+    assert await scored() == {transcript.id: 3}
 
 
 def test_the_routes_keep_to_roles(tmp_path: Path) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from difflib import SequenceMatcher
 from typing import Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.sse import EventSourceResponse
 from starlette.exceptions import HTTPException
 
@@ -20,7 +20,6 @@ from assistant.copilot_store import NotKept, Task
 from assistant.deps import Deps
 from assistant.handoff import SUPERVISORS, Declined, Handoff
 from assistant.identity import KeysUnavailable, Refused, subject_of
-from assistant.models import Event
 from assistant.next_steps import Contact
 from assistant.scripts import ScriptsError
 from assistant.staff import Signed
@@ -55,11 +54,6 @@ from .queued import declined, plan_of
 from .schemas import CheckedBody
 from .staff import By
 
-router = APIRouter(prefix="/v1/copilot", tags=["copilot"])
-
-_FAULTS = (401, 403, 404, 409, 413, 422, 500, 503)
-MOST_QUOTE_CHARS = 120
-
 
 class _NoCase(Exception):
     """A case that one may not have; what is answered instead."""
@@ -67,6 +61,29 @@ class _NoCase(Exception):
     def __init__(self, response: Response) -> None:
         super().__init__()
         self.response = response
+
+
+class _CaseRoute(APIRoute):
+    """Answers for cases that cannot be had, and for words with a full card number."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_case(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except _NoCase as refused:
+                return refused.response
+            except CardNumber:
+                return await _card_refused(request)
+
+        return handle_case
+
+
+router = APIRouter(prefix="/v1/copilot", tags=["copilot"], route_class=_CaseRoute)
+
+_FAULTS = (401, 403, 404, 409, 413, 422, 500, 503)
+MOST_QUOTE_CHARS = 120
 
 
 @router.post(
@@ -85,91 +102,46 @@ async def suggest(
     body: SuggestRequest, request: Request, deps: FromDeps, by: By, stream: bool = True
 ) -> Response:
     """What to answer to the borrower's last message, and on what it rests."""
-    try:
-        case = await _case(body, request, deps, by, as_of=body.as_of)
-    except _NoCase as refused:
-        return refused.response
+    case = await _case(body, request, deps, by, as_of=body.as_of)
     events = copilot.suggest(case, deps, by.staff_id)
+    if not stream:
+        try:
+            found = await copilot.whole(events)
+        except copilot.NotSuggested as error:
+            return problem(500, error.text, error.trace_id)
+        return JSONResponse(SuggestionBody.model_validate(found).model_dump(mode="json"))
     # Awaited here, so that what cannot be taken is answered with a status code.
     first = await anext(events)
-    if stream:
-        keep_alive_s: float = request.app.state.keep_alive_s
-        return EventSourceResponse(wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED)
-    return await _collected(first, events)
-
-
-async def _collected(first: Event, events: AsyncGenerator[Event, None]) -> Response:
-    """All events as one document."""
-    kept: dict[str, Any] = {
-        "evidence": [],
-        "calculations": [],
-        "citations": [],
-        "sentences": [],
-        "alternatives": {},
-        "next": {},
-    }
-    lists = {"calculation": "calculations", "citation": "citations", "sentence": "sentences"}
-    async with aclosing(events):
-        event: Event | None = first
-        while event is not None:
-            if event.name == "error":
-                return problem(500, event.data["text"], event.data["trace_id"])
-            if event.name == "evidence":
-                kept["evidence"] += event.data["clauses"]
-            elif event.name in lists:
-                kept[lists[event.name]].append(event.data)
-            elif event.name in ("alternatives", "next"):
-                kept[event.name] = event.data
-            elif event.name == "done":
-                kept |= event.data
-            event = await anext(events, None)
-    return JSONResponse(SuggestionBody.model_validate(kept).model_dump(mode="json"))
+    keep_alive_s: float = request.app.state.keep_alive_s
+    return EventSourceResponse(wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED)
 
 
 @router.post("/summary", response_model=SummaryBody, responses=documented(*_FAULTS))
-async def summary(
-    body: SummaryRequest, request: Request, deps: FromDeps, by: By
-) -> dict[str, Any] | Response:
+async def summary(body: SummaryRequest, request: Request, deps: FromDeps, by: By) -> dict[str, Any]:
     """What was said so far."""
-    try:
-        case = await _case(body, request, deps, by)
-    except _NoCase as refused:
-        return refused.response
+    case = await _case(body, request, deps, by)
     return await copilot.summary(case, deps, model=body.model)
 
 
 @router.post("/next", response_model=NextBody, responses=documented(*_FAULTS))
 async def next_actions(body: CaseRequest, request: Request, deps: FromDeps, by: By) -> Any:
     """Next steps with reason and source; a contact only after the rules were asked."""
-    try:
-        case = await _case(body, request, deps, by)
-    except _NoCase as refused:
-        return refused.response
+    case = await _case(body, request, deps, by)
     return await copilot.next_actions(case, deps)
 
 
 @router.post("/card", response_model=CardBody, responses=documented(*_FAULTS))
-async def card(
-    body: CaseRequest, request: Request, deps: FromDeps, by: By
-) -> dict[str, Any] | Response:
+async def card(body: CaseRequest, request: Request, deps: FromDeps, by: By) -> dict[str, Any]:
     """The customer as one's role may see them; nobody where nobody proved who they are."""
-    try:
-        case = await _case(body, request, deps, by)
-    except _NoCase as refused:
-        return refused.response
+    case = await _case(body, request, deps, by)
     return await copilot.card(case, deps, frozenset(by.roles))
 
 
 @router.post("/check", response_model=CheckedBody, responses=documented(*_FAULTS))
 async def check(body: DraftCheckRequest, request: Request, deps: FromDeps, by: By) -> Any:
     """An agent's own words by the rules of the case; a full card number is refused."""
-    try:
-        case = await _case(body, request, deps, by)
-        return await copilot.check_draft(case, deps, body.text)
-    except _NoCase as refused:
-        return refused.response
-    except CardNumber:
-        return await _card_refused(request)
+    case = await _case(body, request, deps, by)
+    return await copilot.check_draft(case, deps, body.text)
 
 
 @router.post("/scripts", response_model=ScriptsBody, responses=documented(*_FAULTS))
@@ -177,11 +149,9 @@ async def scripts(
     body: CaseRequest, request: Request, deps: FromDeps, by: By
 ) -> dict[str, Any] | Response:
     """Scripts and macros of the task, filled from record and data and checked by the rules."""
+    case = await _case(body, request, deps, by)
     try:
-        case = await _case(body, request, deps, by)
         return {"scripts": await copilot.scripts(case, deps, by.login)}
-    except _NoCase as refused:
-        return refused.response
     except ScriptsError as error:
         return problem(
             503, notice("scripts_unreadable", await locale_of(request)), problems=[str(error)]
@@ -191,12 +161,9 @@ async def scripts(
 @router.post("/wrap-up", response_model=WrapUpBody, responses=documented(*_FAULTS))
 async def draft_wrap_up(
     body: SummaryRequest, request: Request, deps: FromDeps, by: By
-) -> dict[str, Any] | Response:
+) -> dict[str, Any]:
     """How the conversation could be closed, to be edited; nothing is kept."""
-    try:
-        case = await _case(body, request, deps, by)
-    except _NoCase as refused:
-        return refused.response
+    case = await _case(body, request, deps, by)
     return await copilot.wrap_up(case, deps, model=body.model)
 
 
@@ -220,10 +187,6 @@ async def keep_wrap_up(body: WrapUpRequest, request: Request, deps: FromDeps, by
             else await copilot.wrap_up(case, deps)
         )
         event_id, tasks = await copilot.keep_wrap_up(case, deps, made, staff_id=by.staff_id)
-    except _NoCase as refused:
-        return refused.response
-    except CardNumber:
-        return await _card_refused(request)
     except NotKept:
         return problem(503, notice("not_kept", locale))
     closed = False
