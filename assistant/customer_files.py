@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import islice
@@ -19,7 +20,9 @@ from typing import IO, Any
 
 BATCH_ROWS = 5000
 LONGEST_FIELD = 20_000
-"""Characters of one field; a quotation mark that is never closed would swallow the file."""
+"""Characters of one field, and of a row that goes over several lines: a quotation mark that is
+never closed would swallow the file. `csv.field_size_limit` holds for the whole process, other
+readers' files among it."""
 ENCODINGS = ("utf-8", "gb18030")
 """Tried in this order, line by line: files are often put together from several systems."""
 _EDGE_BYTES = 1 << 20
@@ -113,7 +116,10 @@ def _identity(path: Path) -> str:
 def _open_csv(path: Path, identity: str) -> CustomerFile:
     opened = CustomerFile(path, (), path.stat().st_size, identity)
     with path.open("rb") as file:
-        header = next(csv.reader(_Lines(file, Counter())), None)
+        try:
+            header = next(csv.reader(_Lines(file, Counter())), None)
+        except csv.Error as error:
+            raise BadFile(f"{path}: its first line names no columns ({error})") from error
     if not header:
         raise BadFile(f"{path}: holds nothing")
     if "\x00" in "".join(header):
@@ -132,15 +138,28 @@ class _Lines:
         self.bad = ""
         """Why a line since the last row could not be read."""
         self.done = 0
+        self._held = 0
+
+    def begin(self) -> None:
+        """A row begins with the next line."""
+        self.bad, self._held = "", 0
 
     def __iter__(self) -> _Lines:
         return self
 
     def __next__(self) -> str:
+        """Raises csv.Error for a row that does not end; the next line begins another."""
+        if self._held > LONGEST_FIELD:
+            raise csv.Error(f"a row of more than {LONGEST_FIELD} characters")
         line = self._file.readline(LONGEST_FIELD * 4)
         if not line:
             raise StopIteration
         self.done += len(line)
+        text = self._text(line)
+        self._held += len(text)
+        return text
+
+    def _text(self, line: bytes) -> str:
         if self._bom:
             self._bom = False
             line = line.removeprefix(b"\xef\xbb\xbf")
@@ -159,16 +178,16 @@ class _Lines:
 
 def _csv(opened: CustomerFile, most: int) -> Iterator[Batch]:
     opened.encodings.clear()
-    csv.field_size_limit(LONGEST_FIELD)
     width = len(opened.columns)
     with opened.path.open("rb") as file:
         lines = _Lines(file, opened.encodings)
         reader = csv.reader(lines)
-        next(reader)
+        with suppress(csv.Error, StopIteration):  # looked at when the file was opened
+            next(reader)
         rows: list[Row] = []
         number, first = 0, 1
         while True:
-            lines.bad = ""
+            lines.begin()
             try:
                 fields = next(reader, None)
             except csv.Error as error:
@@ -191,6 +210,8 @@ def _csv_row(fields: list[str], width: int, bad: str) -> Row:
         return bad
     if len(fields) != width:
         return f"{len(fields)} fields where the header has {width}"
+    if max(map(len, fields)) > LONGEST_FIELD:
+        return f"a field of more than {LONGEST_FIELD} characters"
     return fields
 
 

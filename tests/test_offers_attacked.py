@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import random
 import signal
@@ -368,6 +369,30 @@ def test_one_endless_line_is_read_in_bounded_pieces(tmp_path: Path) -> None:
         tracemalloc.stop()
     assert kinds[0] is False
     assert all(kinds[1:])
+
+
+def test_a_long_field_is_refused_and_other_files_may_still_have_them(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    file = write(tmp_path / "c.csv", [row(1), row(2, name="王" * 20_001)])
+    with file.open("a", encoding="utf-8") as out:
+        out.write('"' + "swallowed,\n" * 2_000)
+        csv.writer(out).writerow(row(3))
+    opened = open_customers(file, REQUIRED)
+    rows = [each for batch in opened.batches() for each in batch.rows]
+    assert rows[:3] == [
+        [*row(1)],
+        "a field of more than 20000 characters",
+        "not CSV (a row of more than 20000 characters)",
+    ]
+    assert rows[-1] == [*row(3)]
+    assert csv.field_size_limit() == before
+
+
+def test_a_first_line_that_never_ends_names_no_columns(tmp_path: Path) -> None:
+    file = tmp_path / "c.csv"
+    file.write_text('"' + "customer_id\n" * 5_000)
+    with pytest.raises(BadFile, match="names no columns"):
+        open_customers(file, REQUIRED)
 
 
 # Approvals
