@@ -15,8 +15,16 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,6 +73,8 @@ from .db import (
     offer_drafts,
     offer_versions,
     promises,
+    quality_appeals,
+    quality_reviews,
     records,
     saved_segments,
     staff,
@@ -91,6 +101,8 @@ Kind = Literal[
     "segment",
     "results",
     "copilot",
+    "review",
+    "appeal",
 ]
 """What an entry tells of; other decisions, such as approvals, name kinds of their own."""
 
@@ -129,9 +141,13 @@ HELD: Mapping[Kind, tuple[Any, ...]] = {
     "suppression": (suppressions.c.customer,),
     "segment": (saved_segments.c.id,),
     "results": (campaign_results.c.campaign,),
+    "review": (quality_reviews.c.score_id,),
+    "appeal": (quality_appeals.c.score_id,),
 }
 """Kind -> columns that hold the subject of its entries. The last entry about a subject holds a hash
 of all rows in which it stands there."""
+
+Seal = Callable[[Kind, str, Mapping[str, Any]], Awaitable[None]]
 
 NOBODY = "erased"
 """In place of a borrower's hash, which it equals none of."""
@@ -503,6 +519,22 @@ async def seal_held(
     return await append_in(
         connection, keys, kind, subject, {**body, "held": _fingerprint(list(held))}
     )
+
+
+@asynccontextmanager
+async def writing(trail: Trail) -> AsyncIterator[tuple[AsyncConnection, Seal]]:
+    """A transaction that holds the `lock`, and `seal_held` in it; the head is noted after it."""
+    last: Entry | None = None
+    async with trail.engine.begin() as connection:
+        await lock(connection)
+
+        async def seal(kind: Kind, subject: str, body: Mapping[str, Any]) -> None:
+            nonlocal last
+            last = await seal_held(connection, trail.keys, kind, subject, body)
+
+        yield connection, seal
+    if last is not None:
+        await note_head(trail, last)
 
 
 async def held_as_entered(

@@ -202,15 +202,13 @@ async def keep(trail: Trail, campaign: str, outcomes: Sequence[Outcome], *, by: 
         }
         for each in outcomes
     ]
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         await connection.execute(
             delete(campaign_results).where(campaign_results.c.campaign == campaign)
         )
         await connection.execute(insert(campaign_results), rows)
         body = {"action": "imported", "by": by, "variants": len(rows)}
-        entry = await audit.seal_held(connection, trail.keys, "results", campaign, body)
-    await audit.note_head(trail, entry)
+        await seal("results", campaign, body)
 
 
 async def count_contacted(engine: AsyncEngine) -> Mapping[str, int]:

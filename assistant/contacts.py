@@ -102,8 +102,7 @@ async def begin(trail: Trail, campaign: str, plan: Mapping[str, Any], *, by: str
     """Enter a run that is about to write."""
     now = datetime.now(UTC)
     run = Run(uuid.uuid4().hex, campaign, plan, "running", 0, 0, 0, {}, by, now)
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         await connection.execute(
             insert(campaign_runs).values(
                 id=run.id,
@@ -120,8 +119,7 @@ async def begin(trail: Trail, campaign: str, plan: Mapping[str, Any], *, by: str
             )
         )
         body = {"action": "begun", "by": by, "campaign": campaign, "plan": dict(plan)}
-        entry = await audit.seal_held(connection, trail.keys, "run", run.id, body)
-    await audit.note_head(trail, entry)
+        await seal("run", run.id, body)
     return run
 
 
@@ -291,8 +289,7 @@ async def suppress(
 ) -> None:
     """Nobody is to write to a customer, by one channel or by any; the last reason stands."""
     who = handle(trail.keys, customer_id)
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         await connection.execute(_of(who, channel))
         await connection.execute(
             insert(suppressions).values(
@@ -300,21 +297,16 @@ async def suppress(
             )
         )
         body = {"action": "suppressed", "by": by, "channel": channel, "reason": reason}
-        entry = await audit.seal_held(connection, trail.keys, "suppression", who, body)
-    await audit.note_head(trail, entry)
+        await seal("suppression", who, body)
 
 
 async def lift(trail: Trail, customer_id: str, *, by: str, channel: str = ALL) -> bool:
     """Take a suppression back; whether there was one."""
     who = handle(trail.keys, customer_id)
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         there = (await connection.execute(_of(who, channel))).rowcount > 0
         if there:
-            body = {"action": "lifted", "by": by, "channel": channel}
-            entry = await audit.seal_held(connection, trail.keys, "suppression", who, body)
-    if there:
-        await audit.note_head(trail, entry)
+            await seal("suppression", who, {"action": "lifted", "by": by, "channel": channel})
     return there
 
 

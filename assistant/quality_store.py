@@ -14,12 +14,13 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal, get_args
 
-from sqlalchemy import ColumnElement, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
 
-from . import privacy
+from . import audit, privacy
+from .audit import Trail
 from .db import (
     as_utc,
     conversations,
@@ -47,6 +48,7 @@ ASSISTANT = ""
 MOST_NOTE = 2000
 MOST_ASKED = 10_000
 """Questions of one conversation that are scored, the newest."""
+_SEALED: Mapping[audit.Kind, Table] = {"review": quality_reviews, "appeal": quality_appeals}
 FEWEST = 10
 """Reviews below which no agreement is told."""
 
@@ -561,10 +563,10 @@ def _spoke(login: str) -> ColumnElement[bool]:
     )
 
 
-async def forget(engine: AsyncEngine, conversation_id: str) -> bool:
+async def forget(trail: Trail, conversation_id: str, *, by: str) -> bool:
     """Delete an imported conversation with its score, reviews and appeals; whether there was
     one."""
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         score_id = await connection.scalar(
             select(quality_scores.c.id).where(
                 quality_scores.c.source == "import",
@@ -573,8 +575,15 @@ async def forget(engine: AsyncEngine, conversation_id: str) -> bool:
         )
         if score_id is None:
             return False
+        told = {
+            kind: await connection.scalar(select(exists().where(table.c.score_id == score_id)))
+            for kind, table in _SEALED.items()
+        }
         for table in (quality_appeals, quality_reviews, quality_losses, quality_speakers):
             await connection.execute(delete(table).where(table.c.score_id == score_id))
+        for kind, there in told.items():
+            if there:
+                await seal(kind, score_id, {"action": "forgotten", "by": by})
         await connection.execute(delete(quality_scores).where(quality_scores.c.id == score_id))
     return True
 
@@ -583,7 +592,7 @@ async def forget(engine: AsyncEngine, conversation_id: str) -> bool:
 
 
 async def draw(
-    engine: AsyncEngine,
+    trail: Trail,
     *,
     first: date | None,
     last: date | None,
@@ -598,7 +607,7 @@ async def draw(
     each: of each stratum, by agent of each agent. The same seed draws the same of the same ones.
     """
     now = now or datetime.now(UTC)
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         rows = (
             await connection.execute(
                 select(quality_scores.c.id, quality_scores.c.total, quality_scores.c.passed)
@@ -650,6 +659,8 @@ async def draw(
                     for score_id, stratum in drawn.items()
                 ],
             )
+        for score_id in drawn:
+            await seal("review", score_id, {"action": "drawn", "by": staff_id})
     counts = Counter(drawn.values())
     return {stratum: counts[stratum] for stratum in STRATA}
 
@@ -713,7 +724,7 @@ async def awaits_review(engine: AsyncEngine, score_id: str) -> bool:
 
 
 async def review(
-    engine: AsyncEngine,
+    trail: Trail,
     score_id: str,
     *,
     staff_id: str,
@@ -724,7 +735,7 @@ async def review(
     now: datetime | None = None,
 ) -> Declined | None:
     """Keep what a person found, once; nobody scores a conversation of their own."""
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         row = (
             await connection.execute(
                 select(quality_reviews.c.reviewed_at).where(quality_reviews.c.score_id == score_id)
@@ -747,7 +758,10 @@ async def review(
                 reviewed_by=staff_id,
             )
         )
-        return None if changed.rowcount else Declined("reviewed_before")
+        if not changed.rowcount:
+            return Declined("reviewed_before")
+        await seal("review", score_id, {"action": "reviewed", "by": staff_id})
+    return None
 
 
 async def _has_spoken(connection: AsyncConnection, score_id: str, login: str) -> bool:
@@ -763,7 +777,7 @@ async def _has_spoken(connection: AsyncConnection, score_id: str, login: str) ->
 
 
 async def appeal(
-    engine: AsyncEngine,
+    trail: Trail,
     score_id: str,
     place: int,
     *,
@@ -773,7 +787,7 @@ async def appeal(
     now: datetime | None = None,
 ) -> str | Declined:
     """The id of an appeal of who spoke against a point that it lost; once for each point."""
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         row = (
             await connection.execute(
                 select(quality_scores.c.document).where(quality_scores.c.id == score_id)
@@ -811,11 +825,12 @@ async def appeal(
                 comment="",
             )
         )
+        await seal("appeal", score_id, {"action": "appealed", "place": place, "by": staff_id})
     return appeal_id
 
 
 async def decide(
-    engine: AsyncEngine,
+    trail: Trail,
     book: Book,
     appeal_id: str,
     *,
@@ -827,7 +842,7 @@ async def decide(
 ) -> Declined | None:
     """Decide an appeal, by somebody who did not take part in the conversation; what is upheld is
     given back, and the cap of a broken rule goes with the last such finding."""
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         row = (
             await connection.execute(
                 select(quality_appeals).where(quality_appeals.c.id == appeal_id)
@@ -851,6 +866,8 @@ async def decide(
             return Declined("decided_before")
         if uphold:
             await _give_back(connection, book, row.score_id, row.place)
+        action = "upheld" if uphold else "dismissed"
+        await seal("appeal", row.score_id, {"action": action, "place": row.place, "by": staff_id})
     return None
 
 

@@ -45,22 +45,17 @@ async def save(
     """Keep a segment; the same title and conditions again are the one that is there."""
     content = _text(title, conditions)
     segment_id = _id(content)
-    async with trail.engine.begin() as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         there = await connection.scalar(
             select(saved_segments.c.id).where(saved_segments.c.id == segment_id)
         )
-        entry = None
         if there is None:
             await connection.execute(
                 insert(saved_segments).values(
                     id=segment_id, content=content, made_by=by, made_at=datetime.now(UTC)
                 )
             )
-            body = {"action": "saved", "by": by}
-            entry = await audit.seal_held(connection, trail.keys, "segment", segment_id, body)
-    if entry is not None:
-        await audit.note_head(trail, entry)
+            await seal("segment", segment_id, {"action": "saved", "by": by})
     saved = await read_saved(trail.engine, segment_id)
     assert saved is not None
     return saved

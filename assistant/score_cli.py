@@ -367,7 +367,7 @@ def forget(conversation_id: str) -> None:
     from .cli import _fail, _with_deps
 
     async def work(deps: Deps) -> None:
-        if not await quality_store.forget(deps.engine, conversation_id):
+        if not await quality_store.forget(deps.trail, conversation_id, by="cli"):
             not_there()
         typer.echo(f"forgotten: {conversation_id}")
 

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
-from assistant import handoff, quality_store
+from assistant import audit, handoff, quality_store
 from assistant.cli import app
+from assistant.db import quality_appeals
 from assistant.deps import Deps, open_deps
 from assistant.handoff import HandoffEvent
 from assistant.models import today
@@ -229,14 +231,14 @@ async def test_an_appeal_that_is_upheld_gives_points_back(deps: Deps, book: Book
     appeals = []
     for place in places:
         made = await quality_store.appeal(
-            deps.engine, kept.id, place, staff_id=li, login="li", reason="没有这样说"
+            deps.trail, kept.id, place, staff_id=li, login="li", reason="没有这样说"
         )
         assert isinstance(made, str)
         appeals.append(made)
 
     async def appealed(place: int, login: str, staff_id: str) -> Any:
         return await quality_store.appeal(
-            deps.engine, kept.id, place, staff_id=staff_id, login=login, reason="x"
+            deps.trail, kept.id, place, staff_id=staff_id, login=login, reason="x"
         )
 
     assert await appealed(places[0], "li", li) == Declined("appealed_before")
@@ -245,7 +247,7 @@ async def test_an_appeal_that_is_upheld_gives_points_back(deps: Deps, book: Book
 
     async def decided(appeal_id: str, login: str, staff_id: str) -> Declined | None:
         return await quality_store.decide(
-            deps.engine,
+            deps.trail,
             book,
             appeal_id,
             staff_id=staff_id,
@@ -267,8 +269,20 @@ async def test_an_appeal_that_is_upheld_gives_points_back(deps: Deps, book: Book
     assert "blocking_rule" not in after.score.flags
     # What people had a part in is not scored over.
     assert await quality_store.keep(deps.engine, [(BAD, found)], "import") == 0
-    assert await quality_store.forget(deps.engine, "c")
+    told = await audit.read_entries(deps.engine, subjects=[kept.id])
+    assert [json.loads(entry.body)["action"] for entry in told] == [
+        *["appealed"] * len(appeals),
+        *["upheld"] * len(appeals),
+    ]
+    assert (await audit.verify(deps.trail)).ok
+    appeal = quality_appeals.c.id == appeals[0]
+    for comment, holds in (("另有说法", False), ("属实", True)):
+        async with deps.engine.begin() as connection:
+            await connection.execute(update(quality_appeals).where(appeal).values(comment=comment))
+        assert (await audit.verify(deps.trail)).ok is holds
+    assert await quality_store.forget(deps.trail, "c", by=boss)
     assert await quality_store.list_scores(deps.engine) == ([], 0)
+    assert (await audit.verify(deps.trail)).ok
 
 
 async def test_samples_are_stratified_and_scored_blind(deps: Deps, book: Book) -> None:
@@ -287,7 +301,7 @@ async def test_samples_are_stratified_and_scored_blind(deps: Deps, book: Book) -
         made.append((each, score(each, deps.rules, book, None, on=today())))
     assert await quality_store.keep(deps.engine, made, "import") == 24
     drawn = await quality_store.draw(
-        deps.engine, first=None, last=None, each=4, staff_id=boss, seed="1"
+        deps.trail, first=None, last=None, each=4, staff_id=boss, seed="1"
     )
     assert drawn["low"] == 4
     assert drawn["random"] == 4
@@ -297,7 +311,7 @@ async def test_samples_are_stratified_and_scored_blind(deps: Deps, book: Book) -
 
     async def reviewed(score_id: str, login: str, staff_id: str, points: float) -> Declined | None:
         return await quality_store.review(
-            deps.engine,
+            deps.trail,
             score_id,
             staff_id=staff_id,
             login=login,
@@ -311,6 +325,7 @@ async def test_samples_are_stratified_and_scored_blind(deps: Deps, book: Book) -
     for review in reviews:
         assert await reviewed(review.score_id, "boss", boss, review.machine or 0) is None
     assert await reviewed(reviews[0].score_id, "boss", boss, 1) == Declined("reviewed_before")
+    assert (await audit.verify(deps.trail)).ok
     agreed = await quality_store.agreement(deps.engine, book)
     assert agreed.passed.n == total
     assert agreed.passed.agreed == 1

@@ -268,7 +268,7 @@ async def show_agreement(deps: FromDeps, days: Days = 90) -> dict[str, Any]:
 async def draw_sample(body: SampleRequest, request: Request, deps: FromDeps) -> dict[str, int]:
     """Draw conversations for people: low ones, some at random, some of each agent."""
     drawn = await quality_store.draw(
-        deps.engine,
+        deps.trail,
         first=today() - timedelta(days=body.days),
         last=None,
         each=body.each,
@@ -329,7 +329,7 @@ async def decide_appeal(
     signed = signed_in(request)
     book = await asyncio.to_thread(book_of, deps.settings.lender)
     declined = await quality_store.decide(
-        deps.engine,
+        deps.trail,
         book,
         appeal_id,
         staff_id=signed.staff_id,
@@ -375,7 +375,7 @@ async def make_appeal(
     """Appeal against a point, by who spoke."""
     signed = signed_in(request)
     made = await quality_store.appeal(
-        deps.engine,
+        deps.trail,
         score_id,
         body.place,
         staff_id=signed.staff_id,
@@ -392,7 +392,7 @@ async def make_review(
     """What a person found of a sample, before seeing what the machine did."""
     signed = signed_in(request)
     declined = await quality_store.review(
-        deps.engine,
+        deps.trail,
         score_id,
         staff_id=signed.staff_id,
         login=signed.login,
