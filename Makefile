@@ -5,13 +5,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
+# Compiled once and not again in every process that a test starts.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench browser clean
 
 demo: $(VENV)/.local
 	$(BIN)/zhunxin demo $(DEMO)
 
 test: check browser
-	$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadscope --no-loadscope-reorder --ignore tests/test_architecture.py
+	$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadscope --no-loadscope-reorder --ignore tests/test_architecture.py --ignore-glob 'tests/test_bench*'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -32,7 +32,7 @@ CouponKind = Literal["rate", "interest_free", "voucher"]
 CouponState = Literal["unused", "used", "expired"]
 ApplicationState = Literal["in_review", "approved", "declined", "withdrawn", "disbursed"]
 Purpose = Literal["marketing", "profiling"]
-ConsentChannel = Literal["sms", "call", "push", "email"]
+ConsentChannel = Literal["sms", "call", "push", "email", "wechat", "in_app"]
 
 FEN = Decimal("0.01")
 MOST_CNY = Decimal("1e12")

@@ -64,7 +64,8 @@ DUE_IN: Mapping[State, int] = {
 RATES = {"anxin": ("0.108", "0.126", "0.144", "0.162", "0.18"), "suixin": ("0.1095", "0.146")}
 """Annual rates that lie within what every version of the sample lender's terms offers."""
 
-CHANNELS: tuple[ConsentChannel, ...] = get_args(ConsentChannel)
+CHANNELS: tuple[ConsentChannel, ...] = ("sms", "call", "push", "email")
+"""Of which each customer was asked about some; about WeChat a customer is asked apart."""
 COUPON_KINDS: tuple[CouponKind, ...] = get_args(CouponKind)
 
 
@@ -397,7 +398,9 @@ def _consents(
 ) -> tuple[Consent, ...]:
     if state == "opted_out":
         day = today - timedelta(days=draw.randint(3, 19))
-        return tuple(Consent(customer_id, "marketing", c, False, day) for c in CHANNELS)
+        return tuple(
+            Consent(customer_id, "marketing", c, False, day) for c in (*CHANNELS, "wechat")
+        )
     if state == "minor":
         return ()
     made = [
@@ -408,4 +411,8 @@ def _consents(
         made.append(Consent(customer_id, "profiling", "push", draw.random() < 0.7, since))
     if any(consent.channel == "sms" and consent.given for consent in made) and draw.random() < 0.6:
         made.append(Consent(customer_id, "profiling", "sms", draw.random() < 0.8, since))
+    # A draw of its own, so that everything else of a demo customer stays as it is.
+    follows = Random(f"wechat {customer_id}").random()
+    if follows < 0.6:
+        made.append(Consent(customer_id, "marketing", "wechat", follows < 0.45, since))
     return tuple(made)

@@ -33,33 +33,44 @@ ROOT = Path(__file__).parent.parent
 CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"
 
 
-def asks_model(file: str, name: str) -> bool:
-    """Whether a test of a file asks the local model: it, or the server that has it, is named by the
-    test's marks and arguments, or by a fixture of the file."""
+@cache
+def asking(file: str) -> frozenset[str] | None:
+    """The tests of a file that ask the local model, None for all of them: it, or the server that
+    has it, is named by a test's marks and arguments, or by a fixture of the file."""
     text = (ROOT / file).read_text(encoding="utf-8")
     if "def server_url(" in text:  # another server
-        return False
+        return frozenset()
     fixtures = re.findall(r"@pytest\.fixture.*\n(?:async )?def \w+\(([^)]*)\)", text)
     if re.search(r"pytestmark = .*mark\.model", text):
-        return True
+        return None
     if any("server_url" in arguments for arguments in fixtures):
-        return True
-    found = re.search(rf"((?:^[@ )].*\n)*)^(?:async )?def {name}\(([^)]*)\)", text, re.MULTILINE)
-    return found is not None and ("mark.model" in found[1] or "server_url" in found[2])
+        return None
+    tests = re.findall(
+        r"((?:^[@ )].*\n)*)^(?:async )?def (test_\w+)\(([^)]*)\)", text, re.MULTILINE
+    )
+    return frozenset(
+        name
+        for marks, name, arguments in tests
+        if "mark.model" in marks or "server_url" in arguments
+    )
 
 
 class Scheduler(LoadScopeScheduling):  # type: ignore[misc]
     """Where tests run in several processes, a file stays in one; tests that ask the local model are
-    all in the same, and first: two models at once on two cores take many times as long."""
+    all in the same: two models at once on two cores take many times as long."""
 
     def _split_scope(self, nodeid: str) -> str:
         return scope_of(nodeid)
 
 
-@cache
+LONGEST = ("model", "tests/test_eval_gate.py", "tests/test_audit.py", "tests/test_ingest.py")
+"""What is begun first, so that no process works on alone when the others are done."""
+
+
 def scope_of(nodeid: str) -> str:
     file, _, name = nodeid.partition("::")
-    return "model" if asks_model(file, name.partition("[")[0].split("::")[-1]) else file
+    named = asking(file)
+    return "model" if named is None or name.partition("[")[0] in named else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
@@ -67,7 +78,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: scope_of(item.nodeid) != "model")
+    place = {scope: number for number, scope in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(scope_of(item.nodeid), len(LONGEST)))
 
 
 def settings_for(home: Path, **more: str) -> Settings:

@@ -354,9 +354,11 @@ def test_a_refusal_stands_above_a_consent_and_a_consent_of_tomorrow_is_none() ->
         said("profiling", "push", True),
         said("marketing", "email", True, TODAY + timedelta(days=1)),
         said("marketing", "call", True, TODAY),
+        said("marketing", "wechat", True),
+        said("marketing", "in_app", False),
     )
-    assert person.consents == {("marketing", "push"), ("marketing", "call")}
-    assert person.opted_out == {"sms"}
+    assert person.consents == {("marketing", way) for way in ("push", "call", "wechat")}
+    assert person.opted_out == {"sms", "in_app"}
 
 
 def test_a_coupon_is_held_while_it_can_be_used() -> None:
