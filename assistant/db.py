@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Coroutine
-from contextlib import closing
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -28,7 +28,7 @@ from sqlalchemy import (
     event,
     text,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -532,19 +532,12 @@ async def in_thread(url: str, work: Callable[[AsyncEngine], Coroutine[Any, Any, 
 async def migrate(engine: AsyncEngine) -> None:
     """Bring the schema to the newest version; nothing but a look-up where it is. Raises
     DatabaseUnavailable."""
-    from alembic.util import CommandError
-
     try:
         if engine.dialect.name == "sqlite":
             await asyncio.to_thread(_probe_file, str(engine.url.database))
         if await _schema_version(engine) == HEAD:
             return
-        await asyncio.to_thread(_upgrade, engine.url.render_as_string(hide_password=False))
-    except CommandError as error:
-        raise DatabaseUnavailable(
-            f"the database {engine.url.render_as_string()} belongs to another version of zhunxin "
-            f"than this one: {error}"
-        ) from error
+        await asyncio.to_thread(_upgrade, engine.url)
     except (DBAPIError, sqlite3.Error, OSError) as error:
         raise DatabaseUnavailable(
             f"the database {engine.url.render_as_string()} cannot be opened "
@@ -574,21 +567,25 @@ async def _schema_version(engine: AsyncEngine) -> str | None:
     return None if version is None else str(version)
 
 
-def _upgrade(url: str) -> None:
+def _upgrade(url: URL) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
     from filelock import FileLock
 
     config = Config()
     folder = str(Path(__file__).parent / "migrations")
     config.set_main_option("script_location", folder.replace("%", "%%"))
-    config.attributes["url"] = url
-    database = make_url(url).database
-    if make_url(url).get_backend_name() == "sqlite" and database:
-        with FileLock(f"{database}.migrating"):
+    config.attributes["url"] = url.render_as_string(hide_password=False)
+    sqlite = url.get_backend_name() == "sqlite"
+    try:
+        with FileLock(f"{url.database}.migrating") if sqlite else nullcontext():
             command.upgrade(config, "head")
-    else:
-        command.upgrade(config, "head")
+    except CommandError as error:
+        raise DatabaseUnavailable(
+            f"the database {url.render_as_string()} belongs to another version of zhunxin than "
+            f"this one: {error}"
+        ) from error
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:

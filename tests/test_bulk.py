@@ -469,7 +469,6 @@ async def test_before_its_first_day_a_campaign_writes_to_nobody(
     assert late.tally.suppressed["quiet_hours"] > 0
 
 
-@pytest.mark.bench
 async def test_ray_gives_what_the_local_engine_gives(
     trail: Trail, campaign: Campaign, bounds: Bounds, file: Path, tmp_path: Path
 ) -> None:

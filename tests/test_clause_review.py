@@ -257,7 +257,6 @@ async def test_after_a_roll_back_the_next_ingestion_takes_up_the_withdrawal(home
     assert (await bad_clause(home)).held
 
 
-@pytest.mark.bench
 async def test_the_command_takes_back_and_the_chain_holds_it(home: Home) -> None:
     home.write("faq.md", GOOD, BAD)
     await ingest(home)
@@ -353,7 +352,6 @@ async def test_what_is_not_there_changed_or_harmless_is_refused(home: Home) -> N
     assert await home.live() == before
 
 
-@pytest.mark.bench
 async def test_the_chain_holds_who_let_what_stand_and_shows_a_release_that_was_changed(
     home: Home,
 ) -> None:

@@ -873,9 +873,9 @@ def test_a_pattern_of_too_many_choices_is_left_to_the_automaton() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        pytest.param("不会百分百下款的" * 44_000, marks=pytest.mark.bench),
+        "不会百分百下款的" * 44_000,
         "包过" * 175_000,
-        pytest.param("年化36%" * 75_000, marks=pytest.mark.bench),
+        "年化36%" * 75_000,
         "zx" * 500_000,
         "包·" * 170_000,
         "利率低至周转方便" * 6_250,

@@ -140,7 +140,6 @@ async def test_ten_thousand_turns_are_taken(own: Deps) -> None:
     assert FREE in (await events_of(case, own))["done"][0]["text"]
 
 
-@pytest.mark.bench
 async def test_the_suite_holds_without_a_model(own: Deps) -> None:
     suite = SUITES["copilot"]
     assert isinstance(suite, CopilotSuite)

@@ -61,7 +61,6 @@ def test_the_probes_are_measured_over_all_clauses() -> None:
     assert found.probe_spread == pytest.approx(np.std(best), abs=1e-5)
 
 
-@pytest.mark.bench
 async def test_a_release_records_the_decision_that_its_questions_are_judged_by(
     tmp_path: Path,
 ) -> None:

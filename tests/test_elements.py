@@ -304,7 +304,6 @@ def sample(deps: Deps, tmp_path: Path) -> Home:
     return Home(deps, tmp_path)
 
 
-@pytest.mark.bench
 async def test_the_command_completes_a_text(sample: Home, advert: str) -> None:
     asked = ("check", advert, "--task", "marketing", "--channel", "sms", "--complete")
     code, out, err = await run(sample, *asked)

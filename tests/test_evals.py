@@ -603,7 +603,6 @@ def collection(folder: Path, grades: str = "q1\ta2\t1\nq2\ta3\t1\n") -> Path:
     return folder
 
 
-@pytest.mark.bench
 async def test_a_collection_is_ranked_by_our_search_with_the_usual_recipe_beside_it(
     tmp_path: Path,
 ) -> None:

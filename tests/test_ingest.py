@@ -606,7 +606,6 @@ def much(home: Home) -> None:
         home.write(f"much/{n}.md", *(f"{n}-{m} " + "借款人应当按期还款。" * 12 for m in range(9)))
 
 
-@pytest.mark.bench
 async def test_two_ingestions_at_once_queue_and_both_land(home: Home) -> None:
     home.write("a/a.md", "可以提前还款。")
     home.write("b/b.md", "逾期应当支付罚息。")

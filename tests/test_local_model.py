@@ -253,7 +253,6 @@ async def test_the_local_model_selects_a_sentence_in_a_handful_of_tokens(local: 
     assert completion.model == f"local:{MODEL_NAME}"
 
 
-@pytest.mark.bench
 @pytest.mark.model
 async def test_the_local_model_answers_two_questions_at_once(local: LocalModel) -> None:
     chat = chat_with(local)
@@ -276,7 +275,6 @@ async def test_the_local_model_streams_chinese(local: LocalModel) -> None:
     assert stream.model == f"local:{MODEL_NAME}"
 
 
-@pytest.mark.bench
 @pytest.mark.model
 async def test_a_stable_beginning_is_read_only_once(local: LocalModel) -> None:
     chat = chat_with(local)
@@ -319,7 +317,6 @@ async def test_a_prompt_beyond_the_slot_is_refused(local: LocalModel) -> None:
     await chat.close()
 
 
-@pytest.mark.bench
 @pytest.mark.model
 async def test_a_local_model_closed_in_the_middle_of_an_answer_is_unavailable() -> None:
     if not available():
@@ -340,7 +337,6 @@ async def test_a_local_model_closed_in_the_middle_of_an_answer_is_unavailable() 
     await chat.close()
 
 
-@pytest.mark.bench
 @pytest.mark.model
 async def test_the_loop_runs_on_while_the_model_loads(tmp_path: Path) -> None:
     if not available():

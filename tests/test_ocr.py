@@ -123,13 +123,7 @@ def test_a_scanned_page_is_read_with_its_table(tmp_path: Path) -> None:
     assert any("费用：提前结清手续费；标准：1%" in clause.text for clause in chunk(document))
 
 
-BENCH = pytest.mark.bench
-
-
-@pytest.mark.bench
-@pytest.mark.parametrize(
-    "turn", [90, pytest.param(180, marks=BENCH), pytest.param(270, marks=BENCH)]
-)
+@pytest.mark.parametrize("turn", [90, 180, 270])
 def test_a_turned_picture_is_read_upright(tmp_path: Path, turn: int) -> None:
     picture = terms().rotate(turn, expand=True)
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
@@ -140,14 +134,13 @@ def test_a_picture_that_is_askew_is_read_line_by_line(tmp_path: Path) -> None:
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
 
 
-@pytest.mark.parametrize("form", ["JPEG", pytest.param("BMP", marks=BENCH), "WEBP"])
+@pytest.mark.parametrize("form", ["JPEG", "BMP", "WEBP"])
 def test_every_usual_kind_of_picture_is_read(tmp_path: Path, form: str) -> None:
     suffix = form.lower().replace("jpeg", "jpg")
     document = load(tmp_path, f"a.{suffix}", saved(terms(160), form))
     assert plain(document) == "".join(TERMS[0].split())
 
 
-@pytest.mark.bench
 def test_the_pages_of_a_tiff_are_pages(tmp_path: Path) -> None:
     pages = [rendered(drawn(lambda canvas, t=t: write(canvas, t))) for t in TERMS]
     first, *more = [page.crop((0, 0, 1190, 160)).convert("1") for page in pages]
@@ -157,7 +150,6 @@ def test_the_pages_of_a_tiff_are_pages(tmp_path: Path) -> None:
     assert document.warnings[0].startswith("pages 1-3: read by text recognition (OCR)")
 
 
-@pytest.mark.bench
 def test_a_long_screenshot_is_read_in_strips(tmp_path: Path) -> None:
     strip = terms(400)
     whole = Image.new("RGB", (1190, 3600), "white")
@@ -227,7 +219,6 @@ def test_more_scanned_pages_than_can_be_read_in_time_are_refused() -> None:
 # The process
 
 
-@pytest.mark.bench
 def test_the_process_is_replaced_after_some_pages() -> None:
     picture = saved(terms(160))
     assert list(ocr.recognise_picture(picture))
@@ -309,7 +300,6 @@ def program(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.bench
 def test_the_program_ends_while_the_process_lives(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(saved(terms(160)))
@@ -319,7 +309,6 @@ def test_the_program_ends_while_the_process_lives(tmp_path: Path) -> None:
         assert running.wait(5) == 0
 
 
-@pytest.mark.bench
 def test_an_interrupt_ends_the_program_in_the_middle_of_a_page(tmp_path: Path) -> None:
     picture = tmp_path / "a.png"
     picture.write_bytes(saved(terms()))

@@ -520,7 +520,6 @@ def test_ideas_are_words_and_the_examples_are_of_other_trades() -> None:
         assert sum(idea.brief in turn["user"] for turn in turns) == 2, idea.id
 
 
-@pytest.mark.bench
 @pytest.mark.model
 async def test_the_local_model_writes_a_draft_that_may_go_out(
     sample_home: Path, campaign: Campaign

@@ -155,7 +155,6 @@ def test_an_order_in_the_question_itself_is_not_obeyed(client: openai.OpenAI) ->
     assert "20万" not in content
 
 
-@pytest.mark.bench
 def test_content_in_parts_is_read(client: openai.OpenAI, answer: ChatCompletion) -> None:
     parts = [
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},

@@ -310,7 +310,7 @@ def test_people_of_the_demo_are_in_the_state_that_they_stand_for() -> None:
     assert all(person.disputed for person in of_demo("disputed"))
     assert all(person.student for person in of_demo("student"))
     assert all((age_on(p.birth_date, TODAY) or 99) < 18 for p in of_demo("minor"))
-    out = {"sms", "call", "push", "email"}
+    out = {"sms", "call", "push", "email", "wechat"}
     assert all(p.opted_out == out and not p.consents for p in of_demo("opted_out"))
     new = of_demo("new")
     assert {(p.open_loans, p.outstanding_cny, p.months_since_loan) for p in new} == {

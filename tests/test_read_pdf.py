@@ -387,7 +387,6 @@ def test_a_page_that_never_ends_is_given_up() -> None:
         read_pdf(content, page_s=2)
 
 
-@pytest.mark.bench
 def test_a_font_that_fills_the_memory_is_refused(tmp_path: Path) -> None:
     font = (
         b"<</Type/Font/Subtype/Type0/BaseFont/X/Encoding/Identity-H/ToUnicode 6 0 R"

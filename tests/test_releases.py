@@ -373,7 +373,6 @@ async def run(home: Home, *args: object) -> tuple[int, str, str]:
     return process.returncode, out, errors
 
 
-@pytest.mark.bench
 async def test_a_title_that_looks_like_markup_is_shown_as_it_is(home: Home) -> None:
     for title in ("费用[/旧]", "费用[/新]"):
         text = f'+++\ntitle = "{title}"\n+++\n\n可以提前还款。'
@@ -412,7 +411,6 @@ async def test_the_commands_list_show_compare_confirm_and_roll_back(home: Home) 
     assert (code, await home.live()) == (0, first)
 
 
-@pytest.mark.bench
 async def test_a_search_takes_the_reader_and_the_contract_s_day(home: Home) -> None:
     head = '+++\nkind = "{}"\naudience = "{}"\n{}+++\n'
     for year, days in ((2025, 1), (2026, 3)):
@@ -435,7 +433,6 @@ async def test_a_search_takes_the_reader_and_the_contract_s_day(home: Home) -> N
     assert (code, "borrower, agent" in errors) == (2, True)
 
 
-@pytest.mark.bench
 async def test_a_second_ingestion_says_that_it_waits(home: Home) -> None:
     much(home)
     home.write("b/b.md", "逾期应当支付罚息。")

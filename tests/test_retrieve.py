@@ -346,7 +346,6 @@ def test_fewer_clauses_than_asked_for_are_no_fault(search: Search) -> None:
     assert not covers(nothing)
 
 
-@pytest.mark.bench
 def test_covered_questions_are_kept_and_others_turned_away(search: Search) -> None:
     cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()]
     judged = [(case["covered"], covers(search(case["text"]))) for case in cases]

@@ -136,7 +136,6 @@ def test_what_is_copied_out_of_the_chat_carries_the_label(open_page: OpenPage) -
     assert taken == f"{words}\n{label}"
 
 
-@pytest.mark.bench
 @pytest.mark.browser
 def test_a_clause_is_reached_and_left_with_the_keyboard_alone(open_page: OpenPage) -> None:
     page = open_page(800, 900)
@@ -182,7 +181,6 @@ def test_the_locale_changes_the_words_and_what_the_server_is_asked_in(open_page:
     expect(field).to_have_attribute("placeholder", strings("zh-Hant")["field.hint"])
 
 
-@pytest.mark.bench
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [320, 390])
 def test_nothing_scrolls_sideways_on_a_phone(open_page: OpenPage, width: int) -> None:
@@ -259,7 +257,6 @@ def test_an_answer_can_be_stopped_and_ends_with_its_element(open_page: OpenPage)
             expect(page.get_by_text(ZH["stopped"])).to_be_visible()
 
 
-@pytest.mark.bench
 @pytest.mark.browser
 def test_a_forgotten_conversation_is_begun_anew_and_said_so(
     open_page: OpenPage, server_url: str
