@@ -6,17 +6,18 @@ and computed is in rule_checks.py; how disguised wording is recognised is in mat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property, reduce
-from itertools import compress
+from itertools import accumulate, chain, compress, pairwise
 from operator import itemgetter, or_
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
+from .matching import HAN, Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
@@ -106,7 +107,72 @@ def review(
     seen of a finished message (required elements, what else stands in it, context alone) is left
     out. A gate calls it so for each sentence before it is released, and once more with True for
     the message when it is complete.
+
+    A word that a line break parts is read as one: what only the joined lines say is found too.
     """
+    found = _judged(pack, text, task, channel, context, on, whole)
+    joined = _joined(text)
+    if joined is None:
+        return found
+    more = []
+    for finding in _judged(pack, joined.text, task, channel, context, on, whole).findings:
+        if joined.parts(finding.span):
+            start, end = joined.origin(finding.span)
+            more.append(replace(finding, span=(start, end), text=text[start:end]))
+    known = [(finding.rule.id, finding.span) for finding in found.findings]
+    more = [
+        finding
+        for finding in more
+        if not any(rule == finding.rule.id and _overlap(span, finding.span) for rule, span in known)
+    ]
+    return _review(pack, [*found.findings, *more], found.unchecked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A text without the line breaks between two Chinese characters."""
+
+    text: str
+    places: Sequence[int]
+    """Where each of its characters stands in the text as given."""
+    seams: Sequence[int]
+    """Characters that follow upon such a break."""
+
+    def parts(self, span: Span) -> bool:
+        """Whether a break was inside."""
+        return any(span[0] < seam < span[1] for seam in self.seams)
+
+    def origin(self, span: Span) -> Span:
+        return self.places[span[0]], self.places[span[1] - 1] + 1
+
+
+_LINE_BREAK = re.compile(rf"(?<=[{HAN}])[^\S\n]*\n\s*(?=[{HAN}])")
+
+
+def _joined(text: str) -> _Joined | None:
+    """None where there is no such break."""
+    breaks = [match.span() for match in _LINE_BREAK.finditer(text)]
+    if not breaks:
+        return None
+    lines = [*pairwise([0, *chain.from_iterable(breaks), len(text)])][::2]
+    places = [*chain.from_iterable(range(*line) for line in lines)]
+    seams = [*accumulate(end - start for start, end in lines[:-1])]
+    return _Joined("".join(text[start:end] for start, end in lines), places, seams)
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    return one[0] < other[1] and other[0] < one[1]
+
+
+def _judged(
+    pack: RulePack,
+    text: str,
+    task: Task,
+    channel: Channel | None,
+    context: Mapping[str, Any],
+    on: date,
+    whole: bool,
+) -> Review:
     message = Message(text, context, pack.folding, pack.settings)
     searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
     findings: dict[str, list[tuple[Span, Severity]]] = {}
@@ -150,14 +216,17 @@ def review(
         for rule_id, places in findings.items()
         for span, severity in _merged(places)[:MOST_FINDINGS]
     ]
-    found.sort(key=lambda f: (f.span[0], -RANK[f.severity], f.span[1], f.rule.id))
-    verdicts: list[Verdict] = ["pass", *(finding.severity for finding in found)]
-    return Review(
-        max(verdicts, key=RANK.__getitem__),
-        tuple(found),
+    return _review(
+        pack,
+        found,
         tuple(Unchecked(rules[rule_id], tuple(keys)) for rule_id, keys in unchecked.items()),
-        pack.version,
     )
+
+
+def _review(pack: RulePack, found: Iterable[Finding], unchecked: tuple[Unchecked, ...]) -> Review:
+    ordered = sorted(found, key=lambda f: (f.span[0], -RANK[f.severity], f.span[1], f.rule.id))
+    verdicts: list[Verdict] = ["pass", *(finding.severity for finding in ordered)]
+    return Review(max(verdicts, key=RANK.__getitem__), tuple(ordered), unchecked, pack.version)
 
 
 class BadMessage(Exception):

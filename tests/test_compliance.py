@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from assistant.compliance import (
     Given,
     Review,
+    _judged,
     read_message,
     review,
     review_as_json,
@@ -198,6 +200,52 @@ def test_half_of_a_surrogate_pair_is_only_a_strange_character() -> None:
 
 
 # Triggers
+
+
+def test_a_line_break_hides_no_word() -> None:
+    pack = load_rules()
+    tried = 0
+    for rule in pack.rules:
+        for example in rule.bad:
+            given = Given(example.text, example.task, example.channel, example.context, example.on)
+            found = [
+                finding
+                for finding in review_given(pack, given).findings
+                if finding.rule is rule and finding.span != (0, len(given.text))
+            ]
+            if not found:
+                continue
+            start, end = found[0].span
+            for middle in range(start + 1, end):
+                if all("一" <= char <= "龥" for char in given.text[middle - 1 : middle + 1]):
+                    break
+            else:
+                continue
+            for parting in ("\n", " \r\n\n　"):
+                parted = given.text[:middle] + parting + given.text[middle:]
+                again = review_given(pack, replace(given, text=parted)).findings
+                assert any(finding.rule is rule for finding in again), (rule.id, parted)
+                assert all(parted[slice(*f.span)] == f.text for f in again)
+            tried += 1
+    assert tried > 300
+
+
+def test_lines_that_end_with_a_clause_are_no_words_that_were_parted() -> None:
+    pack = load_rules()
+    comma = re.compile("(?<=[一-龥])[，。；](?=[一-龥])")
+    tried = 0
+    for rule in pack.rules:
+        for example in rule.good:
+            parted = comma.sub("\n", example.text)
+            if parted == example.text:
+                continue
+            given = Given(parted, example.task, example.channel, example.context, example.on)
+            as_it_stands = _judged(
+                pack, parted, given.task, given.channel, given.context, given.on, True
+            )
+            assert review_given(pack, given) == as_it_stands
+            tried += 1
+    assert tried > 300
 
 
 def test_a_negation_excuses_in_its_clause_only(pack_of: Any) -> None:
