@@ -17,8 +17,12 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+from sqlalchemy.engine import URL, make_url
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
+from assistant import db, staff
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
 from assistant.logs import log_to_stderr
@@ -80,6 +84,43 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     place = {scope: number for number, scope in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(scope_of(item.nodeid), len(LONGEST)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In this process new databases are copies of one that the migrations have made."""
+    template = tmp_path_factory.mktemp("migrated") / "template.db"
+    upgrade = db._upgrade
+    upgrade(make_url(f"sqlite+aiosqlite:///{template}"))
+
+    def copied(url: URL) -> None:
+        file = Path(url.database or "")
+        if url.get_backend_name() != "sqlite":
+            upgrade(url)
+            return
+        with FileLock(f"{file}.migrating"):
+            new = not file.exists() or not file.stat().st_size
+            if new:
+                shutil.copyfile(template, file)
+        if not new:
+            upgrade(url)
+
+    db._upgrade = copied
+    yield
+    db._upgrade = upgrade
+
+
+SHIPPED_HASHER = staff._hasher
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Passwords cost a thousandth of what they do; a test holds the shipped cost."""
+    hasher = PasswordHash((Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1),))
+    decoy = hasher.hash("decoy")
+    staff._hasher = lambda: (hasher, decoy)
+    yield
+    staff._hasher = SHIPPED_HASHER
 
 
 def settings_for(home: Path, **more: str) -> Settings:

@@ -54,7 +54,7 @@ from assistant.staff import (
     SignedIn,
 )
 from prompts.render import notice
-from tests.conftest import settings_for
+from tests.conftest import SHIPPED_HASHER, settings_for
 from tests.test_answer import EARLY
 from tests.test_api import listening, problem_of
 
@@ -171,6 +171,12 @@ async def test_an_account_that_cannot_be_is_refused(
         await staff.create_account(trail, login, name, roles, PASSWORD)
     assert refused.value.code == code
     assert [a.login for a in await staff.list_accounts(trail.engine)] == ["zhao"]
+
+
+def test_a_hash_costs_what_is_recommended() -> None:
+    hasher, decoy = SHIPPED_HASHER()
+    for made in (decoy, hasher.hash(PASSWORD)):
+        assert made.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
 
 
 async def test_a_password_is_kept_as_an_argon2_hash(trail: Trail) -> None:
