@@ -227,6 +227,8 @@ class Book:
     promise: Wording
     promise_dated: Pattern
     topics: tuple[tuple[str, Pattern], ...]
+    topic_titles: Mapping[str, Mapping[Locale, str]]
+    """Of those that are told here; a file may name others."""
     why: Mapping[str, Mapping[Locale, str]]
     """Code of a point -> words."""
     prefilter: Prefilter
@@ -331,6 +333,7 @@ def _book(table: Mapping[str, Any], version: str) -> Book:
         promise=_wording(promised),
         promise_dated=compile_pattern(promised["dated"]),
         topics=tuple((row["id"], compile_pattern(row["patterns"])) for row in table["topics"]),
+        topic_titles=table["topic_titles"],
         why=why,
         prefilter=Prefilter(()),
     )

@@ -83,9 +83,10 @@ def test_the_roll_back_of_a_release_names_who_did_it(server: Server, reply: dict
         me = client.get("/v1/staff/me").json()
         address = f"/v1/knowledge/releases/{reply['release']}/activate"
         assert client.post(address).status_code == 200
-    entries = get(server, "auditor", "/v1/audit", after=1, limit=500)["entries"]
-    last = [entry for entry in entries if entry["kind"] == "release"][-1]
-    assert last["subject"] == reply["release"]
+    # Other tests of this process may have asked thousands of questions in the same home before.
+    length = get(server, "auditor", "/v1/audit", limit=1)["length"]
+    (last,) = get(server, "auditor", "/v1/audit", after=length - 1, limit=1)["entries"]
+    assert (last["kind"], last["subject"]) == ("release", reply["release"])
     assert (last["body"]["action"], last["body"]["by"]) == ("activated", me["id"])
 
 

@@ -172,10 +172,11 @@ def test_who_may_see_how_good_the_assistant_is(role: str, server: Server) -> Non
         changes = f"{run}/changes?baseline={BEFORE}"
         for path in ("/v1/evals", run, f"{run}/cases", changes, "/v1/quality/drift"):
             assert asking.get(path).status_code == expected, path
-        page = asking.get("/quality")
-        assert page.status_code == (200 if role in MAY_SEE else 303)
+        # Agents are shown the scores of their own conversations there.
+        opens = role in MAY_SEE | {"agent"}
+        assert asking.get("/quality").status_code == (200 if opens else 303)
         if role:
-            assert ("/quality" in asking.get("/v1/staff/me").json()["pages"]) == (role in MAY_SEE)
+            assert ("/quality" in asking.get("/v1/staff/me").json()["pages"]) == opens
 
 
 def test_without_any_run_the_list_is_empty(tmp_path: Path) -> None:

@@ -295,6 +295,7 @@ def test_unmasking_restores_any_text(text: str) -> None:
 @example("a@b.com@c.com13812345678")
 @example("00000019000101000X11010519491031000X")
 @example("HT一三八一二三四五六七八13812345678")
+@example("密码00000000000000000:110000000110000")
 def test_a_masked_text_holds_nothing_more_to_mask(text: str) -> None:
     assert mask(mask(text).text).spans == ()
 

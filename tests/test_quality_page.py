@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from playwright.sync_api import APIRequestContext, Browser, ConsoleMessage, Page, Route, expect
 
 import assistant
+from assistant.models import today
 from evals.metrics import METRICS
 from evals.production import SCORERS
 from evals.report_files import REFUSED
@@ -211,3 +213,77 @@ def test_the_wording_is_complete_in_every_language() -> None:
     for metric in {*METRICS, *SCORERS, *(name for s in SUITES.values() for name in s.bars)}:
         assert f"metric.{metric}" in first, metric
         assert metric in page_words("eval_report", "zh-Hans")["metrics"], metric
+
+
+@pytest.fixture(scope="module")
+def scored(server: Server) -> Server:
+    """Conversations of two agents over some weeks, good ones and bad ones, and of the assistant."""
+    hello = "您好，我是青穗消费金融客服，工号1023，请问有什么可以帮您？"
+    with server.client("supervisor") as boss:
+        for number in range(12):
+            said = [("agent", "说"), ("borrower", "为什么扣了我两次钱？"), ("agent", BAD_REPLY)]
+            if number % 3:
+                said = [
+                    ("agent", hello),
+                    ("borrower", "怎么还款？"),
+                    ("agent", "App首页点还款。请问还有其他问题吗？再见。"),
+                ]
+            by = "demo-agent" if number % 2 else "wang"
+            turns = [{"speaker": s, "text": t, "by": by if s == "agent" else ""} for s, t in said]
+            day = (today() - timedelta(days=3 * number)).isoformat()
+            body = {"conversation_id": f"call-{number}", "turns": turns, "keep": True, "on": day}
+            assert boss.post("/v1/copilot/score", json=body).status_code == 200
+    return server
+
+
+BAD_REPLY = "听不懂吗？保证您下次百分之百通过。违约金是500元。我们尽快给您回复。"
+
+
+@pytest.mark.browser
+def test_an_agent_appeals_and_a_supervisor_decides_and_scores_a_sample_blind(
+    scored: Server, open_page: OpenPage
+) -> None:
+    agent = open_page("", "agent")
+    expect(agent.get_by_text(ZH["scores.about.own"])).to_be_visible()
+    expect(agent.locator("nav a[data-view]")).to_have_text([ZH["view.scores"]])
+    expect(agent.locator("svg.over-time").first).to_be_visible()
+    expect(agent.locator("tbody a.title")).to_have_count(6)
+    assert "wang" not in agent.inner_text("main")
+    agent.goto("/quality#/runs")
+    expect(agent.get_by_role("heading", level=1)).to_have_text(ZH["view.scores"])
+    agent.get_by_role("link", name="call-9").click()
+    lost = agent.locator("article.case", has_text="CN-PROM-01").first
+    expect(lost.locator("mark")).to_be_visible()
+    lost.get_by_role("button", name=ZH["scores.appeal"]).click()
+    agent.keyboard.type("客户问的是上次的结果")
+    lost.get_by_role("button", name=ZH["save"]).click()
+    expect(lost.locator(".badge", has_text=ZH["scores.appeal.open"])).to_be_visible()
+
+    boss = open_page("#/scores")
+    expect(boss.locator("tbody a.title").first).to_be_visible()
+    for group in ("agent", "rule", "part"):
+        boss.get_by_label(ZH["scores.group"]).select_option(group)
+        expect(boss.locator("figure.chart").first).to_be_visible()
+    boss.get_by_role("link", name=ZH["view.appeals"]).click()
+    case = boss.locator("article.case")
+    case.get_by_label(ZH["scores.reason"]).fill("看过录音，属实")
+    case.get_by_role("button", name=ZH["save"]).click()
+    expect(case.locator(".badge", has_text=ZH["scores.appeal.upheld"])).to_be_visible()
+    case.get_by_role("link", name="call-9").click()
+    expect(boss.get_by_text(ZH["scores.waived"])).to_be_visible()
+    expect(boss.get_by_role("button", name=ZH["scores.appeal"])).to_have_count(0)
+
+    boss.goto("/quality#/samples")
+    boss.get_by_role("button", name=ZH["scores.draw"]).click()
+    boss.locator("tbody a.title").first.click()
+    expect(boss.get_by_text(ZH["scores.blind"])).to_be_visible()
+    expect(boss.locator("article.case")).to_have_count(0)
+    boss.get_by_label(ZH["scores.total"]).fill("60")
+    boss.get_by_role("button", name=ZH["save"]).click()
+    expect(boss.get_by_text(ZH["scores.blind"])).to_have_count(0)
+    expect(boss.get_by_role("heading", name=ZH["scores.parts"])).to_have_count(0)
+    expect(boss.locator("table").first).to_be_visible()
+
+    narrow = open_page("#/scores", width=390)
+    expect(narrow.locator("tbody a.title").first).to_be_visible()
+    assert narrow.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -155,7 +155,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/v1/copilot/tasks"): DESK,
     ("POST", "/v1/copilot/tasks/{task_id}"): DESK,
     ("GET", "/v1/copilot/clauses/{clause_id:path}"): DESK | AUDITORS,
-    ("GET", "/quality"): QUALITY,
+    ("GET", "/quality"): DESK | QUALITY,
     ("GET", "/studio"): STUDIO,
     ("GET", "/v1/evals"): QUALITY,
     ("GET", "/v1/evals/{run}"): QUALITY,

@@ -166,9 +166,11 @@ async def list_scores(
     passed: bool | None = None,
     offset: Offset = 0,
     limit: Limit = 50,
+    locale: LocaleName = "zh-Hans",
 ) -> ScoresBody:
     """Scores of the last days, the newest first; agents are given their own."""
     own = _own_only(request)
+    book = await asyncio.to_thread(book_of, deps.settings.lender)
     found, total = await quality_store.list_scores(
         deps.engine,
         first=today() - timedelta(days=days),
@@ -180,15 +182,16 @@ async def list_scores(
         limit=limit,
     )
     return ScoresBody(
-        scores=[_row(kept) for kept in found],
+        scores=[_row(kept, book, deps, locale) for kept in found],
         total=total,
         next=offset + limit if offset + limit < total else None,
         may=_may(request),
     )
 
 
-def _row(kept: Kept) -> ScoreRowBody:
+def _row(kept: Kept, book: Book, deps: Deps, locale: Locale) -> ScoreRowBody:
     lost = [p for i, p in enumerate(kept.score.points) if not p.met and i not in kept.waived]
+    codes = [*dict.fromkeys(point.code for point in lost)]
     return ScoreRowBody(
         id=kept.id,
         conversation_id=kept.score.transcript_id,
@@ -199,8 +202,10 @@ def _row(kept: Kept) -> ScoreRowBody:
         band=kept.score.band,
         task=kept.score.task,
         topic=kept.score.topic,
+        topic_title=_title(kept.score.topic, "topic", book, deps, locale),
         agents=list(kept.score.agents),
-        codes=[*dict.fromkeys(point.code for point in lost)],
+        codes=codes,
+        lost=[_title(code, "rule", book, deps, locale) for code in codes],
     )
 
 
@@ -243,6 +248,8 @@ async def show_trends(
 def _title(name: str, group: str, book: Book, deps: Deps, locale: Locale) -> str:
     if group == "part":
         return next((words[locale] for part, words in book.titles.items() if part == name), name)
+    if group == "topic":
+        return book.topic_titles.get(name, {}).get(locale, name)
     if group != "rule":
         return name
     rule = deps.rules.by_id.get(name)
@@ -363,7 +370,11 @@ async def show_score(
                 {"speaker": turn.speaker, "text": turn.text, "by": turn.by} for turn in kept.turns
             ],
             "appeals": [_appeal(each) for each in appeals],
-            "may": _may(request),
+            "may": [
+                door
+                for door in _may(request)
+                if door != "appeal" or signed_in(request).login in kept.score.agents
+            ],
         }
     )
 

@@ -145,8 +145,10 @@ class ScoreRowBody(BaseModel):
     band: str
     task: str
     topic: str
+    topic_title: str
     agents: list[str]
     codes: list[str]
+    lost: list[str] = Field(description="The codes in words.")
 
 
 class ScoresBody(BaseModel):

@@ -222,6 +222,53 @@ export function frame(me, views, tabs, place, beforeLeave = () => {}) {
   return heading;
 }
 
+/** A page of several views: the one that the address names after `#/` is shown, else the first.
+
+    views: name -> what fills a place, given parts and values of the address, what ends when one
+    leaves, the heading, and `more`. tabs: the views that have one, in order. tabOf: view -> the tab
+    that is marked while it is open, where that is another. toTop: whether each view begins at its
+    top. */
+export async function showViews(me, views, { tabs, tabOf = {}, more = {}, toTop = false }) {
+  const [first] = Object.keys(views);
+  const links = tabs.map((view) =>
+    build("a", { href: `#/${view}`, "data-view": view }, t(`view.${view}`)),
+  );
+  const place = build("div", { id: "view" });
+  const heading = frame(me, t("views"), links, place);
+  let leaving = new AbortController();
+
+  async function open(again) {
+    leaving.abort();
+    leaving = new AbortController();
+    const [path, values = ""] = location.hash.replace(/^#\/?/, "").split("?");
+    const [named, ...parts] = path.split("/").map(decodeURIComponent);
+    const view = Object.hasOwn(views, named) ? named : first;
+    for (const link of links) {
+      if (link.dataset.view === (tabOf[view] ?? view)) {
+        link.setAttribute("aria-current", "page");
+        link.scrollIntoView({ block: "nearest", inline: "nearest" });
+      } else link.removeAttribute("aria-current");
+    }
+    heading.textContent = t(`view.${view}`);
+    document.title = `${t(`view.${view}`)} · ${t("title")}`;
+    if (again) heading.focus({ preventScroll: true });
+    if (again && toTop) scrollTo(0, 0);
+    place.replaceChildren();
+    const asked = { parts, values: new URLSearchParams(values), signal: leaving.signal, heading };
+    try {
+      await views[view](place, { ...asked, ...more });
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      if (!(error instanceof Failure)) throw error;
+      place.append(failure(error));
+    }
+  }
+
+  addEventListener("hashchange", () => open(true));
+  await open(false);
+  announce("");
+}
+
 // Parts
 
 export function button(text, attributes = {}, onClick = null) {

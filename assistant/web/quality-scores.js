@@ -15,7 +15,7 @@ const MOST_CHARTS = 8;
 const figures = (text) => build("span", { class: "figures" }, text);
 const points = (value) => (value == null ? "–" : value.toFixed(1));
 
-export async function showScores(place, { values, signal }) {
+export async function showScores(place, { values, signal, ownOnly }) {
   const wanted = {
     group: values.get("group") ?? "all",
     days: values.get("days") ?? "90",
@@ -24,7 +24,7 @@ export async function showScores(place, { values, signal }) {
     passed: values.get("passed") ?? "",
   };
   const controls = {
-    group: select(GROUPS.map((name) => [name, t(`scores.group.${name}`)]), wanted.group),
+    group: select(GROUPS.filter((name) => !ownOnly || name !== "agent").map((name) => [name, t(`scores.group.${name}`)]), wanted.group),
     days: select(SPANS.map((count) => [count, t("live.days", { count })]), wanted.days),
     passed: select(["", "true", "false"].map((name) => [name, t(`scores.passed.${name || "any"}`)]), wanted.passed),
   };
@@ -42,24 +42,26 @@ export async function showScores(place, { values, signal }) {
   form.addEventListener("submit", (event) => event.preventDefault());
   const charts = build("div", { class: "stacked" });
   const list = build("div", { class: "stacked" });
-  place.append(build("p", { class: "small" }, t("scores.about")), subViews(), form, charts, list);
+  place.append(build("p", { class: "small" }, t(ownOnly ? "scores.about.own" : "scores.about")), subViews(ownOnly), form, charts, list);
   await Promise.all([
-    fillWith(charts, () => trends(wanted, signal), signal),
+    fillWith(charts, () => trends(wanted, ownOnly, signal), signal),
     fillWith(list, () => scores(wanted, 0, signal), signal),
   ]);
 }
 
-function subViews() {
+function subViews(ownOnly) {
   return build(
     "p",
     { class: "row" },
-    ...["samples", "appeals"].map((view) => build("a", { href: linkTo(view) }, t(`view.${view}`))),
+    ...(ownOnly ? ["appeals"] : ["samples", "appeals"]).map((view) => build("a", { href: linkTo(view) }, t(`view.${view}`))),
   );
 }
 
-async function trends({ group, days }, signal) {
+async function trends({ group, days }, ownOnly, signal) {
   const found = await call(`/v1/scores/trends${query({ group, days, locale })}`, { signal });
-  if (!found.trends.length) return empty(t("scores.none"), build("code", {}, "zhunxin score FILE.csv --keep"));
+  if (!found.trends.length) {
+    return ownOnly ? empty(t("scores.none.own")) : empty(t("scores.none"), build("code", {}, "zhunxin score FILE.csv --keep"));
+  }
   const lost = group === "rule" || group === "part";
   const shown = found.trends.slice(0, MOST_CHARTS).map((trend) => chart(trend, lost ? null : found.bar / 100));
   return [
@@ -92,7 +94,7 @@ function trendTable(found, lost) {
 
 async function scores(wanted, offset, signal) {
   const { days, agent, code, passed } = wanted;
-  const found = await call(`/v1/scores${query({ days, agent, code, passed, offset: String(offset), limit: "20" })}`, { signal });
+  const found = await call(`/v1/scores${query({ days, agent, code, passed, locale, offset: String(offset), limit: "20" })}`, { signal });
   if (!found.total) return [];
   const columns = ["conversation", "day", "total", "topic", "agents", "lost"].map((name) => t(`scores.column.${name}`));
   const rows = found.scores.map((score) => ({
@@ -100,9 +102,9 @@ async function scores(wanted, offset, signal) {
       build("a", { href: linkTo("score", score.id), class: "title" }, score.conversation_id.slice(0, 20)),
       day(score.on),
       [figures(points(score.total)), " ", bandBadge(score)],
-      score.topic,
+      score.topic_title,
       score.agents.join(" ") || t("scores.assistant"),
-      score.codes.slice(0, 4).join(" ") || "–",
+      lostOf(score),
     ],
   }));
   const parts = [table(t("scores.list"), columns, rows)];
@@ -117,18 +119,25 @@ async function scores(wanted, offset, signal) {
   return parts;
 }
 
+/** The first of what was lost, and how much more there is. */
+function lostOf(score) {
+  const shown = score.lost.slice(0, 3).join(t("and"));
+  const more = score.lost.length - 3;
+  return more > 0 ? `${shown} ${t("scores.more", { count: more })}` : shown || "–";
+}
+
 function bandBadge(score) {
   return badge(score.passed ? "done" : "failed", t(`scores.band.${score.band || "none"}`));
 }
 
-export async function showScore(place, { parts, signal }) {
+export async function showScore(place, { parts, signal, login }) {
   const held = build("div", { class: "stacked" });
   place.append(build("p", {}, build("a", { href: linkTo("scores") }, t("view.scores"))), held);
-  const again = () => fillWith(held, () => whole(parts[0], again, signal), signal);
+  const again = () => fillWith(held, () => whole(parts[0], login, again, signal), signal);
   await again();
 }
 
-async function whole(id, again, signal) {
+async function whole(id, login, again, signal) {
   const found = await call(`/v1/scores/${id}${query({ locale })}`, { signal });
   if (found.awaits_review) {
     const form = found.may.includes("review") ? reviewForm(id, again, signal) : build("p", { class: "note" }, t("scores.awaits"));
@@ -143,27 +152,27 @@ async function whole(id, again, signal) {
     build("p", { class: "row" }, figures(t("scores.of100", { total: points(score.total) })), bandBadge(score), ...score.flags.map((flag) => badge("plain", t(`scores.flag.${flag}`)))),
     table(t("scores.parts"), [t("scores.part"), t("scores.points")], rows),
     build("h2", {}, t("scores.lost")),
-    ...(lost.length ? lost.map((point) => pointCard(point, found, again, signal)) : [build("p", {}, t("scores.lost.none"))]),
+    ...(lost.length ? lost.map((point) => pointCard(point, found, login, again, signal)) : [build("p", {}, t("scores.lost.none"))]),
     build("h2", {}, t("scores.conversation")),
     conversation(found.conversation, lost),
   ];
   return nodes;
 }
 
-function pointCard(point, { id, appeals, may }, again, signal) {
-  const marks = build("div", { class: "row" }, badge("plain", point.code));
+function pointCard(point, { id, appeals, may }, login, again, signal) {
+  const marks = build("div", { class: "row" }, badge("plain", point.part === "rules" ? point.code : t(`scores.part.${point.part}`)));
   if (point.waived) marks.append(badge("done", t("scores.waived")));
   const node = build(
     "article",
     { class: "card case" },
     build("div", { class: "between" }, build("p", {}, point.why), marks),
-    build("p", { class: "small" }, t("scores.place", { lost: point.lost.toFixed(2), turn: (point.turn ?? 0) + 1, by: point.by || "–" })),
+    build("p", { class: "small" }, t("scores.place", { lost: point.lost.toFixed(2), turn: (point.turn ?? 0) + 1, by: point.by || t("scores.everybody") })),
     build("p", { class: "said" }, build("mark", {}, point.text)),
   );
   if (point.suggestion) node.append(build("p", { class: "small" }, point.suggestion));
   const appeal = appeals.find((one) => one.place === point.place);
   if (appeal) node.append(appealNote(appeal));
-  else if (may.includes("appeal")) node.append(appealButton(id, point, again, signal));
+  else if (may.includes("appeal") && (!point.by || point.by === login)) node.append(appealButton(id, point, again, signal));
   return node;
 }
 
@@ -198,7 +207,7 @@ function appealNote(appeal) {
 
 function conversation(turns, lost) {
   if (!turns.length) return empty(t("scores.erased"));
-  const list = build("ol", { class: "stacked" });
+  const list = build("ol", { class: "stacked turns" });
   turns.forEach((turn, at) => {
     const places = lost.filter((point) => point.turn === at).sort((one, other) => one.span[0] - other.span[0]);
     const said = build("span", { class: "said" });
@@ -255,11 +264,12 @@ async function samples(done, again, signal) {
   ]);
   const parts = [agreement(agreed)];
   if (found.may.includes("draw")) {
-    parts.push(button(t("scores.draw"), { class: "strong" }, async () => {
+    const draw = button(t("scores.draw"), { class: "strong" }, async () => {
       const drawn = await call("/v1/scores/samples", { method: "POST", body: {}, signal });
       announce(t("scores.drawn", { count: drawn.low + drawn.random + drawn.agent }));
       await again();
-    }));
+    });
+    parts.push(build("p", {}, draw));
   }
   if (!found.total) return [...parts, empty(t("scores.samples.none"))];
   const columns = ["conversation", "day", "stratum", "agents", "machine", "person"].map((name) => t(`scores.column.${name}`));

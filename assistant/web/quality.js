@@ -1,6 +1,6 @@
 /* The quality page: who is signed in, which view is open. */
 
-import { announce, build, enter, failure, Failure, frame, t } from "./knowledge-kit.js";
+import { enter, showViews } from "./knowledge-kit.js";
 import { showAnswers } from "./quality-answers.js";
 import { showCases } from "./quality-cases.js";
 import { showCompare } from "./quality-compare.js";
@@ -39,57 +39,19 @@ const TABS = {
   samples: "scores",
   appeals: "scores",
 };
-
-let leaving = new AbortController();
-let me = null;
-
-/** View, further parts and values of the address after `#/`. */
-function address() {
-  const [path, values = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [view, ...parts] = path.split("/").map(decodeURIComponent);
-  return { view: view in VIEWS ? view : "runs", parts, values: new URLSearchParams(values) };
-}
-
-async function open(place, heading, tabs, first) {
-  leaving.abort();
-  leaving = new AbortController();
-  const { view, parts, values } = address();
-  for (const tab of tabs) {
-    if (tab.dataset.view === TABS[view]) {
-      tab.setAttribute("aria-current", "page");
-      tab.scrollIntoView({ block: "nearest", inline: "nearest" });
-    } else tab.removeAttribute("aria-current");
-  }
-  heading.textContent = t(`view.${view}`);
-  document.title = `${t(`view.${view}`)} · ${t("title")}`;
-  if (!first) heading.focus({ preventScroll: true });
-  place.replaceChildren();
-  try {
-    await VIEWS[view](place, {
-      parts,
-      values,
-      signal: leaving.signal,
-      heading,
-      mayRead: me.roles.includes("auditor"),
-    });
-  } catch (error) {
-    if (error.name === "AbortError") return;
-    if (!(error instanceof Failure)) throw error;
-    place.append(failure(error));
-  }
-}
+/** Roles that may see how good the assistant is; the server holds to the same table. */
+const READERS = ["supervisor", "compliance", "admin", "auditor"];
+/** What agents are shown who are none of them: scores of conversations that they took part in. */
+const OWN = ["scores", "score", "appeals"];
 
 async function begin() {
-  me = await enter("quality");
+  const me = await enter("quality");
   if (!me) return;
-  const tabs = [...new Set(Object.values(TABS))].map((view) =>
-    build("a", { href: `#/${view}`, "data-view": view }, t(`view.${view}`)),
-  );
-  const place = build("div", { id: "view" });
-  const heading = frame(me, t("views"), tabs, place);
-  addEventListener("hashchange", () => open(place, heading, tabs, false));
-  await open(place, heading, tabs, true);
-  announce("");
+  const ownOnly = !me.roles.some((role) => READERS.includes(role));
+  const views = ownOnly ? Object.fromEntries(OWN.map((view) => [view, VIEWS[view]])) : VIEWS;
+  const tabs = [...new Set(Object.keys(views).map((view) => TABS[view]))];
+  const more = { mayRead: me.roles.includes("auditor"), ownOnly, login: me.login };
+  await showViews(me, views, { tabs, tabOf: TABS, more });
 }
 
 begin();
