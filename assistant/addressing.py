@@ -269,6 +269,17 @@ def refusals(person: Person, occasion: Occasion, bounds: Bounds) -> tuple[Refusa
     return tuple(found)
 
 
+OF_THE_PERSON = frozenset(
+    {
+        *("age_unknown", "minor", "student", "student_unknown", "suppressed", "holdout"),
+        *("hardship", "hardship_unknown", "over_indebted", "debt_unknown", "overdue"),
+        *("overdue_unknown", "disputed", "dispute_unknown", "region", "region_unknown"),
+        *("not_eligible", "eligibility_unknown", "already_sent"),
+    }
+)
+"""Reasons that hold on one channel because they hold on all: nobody else need be asked for them."""
+
+
 def refusal(reason: str, channel: Channel, bounds: Bounds) -> Refusal:
     """A refusal that a caller finds out itself, such as `out_of_stock` in the middle of a run.
 

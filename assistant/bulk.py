@@ -313,6 +313,8 @@ def _render(
             continue
         if against:
             first = first or against[0]
+            if any(refusal.reason in addressing.OF_THE_PERSON for refusal in against):
+                break
             continue
         lines = _lines_for(person, channel, plan, occasions, today)
         open_lines = [line for line in lines if line.coupon not in gone]

@@ -16,6 +16,7 @@ import pytest
 from assistant.addressing import (
     HOUSE,
     MAY_BE_KNOWN,
+    OF_THE_PERSON,
     AddressingError,
     Bounds,
     Occasion,
@@ -424,3 +425,21 @@ def test_the_document_has_every_reason_setting_and_column(bounds: Bounds) -> Non
     settings = ("contacts", "messages", "sms", "calls")
     named = [*reasons(), *COLUMNS, *bounds.ways, *(f"marketing_{s}_per_week" for s in settings)]
     assert [name for name in named if f"`{name}`" not in text] == []
+
+
+def test_what_is_a_person_s_own_refuses_on_every_channel() -> None:
+    bounds = replace(bounds_of(load_rules("cn")), must_know=frozenset(MAY_BE_KNOWN))
+    told: set[str] = set()
+    for one in questions(17, 2000):
+        occasion = occasion_of(one)
+        own = {
+            channel: {
+                refusal.reason
+                for refusal in refusals(one.person, replace(occasion, channel=channel), bounds)
+                if refusal.reason in OF_THE_PERSON
+            }
+            for channel in bounds.ways
+        }
+        assert len({frozenset(found) for found in own.values()}) == 1, own
+        told |= own["sms"]
+    assert told == OF_THE_PERSON
