@@ -6,18 +6,17 @@ and computed is in rule_checks.py; how disguised wording is recognised is in mat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property, reduce
-from itertools import accumulate, chain, compress, pairwise
+from itertools import compress
 from operator import itemgetter, or_
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .matching import HAN, Folded, Pattern, Prefilter, clause_end, clause_start
+from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
@@ -108,56 +107,28 @@ def review(
     out. A gate calls it so for each sentence before it is released, and once more with True for
     the message when it is complete.
 
-    A word that a line break parts is read as one: what only the joined lines say is found too.
+    A line break parts no word: the text is judged once more with spaces in place of them, which
+    the foldings take for what they are inside Chinese. Of that only findings that go over a break
+    are added.
     """
     found = _judged(pack, text, task, channel, context, on, whole)
-    joined = _joined(text)
-    if joined is None:
+    in_one_line = text.translate(_BREAKS)
+    if in_one_line == text:
         return found
-    more = []
-    for finding in _judged(pack, joined.text, task, channel, context, on, whole).findings:
-        if joined.parts(finding.span):
-            start, end = joined.origin(finding.span)
-            more.append(replace(finding, span=(start, end), text=text[start:end]))
-    known = [(finding.rule.id, finding.span) for finding in found.findings]
+    joined = _judged(pack, in_one_line, task, channel, context, on, whole)
+    known: dict[str, list[Span]] = {}
+    for finding in found.findings:
+        known.setdefault(finding.rule.id, []).append(finding.span)
     more = [
-        finding
-        for finding in more
-        if not any(rule == finding.rule.id and _overlap(span, finding.span) for rule, span in known)
+        replace(finding, text=over)
+        for finding in joined.findings
+        if (over := text[slice(*finding.span)]) != in_one_line[slice(*finding.span)]
+        and not any(_overlap(finding.span, span) for span in known.get(finding.rule.id, ()))
     ]
     return _review(pack, [*found.findings, *more], found.unchecked)
 
 
-@dataclass(frozen=True, slots=True)
-class _Joined:
-    """A text without the line breaks between two Chinese characters."""
-
-    text: str
-    places: Sequence[int]
-    """Where each of its characters stands in the text as given."""
-    seams: Sequence[int]
-    """Characters that follow upon such a break."""
-
-    def parts(self, span: Span) -> bool:
-        """Whether a break was inside."""
-        return any(span[0] < seam < span[1] for seam in self.seams)
-
-    def origin(self, span: Span) -> Span:
-        return self.places[span[0]], self.places[span[1] - 1] + 1
-
-
-_LINE_BREAK = re.compile(rf"(?<=[{HAN}])[^\S\n]*\n\s*(?=[{HAN}])")
-
-
-def _joined(text: str) -> _Joined | None:
-    """None where there is no such break."""
-    breaks = [match.span() for match in _LINE_BREAK.finditer(text)]
-    if not breaks:
-        return None
-    lines = [*pairwise([0, *chain.from_iterable(breaks), len(text)])][::2]
-    places = [*chain.from_iterable(range(*line) for line in lines)]
-    seams = [*accumulate(end - start for start, end in lines[:-1])]
-    return _Joined("".join(text[start:end] for start, end in lines), places, seams)
+_BREAKS = str.maketrans(dict.fromkeys("\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -30,9 +30,11 @@ KEPT_SIGNS = frozenset("+<=>|~×÷≤≥±¬^`$¥€£©®")
 FILLER = "·"
 """Stands for whatever sign is no writing: emoji, arrows, boxes, stars."""
 
-HAN = r"\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af"
-_is_han = re.compile(f"[{HAN}]").match
-_SPELT_OUT = re.compile(rf"(?<![{HAN}])[{HAN}](?:[^{HAN}a-z0-9\n]{{1,3}}[{HAN}]){{2,}}(?![{HAN}])")
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U000323af"
+_is_han = re.compile(f"[{_HAN}]").match
+_SPELT_OUT = re.compile(
+    rf"(?<![{_HAN}])[{_HAN}](?:[^{_HAN}a-z0-9\n]{{1,3}}[{_HAN}]){{2,}}(?![{_HAN}])"
+)
 _SPELT_LATIN = re.compile(r"(?<![a-z'’])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
 
 PATTERN_BYTES = 1 << 22

@@ -221,7 +221,7 @@ def test_a_line_break_hides_no_word() -> None:
                     break
             else:
                 continue
-            for parting in ("\n", " \r\n\n　"):
+            for parting in ("\n", " \r\n\n　", "·\n *", "\u2028"):
                 parted = given.text[:middle] + parting + given.text[middle:]
                 again = review_given(pack, replace(given, text=parted)).findings
                 assert any(finding.rule is rule for finding in again), (rule.id, parted)
@@ -928,8 +928,9 @@ def test_a_pattern_of_too_many_choices_is_left_to_the_automaton() -> None:
         "包·" * 170_000,
         "利率低至周转方便" * 6_250,
         "\n" * 1_000_000,
+        "百分\n百下\n款" * 60_000,
     ],
-    ids=["negated", "matches", "figures", "latin", "signs", "sentence", "lines"],
+    ids=["negated", "matches", "figures", "latin", "signs", "sentence", "lines", "parted"],
 )
 def test_a_megabyte_is_judged_in_bounded_time(text: str) -> None:
     # Of the processor, since the machine may be busy with other things.

@@ -300,6 +300,11 @@ def test_a_masked_text_holds_nothing_more_to_mask(text: str) -> None:
     assert mask(mask(text).text).spans == ()
 
 
+@pytest.mark.parametrize("said", ["密码是Abcdef<9", "密码是abcd<123", "my password is abcdef<7"])
+def test_a_password_goes_on_to_a_sign_of_placeholders(said: str) -> None:
+    assert [span.type for span in mask(said).spans] == ["otp"]
+
+
 def id_number(region: str, born: date, serial: int) -> str:
     """The check digit by ISO 7064 MOD 11-2 in its recursive form, not by the weight table."""
     body = f"{region}{born:%Y%m%d}{serial:03d}"
