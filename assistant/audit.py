@@ -19,6 +19,7 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
+    Collection,
     Iterable,
     Iterator,
     Mapping,
@@ -359,16 +360,16 @@ async def found(trail: Trail) -> None:
     if last is not None:
         if last.key_id not in trail.keys.by_id:
             log.error("the key that the audit chain was written with is not here", id=last.key_id)
-        elif not await _tells_of_accounts(trail.engine):
+        elif untold := _TAKEN_IN - await _told_of(trail.engine):
             async with trail.engine.begin() as connection:
                 await lock(connection)
-                await _take_in_accounts(connection, trail.keys)
+                await _take_in(connection, trail.keys, untold)
         return
     async with trail.engine.begin() as connection:
         await lock(connection)
         if await connection.scalar(select(audit_entries.c.seq).limit(1)) is not None:
             return
-        await _take_in_accounts(connection, trail.keys)
+        await _take_in(connection, trail.keys, _TAKEN_IN)
         for release in await store.list_releases(connection):
             content = await store.content_hash(connection, release.id)
             body = {"action": "adopted", "content": content}
@@ -380,22 +381,33 @@ async def found(trail: Trail) -> None:
             await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
 
 
-async def _tells_of_accounts(engine: AsyncEngine) -> bool:
-    """Whether the chain was begun, or begun anew, by a version that enters staff accounts."""
+_TAKEN_IN = frozenset({"accounts", "scores"})
+"""What was there before it was entered: staff accounts; samples of quality scores and appeals."""
+
+
+async def _told_of(engine: AsyncEngine) -> set[str]:
+    """Of which of these the chain was begun, or begun anew, by a version that enters them."""
     async with engine.connect() as connection:
         bodies = await connection.scalars(
             select(audit_entries.c.body).where(
                 audit_entries.c.subject == "", audit_entries.c.kind == "founded"
             )
         )
-        return any(json.loads(body).get("accounts") for body in bodies)
+        return {name for body in bodies for name, told in json.loads(body).items() if told}
 
 
-async def _take_in_accounts(connection: AsyncConnection, keys: Keys) -> None:
-    """From here on every account is in the chain; those that there are already with it."""
-    await append_in(connection, keys, "founded", "", {"accounts": True})
-    for staff_id in (await connection.scalars(select(staff.c.id).order_by(staff.c.id))).all():
-        await seal_account(connection, keys, staff_id, "adopted", by="")
+async def _take_in(connection: AsyncConnection, keys: Keys, what: Collection[str]) -> None:
+    """From here on all of it is in the chain; what there is already with it."""
+    await append_in(connection, keys, "founded", "", dict.fromkeys(sorted(what), True))
+    if "accounts" in what:
+        for staff_id in (await connection.scalars(select(staff.c.id).order_by(staff.c.id))).all():
+            await seal_account(connection, keys, staff_id, "adopted", by="")
+    if "scores" in what:
+        kinds: tuple[Kind, ...] = ("review", "appeal")
+        for kind in kinds:
+            (column,) = HELD[kind]
+            for score_id in (await connection.scalars(select(column).distinct())).all():
+                await seal_held(connection, keys, kind, score_id, {"action": "adopted", "by": ""})
 
 
 async def seal_account(
@@ -1321,7 +1333,7 @@ async def _check_held(walk: _Walk, kind: Kind) -> None:
 
 async def _check_accounts(walk: _Walk) -> None:
     """Every staff account is as the last row about it holds it, and none is gone."""
-    if not await _tells_of_accounts(walk.trail.engine):
+    if "accounts" not in await _told_of(walk.trail.engine):
         return
     last = (
         select(audit_entries.c.subject, func.max(audit_entries.c.seq).label("seq"))

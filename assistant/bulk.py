@@ -1090,6 +1090,11 @@ def _ray() -> Any:
         raise CannotRun(
             "the engine ray needs the extra 'bulk': pip install 'zhunxin[bulk]'"
         ) from None
+    except ConnectionError as error:
+        raise CannotRun(
+            f"the Ray cluster cannot be used ({error}): check RAY_ADDRESS, and RAY_AUTH_MODE=token "
+            f"where `ray start` asks for its token (docs/runs.md); {GO_ON}"
+        ) from error
 
 
 def _next_of_ray(ray: Any, items: Iterator[Item]) -> Item | None:

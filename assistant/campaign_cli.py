@@ -178,13 +178,15 @@ def make_customers(
     count: Annotated[int, typer.Option(min=1, max=100_000_000)] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 1,
 ) -> None:
-    """Write made-up customers of every kind, to try a campaign on."""
+    """Write made-up customers of every kind as CSV, to try a campaign on."""
     from .cli import _bar as bars
     from .cli import _fail, _guard
     from .demo_people import COLUMNS, people
     from .models import today
 
     def work() -> None:
+        if out.suffix.lower() in (".parquet", ".pq"):
+            _fail(f"{out}: what is written is CSV; name a file that ends in .csv", 2)
         try:
             file = out.open("x", encoding="utf-8", newline="")
         except FileExistsError:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert, select, text
 
-from assistant import audit, contacts, drafts
+from assistant import audit, bulk, contacts, drafts
 from assistant.addressing import Bounds, bounds_of
 from assistant.audit import Trail, open_keys
 from assistant.bulk import CannotRun, Summary, _Running, run_campaign
@@ -482,3 +482,23 @@ async def test_ray_gives_what_the_local_engine_gives(
     assert (tmp_path / "ray.jsonl").read_bytes() == (tmp_path / "local.jsonl").read_bytes()
     assert on_ray.tally.as_json() == local.tally.as_json()
     assert not left_over(tmp_path)
+
+
+async def test_a_cluster_that_cannot_be_used_is_told_with_what_to_check(
+    trail: Trail,
+    campaign: Campaign,
+    bounds: Bounds,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def unreachable() -> None:
+        raise ConnectionError("Failed to connect to Ray cluster at 10.0.0.9:6379")
+
+    await approve(trail, campaign, content_of(campaign))
+    with monkeypatch.context() as broken:
+        broken.setattr(bulk, "_started_ray", unreachable)
+        with pytest.raises(CannotRun, match=r"10\.0\.0\.9.*RAY_ADDRESS.*RAY_AUTH_MODE=token"):
+            await run(trail, campaign, bounds, file, tmp_path / "out.jsonl", engine="ray")
+    done = await run(trail, campaign, bounds, file, tmp_path / "out.jsonl")
+    assert done.tally.messages

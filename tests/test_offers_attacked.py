@@ -481,3 +481,15 @@ def test_a_customer_is_put_on_the_list_and_taken_off_it_by_a_command(
     assert call("--channel", "fax")[0] == 2
     assert call("--reason", "Frau Li, 13800000000")[0] == 2
     assert "C-4711" not in call()[1]
+
+
+@pytest.mark.parametrize("name", ["c.parquet", "c.PQ"])
+def test_made_up_customers_are_not_written_under_a_name_that_says_otherwise(
+    tmp_path: Path, name: str
+) -> None:
+    from assistant.cli import app
+
+    out = tmp_path / name
+    done = CliRunner().invoke(app, ["campaign", "customers", "--out", str(out)])
+    assert (done.exit_code, out.exists()) == (2, False)
+    assert "is CSV" in done.output

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 from typer.testing import CliRunner
 
 from assistant import audit, handoff, quality_store
 from assistant.cli import app
-from assistant.db import quality_appeals
+from assistant.db import audit_entries, quality_appeals
 from assistant.deps import Deps, open_deps
 from assistant.handoff import HandoffEvent
 from assistant.models import today
@@ -283,6 +283,42 @@ async def test_an_appeal_that_is_upheld_gives_points_back(deps: Deps, book: Book
     assert await quality_store.forget(deps.trail, "c", by=boss)
     assert await quality_store.list_scores(deps.engine) == ([], 0)
     assert (await audit.verify(deps.trail)).ok
+
+
+@pytest.mark.parametrize("told", [{}, {"accounts": True}], ids=["nothing", "accounts"])
+async def test_appeals_of_a_version_that_did_not_enter_them_are_taken_in_once(
+    tmp_path: Path, book: Book, told: dict[str, bool]
+) -> None:
+    async with open_deps(settings_for(tmp_path)) as deps:
+        li, boss = await account(deps, "li"), await account(deps, "boss")
+        found = score(BAD, deps.rules, book, None, on=today())
+        await quality_store.keep(deps.engine, [(BAD, found)], "import")
+        (kept,), _ = await quality_store.list_scores(deps.engine)
+        place = next(i for i, p in enumerate(found.points) if p.severity == "block")
+        made = await quality_store.appeal(
+            deps.trail, kept.id, place, staff_id=li, login="li", reason="没有这样说"
+        )
+        assert isinstance(made, str)
+        await quality_store.draw(deps.trail, first=None, last=None, each=1, staff_id=boss)
+        async with deps.engine.begin() as connection:
+            await connection.execute(delete(audit_entries))
+            await audit.append_in(connection, deps.trail.keys, "founded", "", told)
+            if told:
+                for staff_id in (li, boss):
+                    await audit.seal_account(
+                        connection, deps.trail.keys, staff_id, "made", by="cli"
+                    )
+    (tmp_path / "audit-heads.jsonl").unlink()
+    for _ in range(2):
+        async with open_deps(settings_for(tmp_path)) as deps:
+            assert (await audit.verify(deps.trail)).ok
+            entries = await audit.read_entries(deps.engine, subjects=[kept.id])
+            assert {entry.kind for entry in entries} == {"review", "appeal"}
+            assert len(entries) == 2
+    async with open_deps(settings_for(tmp_path)) as deps:
+        async with deps.engine.begin() as connection:
+            await connection.execute(update(quality_appeals).values(state="upheld"))
+        assert not (await audit.verify(deps.trail)).ok
 
 
 async def test_samples_are_stratified_and_scored_blind(deps: Deps, book: Book) -> None:
