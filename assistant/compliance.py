@@ -145,11 +145,12 @@ def _judged(
     whole: bool,
 ) -> Review:
     message = Message(text, context, pack.folding, pack.settings)
-    searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
+    plan = _plan(pack, task, channel, on, whole)
+    searches = {evasion: _Search(pack, task, message, evasion) for evasion in plan.due}
     findings: dict[str, list[tuple[Span, Severity]]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
-    for rule, trigger, keys in _plan(pack, task, channel, on, whole).awake(searches):
+    for rule, trigger, keys in plan.awake(searches):
         needs = [key for key in keys if key not in context and not _is_set(key, pack)]
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context

@@ -6,7 +6,7 @@ message; looking runs of up to three characters up in a table costs none of that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
 from itertools import product
@@ -20,6 +20,9 @@ MOST_WAYS = 64
 
 LONGEST_RUN = 3
 """Characters of a literal that are looked up; of a longer one, its first."""
+
+KEPT = 400
+"""Characters of a text whose runs are kept a while."""
 
 EVERY_TEXT = 1
 """The bit that is met by every text; those of the ways stand above it."""
@@ -306,11 +309,19 @@ class LiteralIndex:
 
     def met(self, text: str) -> int:
         """The ways all of whose sets have a literal in `text`, as far as its beginning tells."""
-        pairs = list(map(add, text, text[1:]))
-        runs = set(text).union(pairs, map(add, pairs, text[2:]))
+        runs = _kept_runs(text) if len(text) <= KEPT else _runs(text)
         speaks_for = self._speaks_for
         told = reduce(or_, [speaks_for[run] for run in speaks_for.keys() & runs], 0)
         met = self._every
         for offset, ways in self._layers:
             met &= told >> offset & ways | ~ways
         return met << 1 | EVERY_TEXT
+
+
+def _runs(text: str) -> Set[str]:
+    pairs = list(map(add, text, text[1:]))
+    return set(text).union(pairs, map(add, pairs, text[2:]))
+
+
+_kept_runs = lru_cache(maxsize=64)(_runs)
+"""The runs of a text that is looked up in several indexes, one after another."""

@@ -700,7 +700,7 @@ class _Rules:
         rules = _task_rules(self._pack, task)
         if not rules.heard(question)[1]:
             return ()
-        return self._review(rules, ("due",), task, "\n".join(turns), question.text, {})
+        return self._review(rules, ("due",), task, "。".join(turns), question.text, {})
 
     def _review(
         self,
