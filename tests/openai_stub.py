@@ -160,6 +160,26 @@ def quotes_slowly(first_s: float, every_s: float, for_s: float) -> Behaviour:
     return behave
 
 
+def quotes_around(between: str, pause_s: float) -> Behaviour:
+    """Stream the first numbered sentence of the prompt, `between`, and the second, with a pause
+    before each."""
+
+    async def behave(writer: asyncio.StreamWriter, body: Body) -> None:
+        sentences = re.findall(
+            r"^\[(\d)\] (.*?)[。；]?$", body["messages"][-1]["content"], re.MULTILINE
+        )
+        first, second = (f"{said}[{number}]。" for number, said in sentences[:2])
+        await _begin_stream(writer)
+        for said in (first, between, second):
+            await asyncio.sleep(pause_s)
+            await _send_event(writer, _chunk(f"{said}\n"))
+        await _send_event(writer, _chunk("", "stop"))
+        await _send_block(writer, b"data: [DONE]\n\n")
+        await _send_block(writer, b"")
+
+    return behave
+
+
 def fades_after(text: str) -> Behaviour:
     """Stream `text`, then end the response in good order but without a finish reason."""
 

@@ -716,6 +716,8 @@ def test_who_has_given_a_borrower_back_reads_nothing_of_them(
     assert "只说给这位坐席听" not in json.dumps(replayed, ensure_ascii=False)
     everything = heard_so_far(supervisor, "/v1/desk/events", ended["id"])
     assert "只说给这位坐席听" in json.dumps(everything, ensure_ascii=False)
+    numbers = [line for line in everything if line.startswith("id:")]
+    assert len(numbers) == len(set(numbers)) > 1, "a listener drops what it has had a number of"
 
 
 def heard_so_far(client: httpx.Client, path: str, words: str) -> list[str]:

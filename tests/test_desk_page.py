@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
+from anyio.from_thread import start_blocking_portal
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
 
 import assistant
 from tests.knowledge_server import Server, copy_of, serving
+from tests.openai_stub import openai_stub, quotes_around
 
 WEB = Path(assistant.__file__).parent / "web"
 LOCALES = ("zh-Hans", "zh-Hant", "en")
@@ -31,6 +33,12 @@ Open = Callable[..., Page]
 
 @pytest.fixture
 def opened(browser: Browser, server: Server) -> Iterator[Open]:
+    with opening(browser, server) as window:
+        yield window
+
+
+@contextmanager
+def opening(browser: Browser, server: Server) -> Iterator[Open]:
     """Opens windows of their own, as a role of the demo where one is named; faults and CSP reports
     fail the test."""
     faults: list[str] = []
@@ -221,6 +229,91 @@ def test_an_agent_answers_with_the_copilot_a_supervisor_overrides_and_the_wrap_u
 
 
 @pytest.mark.browser
+def test_what_is_said_while_a_conversation_is_being_opened_is_seen(opened: Open) -> None:
+    borrower, desk = opened("/"), opened("/desk", "agent")
+    chat = borrower.locator("zhunxin-chat")
+    chat.locator(".desk button").first.click()
+    expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+    waiting: list[Route] = []
+    go_on = False
+    desk.route("**/v1/desk/queue", lambda r: r.continue_() if go_on else waiting.append(r))
+    with desk.expect_response("**/take"):
+        desk.keyboard.press("Alt+n")
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "taken")
+    chat.locator("textarea#field").fill("第一句就在这时候发出")
+    chat.locator("textarea#field").press("Enter")
+    expect(chat.locator(".said.own").last).to_contain_text("第一句")
+    borrower.wait_for_timeout(500)
+    go_on = True
+    for route in waiting:
+        route.continue_()
+    expect(desk.locator(".line.borrower .words")).to_have_text(["第一句就在这时候发出"])
+    desk.get_by_role("button", name="交还助手").click()
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+
+
+MADE_UP = "您的贷款已获批20万元，包过。"
+
+
+@pytest.fixture(scope="module")
+def writing(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose model writes slowly, and makes something up."""
+    home = copy_of(sample_home, tmp_path_factory.mktemp("writing") / "home")
+    stub = openai_stub(beyond=quotes_around(MADE_UP, pause_s=1.5))
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(stub) as model:
+        endpoint = {"ZHUNXIN_LLM": "openai:writer", "ZHUNXIN_LLM_BASE_URL": model.base_url}
+        with serving(home, **endpoint) as running:
+            yield running
+
+
+def test_a_model_writes_beside_the_agent_and_what_it_makes_up_is_never_seen(
+    browser: Browser, writing: Server
+) -> None:
+    asked = "安心贷提前还款要收违约金吗？"
+    with opening(browser, writing) as opened:
+        borrower, desk = opened("/"), opened("/desk", "agent")
+        chat = borrower.locator("zhunxin-chat")
+        chat.locator(".desk button").first.click()
+        expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+        desk.keyboard.press("Alt+n")
+        expect(chat.locator(".desk")).to_have_attribute("data-state", "taken")
+        chat.locator("textarea#field").fill(asked)
+        chat.locator("textarea#field").press("Enter")
+        # The clauses stand there before the model has said a word.
+        clause = desk.locator(".suggestion[aria-busy] .evidence .clause-line")
+        expect(clause.first).to_be_attached()
+        sentences = desk.locator(".suggestion[aria-busy] .sentences > li")
+        expect(sentences.first.locator("[data-verdict=pass]")).to_be_visible()
+        forms = desk.locator(".suggestion:not([aria-busy]) .bar button")
+        expect(forms).to_have_count(3, timeout=20_000)
+        expect(desk.locator(".sentences > li [data-verdict=pass]").nth(1)).to_be_visible()
+        expect(desk.locator("body")).not_to_contain_text("20万")
+        expect(desk.locator(".line.borrower .words")).to_have_text([asked])
+        desk.get_by_role("button", name="交还助手").click()
+        expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+
+
+def test_an_agent_sees_what_the_assistant_still_answers_when_they_take_over(
+    browser: Browser, writing: Server
+) -> None:
+    with opening(browser, writing) as opened:
+        borrower, desk = opened("/"), opened("/desk", "agent")
+        chat = borrower.locator("zhunxin-chat")
+        chat.locator(".desk button").first.click()
+        expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+        with borrower.expect_request("**/v1/chat"):
+            chat.locator("textarea#field").fill("安心贷可以借多少钱？")
+            chat.locator("textarea#field").press("Enter")
+        desk.keyboard.press("Alt+n")
+        asked = desk.locator(".line.borrower")
+        expect(asked).to_have_count(1, timeout=15_000)
+        answer = desk.locator(".line.assistant")
+        expect(answer.locator(".words")).to_contain_text("安心贷", timeout=20_000)
+        expect(answer).to_have_count(1)
+        expect(asked).to_have_count(1)
+        expect(answer).not_to_contain_text("回答中")
+
+
 def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) -> None:
     page = opened("/")
     with server.client("agent") as client:

@@ -115,9 +115,12 @@ async def _follow(
                 # Of whom one has now, and not of whom one had when it was said.
                 mine = await handoff.taken_by(deps.engine, by.staff_id)
                 for event in found:
+                    told = reads_all or event.handoff_id in mine
                     if event.kind not in TALK:
-                        yield Sent("queue", {"handoff": event.handoff_id}, event.seq)
-                    if reads_all or event.handoff_id in mine:
+                        # Of two with one number a listener drops the second.
+                        number = None if told else event.seq
+                        yield Sent("queue", {"handoff": event.handoff_id}, number)
+                    if told:
                         yield Sent("message", event_as_json(event), event.seq)
             heard = await ear.wait(keep_alive_s)
             if clock() - proved >= keep_alive_s:

@@ -6,6 +6,11 @@ import { reasons, shortTime } from "./desk-queue.js";
 
 /** Parts of the summary that may be long. */
 const WIDE = ["not_covered", "topics"];
+/** When to look, after a conversation was opened, for what the assistant was still asked just then. */
+const LATE_MS = [1500, 4000, 10_000];
+/** How often to look while it still answers. */
+const ANSWERING_MS = 2000;
+const LONGEST_ANSWER_MS = 300_000;
 const PLACEHOLDER = /<([A-Z]+)_\d+>/g;
 
 /** Text with what was masked in words. */
@@ -65,6 +70,9 @@ export function talkPane(host) {
   let open = null;
   let seen = new Set();
   let held = new Map();
+  /** Record -> {status, at, lines} of what the assistant was asked. */
+  let turns = new Map();
+  let late = 0;
   let reply = null;
   /** What was being written to somebody when one turned to somebody else. */
   const drafts = new Map();
@@ -90,7 +98,40 @@ export function talkPane(host) {
     const lines = [said(t("who.borrower"), "borrower", turn.at, words(turn.question))];
     const answer = turn.answer.length ? [words(turn.answer.join("\n"))] : [];
     lines.push(said(t("who.assistant"), "assistant", turn.at, ...answer, build("p", { class: "small" }, t(`status.${turn.status}`))));
+    turns.set(turn.record_id, { status: turn.status, at: turn.at, lines });
     return lines;
+  }
+
+  /** The assistant may have been asked something just before it fell silent, and still answer it. */
+  function lookAgain(id, times = LATE_MS) {
+    clearTimeout(late);
+    const answering = [...turns.values()].some((turn) => turn.status === "open" && Date.now() - Date.parse(turn.at) < LONGEST_ANSWER_MS);
+    if (!times.length && !answering) return;
+    const [wait, ...rest] = times.length ? times : [ANSWERING_MS];
+    late = setTimeout(async () => {
+      try {
+        const now = await call(`/v1/desk/handoffs/${id}`);
+        if (open?.handoff.id !== id) return;
+        for (const turn of now.turns) redraw(turn);
+      } catch (error) {
+        // It has ended, which the queue tells.
+        if (!(error instanceof Failure)) throw error;
+        if (error.status < 500) return;
+      }
+      lookAgain(id, rest);
+    }, wait);
+  }
+
+  function redraw(turn) {
+    const known = turns.get(turn.record_id);
+    if (!known) {
+      for (const line of turnLines(turn)) add(line);
+      host.copilot?.heard();
+    } else if (known.status !== turn.status) {
+      const [first, ...others] = known.lines;
+      first.replaceWith(...turnLines(turn));
+      for (const line of others) line.remove();
+    }
   }
 
   function eventLine(event) {
@@ -221,6 +262,8 @@ export function talkPane(host) {
     open = held_;
     seen = new Set();
     held = new Map();
+    turns = new Map();
+    clearTimeout(late);
     reply = null;
     host.opened(open?.handoff.id ?? "");
     if (!open) {
@@ -267,6 +310,7 @@ export function talkPane(host) {
       head.querySelector("h2").focus();
     }
     log.scrollTop = log.scrollHeight;
+    if (running) lookAgain(handoff.id);
     host.copilot?.show(handoff.id, open.may_write, handoff.locale);
   }
 

@@ -33,6 +33,8 @@ async function begin() {
   announce("");
 
   const unread = new Set();
+  /** Of each conversation that is being opened, what was said meanwhile. */
+  const opening = new Set();
   let queue = null;
   let waiting = null;
   let openId = "";
@@ -77,10 +79,13 @@ async function begin() {
   }
 
   async function show(path, options) {
+    const since = [];
+    opening.add(since);
     try {
       const held = await call(path, options);
       await load();
       talk.show(held);
+      for (const event of since) talk.receive(event);
       return held;
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
@@ -88,6 +93,8 @@ async function begin() {
       const told = error.message || error.told;
       notes.prepend(build("p", { class: "note stale", role: "alert" }, told));
       return null;
+    } finally {
+      opening.delete(since);
     }
   }
 
@@ -112,6 +119,7 @@ async function begin() {
     }
     if (name === "message") {
       talk.receive(data);
+      for (const since of opening) since.push(data);
       const judged = ["held", "released", "refused"].includes(data.kind);
       const mine = queue.handoffs.some((row) => row.id === data.handoff && row.mine);
       const news = data.speaker === "borrower" && data.kind === "message" && mine;
