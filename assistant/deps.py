@@ -420,7 +420,9 @@ class Deps:
     async def _open_one(self, spec: str) -> ChatModel:
         settings = self.settings
         if spec != "local":
-            return open_chat_model(
+            # What it is made with takes seconds to load.
+            return await asyncio.to_thread(
+                open_chat_model,
                 spec,
                 base_url=settings.llm_base_url or None,
                 api_key=settings.llm_api_key.get_secret_value() or "none",
@@ -435,7 +437,8 @@ class Deps:
                 model_file=settings.local_model,
                 max_threads=settings.threads or None,
             )
-        return open_chat_model(
+        return await asyncio.to_thread(
+            open_chat_model,
             f"local:{self._local.model_name}",
             base_url=self._local.base_url,
             api_key=self._local.api_key,

@@ -64,6 +64,7 @@ _ABBREVIATED = re.compile(
 )
 _ID = re.compile(r"\s*\[[\d,\s]+\]")
 _OPEN_ID = re.compile(r"\[[\d,\s]*")
+_IDS_LAST = re.compile(r"\[[\d,\s]{1,40}\]\s*\Z")
 
 NOBODY = Names()
 
@@ -256,11 +257,11 @@ def split_complete(text: str) -> tuple[list[str], str]:
             inside = (_PAIRS[char], place)
         end: int | None = place
         if closes and text[place - 1] in _ENDS:
-            end = _end_of(text, place)
+            end = _end_of(text, start, place)
             if end is not None and text[end:].lstrip()[0] in _GOES_ON:
                 end = place
         elif inside is None and _may_end(text, start, place):
-            end = _end_of(text, place)
+            end = _end_of(text, start, place)
         elif place - start >= LONGEST:
             end = place + 1
         if end is None:
@@ -283,11 +284,17 @@ def _may_end(text: str, start: int, place: int) -> bool:
     )
 
 
-def _end_of(text: str, place: int) -> int | None:
+def _end_of(text: str, start: int, place: int) -> int | None:
     """Where a sentence that ends at `place` has its ids behind it; None while that may change."""
+    # With ids and the end of its line it is complete: the next piece need not be waited for.
+    has_ids = _IDS_LAST.search(text, start, place) is not None
     end = place + 1
+    if has_ids and text[place] == "\n":
+        return end
     while end < len(text) and (text[end] in _CLOSING or (text[end] in _ENDS and text[end] != "\n")):
         end += 1
+    if has_ids and text[end : end + 1] == "\n":
+        return end
     while match := _ID.match(text, end):
         end = match.end()
     rest = text[end:].lstrip()

@@ -44,8 +44,8 @@ from knowledge.documents import Evidence
 from knowledge.release import build
 
 from .conftest import settings_for
+from .databases import new_database, postgresql  # noqa: F401
 from .test_answer import EARLY, asked, choosing, number_of, writing
-from .test_ingest import new_database, postgresql  # noqa: F401
 
 RULES = """# 提前还款规则
 

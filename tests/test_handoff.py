@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from assistant.db import conversations, handoff_events, handoffs, migrate, open_
 from assistant.desk_plan import DeskPlan, load_desk
 from assistant.handoff import Declined, Handoff, HandoffEvent, Member
 from assistant.staff import create_account, find_account
+
+from .databases import new_database, postgresql  # noqa: F401
 
 OPEN = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)  # noon in Shanghai
 NIGHT = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)
@@ -46,13 +48,24 @@ STAFF = {
 """Login -> role; passwords take long to hash, so that all accounts are made once."""
 
 
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@dataclass(frozen=True)
+class Founded:
     """A folder with a database at the newest schema, in which the staff are known."""
+
+    folder: Path
+    server: str
+    """Of PostgreSQL; empty where the database lies in the folder."""
+    url: str
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def founded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Founded:
     folder = tmp_path_factory.mktemp("founded")
+    server = request.getfixturevalue("postgresql") if request.param == "postgresql" else ""
+    url = asyncio.run(new_database(server)) if server else ""
 
     async def found() -> None:
-        opened = open_trail(folder)
+        opened = open_trail(folder, url)
         await migrate(opened.engine)
         await audit.found(opened)
         for login, role in STAFF.items():
@@ -61,18 +74,19 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
         await opened.engine.dispose()
 
     asyncio.run(found())
-    return folder
+    return Founded(folder, server, url)
 
 
-def open_trail(folder: Path) -> Trail:
-    engine = open_engine(f"sqlite+aiosqlite:///{folder / 'zhunxin.db'}")
+def open_trail(folder: Path, url: str = "") -> Trail:
+    engine = open_engine(url or f"sqlite+aiosqlite:///{folder / 'zhunxin.db'}")
     return Trail(engine, audit.open_keys(folder / "key"), folder / "heads.jsonl")
 
 
 @pytest.fixture
-async def trail(founded: Path, tmp_path: Path) -> AsyncIterator[Trail]:
-    shutil.copytree(founded, tmp_path, dirs_exist_ok=True)
-    opened = open_trail(tmp_path)
+async def trail(founded: Founded, tmp_path: Path) -> AsyncIterator[Trail]:
+    shutil.copytree(founded.folder, tmp_path, dirs_exist_ok=True)
+    url = await new_database(founded.server, like=founded.url) if founded.server else ""
+    opened = open_trail(tmp_path, url)
     yield opened
     await opened.engine.dispose()
 

