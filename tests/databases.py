@@ -1,4 +1,4 @@
-"""Databases on a PostgreSQL server, empty or with what a home folder holds."""
+"""Databases on a PostgreSQL server of the tests' own."""
 
 from __future__ import annotations
 
@@ -8,11 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-
-from assistant.db import metadata, migrate, open_engine
 
 
 @pytest.fixture(scope="session")
@@ -39,18 +36,3 @@ async def new_database(server: str, like: str = "") -> str:
         await connection.exec_driver_sql(f"CREATE DATABASE {name}{copied}")
     await engine.dispose()
     return server.replace("/postgres?", f"/{name}?")
-
-
-async def on_postgresql(home: Path, server: str) -> str:
-    """Address of a database that holds what the one of a home folder does."""
-    url = await new_database(server)
-    held, made = open_engine(f"sqlite+aiosqlite:///{home / 'zhunxin.db'}"), open_engine(url)
-    await migrate(made)
-    async with held.connect() as source, made.begin() as target:
-        for table in metadata.sorted_tables:
-            rows = (await source.execute(select(table))).mappings().all()
-            if rows:
-                await target.execute(insert(table), [dict(row) for row in rows])
-    await held.dispose()
-    await made.dispose()
-    return url

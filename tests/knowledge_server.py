@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,7 +16,6 @@ from assistant.api.app import create_app
 from assistant.api.chat import KEEP_ALIVE_S
 from assistant.deps import Deps, open_deps
 from tests.conftest import settings_for
-from tests.databases import on_postgresql
 from tests.test_api import listening
 
 MANY = {"ZHUNXIN_REQUESTS_PER_MINUTE": "10000"}
@@ -56,15 +54,10 @@ class Server:
 
 @contextmanager
 def serving(home: Path, *, keep_alive_s: float = KEEP_ALIVE_S, **settings: str) -> Iterator[Server]:
-    """Serve a home folder, with demo accounts and the worker of uploads, in another thread.
-
-    ZHUNXIN_TEST_POSTGRESQL names a server on which its database then lies.
-    """
+    """Serve a home folder, with demo accounts and the worker of uploads, in another thread."""
+    wanted = settings_for(home, **(MANY | settings))
     with ExitStack() as stack:
         portal = stack.enter_context(start_blocking_portal())
-        if server := os.environ.get("ZHUNXIN_TEST_POSTGRESQL"):
-            settings["ZHUNXIN_DATABASE_URL"] = portal.call(on_postgresql, home, server)
-        wanted = settings_for(home, **(MANY | settings))
         deps = stack.enter_context(portal.wrap_async_context_manager(open_deps(wanted)))
         app = create_app(wanted, deps, demo=True, keep_alive_s=keep_alive_s)
         url = stack.enter_context(portal.wrap_async_context_manager(listening(app)))
