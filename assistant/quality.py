@@ -700,6 +700,7 @@ class _Rules:
         rules = _task_rules(self._pack, task)
         if not rules.heard(question)[1]:
             return ()
+        # Turns end sentences, and no line of one message: those are judged once more in one line.
         return self._review(rules, ("due",), task, "。".join(turns), question.text, {})
 
     def _review(

@@ -496,6 +496,17 @@ class Streams:
             self.dropped.append(name)
 
 
+@pytest.fixture
+def no_search_in_what_is_loaded() -> Iterator[None]:
+    """Looking for garbage in all that the tests have loaded would stop the clients, and the
+    model."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("no_search_in_what_is_loaded")
 async def test_three_hundred_streams_are_open_at_once(
     board: Board, sample_home: Path, tmp_path: Path
 ) -> None:
@@ -506,9 +517,6 @@ async def test_three_hundred_streams_are_open_at_once(
     streams, memory = Streams(), list[float]()
     slow = quotes_slowly(FIRST_S, every_s=1.0, for_s=STREAM_S)
     endpoint = {"ZHUNXIN_LLM_TIMEOUT_S": "120"}
-    # Looking for garbage in all that the tests have loaded would stop the clients, and the model.
-    gc.collect()
-    gc.freeze()
     async with openai_stub(beyond=slow) as stub:
         endpoint["ZHUNXIN_LLM_BASE_URL"] = stub.base_url
         with serving(sample_home, tmp_path / "stderr", "openai:stub", endpoint) as server:
@@ -526,19 +534,12 @@ async def test_three_hundred_streams_are_open_at_once(
                         if len(memory) < now / 5:
                             memory.append(resident_mib(server.process.pid))
                         await asyncio.sleep(0.1)
-    gc.unfreeze()
     settled = memory[int(len(memory) * min(0.5, 2 * STREAM_S / STREAMS_FOR_S)) :]
     quarter = max(1, len(settled) // 4)
     growth = statistics.median(settled[-quarter:]) / statistics.median(settled[:quarter])
     board.add(
         Row("ten chats a second: open at once", "", (float(streams.most_open),)),
-        Row(
-            "  dropped",
-            "",
-            (float(len(streams.dropped)),),
-            bar=0.0,
-            beside=", ".join(set(streams.dropped))[:60],
-        ),
+        Row("  dropped", "", (float(len(streams.dropped)),), bar=0.0),
         Row("  memory of the server", "MiB", tuple(settled)),
         Row("  growth of it", "x", (growth,), bar=1.05),
         Row(

@@ -266,6 +266,7 @@ def writing(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             yield running
 
 
+@pytest.mark.browser
 def test_a_model_writes_beside_the_agent_and_what_it_makes_up_is_never_seen(
     browser: Browser, writing: Server
 ) -> None:
@@ -293,6 +294,7 @@ def test_a_model_writes_beside_the_agent_and_what_it_makes_up_is_never_seen(
         expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
 
 
+@pytest.mark.browser
 def test_an_agent_sees_what_the_assistant_still_answers_when_they_take_over(
     browser: Browser, writing: Server
 ) -> None:
@@ -314,6 +316,7 @@ def test_an_agent_sees_what_the_assistant_still_answers_when_they_take_over(
         expect(answer).not_to_contain_text("回答中")
 
 
+@pytest.mark.browser
 def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) -> None:
     page = opened("/")
     with server.client("agent") as client:

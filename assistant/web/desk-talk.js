@@ -114,9 +114,9 @@ export function talkPane(host) {
         if (open?.handoff.id !== id) return;
         for (const turn of now.turns) redraw(turn);
       } catch (error) {
-        // It has ended, which the queue tells.
         if (!(error instanceof Failure)) throw error;
-        if (error.status < 500) return;
+        // It has ended, which the queue tells; without a connection one looks again.
+        if (error.status >= 400 && error.status < 500) return;
       }
       lookAgain(id, rest);
     }, wait);
