@@ -52,6 +52,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from knowledge import store
@@ -177,6 +178,10 @@ class Keys:
     current: str
 
 
+TURN_S = 10.0
+"""How long a writer waits for those before it, which is how long SQLite has one wait."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trail:
     """A chain and what it is written with."""
@@ -189,6 +194,8 @@ class Trail:
     """Rows between two heads."""
     cases: Path | None = None
     """File of cases that were made of borrowers' questions; what is erased goes out of it."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
+    """Held by who writes in this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +293,25 @@ def _key_id(key: bytes) -> str:
 # Writing
 
 
+@asynccontextmanager
+async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
+    """A transaction that writes. Raises SQLAlchemyError.
+
+    Those of one process take turns: whom SQLite has wait tries again after up to a tenth of a
+    second, in no order, so that some of many waited for a second.
+    """
+    try:
+        async with asyncio.timeout(TURN_S):
+            await trail.turn.acquire()
+    except TimeoutError:
+        raise PoolTimeout(f"others have been writing for {TURN_S:.0f} s") from None
+    try:
+        async with trail.engine.begin() as connection:
+            yield connection
+    finally:
+        trail.turn.release()
+
+
 async def append(
     trail: Trail, kind: str, subject: str, body: Mapping[str, Any], *, at: datetime | None = None
 ) -> Entry:
@@ -293,7 +319,7 @@ async def append(
 
     subject: at most 64 characters. body: JSON-ready, without personal data, since it stays.
     """
-    async with trail.engine.begin() as connection:
+    async with transaction(trail) as connection:
         entry = await append_in(connection, trail.keys, kind, subject, body, at=at)
     await note_head(trail, entry)
     return entry
@@ -361,11 +387,11 @@ async def found(trail: Trail) -> None:
         if last.key_id not in trail.keys.by_id:
             log.error("the key that the audit chain was written with is not here", id=last.key_id)
         elif untold := _TAKEN_IN - await _told_of(trail.engine):
-            async with trail.engine.begin() as connection:
+            async with transaction(trail) as connection:
                 await lock(connection)
                 await _take_in(connection, trail.keys, untold)
         return
-    async with trail.engine.begin() as connection:
+    async with transaction(trail) as connection:
         await lock(connection)
         if await connection.scalar(select(audit_entries.c.seq).limit(1)) is not None:
             return
@@ -537,7 +563,7 @@ async def seal_held(
 async def writing(trail: Trail) -> AsyncIterator[tuple[AsyncConnection, Seal]]:
     """A transaction that holds the `lock`, and `seal_held` in it; the head is noted after it."""
     last: Entry | None = None
-    async with trail.engine.begin() as connection:
+    async with transaction(trail) as connection:
         await lock(connection)
 
         async def seal(kind: Kind, subject: str, body: Mapping[str, Any]) -> None:
@@ -738,7 +764,7 @@ async def erase(
     )
     erased = 0
     while True:
-        async with trail.engine.begin() as connection:
+        async with transaction(trail) as connection:
             await lock(connection)
             batch = await _ids(connection, records.c.id, wanted)
             events = await _ids(connection, handoff_events.c.id, said)

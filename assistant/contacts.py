@@ -177,7 +177,7 @@ async def write_chunk(
     The file is cut back to `bytes_out` by who goes on with a run, so that what was written by a
     part that came to nothing is written again. Raises RunElsewhere.
     """
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         done = select(campaign_runs.c.chunk).where(campaign_runs.c.id == run.id)
         # Before anything is written: its file is theirs too.

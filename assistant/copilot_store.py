@@ -105,7 +105,7 @@ async def note(
     event_id = uuid.uuid4().hex
     tasks = [uuid.uuid4().hex for _ in promised]
     try:
-        async with trail.engine.begin() as connection:
+        async with audit.transaction(trail) as connection:
             await audit.lock(connection)
             await connection.execute(
                 insert(copilot_events).values(
@@ -237,7 +237,7 @@ async def close_task(
     where = [promises.c.id == task_id, promises.c.state == "open"]
     if not everybodys:
         where.append(or_(promises.c.staff_id == staff_id, promises.c.staff_id.is_(None)))
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         row = (
             await connection.execute(
@@ -280,7 +280,7 @@ async def remember_customer(trail: Trail, conversation_id: str, customer_id: str
         return
     sealed = seal_customer(trail.keys, customer_id, conversation_id)
     try:
-        async with trail.engine.begin() as connection:
+        async with audit.transaction(trail) as connection:
             await audit.lock(connection)
             await connection.execute(
                 delete(handoff_customers).where(

@@ -153,6 +153,8 @@ class Deps:
     _local: Any = None
     _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of whoever writes."""
 
     @property
     def trail(self) -> Trail:
@@ -164,6 +166,7 @@ class Deps:
             settings.audit_heads_file,
             settings.audit_head_every,
             settings.cases_file,
+            self._turn,
         )
 
     def campaigns(self) -> Mapping[str, Campaign]:

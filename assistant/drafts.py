@@ -432,7 +432,7 @@ async def create(trail: Trail, content: Content, check: Check, *, by: str) -> Dr
     """Keep a new draft: `checked` where the rules let it pass."""
     draft_id, at = uuid.uuid4().hex, datetime.now(UTC)
     state: State = "checked" if check.passes else "draft"
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         await connection.execute(
             insert(offer_drafts).values(
@@ -582,7 +582,7 @@ async def _do(
     """Make a step, or say why it is not made. What was changed outside of the steps is not gone on
     with: a new entry of the chain would hold it as if it were right."""
     at = datetime.now(UTC)
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         entries = await audit.held_as_entered(connection, trail.keys, KIND, draft_id)
         if not entries:

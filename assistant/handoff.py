@@ -227,7 +227,7 @@ async def _begin(
 ) -> Handoff | Declined:
     first = plan.first(classes)
     made = uuid.uuid4().hex
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         # Read again: it may have been deleted since.
         if conversation_id and not await _is_theirs(connection, conversation_id, subject):
@@ -591,7 +591,7 @@ async def _step(
 ) -> str | Declined:
     """One step in a transaction of its own; the id of its event. event_id: one that was there
     before stands for itself."""
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         if event_id and (sent := await _sent_before(connection, event_id, handoff_id, by)):
             return sent
@@ -663,7 +663,7 @@ async def _judge(
 ) -> HandoffEvent | Declined:
     name = "release" if release else "refuse"
     last_id = uuid.uuid4().hex
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         # Under the lock: what was erased a moment ago is not written down again.
         held = await _read_event(connection, held_id)

@@ -85,7 +85,7 @@ async def open_record(
     """
     now = datetime.now(UTC)
     record_id = uuid.uuid4().hex
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         if question.conversation_id:
             conversation_id = question.conversation_id
             known = await connection.scalar(
@@ -312,7 +312,7 @@ async def forget(trail: Trail, conversation_id: str, subject: str) -> int:
 
     Raises UnknownConversation.
     """
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await audit.lock(connection)
         changed = await connection.execute(
             update(conversations)
@@ -365,7 +365,7 @@ async def close_record(
     used = {text.name: text for text in texts}
     await keep_texts(trail, used.values())
     outputs = [turn.text for turn in played.turns if turn.text]
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         changed = await connection.execute(
             update(records)
             .where(records.c.id == reply.record_id, records.c.status == "open")
@@ -409,7 +409,7 @@ async def keep_texts(trail: Trail, texts: Iterable[Prompt]) -> None:
         missing = [wanted[version] for version in wanted.keys() - set(known.scalars())]
     for text in missing:
         try:
-            async with trail.engine.begin() as connection:
+            async with audit.transaction(trail) as connection:
                 await connection.execute(
                     insert(templates).values(
                         version=text.version, name=text.name, text=text.template

@@ -173,7 +173,7 @@ async def sign(
     was looked at. beside: the answers of the lender's files; those that are signed here are known.
     Raises UnknownAnswer, OwnDraft, ChangedMeanwhile, QuestionTaken, approved.ApprovedError.
     """
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         # One signature at a time: the second sees the answer of the first.
         await audit.lock(connection)
         row = (
@@ -235,7 +235,7 @@ async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bo
     wanted = [answer_drafts.c.id == answer_id, answer_drafts.c.state != "withdrawn"]
     if own_drafts_only:
         wanted += [answer_drafts.c.state == "draft", answer_drafts.c.author == by]
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         # An erasure at the same time comes before, and is seen, or after, and sees this.
         await audit.lock(connection)
         done = await connection.execute(

@@ -157,7 +157,7 @@ async def create_account(
     account = Account(uuid.uuid4().hex, known, name, held, demo, False, datetime.now(UTC))
     password_hash = await _hash(password)
     try:
-        async with trail.engine.begin() as connection:
+        async with audit.transaction(trail) as connection:
             await connection.execute(
                 insert(staff).values(
                     id=account.id,
@@ -225,7 +225,7 @@ async def reset_password(trail: Trail, staff_id: str, password: str, *, by: str 
         raise BadAccount("staff_unknown_login")
     check_password(password, login)
     await _change(trail, staff_id, {"password_hash": await _hash(password)}, "password", by)
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         await connection.execute(
             delete(sign_in_failures).where(sign_in_failures.c.subject == _subject("login", login))
         )
@@ -488,7 +488,7 @@ async def _change(
     trail: Trail, staff_id: str, values: dict[str, Any], action: str, by: str
 ) -> None:
     """Change an account, then end its sessions: in this order, see `_open_session`."""
-    async with trail.engine.begin() as connection:
+    async with audit.transaction(trail) as connection:
         changed = await connection.execute(
             update(staff).where(staff.c.id == staff_id).values(**values)
         )

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import JSON, Table, delete, insert, select, text, update
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from assistant import audit, db, journal
 from assistant.answer import answer_question, collect
@@ -530,6 +530,24 @@ async def test_heads_are_exported_at_intervals_and_when_it_ends(tmp_path: Path) 
         verdict = await verify(deps.trail)
     assert verdict.ok
     assert verdict.warnings == ("a line of the file of exported heads cannot be read",)
+
+
+async def test_writers_of_one_process_take_turns(
+    small: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order they came; to one whose turn does not come it is as if the database had not
+    answered, and the next one writes."""
+    numbers = [f"{number}" for number in range(40)]
+    await asyncio.gather(*(audit.append(small.trail, "text", number, {}) for number in numbers))
+    entries = select(audit.audit_entries.c.subject).order_by(audit.audit_entries.c.seq)
+    async with small.engine.connect() as connection:
+        assert list(await connection.scalars(entries))[-40:] == numbers
+
+    monkeypatch.setattr(audit, "TURN_S", 0.05)
+    async with audit.transaction(small.trail):
+        with pytest.raises(SQLAlchemyError, match="others have been writing"):
+            await audit.append(small.trail, "text", "40", {})
+    await audit.append(small.trail, "text", "41", {})
 
 
 async def test_a_clock_that_went_back_is_told_and_breaks_nothing(lender: Deps) -> None:
