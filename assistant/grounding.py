@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import pairwise, zip_longest
 from pathlib import Path
@@ -57,6 +58,13 @@ MOST_OF_TALK = 30
 
 MOST_OF_TOPIC = 3
 """Words at the beginning of a quoted sentence that its later parts speak of too."""
+
+LEAST_VERBATIM, LEAST_VERBATIM_WORDS = 0.75, 3
+"""Share of a sentence's words, and how many, that stand in a quote in the same order, from which
+each of the others is looked at."""
+
+MOST_EXCHANGED = 3
+"""Words in a row that may have taken each other's place."""
 
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
@@ -261,6 +269,7 @@ class _Wording:
     rewrite: tuple[tuple[re.Pattern[str], str], ...]
     refuted: tuple[str, ...]
     negatives: frozenset[str]
+    harmless: re.Pattern[str]
     stops: re.Pattern[str]
     stem: re.Pattern[str]
     nouns: frozenset[str]
@@ -313,6 +322,8 @@ class _Wording:
     excepts: re.Pattern[str]
     enough: re.Pattern[str]
     amounts: tuple[tuple[frozenset[str], re.Pattern[str]], ...]
+    every: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
+    """How often, and by which a quote says so."""
     listing: re.Pattern[str]
     no_condition: re.Pattern[str]
     restated: re.Pattern[str]
@@ -339,6 +350,8 @@ _EXCEPT = frozenset(["除", "除了"])
 _EXCEPTED = frozenset(["外", "以外", "之外"])
 _EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
 _FUNCTION_WORDS = frozenset("cuyo")
+_THINGS = frozenset("nst")
+_CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
 
 _COPULA = frozenset(["\u662f"])
 _EVERY = "\u6bcf"
@@ -420,6 +433,7 @@ def _wording() -> _Wording:
         rewrite=tuple((re.compile(said), meant) for said, meant in raw["rewrite"].items()),
         refuted=tuple(raw["negation"]["refuted"]),
         negatives=frozenset(raw["negation"]["negatives"]),
+        harmless=re.compile(raw["negation"]["harmless"]),
         stops=re.compile(raw["negation"]["stops"]),
         stem=re.compile(raw["negation"]["stem"]),
         speaker=frozenset(raw["talk"]["speaker"]),
@@ -474,6 +488,9 @@ def _wording() -> _Wording:
         amounts=tuple(
             (frozenset(raw["amounts"][name]), re.compile(raw["amounts"][name + "_said"]))
             for name in ("all", "some", "again")
+        ),
+        every=tuple(
+            (re.compile(said), re.compile(meant)) for said, meant in raw["amounts"]["every"].items()
         ),
         listing=re.compile(raw["joins"]["listing"]),
         periods={side: re.compile(raw["periods"][side]) for side in raw["periods"]},
@@ -930,7 +947,8 @@ def _polarity(case: _Case) -> Problem | None:
 def _not_denied(case: _Case) -> str:
     """A part without any negative, where all that it may follow denies."""
     wording = _wording()
-    if wording.negatives & set(case.said.folded) or wording.stops.search(case.said.folded):
+    said = wording.harmless.sub("", case.said.folded)
+    if wording.negatives & set(said) or wording.stops.search(said):
         return ""
     for part in case.said.parts:
         nearest = _nearest(part, case.quoted_parts())
@@ -1155,6 +1173,10 @@ def _conditional(part: _Part) -> bool:
 
 def _amounts(case: _Case) -> Problem | None:
     """How much or how many, where the quote that a part follows does not say so."""
+    quoted = case.quoted_text()
+    for every, same in _wording().every:
+        if every.search(case.said.folded) and not same.search(quoted):
+            return Problem("promise", every.pattern)
     for part in case.said.parts:
         raw = {t.raw for t in part.tokens}
         for words, said in _wording().amounts:
@@ -1167,15 +1189,37 @@ def _lists(case: _Case) -> Problem | None:
     """Things listed together that the quotes never name together, or not at all."""
     known = case.quoted_meanings()
     quoted = case.quoted_text()
-    together = [part.meanings() for part in case.quoted_parts()]
+    together = [(part.meanings(), part.raw) for part in case.quoted_parts()]
     for part in case.said.parts:
+        stretches = _wording().listing.split(part.raw)
+        if len(stretches) > 1 and part.figures:
+            for stretch in stretches:
+                ahead = stretch.split(_FIGURE)[0]
+                added = [d for d in _wording().days if d in ahead and d not in quoted]
+                if added:
+                    return Problem("figure_role", added[0])
+        for join, item in pairwise(part.tokens):
+            if join.raw in _wording().either and _unheard(item, known, quoted, case.asked):
+                return Problem("invented", item.raw)
         for one, other in _listed(part):
             for item in (one, other):
                 if item.meaning not in known and item.raw not in quoted:
                     return Problem("invented", item.raw)
-            if not any(one.meaning in m and other.meaning in m for m in together):
+            # Beside other words the same characters may be cut into other words.
+            if not any(
+                (one.meaning in meanings and other.meaning in meanings)
+                or (one.raw in raw and other.raw in raw)
+                for meanings, raw in together
+            ):
                 return Problem("figure_role", f"{one.raw}, {other.raw}")
     return None
+
+
+def _unheard(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
+    """Whether a word is of the matter, of more than a character, and in no quote."""
+    if token.kind != "word" or len(token.raw) == 1 or token.raw in _wording().light:
+        return False
+    return token.meaning not in known and token.raw not in quoted and token.raw not in fold(asked)
 
 
 def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
@@ -1190,6 +1234,37 @@ def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
             first, second = held[one[-1].raw], held[other[-1].raw]
             if first.kind == "word" and second.kind == "word" and first.meaning != second.meaning:
                 yield first, second
+
+
+def _put_in(case: _Case) -> Problem | None:
+    """In a sentence that is a quote almost word for word: a thing, time or place that no quote
+    has, or a word of the quotes in the place of another one."""
+    wording = _wording()
+    known, quoted = case.quoted_meanings(), case.quoted_text()
+    said = [token for token in case.said.tokens() if token.kind in _CONTENT]
+    meanings = [token.meaning for token in said]
+    for reading in case.quoted:
+        own = [token for token in reading.tokens() if token.kind in _CONTENT]
+        compared = SequenceMatcher(None, [token.meaning for token in own], meanings, autojunk=False)
+        same = sum(block.size for block in compared.get_matching_blocks())
+        if same < max(LEAST_VERBATIM_WORDS, LEAST_VERBATIM * len(said)):
+            continue
+        for change, start, end, first, last in compared.get_opcodes():
+            if change not in ("insert", "replace"):
+                continue
+            out = own[start:end]
+            chars = {char for token in out for char in token.raw + token.meaning}
+            lost = any(t.kind == "word" and t.meaning not in meanings for t in out)
+            short = change == "replace" and max(end - start, last - first) <= MOST_EXCHANGED
+            for token in said[first:last]:
+                narrows = token.raw in wording.narrowing
+                thing = narrows or _part_of_speech(token.raw) in _THINGS
+                if thing and _unheard(token, known, quoted, case.asked):
+                    return Problem("invented", token.raw)
+                moved = token.kind == "word" and len(token.raw) > 1 and token.meaning in known
+                if moved and short and lost and not chars & set(token.raw):
+                    return Problem("figure_role", token.raw)
+    return None
 
 
 def _modals_moved(case: _Case) -> Problem | None:
@@ -1223,12 +1298,15 @@ def _joined_otherwise(case: _Case) -> Problem | None:
     spared: set[tuple[str, str]] = set()
     for part in case.quoted_parts():
         for pair, join in _pairs(part):
-            held.setdefault(pair, set()).add(join)
+            held.setdefault(pair, set()).add("and" if join == "both" else join)
             if part.denies() or _MAY in _modals(part) or wording.of_all.search(part.raw):
                 spared.add(pair)
     for part in case.said.parts:
         for pair, join in _pairs(part):
+            join = "and" if join == "both" and held.get(pair) != {"or"} else join
             if join == "or" and pair not in spared and held.get(pair) == {"and"}:
+                return Problem("condition_dropped", part.raw)
+            if join == "both" and held.get(pair) == {"or"}:
                 return Problem("condition_dropped", part.raw)
         nearest = _nearest(part, case.quoted_parts())
         if _chooses(part) and nearest and all(map(_demands_both, nearest)):
@@ -1247,11 +1325,12 @@ def _demands_both(part: _Part) -> bool:
 
 
 def _pairs(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
-    """Words on both sides of an `and` or an `or`."""
+    """Words on both sides of an `and` or an `or`; `both`: of a word that only conditions have."""
     wording = _wording()
     for one, join, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
         if join.raw in wording.together | wording.either:
-            yield (one.meaning, other.meaning), "and" if join.raw in wording.together else "or"
+            kind = "both" if join.raw in wording.both else "and"
+            yield (one.meaning, other.meaning), "or" if join.raw in wording.either else kind
 
 
 def _roles(case: _Case) -> Problem | None:
@@ -1878,6 +1957,7 @@ _CHECKS = (
     _mixed,
     _amounts,
     _lists,
+    _put_in,
     _modals_moved,
     _joined_otherwise,
     _roles,

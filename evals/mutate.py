@@ -30,7 +30,9 @@ from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
 
-Part = Literal["development", "opened", "heldout", "wide", "check", "more", "apart", "latest"]
+Part = Literal[
+    "development", "opened", "heldout", "wide", "check", "more", "apart", "latest", "next"
+]
 PARTS: tuple[Part, ...] = get_args(Part)
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")
 """Parts that share the clauses no part rewords by hand; the others have only those they reword."""
