@@ -236,7 +236,7 @@ _PERIOD_RIGHT_BEFORE = (
 """Said of the figure itself: what is paid or asked each month behind it is something else."""
 _PERIOD_AFTER = (
     r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)(?![还付交供缴要得应需])"
-    r"|(年)化(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
+    r"|(年)化(?![利率综融成贷单约为是0-9])|的(年)化利?率?(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
 )
 _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
 _PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"

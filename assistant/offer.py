@@ -491,6 +491,7 @@ def _context(
         "campaign.ends_on": coupon.valid_to if coupon else campaign.ends_on,
         "own_platform": True,
         "label_shown": True,
+        "made_by_ai": True,
         "link_domains_allowed": (urlsplit(campaign.terms_link).hostname or "",),
     }
     stock = coupon.stock if coupon else sum(prize.stock for prize in draw.prizes) if draw else None

@@ -170,6 +170,9 @@ _A_DAY = re.compile(
 _YEAR_OF = re.compile(r"(360|365)\s*天")
 _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
+_USUAL_TERMS = (2, 3, 6, 12, 24, 36, 60)
+"""Numbers of instalments between which a fee's annual rate lies where no term is stated."""
+_OTHER_FEE = re.compile(r"(?:担保|服务|保险|增信|会员|管理|咨询|权益)费(?:率|用)?")
 _DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
 
 ROUNDING_CNY = 0.51
@@ -204,6 +207,18 @@ def _annual_rate(figure: Figure, message: Message) -> Iterator[Decimal]:
         yield from _ends(figure)
 
 
+def costs_add_up(message: Message) -> Iterator[Span]:
+    """A fee of so many percent that comes to more than `apr_block` with the one annual rate."""
+    rates = [f for f in message.figures if f.kind == "rate" and f.unit in ("", "year")]
+    fees = [f for f in rates if _OTHER_FEE.search(message.before(f.span))]
+    annual = [f for f in rates if f not in fees and any(_annual_rate(f, message))]
+    if len(annual) != 1 or not fees:
+        return
+    together = sum((max(_ends(figure)) for figure in annual + fees), Decimal(0))
+    if together > message.number("apr_block"):
+        yield fees[0].span
+
+
 _Right = tuple[Span, Sequence[tuple[float, float]]]
 """Where a price stands, and the annual rates, from least to most, that it may be called."""
 
@@ -229,9 +244,11 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
             if figure.unit == "day":
                 yield figure.span, [(value * year, value * year) for year in days]
             elif flat:
-                for months in terms[:1]:
-                    rate = float(flat_fee_annual_rate(Decimal(repr(value)), months))
-                    yield figure.span, [(rate, rate)]
+                rates = [
+                    float(flat_fee_annual_rate(Decimal(repr(value)), months))
+                    for months in terms[:1] or _USUAL_TERMS
+                ]
+                yield figure.span, [(min(rates), max(rates))]
             elif figure.unit == "month":
                 yield figure.span, [(value * 12, value * 12)]
     for lent, paid in pairwise(money):
@@ -384,6 +401,7 @@ def personal_numbers(message: Message) -> Iterator[Span]:
 
 CHECK_FUNCTIONS: Mapping[str, Callable[[Message], Iterator[Span]]] = {
     "rates_disagree": rates_disagree,
+    "costs_add_up": costs_add_up,
     "links_elsewhere": links_elsewhere,
     "deadline_not_in_campaign": deadline_not_in_campaign,
     "stock_not_in_campaign": stock_not_in_campaign,

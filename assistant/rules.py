@@ -77,6 +77,7 @@ CONTEXT_KEYS: Mapping[str, ContextKind] = {
     "other_fees": "bool",
     "personalised": "bool",
     "label_shown": "bool",
+    "made_by_ai": "bool",
 }
 """What may be said about a message beside its text; docs/rules.md tells what each means."""
 
@@ -106,6 +107,7 @@ CHECKS: Mapping[str, tuple[str, ...]] = {
     "deadline_not_in_campaign": ("campaign.ends_on",),
     "stock_not_in_campaign": ("campaign.stock",),
     "amount_differs": ("amount_due_cny",),
+    "costs_add_up": (),
     "personal_numbers": (),
 }
 """Checks written in Python that a trigger may name -> context keys that each needs."""

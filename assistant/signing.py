@@ -109,7 +109,7 @@ def _wording() -> _Wording:
             r"|(?P<engap>[^,.!?;\n]{0,30}? )(?:(?:in|on|since|from|of|dated) )?)\s?(?:早在)?\s?$"
         ),
         re.compile(
-            rf"的?(?:那|这|你们?的?)?[笔份个张]?(?:{nouns})(?!利率|(?:的|已|就|了)?(?:{table['failed']}))"
+            rf"的?(?:[那哪娜纳钠]|这|你们?的?)?[笔份个张]?(?:{nouns})(?!利率|(?:的|已|就|了)?(?:{table['failed']}))"
         ),
     )
 

@@ -16,6 +16,7 @@ from assistant.compliance import BadMessage, read_message, review_given
 from assistant.rules import RulePack, Task
 from assistant.wording import review_wording
 
+from .calibration import kappa
 from .metrics import Check, Share, wilson
 from .records import CaseRecord, SuiteInfo
 from .results import SuiteResult, failures_of
@@ -34,6 +35,8 @@ class MessageSuite:
     bars: Mapping[str, float]
     task: Task | None = None
     """Messages of this task only."""
+    reread: Path | None = None
+    """What further readers, who saw no label, make of the same messages."""
 
     def cases(self) -> list[MessageCase]:
         """Raises BadCases."""
@@ -70,6 +73,16 @@ class MessageCase(BaseModel):
     def expected(self) -> str:
         """What is right, in words, for a reader."""
         return ", ".join(self.expect.rules) or "nothing"
+
+
+class Reread(BaseModel):
+    """One message in the eyes of further readers, who saw neither the labels nor each other's."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: Text
+    labels: Mapping[str, Broken]
+    """Reader -> rules it breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +159,9 @@ def judge_messages(
     judged = judge(suite, rules, limit, **resumed)
     metrics = _metrics(judged)
     records = tuple(record_of(suite, one) for one in judged)
+    tables = [by_topic(judged), by_rule(judged, rules)]
+    if suite.reread is not None:
+        tables.append(by_reader(judged, load_rows(suite.reread, Reread)))
     return SuiteResult(
         name=suite.name,
         n=len(judged),
@@ -159,7 +175,7 @@ def judge_messages(
         ),
         failures=failures_of(records),
         models=(),
-        tables=(by_topic(judged), by_rule(judged, rules)),
+        tables=tuple(tables),
         records=records,
         info=SuiteInfo(suite.name, hash_of([one.case for one in judged]), dict(VERSIONS)),
     )
@@ -251,4 +267,39 @@ def by_rule(judged: Sequence[Judged], rules: RulePack) -> str:
     for rule in rules.rules:
         cells = (rule.anchor, found[rule.id], missed[rule.id], wrong[rule.id])
         lines.append(f"| {rule.id} | {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def by_reader(judged: Sequence[Judged], reread: Sequence[Reread]) -> str:
+    """How far further readers agree with the labels on whether a message breaks a rule, and what
+    recall and precision of messages are by theirs, as a table in Markdown."""
+    lines = [
+        "| reader | messages | kappa with the labels | breaking | recall | precision |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
+    by_case = {one.case.id: one for one in judged}
+    for reader in sorted({name for row in reread for name in row.labels}):
+        read = [
+            (by_case[row.id], row.labels[reader])
+            for row in reread
+            if row.id in by_case and reader in row.labels
+        ]
+        if not read:
+            continue
+        agreed = kappa([(str(bool(one.breaks)), str(bool(label.rules))) for one, label in read])
+        found = [bool(one.found) for one, label in read if label.rules]
+        flagged = [
+            bool(label.rules)
+            for one, label in read
+            if one.found - (frozenset(label.may) - frozenset(label.rules))
+        ]
+        cells = (
+            reader,
+            len(read),
+            f"{agreed.value:.3f} [{agreed.low:.3f}, {agreed.high:.3f}]",
+            len(found),
+            f"{sum(found) / len(found):.3f}" if found else "-",
+            f"{sum(flagged) / len(flagged):.3f}" if flagged else "-",
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

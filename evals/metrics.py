@@ -692,7 +692,7 @@ METRICS: Mapping[str, Metric] = {
     "contact": Metric(check_contact),
     "language": Metric(check_language),
     "polite": Metric(check_polite),
-    "no_blame": Metric(check_no_blame),
+    "no_blame": Metric(check_no_blame, version=2),
     "no_jargon": Metric(check_no_jargon),
     "length": Metric(check_length),
     "answer_first": Metric(check_answer_first),

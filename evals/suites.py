@@ -365,6 +365,20 @@ _COMPLIANCE_B = replace(
     about="messages by the compliance rules: by a third hand, weighed by the classifier of wording",
 )
 
+_COMPLIANCE_C = replace(
+    _COMPLIANCE_A,
+    name="compliance-c",
+    file=_CASES / "compliance_c.jsonl",
+    about="messages by the compliance rules: paraphrases without the obvious words, by three hands",
+)
+
+_COMPLIANCE_D = replace(
+    _COMPLIANCE_A,
+    name="compliance-d",
+    file=_CASES / "compliance_d.jsonl",
+    about="messages by the compliance rules: everyday wording, by three more hands",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -372,6 +386,8 @@ _COMPLIANCE = replace(
     name="compliance",
     file=_CASES / "compliance_test.jsonl",
     about="messages by the compliance rules: those that no pattern was written with",
+    # Two language models that were given the rules and the messages only.
+    reread=_CASES / "compliance_reread.jsonl",
 )
 
 _ARITHMETIC = ArithmeticSuite(
@@ -468,6 +484,8 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_DEV,
         _COMPLIANCE_A,
         _COMPLIANCE_B,
+        _COMPLIANCE_C,
+        _COMPLIANCE_D,
         _COMPLIANCE,
         _ARITHMETIC,
         _OFFERS,

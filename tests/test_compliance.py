@@ -568,11 +568,29 @@ def test_an_instalment_fee_comes_to_what_the_announcement_s_readers_compute() ->
         ("年化7.2%至24%，最长12期", []),
         ("罚息日利率0.075%，年化利率18%", []),
         ("第3期每期手续费0.6%", []),
+        ("每期费率0.6%，一年下来就是7.2%的年化利率", ["7.2%"]),
+        ("每期费率0.6%，年化13.03%", []),
     ],
 )
 def test_an_annual_rate_must_be_what_the_other_price_comes_to(text: str, wrong: list[str]) -> None:
     found = judge(shipped(), text, task="marketing")
     assert [f.text for f in found.findings if f.rule.id == "CN-RATE-02"] == wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "over"),
+    [
+        ("年化19%的利息，另加担保费7%", ["7%"]),
+        ("年化利率18%，担保费2%", []),
+        ("年化利率12%至18%，会员费率8%，服务费1%", ["8%"]),
+        ("担保费7%", []),
+        ("年化利率18%，另有10%的客户选择自动还款", []),
+    ],
+)
+def test_fees_count_with_the_annual_rate_against_the_ceiling(text: str, over: list[str]) -> None:
+    found = judge(shipped(), text, task="chat")
+    assert [f.text for f in found.findings if f.rule.id == "CN-RATE-06" and f.text in over] == over
+    assert over or "CN-RATE-06" not in {f.rule.id for f in found.findings}
 
 
 # Loading

@@ -110,6 +110,8 @@ def test_the_language_is_that_of_the_words_that_are_no_quote(
         ("polite", "你自己看条款吧。", False),
         ("no_blame", "当初为什么要借呢。", False),
         ("no_blame", "您可以申请困难帮扶。", True),
+        ("no_blame", "遇到困难不是您的错。", True),
+        ("no_blame", "逾期都是您的错。", False),
         ("no_jargon", "您的借款已入 M1，将委外。", False),
         ("no_jargon", "您的借款已逾期。", True),
         ("length", "可以。" * 40, True),

@@ -9,8 +9,17 @@ from pathlib import Path
 import pytest
 
 from assistant.rules import RulePack, load_rules
-from evals.messages import MessageSuite, by_rule, by_topic, judge, judge_messages, load_messages
-from evals.schema import BadCases
+from evals.messages import (
+    MessageSuite,
+    Reread,
+    by_reader,
+    by_rule,
+    by_topic,
+    judge,
+    judge_messages,
+    load_messages,
+)
+from evals.schema import BadCases, load_rows
 from evals.suites import SUITES
 
 
@@ -43,7 +52,10 @@ def written(folder: Path, *rows: dict[str, object]) -> MessageSuite:
     return replace(suite(), file=file)
 
 
-@pytest.mark.parametrize("name", ["compliance-dev", "compliance-a", "compliance-b", "compliance"])
+LOOKED_AT = ["compliance-dev", "compliance-a", "compliance-b", "compliance-c", "compliance-d"]
+
+
+@pytest.mark.parametrize("name", [*LOOKED_AT, "compliance"])
 def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> None:
     cases = suite(name).cases()
     breaking = sum(bool(case.expect.rules) for case in cases)
@@ -53,10 +65,7 @@ def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> N
 
 
 def test_no_message_is_in_both_halves() -> None:
-    halves = [
-        {case.text for case in suite(name).cases()}
-        for name in ("compliance-dev", "compliance-a", "compliance-b")
-    ]
+    halves = [{case.text for case in suite(name).cases()} for name in LOOKED_AT]
     untouched = {case.text for case in suite("compliance").cases()}
     assert not untouched & set().union(*halves)
 
@@ -67,14 +76,16 @@ def test_no_message_is_in_both_halves() -> None:
     [
         ("compliance-dev", {"recall": 0.98, "precision": 0.98}),
         ("compliance-a", {"recall": 0.95, "precision": 0.97}),
-        ("compliance-b", {"recall": 0.87, "precision": 0.97}),
+        ("compliance-b", {"recall": 0.95, "precision": 0.97}),
+        ("compliance-c", {"recall": 0.97, "precision": 0.97}),
+        ("compliance-d", {"recall": 0.97, "precision": 0.97}),
         (
             "compliance",
             {
                 "recall": 0.86,
-                "precision": 0.9,
+                "precision": 0.93,
                 "worded_recall": 0.94,
-                "worded_precision": 0.89,
+                "worded_precision": 0.92,
             },
         ),
     ],
@@ -104,6 +115,31 @@ def test_a_rule_that_is_missed_or_found_wrongly_is_counted_under_its_topic(
     judged = judge(written(tmp_path, *rows), rules)
     assert "| promise | 1 | 0 | 1 | 1 |" in by_topic(judged)
     assert "| CN-PROM-01 | derived | 0 | 1 | 1 |" in by_rule(judged, rules)
+
+
+def test_further_readers_stand_beside_the_labels(rules: RulePack, tmp_path: Path) -> None:
+    rows = [ROW, {**ROW, "id": "m-2", "text": "您好。", "expect": {"rules": []}}]
+    judged = judge(written(tmp_path, *rows, {**ROW, "id": "m-3"}), rules)
+    breaks, clean = {"rules": ["CN-PROM-01"]}, {"rules": []}
+    argued = {"rules": [], "may": ["CN-PROM-01"]}
+    reread = [
+        Reread.model_validate({"id": case, "labels": {"second": label}})
+        for case, label in (("m-1", breaks), ("m-2", clean), ("m-3", argued), ("m-9", breaks))
+    ]
+    *_, line = by_reader(judged, reread).split("\n")
+    assert line.startswith("| second | 3 | 0.400 [")
+    assert line.endswith("| 1 | 1.000 | 1.000 |")
+
+
+def test_two_more_readers_agree_with_the_labels_of_the_untouched_half() -> None:
+    held = suite()
+    assert held.reread is not None
+    by_case = {case.id: bool(case.expect.rules) for case in held.cases()}
+    rows = load_rows(held.reread, Reread)
+    assert {row.id for row in rows} == by_case.keys()
+    for reader in ("second reader", "third reader"):
+        agreed = [by_case[row.id] == bool(row.labels[reader].rules) for row in rows]
+        assert sum(agreed) >= 0.97 * len(agreed)
 
 
 @pytest.mark.parametrize(

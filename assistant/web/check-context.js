@@ -64,6 +64,7 @@ const MORE = {
   other_fees: "yes",
   personalised: "yes",
   label_shown: "yes",
+  made_by_ai: "yes",
 };
 const ALL = { ...USUAL, ...MORE };
 
