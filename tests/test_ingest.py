@@ -576,8 +576,8 @@ def read_until(process: subprocess.Popen[str], stage: str) -> None:
 
 
 def much(home: Home) -> None:
-    """Enough text to take seconds."""
-    for n in range(5):
+    """Enough text to take many seconds: who looks on may be kept waiting for some."""
+    for n in range(13):
         home.write(f"much/{n}.md", *(f"{n}-{m} " + "借款人应当按期还款。" * 12 for m in range(9)))
 
 
@@ -608,8 +608,8 @@ async def test_an_interrupted_ingestion_ends_with_a_line_and_is_resumed(home: Ho
     assert await home.live() == first.release
     assert await home.found("提前还款") == ["可以提前还款。"]
     report = await home.ingest()
-    assert report.added == 5
-    assert 0 < report.embedded <= 45 - 8
+    assert report.added == 13
+    assert 0 < report.embedded <= 117 - 8
 
 
 async def wait_for_vectors(engine: AsyncEngine, more_than: int) -> None:
