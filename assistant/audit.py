@@ -195,7 +195,7 @@ class Trail:
     cases: Path | None = None
     """File of cases that were made of borrowers' questions; what is erased goes out of it."""
     turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
-    """Held by who writes in this process."""
+    """Held by who writes in this process: see `transaction`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,10 +295,10 @@ def _key_id(key: bytes) -> str:
 
 @asynccontextmanager
 async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
-    """A transaction that writes. Raises SQLAlchemyError.
+    """A transaction that writes what the chain tells of. Raises SQLAlchemyError.
 
     Those of one process take turns: whom SQLite has wait tries again after up to a tenth of a
-    second, in no order, so that some of many waited for a second.
+    second, in no order, so that some of many waited for a second. It is not entered twice.
     """
     try:
         async with asyncio.timeout(TURN_S):

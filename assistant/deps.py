@@ -154,7 +154,7 @@ class Deps:
     _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Of whoever writes."""
+    """Of the trail, which is made anew each time it is asked for."""
 
     @property
     def trail(self) -> Trail:

@@ -1175,8 +1175,9 @@ def _amounts(case: _Case) -> Problem | None:
     """How much or how many, where the quote that a part follows does not say so."""
     quoted = case.quoted_text()
     for every, same in _wording().every:
-        if every.search(case.said.folded) and not same.search(quoted):
-            return Problem("promise", every.pattern)
+        often = every.search(case.said.folded)
+        if often and not same.search(quoted):
+            return Problem("promise", often.group())
     for part in case.said.parts:
         raw = {t.raw for t in part.tokens}
         for words, said in _wording().amounts:
@@ -1303,7 +1304,6 @@ def _joined_otherwise(case: _Case) -> Problem | None:
                 spared.add(pair)
     for part in case.said.parts:
         for pair, join in _pairs(part):
-            join = "and" if join == "both" and held.get(pair) != {"or"} else join
             if join == "or" and pair not in spared and held.get(pair) == {"and"}:
                 return Problem("condition_dropped", part.raw)
             if join == "both" and held.get(pair) == {"or"}:

@@ -173,6 +173,8 @@ _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
 _USUAL_TERMS = (2, 3, 6, 12, 24, 36, 60)
 """Numbers of instalments between which a fee's annual rate lies where no term is stated."""
 _OTHER_FEE = re.compile(r"(?:担保|服务|保险|增信|会员|管理|咨询|权益)费(?:率|用)?")
+_ALL_IN = re.compile(r"综合|其中|已?含|包括|合计|总成本|加起来")
+"""By which a rate is said to hold the fees already."""
 _DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
 
 ROUNDING_CNY = 0.51
@@ -212,7 +214,7 @@ def costs_add_up(message: Message) -> Iterator[Span]:
     rates = [f for f in message.figures if f.kind == "rate" and f.unit in ("", "year")]
     fees = [f for f in rates if _OTHER_FEE.search(message.before(f.span))]
     annual = [f for f in rates if f not in fees and any(_annual_rate(f, message))]
-    if len(annual) != 1 or not fees:
+    if len(annual) != 1 or not fees or _ALL_IN.search(message.text):
         return
     together = sum((max(_ends(figure)) for figure in annual + fees), Decimal(0))
     if together > message.number("apr_block"):

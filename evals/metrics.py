@@ -390,7 +390,7 @@ def check_polite(case: Case, seen: Seen) -> Check | None:
 
 def check_no_blame(case: Case, seen: Seen) -> Check | None:
     """Whether the borrower is blamed for nothing."""
-    return _without(seen.reply.answer if seen.reply else "", "blame")
+    return _without(_NOT_BLAMED.sub("", seen.reply.answer) if seen.reply else "", "blame")
 
 
 def check_no_jargon(case: Case, seen: Seen) -> Check | None:
@@ -495,6 +495,9 @@ def own_words(seen: Seen) -> str:
     """What the reply says that is no quote."""
     sentences = seen.reply.sentences if seen.reply else ()
     return "\n".join(s.text for s in sentences if s.kind != "quote")
+
+
+_NOT_BLAMED = re.compile("(?:不|并非|并不|不都|不全|不完全)是?[您你妳](?:自己)?的[错錯]")
 
 
 def _without(text: str, tone: str) -> Check | None:

@@ -230,6 +230,26 @@ def test_a_line_break_hides_no_word() -> None:
     assert tried > 300
 
 
+def test_who_says_i_tell_you_quotes_nobody() -> None:
+    """What follows `I tell you` are the speaker's own words, not the customer's."""
+    pack = load_rules()
+    tried, lost = 0, []
+    for rule in pack.rules:
+        for example in rule.bad:
+            if example.task == "marketing":
+                continue
+            for said in ("我跟您说", "跟你讲"):
+                given = Given(
+                    said + example.text, example.task, example.channel, example.context, example.on
+                )
+                tried += 1
+                if not any(f.rule is rule for f in review_given(pack, given).findings):
+                    lost.append((rule.id, given.text))
+    assert tried > 1000
+    # A word that only stands at the beginning of an answer is none behind it.
+    assert len(lost) <= 3, lost
+
+
 def test_lines_that_end_with_a_clause_are_no_words_that_were_parted() -> None:
     pack = load_rules()
     comma = re.compile("(?<=[一-龥])[，。；](?=[一-龥])")
@@ -585,6 +605,8 @@ def test_an_annual_rate_must_be_what_the_other_price_comes_to(text: str, wrong: 
         ("年化利率12%至18%，会员费率8%，服务费1%", ["8%"]),
         ("担保费7%", []),
         ("年化利率18%，另有10%的客户选择自动还款", []),
+        ("年化综合融资成本19%，其中担保费6%", []),
+        ("年化利率19%，已含担保费6%", []),
     ],
 )
 def test_fees_count_with_the_annual_rate_against_the_ceiling(text: str, over: list[str]) -> None:

@@ -112,6 +112,7 @@ def test_the_language_is_that_of_the_words_that_are_no_quote(
         ("no_blame", "您可以申请困难帮扶。", True),
         ("no_blame", "遇到困难不是您的错。", True),
         ("no_blame", "逾期都是您的错。", False),
+        ("no_blame", "这是您的错，不是系统的错。", False),
         ("no_jargon", "您的借款已入 M1，将委外。", False),
         ("no_jargon", "您的借款已逾期。", True),
         ("length", "可以。" * 40, True),
