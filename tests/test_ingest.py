@@ -575,10 +575,14 @@ def read_until(process: subprocess.Popen[str], stage: str) -> None:
         said += line
 
 
+MUCH_FILES, MUCH_CLAUSES = 13, 9
+
+
 def much(home: Home) -> None:
     """Enough text to take many seconds: who looks on may be kept waiting for some."""
-    for n in range(13):
-        home.write(f"much/{n}.md", *(f"{n}-{m} " + "借款人应当按期还款。" * 12 for m in range(9)))
+    for n in range(MUCH_FILES):
+        texts = (f"{n}-{m} " + "借款人应当按期还款。" * 12 for m in range(MUCH_CLAUSES))
+        home.write(f"much/{n}.md", *texts)
 
 
 async def test_two_ingestions_at_once_queue_and_both_land(home: Home) -> None:

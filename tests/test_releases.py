@@ -36,7 +36,7 @@ from knowledge.release import (
 from knowledge.store import ReleaseReport, UnknownRelease, find_release, release_report
 
 from .conftest import CORPUS, settings_for
-from .test_ingest import Home, counts, much, read_until, start
+from .test_ingest import MUCH_CLAUSES, MUCH_FILES, Home, counts, much, read_until, start
 
 LAW = "# 还款规则\n\n第一条 可以提前还款。\n\n第二条 本规则自2026年7月1日起施行。\n"
 
@@ -443,7 +443,7 @@ async def test_a_second_ingestion_says_that_it_waits(home: Home) -> None:
     for process in (first, second):
         _, errors = await asyncio.to_thread(process.communicate)
         assert process.returncode == 0, errors
-    assert len({clause.source for clause in await home.clauses()}) == 6
+    assert len({clause.source for clause in await home.clauses()}) == MUCH_FILES + 1
 
 
 KILLS = 6
@@ -473,10 +473,10 @@ async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home)
         if live == first.release:
             assert await home.found("提前还款") == ["可以提前还款。"]
     second = await home.ingest(rules=rules)
-    assert second.documents == 6
+    assert second.documents == MUCH_FILES + 1
     names = {path.name for path in vectors.iterdir()}
     assert names == {first.release, second.release}
-    assert len(await home.clauses()) == 46
+    assert len(await home.clauses()) == MUCH_FILES * MUCH_CLAUSES + 1
 
 
 async def test_the_switch_is_told_as_writing_which_nobody_may_cancel(home: Home) -> None:
