@@ -157,7 +157,8 @@ def _judged(
         if bound and not needs and not _context_holds(trigger, message):
             continue
         search = searches[trigger.evasion]
-        spans = _text_conditions(trigger, search, message)
+        # That it holds is all there is to know of one that is not judged for want of context.
+        spans = _text_conditions(trigger, search, message, 1 if needs else MOST_FINDINGS)
         if spans is None:
             continue
         if needs:
@@ -415,7 +416,7 @@ class _Plan:
     due: Mapping[bool, Sequence[tuple[int, _Due]]]
     """Whether in the folding without disguises -> the triggers with their places in the pack."""
     masks: Mapping[bool, Sequence[int]]
-    """For each of them the bits of the prefilter that wake it."""
+    """For each of them the bits of the prefilter one of which wakes it."""
 
     def awake(self, searches: Mapping[bool, _Search]) -> Iterable[_Due]:
         """In the order of the pack."""
@@ -440,16 +441,23 @@ def _plan(pack: RulePack, task: Task, channel: Channel | None, on: date, whole: 
             due.setdefault(trigger.evasion, []).append(
                 (place, (rule, trigger, tuple(_keys(trigger))))
             )
-            prefilter = _prefilter(pack, task, trigger.evasion)
+            prefilter = _prefilter(pack, task)
             masks.setdefault(trigger.evasion, []).append(
-                reduce(or_, (prefilter.masks[p] for p in trigger.patterns))
-                if trigger.patterns
-                else prefilter.every_text
+                reduce(or_, (prefilter.masks[p] for p in _waking(trigger)), 0)
+                or prefilter.every_text
             )
         if len(known) >= 256:
             known.clear()
         known[key] = plan = _Plan(due, masks)
     return plan
+
+
+def _waking(trigger: Trigger) -> Sequence[Pattern]:
+    """Patterns one of which must match, if the trigger is to hold; none where nothing must."""
+    if trigger.patterns:
+        return trigger.patterns
+    # Each of the figures must be found.
+    return next((condition.near for condition in trigger.figures if condition.near), ())
 
 
 def _applies(scoped: Rule | Trigger, task: Task, channel: Channel | None) -> bool:
@@ -458,16 +466,14 @@ def _applies(scoped: Rule | Trigger, task: Task, channel: Channel | None) -> boo
     )
 
 
-def _prefilter(pack: RulePack, task: Task, evasion: bool) -> Prefilter:
-    key = ("prefilter", task, evasion)
+def _prefilter(pack: RulePack, task: Task) -> Prefilter:
+    key = ("prefilter", task)
     if key not in pack.memo:
         pack.memo[key] = Prefilter(
             pattern
             for rule in pack.rules
             for trigger in rule.triggers
-            if trigger.evasion is evasion
-            and _applies(rule, task, None)
-            and _applies(trigger, task, None)
+            if _applies(rule, task, None) and _applies(trigger, task, None)
             for pattern in _sought(trigger)
         )
     prefilter: Prefilter = pack.memo[key]
@@ -493,7 +499,7 @@ class _Search:
     """A message in the one of its foldings that a trigger looks at."""
 
     def __init__(self, pack: RulePack, task: Task, message: Message, evasion: bool) -> None:
-        self._prefilter = _prefilter(pack, task, evasion)
+        self._prefilter = _prefilter(pack, task)
         self._masks = self._prefilter.masks
         self._message = message
         self._evasion = evasion
@@ -565,16 +571,18 @@ def _segments(text: str) -> Iterator[Span]:
     yield start, len(text)
 
 
-def _text_conditions(trigger: Trigger, search: _Search, message: Message) -> list[Span] | None:
-    """Where the text meets a trigger's conditions on it; None where it does not, and an empty list
-    where it does as a whole."""
+def _text_conditions(
+    trigger: Trigger, search: _Search, message: Message, most: int
+) -> list[Span] | None:
+    """Where the text meets a trigger's conditions on it, at most so many matches of patterns; None
+    where it does not, and an empty list where it does as a whole."""
     # What their literals rule out costs no search.
     for beside in (trigger.only_with, trigger.message_with):
         if beside and not any(map(search.may_hold, beside)):
             return None
     places: list[Span] = []
     if trigger.patterns:
-        places = _matches(trigger, search)
+        places = _matches(trigger, search, most)
         if not places:
             return None
     measured_places: list[Span] = []
@@ -596,13 +604,13 @@ def _text_conditions(trigger: Trigger, search: _Search, message: Message) -> lis
     return [search.folded.origin(*place) for place in places] or measured_places
 
 
-def _matches(trigger: Trigger, search: _Search) -> list[Span]:
+def _matches(trigger: Trigger, search: _Search, most: int) -> list[Span]:
     found = []
     for pattern in filter(search.may_match, trigger.patterns):
         for place in search.spans(pattern):
             if not _excused(trigger, search, place):
                 found.append(place)
-                if len(found) >= MOST_FINDINGS:
+                if len(found) >= most:
                     return found
     return found
 

@@ -6,10 +6,10 @@ message; looking runs of up to three characters up in a table costs none of that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from itertools import product
+from itertools import chain, product
 from operator import add, or_
 
 MOST_STRINGS = 64
@@ -20,9 +20,6 @@ MOST_WAYS = 64
 
 LONGEST_RUN = 3
 """Characters of a literal that are looked up; of a longer one, its first."""
-
-KEPT = 400
-"""Characters of a text whose runs are kept a while."""
 
 EVERY_TEXT = 1
 """The bit that is met by every text; those of the ways stand above it."""
@@ -236,9 +233,10 @@ class _Reader:
     def _escaped(self) -> _Part:
         char = self._take()
         if char == "p":
-            self.plain = False
+            begun = self.place
             if self._take() == "{":
                 self.place = self._pattern.index("}", self.place) + 1
+            self.plain = self.plain and self._pattern[begun : self.place] == "{han}"
             return _Part(None)
         if char in "bazwsd":
             # In small letters \B, \W and \S look like \b, \w and \s: anything holds for all.
@@ -309,19 +307,15 @@ class LiteralIndex:
 
     def met(self, text: str) -> int:
         """The ways all of whose sets have a literal in `text`, as far as its beginning tells."""
-        runs = _kept_runs(text) if len(text) <= KEPT else _runs(text)
-        speaks_for = self._speaks_for
-        told = reduce(or_, [speaks_for[run] for run in speaks_for.keys() & runs], 0)
+        told = reduce(or_, filter(None, map(self._speaks_for.get, _runs(text))), 0)
         met = self._every
         for offset, ways in self._layers:
             met &= told >> offset & ways | ~ways
         return met << 1 | EVERY_TEXT
 
 
-def _runs(text: str) -> Set[str]:
+def _runs(text: str) -> Iterable[str]:
     pairs = list(map(add, text, text[1:]))
-    return set(text).union(pairs, map(add, pairs, text[2:]))
-
-
-_kept_runs = lru_cache(maxsize=64)(_runs)
-"""The runs of a text that is looked up in several indexes, one after another."""
+    runs = chain(text, pairs, map(add, pairs, text[2:]))
+    # In a long text most of them come again.
+    return set(runs) if len(text) > SHORT else runs

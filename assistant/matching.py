@@ -86,17 +86,8 @@ class Pattern:
     def spans(self, text: str, *, of: int = 0) -> Iterator[tuple[int, int]]:
         """Where it matches `text`, in characters and in order."""
         if max(len(text), of) <= SHORT and self._tried is not None:
-            yield from (match.span() for match in self._tried.finditer(text))
-            return
-        encoded = text.encode()
-        place = counted = 0
-        for match in self._regex.finditer(encoded):
-            first, last = match.span()
-            if first == last:
-                continue
-            start = place + len(encoded[counted:first].decode())
-            place, counted = start + len(encoded[first:last].decode()), last
-            yield start, place
+            return (match.span() for match in self._tried.finditer(text))
+        return _places(self._regex, text)
 
     @cached_property
     def _tried(self) -> re.Pattern[str] | None:
@@ -110,14 +101,41 @@ class Pattern:
         cased = any(char.lower() != char.upper() for char in source if not char.isascii())
         if cased or re.search(r"\\[A-Z]", source) or choices(source) > MOST_CHOICES:
             return None
-        return re.compile(_WHOLE_END.sub(_as_whole_end, source), re.ASCII | re.IGNORECASE)
+        return re.compile(_TOKENS.sub(_for_trying, source), re.ASCII | re.IGNORECASE)
 
 
-_WHOLE_END = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+def _places(regex: Any, text: str) -> Iterator[tuple[int, int]]:
+    """Where a pattern of RE2 matches, in characters: it counts them slowly, but bytes fast."""
+    encoded = text.encode()
+    place = counted = 0
+    for match in regex.finditer(encoded):
+        first, last = match.span()
+        if first == last:
+            continue
+        start = place + len(encoded[counted:first].decode())
+        place, counted = start + len(encoded[first:last].decode()), last
+        yield start, place
 
 
-def _as_whole_end(match: re.Match[str]) -> str:
-    return r"\Z" if match.group() == "$" else match.group()
+# Unicode's script Han, as RE2 has it.
+_HAN_SCRIPT = (
+    r"\u2e80-\u2e99\u2e9b-\u2ef3\u2f00-\u2fd5\u3005\u3007\u3021-\u3029\u3038-\u303b"
+    r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufa6d\ufa70-\ufad9\U00016fe2\U00016fe3"
+    r"\U00016ff0\U00016ff1\U00020000-\U0002a6df\U0002a700-\U0002b739\U0002b740-\U0002b81d"
+    r"\U0002b820-\U0002cea1\U0002ceb0-\U0002ebe0\U0002ebf0-\U0002ee5d\U0002f800-\U0002fa1d\U00030000-\U0003134a"
+    r"\U00031350-\U000323af"
+)
+_TOKENS = re.compile(r"\\p\{Han\}|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\$", re.DOTALL)
+
+
+def _for_trying(match: re.Match[str]) -> str:
+    """A part of a pattern of RE2 as the standard library writes it."""
+    token = match.group()
+    if token == "$":
+        return r"\Z"
+    if token == r"\p{Han}":
+        return f"[{_HAN_SCRIPT}]"
+    return token.replace(r"\p{Han}", _HAN_SCRIPT) if token.startswith("[") else token
 
 
 def compile_pattern(source: str) -> Pattern:
@@ -152,10 +170,15 @@ class Prefilter:
         """Bits of which `met` has one where the pattern may match."""
         self.every_text = EVERY_TEXT
         """The bit that `met` always has."""
+        self._last = "", self._index.met("")
 
     def met(self, text: str) -> int:
         """What may match, as bits."""
-        return self._index.met(text)
+        # Most texts are the same in both foldings.
+        last = self._last
+        if last[0] != text:
+            self._last = last = text, self._index.met(text)
+        return last[1]
 
 
 class _Characters(dict[str, str]):
@@ -278,9 +301,8 @@ class Folding:
                         yield place, place + 1
 
     def _sounding(self, text: str) -> Iterator[tuple[int, int, str]]:
-        for match in self.sounding.finditer(text):
-            start, end = match.span()
-            written = match.group()
+        for start, end in _places(self.sounding, text):
+            written = text[start:end]
             sound = "".join(self.syllables.get(char, char) for char in written if char != " ")
             word = self.protected.get(sound, written)
             if written == word or _runs_on(text, start, end):
@@ -295,9 +317,8 @@ class Folding:
 
     def _undisguised(self, text: str) -> Iterator[tuple[int, int, str]]:
         place = 0
-        for match in self.disguises.finditer(text):
-            start, end = match.span()
-            word = self.words.get(match.group())
+        for start, end in _places(self.disguises, text):
+            word = self.words.get(text[start:end])
             if word is None or start < place or _runs_on(text, start, end):
                 continue
             place = end
