@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,7 +18,7 @@ from assistant.wording import review_wording
 
 from .calibration import kappa
 from .metrics import Check, Share, wilson
-from .records import CaseRecord, SuiteInfo
+from .records import CaseRecord, RuleOutcome, SuiteInfo
 from .results import SuiteResult, failures_of
 from .schema import BadCases, Text, hash_of, load_rows
 
@@ -103,6 +103,13 @@ class Judged:
     def counted(self) -> frozenset[str]:
         """What was found, without what one may argue about."""
         return self.found - (frozenset(self.case.expect.may) - self.breaks)
+
+    @property
+    def outcomes(self) -> dict[str, RuleOutcome]:
+        """What came of each rule that is broken, or found where it is not."""
+        told: dict[str, RuleOutcome] = dict.fromkeys(sorted(self.breaks & self.found), "found")
+        told |= dict.fromkeys(sorted(self.breaks - self.found), "missed")
+        return told | dict.fromkeys(sorted(self.counted - self.breaks), "wrong")
 
 
 def load_messages(file: Path) -> list[MessageCase]:
@@ -235,6 +242,7 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
         said=", ".join(sorted(one.found)),
         checks=checks,
         findings=tuple(sorted(one.found)),
+        rules=one.outcomes,
         latency_ms=one.latency_ms,
     )
 
@@ -258,14 +266,10 @@ def by_topic(judged: Sequence[Judged]) -> str:
 
 def by_rule(judged: Sequence[Judged], rules: RulePack) -> str:
     """For each rule, what was found, missed and found wrongly, as a table in Markdown."""
-    found, missed, wrong = Counter[str](), Counter[str](), Counter[str]()
-    for one in judged:
-        found.update(one.found & one.breaks)
-        missed.update(one.breaks - one.found)
-        wrong.update(one.counted - one.breaks)
+    counts = Counter(outcome for one in judged for outcome in one.outcomes.items())
     lines = ["| rule | anchor | found | missed | found wrongly |", "|---|---|--:|--:|--:|"]
     for rule in rules.rules:
-        cells = (rule.anchor, found[rule.id], missed[rule.id], wrong[rule.id])
+        cells = (rule.anchor, *(counts[rule.id, outcome] for outcome in get_args(RuleOutcome)))
         lines.append(f"| {rule.id} | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from .metrics import Check
 
@@ -20,6 +20,10 @@ class BadRun(Exception):
 
 class Stopped(Exception):
     """A run was stopped before its end; what was asked so far is in its folder."""
+
+
+RuleOutcome = Literal["found", "missed", "wrong"]
+"""A rule that a message breaks was found or missed; one that it does not break was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,9 @@ class CaseRecord:
     """The failed metrics that must never fail: a promise, a wrong figure, a leak, an injection."""
     findings: tuple[str, ...] = ()
     """Ids of the rules that were found broken."""
+    rules: Mapping[str, RuleOutcome] = field(default_factory=dict)
+    """Of a labelled message: rule -> what came of it; those that one may argue about are missing,
+    and those that are neither broken nor found."""
     fault: str = ""
     """Why the case could not be scored."""
     model: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -40,6 +41,16 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleCount:
+    """How often a rule that labelled messages break was found or missed, or found wrongly."""
+
+    rule: str
+    found: int
+    missed: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """A suite as it came out."""
 
@@ -56,6 +67,8 @@ class Part:
     bars: Mapping[str, float]
     topics: tuple[Slice, ...]
     difficulties: tuple[Slice, ...]
+    rules: tuple[RuleCount, ...]
+    """Of labelled messages; those with most mistakes first."""
     latency_ms: tuple[float, float] | None
     """Median and 95th percentile; None where nothing was timed."""
     tokens: tuple[int, int]
@@ -134,12 +147,22 @@ def _part(name: str, records: Sequence[CaseRecord]) -> Part:
         bars={} if suite is None else suite.bars,
         topics=_slices(records, lambda record: record.topic),
         difficulties=() if isinstance(suite, RankedSuite) else _slices(records, _difficulty),
+        rules=_by_rule(records),
         latency_ms=_latency(times),
         tokens=(sum(r.tokens_in for r in records), sum(r.tokens_out for r in records)),
         uncounted=sum(record.uncounted for record in records),
         cost=sum(costs) if costs and len(costs) == len(records) else None,
         worst=tuple(sorted(wrong, key=badness)),
     )
+
+
+def _by_rule(records: Iterable[CaseRecord]) -> tuple[RuleCount, ...]:
+    counts = Counter(outcome for record in records for outcome in record.rules.items())
+    found = (
+        RuleCount(rule, counts[rule, "found"], counts[rule, "missed"], counts[rule, "wrong"])
+        for rule in {rule for rule, _ in counts}
+    )
+    return tuple(sorted(found, key=lambda one: (-one.missed - one.wrong, one.rule)))
 
 
 def wrong_in(record: CaseRecord) -> dict[str, Check]:
@@ -322,6 +345,7 @@ def part_as_json(part: Part) -> dict[str, Any]:
         "missed": list(part.missed),
         "topics": [_slice_as_json(one) for one in part.topics],
         "difficulties": [_slice_as_json(one) for one in part.difficulties],
+        "rules": [asdict(one) for one in part.rules],
         "latency_ms": part.latency_ms
         and {"median": round(part.latency_ms[0], 1), "p95": round(part.latency_ms[1], 1)},
         "tokens": {"in": part.tokens[0], "out": part.tokens[1]},

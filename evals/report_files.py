@@ -342,6 +342,8 @@ def _on_page(
         "topics": [_sliced(one) for one in part.topics if one.failed],
         "faultless": [one for one in part.topics if not one.failed],
         "difficulties": [_sliced(one) for one in part.difficulties],
+        "rules": [one for one in part.rules if one.missed or one.wrong],
+        "faultless_rules": [one for one in part.rules if not (one.missed or one.wrong)],
         "worst": []
         if totals_only
         else [(record, wrong_in(record)) for record in part.worst[:WORST_ON_PAGE]],

@@ -17,7 +17,7 @@ from evals.records import BadRun, RunInfo, write_run
 from evals.report import CALIBRATION, read_run
 from evals.report_files import DATA, JUNIT, PAGE, SUMMARY, write_reports
 from prompts.render import page_words
-from tests.eval_runs import AFTER, two_runs
+from tests.eval_runs import AFTER, case, info, two_runs
 
 
 @pytest.fixture
@@ -133,6 +133,30 @@ def test_what_changed_is_told_case_by_case_with_its_chance(written: Path) -> Non
     assert [topic["name"] for topic in suite["topics"]] == ["rates", "fees"], "the weakest first"
     assert sum(topic["n"] for topic in suite["topics"]) == suite["n"] == 40
     assert suite["wrong"][0] == "case-0", "what must never fail comes first"
+
+
+@pytest.mark.parametrize("totals_only", [(), ("answers",)])
+def test_labelled_messages_are_counted_by_rule_those_with_mistakes_first(
+    tmp_path: Path, totals_only: tuple[str, ...]
+) -> None:
+    records = [
+        case(20, rules={"CN-AAA-01": "found", "CN-PROM-01": "missed"}),
+        case(21, rules={"CN-AAA-01": "found", "CN-PROM-01": "found", "CN-ZZZ-01": "wrong"}),
+        case(22, rules={"CN-PROM-01": "missed"}),
+        case(23),
+    ]
+    write_run(tmp_path / "run", info("now"), records)
+    write_reports(tmp_path / "run", tmp_path / "out", locale="en", totals_only=totals_only)
+    (suite,) = json.loads((tmp_path / "out" / DATA).read_text(encoding="utf-8"))["suites"]
+    assert suite["rules"] == [
+        {"rule": "CN-PROM-01", "found": 1, "missed": 2, "wrong": 0},
+        {"rule": "CN-ZZZ-01", "found": 0, "missed": 0, "wrong": 1},
+        {"rule": "CN-AAA-01", "found": 2, "missed": 0, "wrong": 0},
+    ]
+    told = Seen((tmp_path / "out" / PAGE).read_text(encoding="utf-8")).text
+    rows = told[told.index("Which rules are missed") :]
+    assert rows.index("CN-PROM-01") < rows.index("CN-ZZZ-01")
+    assert "Rules without a mistake (1, with how often they were found): CN-AAA-01 (2)" in rows
 
 
 def test_a_calibrated_judge_is_told_with_what_it_is_worth(tmp_path: Path) -> None:
