@@ -170,6 +170,8 @@ _A_DAY = re.compile(
 _YEAR_OF = re.compile(r"(360|365)\s*天")
 _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
+_PRICE = re.compile(r"(?:费|利息|息费)[^,，。;；]{0,4}$")
+_ABOUT = re.compile(r"(?:约|大概|差不多|近似|接近)(?:是|为|在)?$")
 _USUAL_TERMS = (2, 3, 6, 12, 24, 36, 60)
 """Numbers of instalments between which a fee's annual rate lies where no term is stated."""
 _OTHER_FEE = re.compile(r"(?:担保|服务|保险|增信|会员|管理|咨询|权益)费(?:率|用)?")
@@ -244,7 +246,8 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
         flat = _FEE.search(before) and (figure.unit == "month" or _A_PERIOD.search(before))
         for value in map(float, _ends(figure)):
             if figure.unit == "day":
-                yield figure.span, [(value * year, value * year) for year in days]
+                off = _rounded_by(figure, message)
+                yield figure.span, [((value - off) * year, (value + off) * year) for year in days]
             elif flat:
                 rates = [
                     float(flat_fee_annual_rate(Decimal(repr(value)), months))
@@ -252,7 +255,8 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
                 ]
                 yield figure.span, [(min(rates), max(rates))]
             elif figure.unit == "month":
-                yield figure.span, [(value * 12, value * 12)]
+                off = _rounded_by(figure, message)
+                yield figure.span, [((value - off) * 12, (value + off) * 12)]
     for lent, paid in pairwise(money):
         between = message.text[lent.span[1] : paid.span[0]]
         sums = (lent.value, paid.value)
@@ -264,6 +268,18 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
     yield from _instalments(message, money, terms)
 
 
+def _rounded_by(figure: Figure, message: Message) -> float:
+    """How far a rate that is said to be about so much may be off: half of its last place."""
+    start, end = message.place(figure.span)
+    around = message.bare.text
+    number = re.search(r"[0-9]+(?:\.([0-9]+))?%", figure.text)
+    if number is None or not (
+        _ABOUT.search(around[max(0, start - 4) : start]) or around.startswith("左右", end)
+    ):
+        return 0.0
+    return 0.5 * 10.0 ** -(len(number[1] or "") + 2)
+
+
 def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Iterator[_Right]:
     """What equal instalments of a stated amount come to, where one term is stated."""
     paid = [f for f in money if _EACH_TIME.search(message.before(f.span))]
@@ -271,6 +287,16 @@ def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Ite
     if len(paid) != 1 or len(lent) != 1 or len(terms) != 1:
         return
     principal, payment, months = float(str(lent[0].value)), float(str(paid[0].value)), terms[0]
+    if "本金" in message.before(paid[0].span):
+        # An instalment told in its parts is their sum.
+        rest = [
+            f
+            for f in money
+            if f.span[0] > paid[0].span[1] and _PRICE.search(message.before(f.span))
+        ]
+        if not rest:
+            return
+        payment += float(str(rest[0].value))
     if principal <= 0 or payment * months < principal:
         return
     low, high = (
