@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from assistant.cli import app
 from assistant.models import LOCALES
+from evals.document import parts_as_table, with_parts
 from evals.records import BadRun, RunInfo, write_run
 from evals.report import CALIBRATION, read_run
 from evals.report_files import DATA, JUNIT, PAGE, SUMMARY, write_reports
@@ -157,6 +158,37 @@ def test_labelled_messages_are_counted_by_rule_those_with_mistakes_first(
     rows = told[told.index("Which rules are missed") :]
     assert rows.index("CN-PROM-01") < rows.index("CN-ZZZ-01")
     assert "Rules without a mistake (1, with how often they were found): CN-AAA-01 (2)" in rows
+
+
+def test_suites_run_on_several_days_stand_in_one_table_each_with_its_version() -> None:
+    def run(day: str, code: str, **values: float) -> dict[str, object]:
+        suites = [
+            {
+                "name": name.replace("_", "-"),
+                "n": 40,
+                "critical": 0,
+                "faults": 1,
+                "metrics": {"facts": {"value": value, "low": 0.4, "high": 1.0, "n": 40}},
+                "bars": {"facts": 0.9},
+                "topics": [],
+            }
+            for name, value in values.items()
+        ]
+        versions = {"code": code, "model": "local", "rules": "1"}
+        return {"started": f"{day}T22:00:00+00:00", "versions": versions, "suites": suites}
+
+    first = with_parts({}, [run("2026-11-20", "0.1.0+abcdef0123", figures=0.8, answers=1.0)])
+    parts = with_parts(first, [run("2026-11-21", "0.1.0+0123456789", figures=0.95, as_of=0.5)])
+    assert list(parts) == ["answers", "figures", "as-of"], "in the order of the suites"
+    table = list(parts_as_table(parts))
+    assert table[0].startswith("120 cases in 3 suites; 0 are wrong")
+    rows = [line for line in table if "| facts |" in line]
+    assert rows == [
+        "| answers | 40 | 2026-11-20 | abcdef0 | facts | 40 | 1.000 | 0.400–1.000 | 0.90 |",
+        "| figures | 40 | 2026-11-21 | 0123456 | facts | 40 | 0.950 | 0.400–1.000 | 0.90 |",
+        "| as-of | 40 | 2026-11-21 | 0123456 | facts | 40 | 0.500 | 0.400–1.000 "
+        "| **0.90 missed** |",
+    ]
 
 
 def test_a_calibrated_judge_is_told_with_what_it_is_worth(tmp_path: Path) -> None:
