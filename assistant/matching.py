@@ -101,7 +101,11 @@ class Pattern:
         cased = any(char.lower() != char.upper() for char in source if not char.isascii())
         if cased or re.search(r"\\[A-Z]", source) or choices(source) > MOST_CHOICES:
             return None
-        return re.compile(_TOKENS.sub(_for_trying, source), re.ASCII | re.IGNORECASE)
+        try:
+            return re.compile(_TOKENS.sub(_for_trying, source), re.ASCII | re.IGNORECASE)
+        except re.error:
+            # Such as ^?, which only RE2 takes.
+            return None
 
 
 def _places(regex: Any, text: str) -> Iterator[tuple[int, int]]:

@@ -379,6 +379,13 @@ _COMPLIANCE_D = replace(
     about="messages by the compliance rules: everyday wording, by three more hands",
 )
 
+_COMPLIANCE_E = replace(
+    _COMPLIANCE_A,
+    name="compliance-e",
+    file=_CASES / "compliance_e.jsonl",
+    about="messages by the compliance rules: by four hands of different trades",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -388,6 +395,13 @@ _COMPLIANCE = replace(
     about="messages by the compliance rules: those that no pattern was written with",
     # Two language models that were given the rules and the messages only.
     reread=_CASES / "compliance_reread.jsonl",
+)
+
+_COMPLIANCE_FRESH = replace(
+    _COMPLIANCE_DEV,
+    name="compliance-fresh",
+    file=_CASES / "compliance_fresh.jsonl",
+    about="messages by the compliance rules: by two later hands, kept from patterns",
 )
 
 _ARITHMETIC = ArithmeticSuite(
@@ -486,7 +500,9 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_B,
         _COMPLIANCE_C,
         _COMPLIANCE_D,
+        _COMPLIANCE_E,
         _COMPLIANCE,
+        _COMPLIANCE_FRESH,
         _ARITHMETIC,
         _OFFERS,
         _QUALITY_SCORES,

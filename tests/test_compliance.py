@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import re2
+from hypothesis import example as with_example
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -892,6 +893,7 @@ PIECES = r"([ab]|\(\?:a|\(b|\)[?*+]?|\||\[ab\]|\.|\[\^a\]|\\b|a\{1,2\}|\^|\$|\\\
 
 
 @settings(deadline=None)
+@with_example("^?0", "")
 @given(st.from_regex(PIECES), st.text("ab$\n"))
 def test_patterns_mean_the_same_by_trial_and_by_an_automaton(source: str, text: str) -> None:
     try:
