@@ -18,7 +18,7 @@ from typing import Any
 
 from .report import as_json, read_run
 from .report_files import PAGE, SUMMARY, write_reports
-from .suites import SUITES
+from .suites import SUITES, Suite
 
 DOCS = Path(__file__).parent.parent / "docs"
 REPORT, TEXT = DOCS / "eval-report.html", DOCS / "evaluation.md"
@@ -43,6 +43,9 @@ def document_parts(runs: Iterable[Path]) -> None:
     """Raises BadRun."""
     held = json.loads(PARTS.read_text(encoding="utf-8")) if PARTS.exists() else {}
     parts = with_parts(held, (as_json(read_run(run), hidden=TOTALS_ONLY) for run in runs))
+    for name, part in parts.items():
+        if isinstance(suite := SUITES[name], Suite):
+            parts[name] = {**part, "of": len(suite.cases())}
     PARTS.write_text(json.dumps(parts, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     _put("parts", "\n".join(parts_as_table(parts)) + "\n")
 
@@ -66,8 +69,8 @@ def with_parts(
 def parts_as_table(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Markdown."""
     total = {name: sum(part[name] for part in parts.values()) for name in ("n", "critical")}
-    yield f"{total['n']} cases in {len(parts)} suites; {total['critical']} are wrong in what must"
-    yield "never fail."
+    wrong = f"{total['critical']} are wrong in what must never fail"
+    yield f"{total['n']} cases in {len(parts)} suites; {wrong}."
     yield ""
     yield "| suite | cases | run on | version | metric | n | share | 95 % interval | bar |"
     yield "|---|--:|---|---|---|--:|--:|---|--:|"
@@ -78,7 +81,9 @@ def parts_as_table(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             met = bar is None or share["value"] >= bar
             cells = (
                 name,
-                part["n"],
+                part["n"]
+                if part.get("of", part["n"]) == part["n"]
+                else f"{part['n']} of {part['of']}",
                 part["day"],
                 version,
                 metric,
