@@ -27,7 +27,7 @@ from assistant.wording import DIMENSIONS, runs, wording_file
 from .messages import MessageSuite, judge
 from .suites import SUITES
 
-SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e"))
+SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e", "f"))
 SEEN_BY_CONTEXT_ONLY = frozenset(
     f"CN-{name}"
     for name in ("CONT-01", "CONT-03", "COL-05", "ID-01", "ID-06", "DEBT-04", "COL-02", "PRIV-03")
@@ -39,8 +39,9 @@ PENALTY = 0.15
 """Of the weights; smaller follows the labelled messages more closely."""
 SPREAD = 4.0
 ROUNDS = 6
-LEAST_RIGHT = 0.97
-"""Share of the messages warned of that must break a rule, judged by weights fitted to others."""
+LEAST_RIGHT = 0.965
+"""Share of the messages warned of that must break a rule, judged by weights fitted to others: with
+more, rules and wording together find less than 0.95 of `compliance-fresh`."""
 FOLDS = 10
 
 Floats = NDArray[np.float64]

@@ -386,6 +386,13 @@ _COMPLIANCE_E = replace(
     about="messages by the compliance rules: by four hands of different trades",
 )
 
+_COMPLIANCE_F = replace(
+    _COMPLIANCE_A,
+    name="compliance-f",
+    file=_CASES / "compliance_f.jsonl",
+    about="messages by the compliance rules: ordinary traffic and slips, by four more hands",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -501,6 +508,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_C,
         _COMPLIANCE_D,
         _COMPLIANCE_E,
+        _COMPLIANCE_F,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,
