@@ -170,13 +170,16 @@ _A_DAY = re.compile(
 _YEAR_OF = re.compile(r"(360|365)\s*天")
 _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
-_PRICE = re.compile(r"(?:费|利息|息费)[^,，。;；]{0,4}$")
+_PRICE = re.compile(r"(?:费|利息|息费)[^,，。;；共总]{0,4}$")
+_SENTENCE_END = re.compile(r"[。；;!?！？\n]|共|合计|总")
 _ABOUT = re.compile(r"(?:约|大概|差不多|近似|接近)(?:是|为|在)?$")
 _USUAL_TERMS = (2, 3, 6, 12, 24, 36, 60)
 """Numbers of instalments between which a fee's annual rate lies where no term is stated."""
 _OTHER_FEE = re.compile(r"(?:担保|服务|保险|增信|会员|管理|咨询|权益)费(?:率|用)?")
 _ALL_IN = re.compile(r"综合|其中|已?含|包括|合计|总成本|加起来")
 """By which a rate is said to hold the fees already."""
+ASIDE = 12
+"""Characters behind a price within which it is told what it holds, or what else is paid with it."""
 _DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
 
 ROUNDING_CNY = 0.51
@@ -216,7 +219,11 @@ def costs_add_up(message: Message) -> Iterator[Span]:
     rates = [f for f in message.figures if f.kind == "rate" and f.unit in ("", "year")]
     fees = [f for f in rates if _OTHER_FEE.search(message.before(f.span))]
     annual = [f for f in rates if f not in fees and any(_annual_rate(f, message))]
-    if len(annual) != 1 or not fees or _ALL_IN.search(message.text):
+    if len(annual) != 1 or not fees:
+        return
+    first, *_, last = sorted(figure.span for figure in annual + fees)
+    beside = message.before(first) + message.text[first[0] : last[1] + ASIDE]
+    if _ALL_IN.search(beside):
         return
     together = sum((max(_ends(figure)) for figure in annual + fees), Decimal(0))
     if together > message.number("apr_block"):
@@ -287,16 +294,13 @@ def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Ite
     if len(paid) != 1 or len(lent) != 1 or len(terms) != 1:
         return
     principal, payment, months = float(str(lent[0].value)), float(str(paid[0].value)), terms[0]
-    if "本金" in message.before(paid[0].span):
+    each = _EACH_TIME.search(message.before(paid[0].span))
+    if each and "本金" in each.group():
         # An instalment told in its parts is their sum.
-        rest = [
-            f
-            for f in money
-            if f.span[0] > paid[0].span[1] and _PRICE.search(message.before(f.span))
-        ]
+        rest = list(_beside(paid[0], money, message))
         if not rest:
             return
-        payment += float(str(rest[0].value))
+        payment += sum(float(str(part.value)) for part in rest)
     if principal <= 0 or payment * months < principal:
         return
     low, high = (
@@ -304,6 +308,18 @@ def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Ite
         for rounded in (-ROUNDING_CNY, ROUNDING_CNY)
     )
     yield paid[0].span, [(low, high)]
+
+
+def _beside(part: Figure, money: list[Figure], message: Message) -> Iterator[Figure]:
+    """The prices that follow one after another."""
+    for figure in money:
+        if figure.span[0] < part.span[1]:
+            continue
+        between = message.text[part.span[1] : figure.span[0]]
+        if len(between) > ASIDE or _SENTENCE_END.search(between) or not _PRICE.search(between):
+            return
+        yield figure
+        part = figure
 
 
 def _terms(message: Message) -> set[int]:

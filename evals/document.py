@@ -99,7 +99,10 @@ def _put(name: str, told: str) -> None:
     begin, end = f"<!-- begin of the {name} -->", f"<!-- end of the {name} -->"
     held = TEXT.read_text(encoding="utf-8")
     between = re.compile(f"(?<={begin}\n).*(?={end})", re.S)
-    TEXT.write_text(between.sub(lambda _: f"\n{told}\n", held), encoding="utf-8")
+    text, places = between.subn(lambda _: f"\n{told}\n", held)
+    if places != 1:
+        raise SystemExit(f"{TEXT.name}: expected {begin} and {end} once")
+    TEXT.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
