@@ -16,6 +16,7 @@ from operator import itemgetter, or_
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
+from .literals import SHORT
 from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
@@ -532,7 +533,14 @@ class _Search:
 
     def may_hold(self, pattern: Pattern) -> bool:
         """Whether a pattern may match any part of the message, as its literals tell."""
-        return self._masks[pattern] & self._beside != 0
+        if self._masks[pattern] & self._beside == 0:
+            return False
+        # Before many parts of a long text are looked through, all of it is once.
+        return not self._long or pattern.of_borders or self.holds(pattern)
+
+    @cached_property
+    def _long(self) -> bool:
+        return len(self.folded.text) > SHORT
 
     def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""
@@ -552,7 +560,8 @@ class _Search:
         """Whether a pattern matches anywhere in the message."""
         known = self._holds.get(pattern)
         if known is None:
-            known = self.may_hold(pattern) and pattern.within(self.folded.text)
+            told = self._masks[pattern] & self._beside != 0
+            known = told and pattern.within(self.folded.text)
             self._holds[pattern] = known
         return known
 

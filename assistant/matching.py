@@ -90,6 +90,12 @@ class Pattern:
         return _places(self._regex, text)
 
     @cached_property
+    def of_borders(self) -> bool:
+        """Whether it may match part of a text though it matches nowhere in the whole: it may ask
+        for the beginning or the end of what it is given, or of a word."""
+        return _BORDERS.search(self.source) is not None
+
+    @cached_property
     def _tried(self) -> re.Pattern[str] | None:
         """The same for a short text, where matching it by trial is bounded; it matches alike.
 
@@ -120,6 +126,8 @@ def _places(regex: Any, text: str) -> Iterator[tuple[int, int]]:
         place, counted = start + len(encoded[first:last].decode()), last
         yield start, place
 
+
+_BORDERS = re.compile(r"(?<!\[)\^|\\\[\^|\$|\\[bBAz]")
 
 # Unicode's script Han, as RE2 has it.
 _HAN_SCRIPT = (

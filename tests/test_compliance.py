@@ -1006,6 +1006,49 @@ def test_a_megabyte_is_judged_in_bounded_time(text: str) -> None:
     assert len(found.findings) <= 50 * len(shipped().rules)
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("包过[^，。]{0,4}", False),
+        ("^包过", True),
+        ("(?:^|，)包过", True),
+        ("包过$", True),
+        (r"\bno1", True),
+        (r"\[^1]", True),
+    ],
+)
+def test_patterns_that_ask_where_a_text_begins_or_ends_are_known(
+    source: str, expected: bool
+) -> None:
+    assert compile_pattern(source).of_borders is expected
+
+
+def test_a_long_text_is_judged_as_if_each_part_of_it_were_looked_through(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pack = load_rules()
+    around = "今天的会议改到下午三点，请大家准时到场。" * (SHORT // 20 + 1)
+
+    def judged() -> list[Review]:
+        return [
+            review(
+                pack,
+                around + example.text + around,
+                task=example.task,
+                channel=example.channel,
+                context=example.context,
+                on=example.on,
+            )
+            for rule in pack.rules
+            for example in (*rule.bad, *rule.good)[::4]
+        ]
+
+    at_once = judged()
+    monkeypatch.setattr("assistant.compliance._Search._long", False)
+    assert judged() == at_once
+    assert sum(bool(one.findings) for one in at_once) > 200
+
+
 def test_what_stands_at_the_end_of_a_long_text_is_found() -> None:
     for padding in ("您好。" * 40_000, "您好吗" * 40_000):
         assert hits(judge(shipped(), padding + "百分百下款", task="marketing")) == ["百分百下款"]
