@@ -16,7 +16,6 @@ from operator import itemgetter, or_
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .literals import SHORT
 from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
@@ -536,11 +535,7 @@ class _Search:
         if self._masks[pattern] & self._beside == 0:
             return False
         # Before many parts of a long text are looked through, all of it is once.
-        return not self._long or pattern.of_borders or self.holds(pattern)
-
-    @cached_property
-    def _long(self) -> bool:
-        return len(self.folded.text) > SHORT
+        return not self.folded.is_long or pattern.of_borders or self.holds(pattern)
 
     def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""

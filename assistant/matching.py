@@ -68,6 +68,11 @@ class Folded:
         """Where text[start:end] stands in the original; it must not be empty."""
         return self.starts[start], self.ends[end - 1]
 
+    @property
+    def is_long(self) -> bool:
+        """Whether patterns are matched in it by the engine whose time grows with the text alone."""
+        return len(self.text) > SHORT
+
 
 @dataclass(frozen=True, eq=False)
 class Pattern:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -32,6 +33,9 @@ from knowledge.release import build
 pytest_plugins = ["tests.browser"]
 
 log_to_stderr()
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what runs in the background, and as what the tests start would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CORPUS = Path(__file__).parent.parent / "knowledge" / "corpus"

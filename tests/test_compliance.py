@@ -1044,7 +1044,7 @@ def test_a_long_text_is_judged_as_if_each_part_of_it_were_looked_through(
         ]
 
     at_once = judged()
-    monkeypatch.setattr("assistant.compliance._Search._long", False)
+    monkeypatch.setattr("assistant.matching.Folded.is_long", False)
     assert judged() == at_once
     assert sum(bool(one.findings) for one in at_once) > 200
 

@@ -316,24 +316,46 @@ def test_an_agent_sees_what_the_assistant_still_answers_when_they_take_over(
         expect(answer).not_to_contain_text("回答中")
 
 
+SHOW_COPILOT = """async (token) => {
+  await import("/copilot.js");
+  const copilot = document.createElement("zhunxin-copilot");
+  copilot.setAttribute("token", token);
+  copilot.setAttribute("locale", "en");
+  copilot.addEventListener("zhunxin-insert", (event) => (window.inserted = event.detail));
+  document.body.replaceChildren(copilot);
+  const turns = [{ speaker: "borrower", text: "提前还款要收违约金吗？" }];
+  await copilot.show({ id: "other:1", turns });
+}"""
+
+
+def token_of(server: Server) -> str:
+    with server.client("agent") as client:
+        return client.headers["Authorization"].removeprefix("Bearer ")
+
+
+@pytest.mark.browser
+def test_a_suggestion_that_was_not_kept_cannot_be_inserted(opened: Open, server: Server) -> None:
+    def not_kept(route: Route) -> None:
+        told = route.fetch().text()
+        fault = {"text": "It could not be kept.", "trace_id": "0" * 32}
+        cut = told[: told.index("event: done")] + f"event: error\ndata: {json.dumps(fault)}\n\n"
+        assert "event: alternatives" in cut
+        route.fulfill(content_type="text/event-stream", body=cut)
+
+    page = opened("/")
+    page.route("**/v1/copilot/suggest", not_kept)
+    page.evaluate(SHOW_COPILOT, token_of(server))
+    expect(page.locator(".suggestion .note")).to_contain_text("It could not be kept.")
+    expect(page.locator(".sentences > li").first).to_be_visible()
+    expect(page.get_by_role("button", name="Insert Reply")).to_have_count(0)
+    page.keyboard.press("Alt+1")
+    assert page.evaluate("window.inserted") is None
+
+
 @pytest.mark.browser
 def test_the_copilot_stands_inside_another_desk(opened: Open, server: Server) -> None:
     page = opened("/")
-    with server.client("agent") as client:
-        token = client.headers["Authorization"].removeprefix("Bearer ")
-    page.evaluate(
-        """async (token) => {
-          await import("/copilot.js");
-          const copilot = document.createElement("zhunxin-copilot");
-          copilot.setAttribute("token", token);
-          copilot.setAttribute("locale", "en");
-          copilot.addEventListener("zhunxin-insert", (event) => (window.inserted = event.detail));
-          document.body.replaceChildren(copilot);
-          const turns = [{ speaker: "borrower", text: "提前还款要收违约金吗？" }];
-          await copilot.show({ id: "other:1", turns });
-        }""",
-        token,
-    )
+    page.evaluate(SHOW_COPILOT, token_of(server))
     expect(page.locator(".customer > summary")).to_contain_text("Not verified")
     page.get_by_role("button", name="Insert Reply").click()
     inserted = page.evaluate("window.inserted")

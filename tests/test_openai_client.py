@@ -28,7 +28,7 @@ def user(content: Any) -> dict[str, Any]:
 def client(server_url: str) -> Iterator[openai.OpenAI]:
     http = openai.DefaultHttpxClient(trust_env=False)
     with openai.OpenAI(
-        base_url=f"{server_url}/v1", api_key="any", max_retries=0, timeout=120, http_client=http
+        base_url=f"{server_url}/v1", api_key="any", max_retries=0, timeout=300, http_client=http
     ) as opened:
         yield opened
 
@@ -37,7 +37,7 @@ def client(server_url: str) -> Iterator[openai.OpenAI]:
 async def async_client(server_url: str) -> AsyncIterator[openai.AsyncOpenAI]:
     http = openai.DefaultAsyncHttpxClient(trust_env=False)
     async with openai.AsyncOpenAI(
-        base_url=f"{server_url}/v1", api_key="any", max_retries=0, timeout=120, http_client=http
+        base_url=f"{server_url}/v1", api_key="any", max_retries=0, timeout=300, http_client=http
     ) as opened:
         yield opened
 

@@ -17,13 +17,15 @@ export function suggestionView(host, act) {
   let parts = null;
   let citations = new Map();
   let sentences = [];
+  let forms = {};
   let made = null;
   let fresh = true;
 
   function start() {
     citations = new Map();
     sentences = [];
-    made = { forms: {}, id: "" };
+    forms = {};
+    made = { forms, id: "" };
     fresh = false;
     parts = {
       note: build("p", { class: "note", hidden: true }),
@@ -80,9 +82,7 @@ export function suggestionView(host, act) {
     );
   }
 
-  function alternatives(forms) {
-    made.forms = forms;
-    if (!sentences.length) return;
+  function showForms() {
     const bar = build("div", { class: "bar" });
     const previews = build("div", { class: "previews" });
     FORMS.forEach((form, at) => {
@@ -115,14 +115,16 @@ export function suggestionView(host, act) {
     );
   }
 
+  /** Only now can a form be inserted: the suggestion is kept, and what becomes of it is told of it. */
   function done(data) {
-    made.id = data.suggestion_id;
+    made = { forms, id: data.suggestion_id };
     parts.note.hidden = !data.note;
     parts.note.textContent = data.note && t(`note.${data.note_code}`);
     parts.note.className = `note ${DOWN.includes(data.note_code) ? "stale" : ""}`;
     parts.note.dataset.code = data.note_code;
     node.removeAttribute("aria-busy");
     if (!sentences.length) return;
+    showForms();
     parts.previews.append(
       build(
         "p",
@@ -139,7 +141,7 @@ export function suggestionView(host, act) {
     calculation,
     citation: (data) => citations.set(data.index, data),
     sentence,
-    alternatives,
+    alternatives: (data) => (forms = data),
     done,
   };
 
