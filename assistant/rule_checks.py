@@ -163,7 +163,7 @@ _MEASURES: Mapping[str, Callable[[Figure, Message], Decimal | None]] = {
 }
 
 _FEE = re.compile(r"手续费|服务费|费率|分期费")
-_A_PERIOD = re.compile(r"每期|每月|月费|期费|/期|/月")
+_A_PERIOD = re.compile(r"[每一]期|每月|月费|期费|/期|/月")
 _A_DAY = re.compile(
     r"每天|每日|日息|/天|/日|(?<![0-9十百两])(?<![三四五])(?<![六七])(?<![八九])(?:一|1)?天"
 )
@@ -244,13 +244,15 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
     days = said or {360.0, float(message.number("day_count"))}
     terms = sorted(_terms(message) or (_terms(beside) if beside else ()))
     money = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
+    of_fee = _FEE.search(message.asked.text)
     for figure in message.figures:
         if figure.kind != "rate" or figure.unit not in ("day", "month", ""):
             continue
         before = message.before(figure.span)
         if _DEFAULT.search(before):
             continue
-        flat = _FEE.search(before) and (figure.unit == "month" or _A_PERIOD.search(before))
+        each = _A_PERIOD.search(before)
+        flat = (_FEE.search(before) and (figure.unit == "month" or each)) or (of_fee and each)
         for value in map(float, _ends(figure)):
             if figure.unit == "day":
                 off = _rounded_by(figure, message)
@@ -396,7 +398,8 @@ def deadline_not_in_campaign(message: Message) -> Iterator[Span]:
     at: datetime | None = message.context.get("at")
     left = None if at is None else (ends_on - at.astimezone(message.zone).date()).days
     for figure in message.figures:
-        if figure.kind == "date" and not _same_day(str(figure.value), ends_on):
+        last = figure.upper or figure.value
+        if figure.kind == "date" and not _same_day(str(last), ends_on):
             yield figure.span
         said_left = figure.kind == "term" and figure.unit == "day"
         # On the last day, one day is left, or none.

@@ -23,7 +23,10 @@ from .compliance import RANK, Finding, Given, Review, Verdict, applicable
 from .matching import SENTENCE_ENDS, SHIPPED
 from .rules import RulePack
 
-DIMENSIONS = 8192
+DIMENSIONS = 65536
+"""Numbers of runs; with an eighth of them, runs that shared one hid each other."""
+RULE_DIMENSIONS = 8192
+"""Numbers that are told apart where runs speak for one rule or another."""
 LONGEST_RUN = 4
 LONGEST = 2000
 """Characters of a message that are weighed; a longer one is a document."""
@@ -46,7 +49,8 @@ class Wording:
     """Odds from which a message is warned of."""
     rules: tuple[str, ...]
     by_rule: NDArray[np.int8]
-    """How much each run speaks for each rule, one row a rule; scales differ by row."""
+    """How much runs of each number, modulo RULE_DIMENSIONS, speak for each rule, one row a rule;
+    scales differ by row."""
     scales: Floats
 
 
@@ -69,7 +73,7 @@ def load_wording(jurisdiction: str, shipped: Path = SHIPPED) -> Wording | None:
         held["bias"],
         held["bar"],
         tuple(held["rules"]),
-        by_rule.reshape(len(held["rules"]), DIMENSIONS),
+        by_rule.reshape(len(held["rules"]), RULE_DIMENSIONS),
         np.array(held["scales"]),
     )
 
@@ -116,7 +120,7 @@ def review_wording(pack: RulePack, found: Review, given: Given) -> Review:
     odds = float(wording.weights[places] @ idf) / length + wording.bias
     if odds < wording.bar:
         return found
-    speaks = (wording.by_rule[named][:, places] @ idf) * wording.scales[named]
+    speaks = (wording.by_rule[named][:, places % RULE_DIMENSIONS] @ idf) * wording.scales[named]
     rule = applies[wording.rules[named[int(speaks.argmax())]]]
     start, end = _worst_sentence(wording, pack, text, task)
     finding = Finding(rule, "warn", (start, end), text[start:end], rule.bad[0].text)

@@ -22,12 +22,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.rules import RulePack, load_rules
-from assistant.wording import DIMENSIONS, runs, wording_file
+from assistant.wording import DIMENSIONS, RULE_DIMENSIONS, runs, wording_file
 
 from .messages import MessageSuite, judge
 from .suites import SUITES
 
-SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e", "f"))
+SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e", "f", "g"))
 SEEN_BY_CONTEXT_ONLY = frozenset(
     f"CN-{name}"
     for name in ("CONT-01", "CONT-03", "COL-05", "ID-01", "ID-06", "DEBT-04", "COL-02", "PRIV-03")
@@ -39,9 +39,9 @@ PENALTY = 0.15
 """Of the weights; smaller follows the labelled messages more closely."""
 SPREAD = 4.0
 ROUNDS = 6
-LEAST_RIGHT = 0.965
+LEAST_RIGHT = 0.985
 """Share of the messages warned of that must break a rule, judged by weights fitted to others: with
-more, rules and wording together find less than 0.95 of `compliance-fresh`."""
+less, rules and wording together are right in less than 0.95 of `compliance-fresh`."""
 FOLDS = 10
 
 Floats = NDArray[np.float64]
@@ -70,7 +70,7 @@ def labelled(pack: RulePack) -> Labelled:
     for name in SETS:
         suite = SUITES[name]
         assert isinstance(suite, MessageSuite)
-        for one in judge(suite, pack):
+        for one in judge(suite, pack, weigh=lambda rules, review, given: review):
             if one.breaks and one.breaks <= SEEN_BY_CONTEXT_ONLY:
                 continue
             asked = str(one.case.context.get("question") or "")
@@ -110,30 +110,30 @@ def matrix(rows: Sequence[set[int]], idf: Floats) -> NDArray[np.float32]:
     return np.asarray(weighed / np.where(lengths, lengths, 1), np.float32)
 
 
-def fit(rows: NDArray[np.float32], breaks: Floats) -> tuple[Floats, float]:
-    """Penalised logistic regression by Newton's method, in the space of the messages."""
-    alike = SPREAD * (rows @ rows.T).astype(np.float64)
-    odds = np.zeros(len(rows))
-    share, bias = np.zeros(len(rows)), 0.0
+def fit(alike: Floats, breaks: Floats) -> tuple[Floats, float]:
+    """Penalised logistic regression by Newton's method: the share of each message in the weights,
+    and the bias. alike: how much each message is like each other."""
+    odds = np.zeros(len(alike))
+    share, bias = np.zeros(len(alike)), 0.0
     for _ in range(ROUNDS):
         likely = 1 / (1 + np.exp(-odds))
         curve = np.maximum(likely * (1 - likely), 1e-3)
         wanted = odds + (breaks - likely) / curve
-        both = np.column_stack([np.ones(len(rows)), wanted])
+        both = np.column_stack([np.ones(len(alike)), wanted])
         solved = np.linalg.solve(alike + PENALTY * np.diag(1 / curve), both)
         bias = float(solved[:, 1].sum() / solved[:, 0].sum())
         share = solved[:, 1] - bias * solved[:, 0]
         odds = alike @ share + bias
-    return SPREAD * (rows.T @ share), bias
+    return share, bias
 
 
-def crossed(rows: NDArray[np.float32], data: Labelled, parts: NDArray[np.int_]) -> Floats:
+def crossed(alike: Floats, breaks: Floats, parts: NDArray[np.int_]) -> Floats:
     """The odds of each message by weights fitted to the other parts; none of what is in no part."""
-    odds = np.full(len(rows), -np.inf)
+    odds = np.full(len(alike), -np.inf)
     for part in range(int(parts.max()) + 1):
-        out = parts == part
-        weights, bias = fit(rows[~out], data.breaks[~out])
-        odds[out] = rows[out] @ weights + bias
+        out, others = np.flatnonzero(parts == part), np.flatnonzero(parts != part)
+        share, bias = fit(alike[np.ix_(others, others)], breaks[others])
+        odds[out] = alike[np.ix_(out, others)] @ share + bias
     return odds
 
 
@@ -156,31 +156,34 @@ def main() -> None:
     data = labelled(pack)
     idf = inverse_frequency(data.rows)
     rows = matrix(data.rows, idf)
+    alike = SPREAD * (rows @ rows.T).astype(np.float64)
     say = sys.stdout.write
     breaks = data.breaks > 0
     labelled_ones = data.sets != "examples"
     parts = np.full(len(rows), -1)
     parts[labelled_ones] = np.random.default_rng(0).permutation(labelled_ones.sum()) % FOLDS
-    odds = crossed(rows, data, parts)
+    odds = crossed(alike, data.breaks, parts)
     strangers = np.array([SETS.index(name) if name in SETS else -1 for name in data.sets])
-    of_strangers = crossed(rows, data, strangers)
+    of_strangers = crossed(alike, data.breaks, strangers)
     say(f"recall/precision with rules and wording, of {', '.join(SETS)}\n")
     say(f"  rules alone: {shown(odds, data, np.inf)}\n")
     bar, found_alone = np.inf, 0.0
-    for at in np.arange(3.0, -0.51, -0.25):
+    for at in np.arange(3.0, -0.01, -0.1):
         warned = odds >= at
         right, recall = breaks[warned].mean(), warned[breaks & labelled_ones].mean()
         say(f"  bar {at:5.2f}: alone {recall:.3f}/{right:.3f};  {shown(odds, data, at)}\n")
         say(f"       fitted to the other sets:  {shown(of_strangers, data, at)}\n")
         if right >= LEAST_RIGHT:
-            bar, found_alone = float(at), float(recall)
-    weights, bias = fit(rows, data.breaks)
+            bar, found_alone = round(float(at), 2), float(recall)
+    share, bias = fit(alike, data.breaks)
+    weights = SPREAD * (rows.T @ share)
     names = [rule.id for rule in pack.rules if rule.id not in SEEN_BY_CONTEXT_ONLY]
-    kept = breaks
     targets = np.array([[float(name in broken) for name in names] for broken in data.rules])
-    alike = (rows[kept] @ rows[kept].T).astype(np.float64)
-    share = np.linalg.solve(alike + PENALTY * np.eye(int(kept.sum())), targets[kept])
-    by_rule = (rows[kept].T @ share).T
+    kept = np.flatnonzero(breaks)
+    folded = rows[kept].reshape(len(kept), -1, RULE_DIMENSIONS).sum(axis=1)
+    of_kept = (folded @ folded.T).astype(np.float64)
+    told = np.linalg.solve(of_kept + PENALTY * np.eye(len(kept)), targets[kept])
+    by_rule = (folded.T @ told).T
     scales = np.abs(by_rule).max(axis=1) / 127
     scales[scales == 0] = 1
     files = [suite.file for name in SETS if isinstance(suite := SUITES[name], MessageSuite)]

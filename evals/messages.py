@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from assistant.compliance import BadMessage, read_message, review_given
+from assistant.compliance import BadMessage, Given, Review, read_message, review_given
 from assistant.rules import RulePack, Task
 from assistant.wording import review_wording
 
@@ -123,11 +123,13 @@ def judge(
     limit: int | None = None,
     before: Mapping[str, CaseRecord] | None = None,
     judged_one: Callable[[Judged], None] = lambda one: None,
+    weigh: Callable[[RulePack, Review, Given], Review] = review_wording,
 ) -> list[Judged]:
     """Every message as `zhunxin check` judges it. Raises BadCases.
 
     before: case -> its record, where it was judged already by the same rules.
     judged_one: is called with each message that is judged now.
+    weigh: what adds the warnings of its wording to what the rules find.
     """
     judged: list[Judged] = []
     for case in suite.cases()[:limit]:
@@ -151,7 +153,7 @@ def judge(
         review = review_given(rules, given)
         found = frozenset(finding.rule.id for finding in review.findings)
         latency_ms = round((time.perf_counter() - started) * 1000, 1)
-        worded = review_wording(rules, review, given)
+        worded = weigh(rules, review, given)
         warned = frozenset(finding.rule.id for finding in worded.findings) - found
         one = Judged(case, found, latency_ms, warned)
         judged.append(one)

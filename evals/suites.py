@@ -393,6 +393,13 @@ _COMPLIANCE_F = replace(
     about="messages by the compliance rules: ordinary traffic and slips, by four more hands",
 )
 
+_COMPLIANCE_G = replace(
+    _COMPLIANCE_A,
+    name="compliance-g",
+    file=_CASES / "compliance_g.jsonl",
+    about="messages by the compliance rules: of a trainer, an inspector, a lawyer and a copywriter",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -509,6 +516,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_D,
         _COMPLIANCE_E,
         _COMPLIANCE_F,
+        _COMPLIANCE_G,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,

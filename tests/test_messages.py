@@ -60,6 +60,7 @@ LOOKED_AT = [
     "compliance-d",
     "compliance-e",
     "compliance-f",
+    "compliance-g",
 ]
 
 
@@ -90,6 +91,7 @@ def test_no_message_is_in_both_halves() -> None:
         ("compliance-d", {"recall": 0.97, "precision": 0.97}),
         ("compliance-e", {"recall": 0.97, "precision": 0.97}),
         ("compliance-f", {"recall": 0.93, "precision": 0.95}),
+        ("compliance-g", {"recall": 0.97, "precision": 0.97}),
         (
             "compliance",
             {
