@@ -531,11 +531,15 @@ class _Search:
         return -1 if len(self._segments) > 1 else self.met
 
     def may_hold(self, pattern: Pattern) -> bool:
-        """Whether a pattern may match any part of the message, as its literals tell."""
-        if self._masks[pattern] & self._beside == 0:
+        """Whether a pattern may match any part of the message: by its literals and, where the
+        message is long, by all of it."""
+        if not self._told(pattern):
             return False
         # Before many parts of a long text are looked through, all of it is once.
         return not self.folded.is_long or pattern.of_borders or self.holds(pattern)
+
+    def _told(self, pattern: Pattern) -> bool:
+        return self._masks[pattern] & self._beside != 0
 
     def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""
@@ -555,8 +559,7 @@ class _Search:
         """Whether a pattern matches anywhere in the message."""
         known = self._holds.get(pattern)
         if known is None:
-            told = self._masks[pattern] & self._beside != 0
-            known = told and pattern.within(self.folded.text)
+            known = self._told(pattern) and pattern.within(self.folded.text)
             self._holds[pattern] = known
         return known
 

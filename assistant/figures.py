@@ -232,7 +232,7 @@ _PERIOD_NAME = (
 _PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
 _PERIOD_RIGHT_BEFORE = (
     rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
-    r"|[每一](天|日)(?:[按收付只才就仅]|只要|只收)? ?$"
+    r"|(?:每|(?<![后第剩余仅限])一)(天|日)(?:[按收付只才就仅]|只[要收])? ?$"
 )
 """Said of the figure itself: what is paid or asked each month behind it is something else."""
 _PERIOD_AFTER = (

@@ -163,7 +163,7 @@ _MEASURES: Mapping[str, Callable[[Figure, Message], Decimal | None]] = {
 }
 
 _FEE = re.compile(r"手续费|服务费|费率|分期费")
-_A_PERIOD = re.compile(r"[每一]期|每月|月费|期费|/期|/月")
+_A_PERIOD = re.compile(r"每期|(?<!第)一期|每月|月费|期费|/期|/月")
 _A_DAY = re.compile(
     r"每天|每日|日息|/天|/日|(?<![0-9十百两])(?<![三四五])(?<![六七])(?<![八九])(?:一|1)?天"
 )
