@@ -27,7 +27,7 @@ from assistant.wording import DIMENSIONS, RULE_DIMENSIONS, runs, wording_file
 from .messages import MessageSuite, judge
 from .suites import SUITES
 
-SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e", "f", "g"))
+SETS = tuple(f"compliance-{name}" for name in ("dev", "a", "b", "c", "d", "e", "f", "g", "h"))
 SEEN_BY_CONTEXT_ONLY = frozenset(
     f"CN-{name}"
     for name in ("CONT-01", "CONT-03", "COL-05", "ID-01", "ID-06", "DEBT-04", "COL-02", "PRIV-03")
@@ -41,7 +41,8 @@ SPREAD = 4.0
 ROUNDS = 6
 LEAST_RIGHT = 0.985
 """Share of the messages warned of that must break a rule, judged by weights fitted to others: with
-less, rules and wording together are right in less than 0.95 of `compliance-fresh`."""
+less, rules and wording together were right in less than 0.95 of `compliance-h` before it was
+learned from."""
 FOLDS = 10
 
 Floats = NDArray[np.float64]

@@ -400,6 +400,13 @@ _COMPLIANCE_G = replace(
     about="messages by the compliance rules: of a trainer, an inspector, a lawyer and a copywriter",
 )
 
+_COMPLIANCE_H = replace(
+    _COMPLIANCE_A,
+    name="compliance-h",
+    file=_CASES / "compliance_h.jsonl",
+    about="messages by the compliance rules: by two hands, of which wording alone has learned",
+)
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -415,7 +422,9 @@ _COMPLIANCE_FRESH = replace(
     _COMPLIANCE_DEV,
     name="compliance-fresh",
     file=_CASES / "compliance_fresh.jsonl",
-    about="messages by the compliance rules: by two later hands, kept from patterns",
+    about="messages by the compliance rules: by four later hands, kept from patterns and wording",
+    # Another language model that was given the rules and the messages only, half of them at a time.
+    reread=_CASES / "compliance_fresh_reread.jsonl",
 )
 
 _ARITHMETIC = ArithmeticSuite(
@@ -517,6 +526,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_E,
         _COMPLIANCE_F,
         _COMPLIANCE_G,
+        _COMPLIANCE_H,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,
