@@ -27,6 +27,7 @@ from assistant import db, staff
 from assistant.config import Settings, load_settings
 from assistant.deps import Deps, open_deps
 from assistant.logs import log_to_stderr
+from knowledge import embed
 from knowledge.computed import SAMPLE
 from knowledge.release import build
 
@@ -112,6 +113,15 @@ def migrated_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     db._upgrade = copied
     yield
     db._upgrade = upgrade
+
+
+@pytest.fixture(scope="session", autouse=True)
+def embedder_loaded_once() -> Iterator[None]:
+    """In this process the local embeddings are loaded once, and keep what they were asked: each
+    release asks the same sixteen questions."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed, "LocalEmbedder", cache(embed.LocalEmbedder))
+        yield
 
 
 SHIPPED_HASHER = staff._hasher

@@ -44,7 +44,7 @@ def figures(text: str) -> set[str]:
     return {found.replace(",", "").rstrip(".") for found in FIGURE.findall(text)}
 
 
-SAMPLE = ATTACKS[::10]
+SAMPLE = ATTACKS[::20]
 """Those of an ordinary run; all of them take minutes."""
 
 

@@ -222,11 +222,11 @@ def test_a_line_break_hides_no_word() -> None:
                     break
             else:
                 continue
-            for parting in ("\n", " \r\n\n　", "·\n *", "\u2028"):
-                parted = given.text[:middle] + parting + given.text[middle:]
-                again = review_given(pack, replace(given, text=parted)).findings
-                assert any(finding.rule is rule for finding in again), (rule.id, parted)
-                assert all(parted[slice(*f.span)] == f.text for f in again)
+            parting = ("\n", " \r\n\n　", "·\n *", "\u2028")[tried % 4]
+            parted = given.text[:middle] + parting + given.text[middle:]
+            again = review_given(pack, replace(given, text=parted)).findings
+            assert any(finding.rule is rule for finding in again), (rule.id, parted)
+            assert all(parted[slice(*f.span)] == f.text for f in again)
             tried += 1
     assert tried > 300
 
@@ -967,10 +967,12 @@ def test_the_choices_of_a_pattern_are_counted(pattern: str, expected: int) -> No
     assert choices(pattern) == expected
 
 
-@pytest.mark.parametrize("source", [r"\p{Han}", r"[\p{Han}a]", r"[^\p{Han}]"])
-def test_chinese_characters_are_the_same_to_both_engines(source: str) -> None:
+@pytest.mark.parametrize(
+    ("source", "step"), [(r"\p{Han}", 1), (r"[\p{Han}a]", 7), (r"[^\p{Han}]", 7)]
+)
+def test_chinese_characters_are_the_same_to_both_engines(source: str, step: int) -> None:
     pattern = compile_pattern(source)
-    chars = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    chars = [chr(code) for code in range(0, 0x110000, step) if not 0xD800 <= code < 0xE000]
     # Where a part of a long text is asked for, the automaton answers.
     differ = [c for c in chars if pattern.within(c) != pattern.within(c, of=SHORT + 1)]
     assert differ == []
@@ -988,11 +990,11 @@ def test_a_pattern_of_too_many_choices_is_left_to_the_automaton() -> None:
     "text",
     [
         "不会百分百下款的" * 44_000,
-        "包过" * 175_000,
+        pytest.param("包过" * 175_000, marks=pytest.mark.bench),
         "年化36%" * 75_000,
-        "zx" * 500_000,
-        "包·" * 170_000,
-        "利率低至周转方便" * 6_250,
+        pytest.param("zx" * 500_000, marks=pytest.mark.bench),
+        pytest.param("包·" * 170_000, marks=pytest.mark.bench),
+        pytest.param("利率低至周转方便" * 6_250, marks=pytest.mark.bench),
         "\n" * 1_000_000,
         "百分\n百下\n款" * 60_000,
     ],
