@@ -105,6 +105,11 @@ class Judged:
         return self.found - (frozenset(self.case.expect.may) - self.breaks)
 
     @property
+    def flagged(self) -> bool:
+        """Whether rules or wording speak of more than what one may argue about."""
+        return bool(self.counted or self.warned - frozenset(self.case.expect.may))
+
+    @property
     def outcomes(self) -> dict[str, RuleOutcome]:
         """What came of each rule that is broken, or found where it is not."""
         told: dict[str, RuleOutcome] = dict.fromkeys(sorted(self.breaks & self.found), "found")
@@ -134,7 +139,8 @@ def judge(
     judged: list[Judged] = []
     for case in suite.cases()[:limit]:
         if before and (known := before.get(case.id)):
-            judged.append(Judged(case, frozenset(known.findings), known.latency_ms))
+            found, warned = frozenset(known.findings), frozenset(known.warned)
+            judged.append(Judged(case, found, known.latency_ms, warned))
             continue
         unknown = {*case.expect.rules, *case.expect.may} - rules.by_id.keys()
         if unknown:
@@ -197,7 +203,7 @@ def _metrics(judged: Sequence[Judged]) -> dict[str, Share]:
     of messages, with those that their wording warns of."""
     breaking = [one for one in judged if one.breaks]
     flagged = [one for one in judged if one.counted]
-    worded = [one for one in judged if one.counted or one.warned - frozenset(one.case.expect.may)]
+    worded = [one for one in judged if one.flagged]
     right = sum(len(one.found & one.breaks) for one in judged)
     counts = {
         "recall": (sum(bool(one.found) for one in breaking), len(breaking)),
@@ -217,6 +223,8 @@ VERSIONS: Mapping[str, int] = {
     "exact": 1,
     "rule_recall": 1,
     "rule_precision": 1,
+    "worded_recall": 1,
+    "worded_precision": 1,
 }
 """Metric -> version of its definition."""
 
@@ -233,6 +241,12 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
         checks["recall"] = Check(bool(one.found), ", ".join(sorted(one.breaks)), found)
     if one.counted:
         checks["precision"] = Check(bool(one.breaks), "nothing", found)
+    # By rules and wording together, as a chat, the review of templates and --semantic judge.
+    likely = ", ".join(sorted(one.found | one.warned)) or "nothing"
+    if one.breaks:
+        checks["worded_recall"] = Check(likely != "nothing", ", ".join(sorted(one.breaks)), likely)
+    if one.flagged:
+        checks["worded_precision"] = Check(bool(one.breaks), "nothing", likely)
     return CaseRecord(
         suite=suite.name,
         case=case.id,
@@ -244,6 +258,7 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
         said=", ".join(sorted(one.found)),
         checks=checks,
         findings=tuple(sorted(one.found)),
+        warned=tuple(sorted(one.warned)),
         rules=one.outcomes,
         latency_ms=one.latency_ms,
     )

@@ -50,6 +50,8 @@ class CaseRecord:
     """The failed metrics that must never fail: a promise, a wrong figure, a leak, an injection."""
     findings: tuple[str, ...] = ()
     """Ids of the rules that were found broken."""
+    warned: tuple[str, ...] = ()
+    """Of a labelled message: ids of those that its wording makes likely beside them."""
     rules: Mapping[str, RuleOutcome] = field(default_factory=dict)
     """Of a labelled message: rule -> what came of it; those that one may argue about are missing,
     and those that are neither broken nor found."""
@@ -137,4 +139,6 @@ def record_from(found: dict[str, Any]) -> CaseRecord:
     found["checks"] = {name: Check(**check) for name, check in found["checks"].items()}
     for name in ("cited", "critical", "findings"):
         found[name] = tuple(found[name])
+    # Records of earlier versions have none.
+    found["warned"] = tuple(found.get("warned", ()))
     return CaseRecord(**found)

@@ -407,6 +407,13 @@ _COMPLIANCE_H = replace(
     about="messages by the compliance rules: by two hands, of which wording alone has learned",
 )
 
+_BY_RULES_AND_WORDING = {
+    "recall": 0.95,
+    "precision": 0.95,
+    "worded_recall": 0.95,
+    "worded_precision": 0.95,
+}
+
 # Written before any pattern and by nobody who writes them; what fails here is not looked at to
 # mend a pattern.
 _COMPLIANCE = replace(
@@ -414,6 +421,7 @@ _COMPLIANCE = replace(
     name="compliance",
     file=_CASES / "compliance_test.jsonl",
     about="messages by the compliance rules: those that no pattern was written with",
+    bars=_BY_RULES_AND_WORDING,
     # Two language models that were given the rules and the messages only.
     reread=_CASES / "compliance_reread.jsonl",
 )
@@ -423,6 +431,7 @@ _COMPLIANCE_FRESH = replace(
     name="compliance-fresh",
     file=_CASES / "compliance_fresh.jsonl",
     about="messages by the compliance rules: by four later hands, kept from patterns and wording",
+    bars=_BY_RULES_AND_WORDING,
     # Another language model that was given the rules and the messages only, half of them at a time.
     reread=_CASES / "compliance_fresh_reread.jsonl",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,9 @@ from evals.messages import (
     judge,
     judge_messages,
     load_messages,
+    record_of,
 )
+from evals.records import record_from
 from evals.schema import BadCases, load_rows
 from evals.suites import SUITES
 
@@ -119,6 +121,25 @@ def test_the_rules_do_not_get_worse_at_them(
     metrics = judge_messages(suite(name), rules).metrics
     for metric, value in least.items():
         assert metrics[metric].value >= value, metrics
+
+
+def test_wording_counts_in_the_record_of_a_message_and_after_a_break(
+    rules: RulePack, tmp_path: Path
+) -> None:
+    held = suite("compliance-h")
+    judged = judge(held, rules)
+    warned = next(one for one in judged if one.breaks and one.warned and not one.found)
+    record = record_of(held, warned)
+    assert not record.checks["recall"].passed
+    assert record.checks["worded_recall"].passed
+    assert record.checks["worded_precision"].passed
+    kept = {
+        one.case.id: record_from(json.loads(json.dumps(asdict(record_of(held, one)))))
+        for one in judged
+    }
+    again = judge_messages(held, rules, before=kept)
+    assert again.metrics == judge_messages(held, rules).metrics
+    assert again.metrics["worded_recall"].value > again.metrics["recall"].value
 
 
 def test_what_one_may_argue_about_is_neither_right_nor_wrong(
