@@ -46,8 +46,11 @@ MAX_CHARS = 600
 
 LIMIT_S = 1.0
 """Seconds of this thread's processor time; a check that took more releases nothing. Its work is
-bounded by MAX_CHARS, so only a rule that runs away comes near, and a busy machine does not: that a
-question takes too long altogether is for who asks the gate to end."""
+bounded by MAX_CHARS, so only a rule that runs away comes near, and a busy machine does not."""
+
+STILL_S = 10.0
+"""Seconds by the clock after which a check releases nothing either: a rule that waits for
+something, or a machine that stands still."""
 
 MAX_INSIDE = 120
 """Characters up to which a quotation may keep a sentence open."""
@@ -235,10 +238,10 @@ def _timed_check(draft: Draft, bar: Bar, *, reviewed: bool) -> tuple[Finding | N
     except Exception as error:
         # The gate fails closed: a sentence that could not be checked is not shown.
         finding = Finding("gate_fault", type(error).__name__)
-    worked = time.thread_time() - worked
-    if finding is None and worked > LIMIT_S:
-        finding = Finding("gate_fault", f"{worked:.1f} s")
-    return finding, time.perf_counter() - started
+    worked, seconds = time.thread_time() - worked, time.perf_counter() - started
+    if finding is None and (worked > LIMIT_S or seconds > STILL_S):
+        finding = Finding("gate_fault", f"{seconds:.1f} s")
+    return finding, seconds
 
 
 def split_complete(text: str) -> tuple[list[str], str]:

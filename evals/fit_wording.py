@@ -2,9 +2,10 @@
 
     python -m evals.fit_wording
 
-The labelled messages are those that patterns are written with, and the examples of the rules; the
-messages of the held-out suite are not read. What is printed was measured on messages of one set by
-weights fitted to the others: each set was written by another hand.
+The labelled messages are those that patterns are written with, some that are kept from patterns,
+and the examples of the rules; the messages of the held-out suites are not read. What is printed
+was measured on messages of one set by weights fitted to the others: each set was written by another
+hand.
 """
 
 from __future__ import annotations

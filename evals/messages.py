@@ -244,7 +244,8 @@ def record_of(suite: MessageSuite, one: Judged) -> CaseRecord:
     # By rules and wording together, as a chat, the review of templates and --semantic judge.
     likely = ", ".join(sorted(one.found | one.warned)) or "nothing"
     if one.breaks:
-        checks["worded_recall"] = Check(likely != "nothing", ", ".join(sorted(one.breaks)), likely)
+        told = bool(one.found or one.warned)
+        checks["worded_recall"] = Check(told, ", ".join(sorted(one.breaks)), likely)
     if one.flagged:
         checks["worded_precision"] = Check(bool(one.breaks), "nothing", likely)
     return CaseRecord(

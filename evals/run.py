@@ -74,7 +74,7 @@ __all__ = [
 _RUN = "run.json"
 _ROOT = Path(__file__).parent.parent
 _MEASURED = ("assistant", "evals", "knowledge", "prompts")
-_MEASURED_FILES = frozenset({".py", ".toml", ".j2"})
+_MEASURED_FILES = frozenset({".py", ".toml", ".j2", ".json"})
 
 IN_PROCESS_ONLY = "only the pipeline of this process can be run so, not an endpoint"
 NO_CASE = "no case yet"

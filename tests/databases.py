@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
-
-from assistant.db import migrate, open_engine
 
 
 @pytest.fixture(scope="session")
@@ -29,22 +25,6 @@ def postgresql() -> Iterator[str]:
         server.psql("SELECT pg_reload_conf()")
         yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
         server.cleanup()
-
-
-@pytest.fixture(scope="session")
-def migrated_postgresql(postgresql: str) -> str:
-    """Address of a database there that the migrations have made, to be copied."""
-
-    async def migrated() -> str:
-        url = await new_database(postgresql)
-        engine = open_engine(url)
-        await migrate(engine)
-        await engine.dispose()
-        return url
-
-    # In a thread: a fixture that is a coroutine may ask for this one.
-    with ThreadPoolExecutor(1) as thread:
-        return thread.submit(asyncio.run, migrated()).result()
 
 
 async def new_database(server: str, like: str = "") -> str:

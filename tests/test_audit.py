@@ -44,7 +44,7 @@ from knowledge.documents import Evidence
 from knowledge.release import build
 
 from .conftest import settings_for
-from .databases import migrated_postgresql, new_database, postgresql  # noqa: F401
+from .databases import new_database, postgresql  # noqa: F401
 from .test_answer import EARLY, asked, choosing, number_of, writing
 
 RULES = """# 提前还款规则
@@ -68,8 +68,7 @@ AMOUNT = "安心贷单笔借款金额最高多少"
 async def lender(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Deps]:
     more = {"ZHUNXIN_THREADS": "1"}
     if request.param == "postgresql":
-        server, like = map(request.getfixturevalue, ("postgresql", "migrated_postgresql"))
-        more["ZHUNXIN_DATABASE_URL"] = await new_database(server, like)
+        more["ZHUNXIN_DATABASE_URL"] = await new_database(request.getfixturevalue("postgresql"))
     async with opened(tmp_path, **more) as deps:
         yield deps
 

@@ -203,7 +203,14 @@ def test_half_of_a_surrogate_pair_is_only_a_strange_character() -> None:
 # Triggers
 
 
-def test_a_line_break_hides_no_word() -> None:
+PARTINGS = ("\n", " \r\n\n　", "·\n *", "\u2028")
+
+
+@pytest.mark.parametrize(
+    "each", [1, pytest.param(len(PARTINGS), marks=pytest.mark.bench)], ids=["in turn", "all"]
+)
+def test_a_line_break_hides_no_word(each: int) -> None:
+    """each: how many of the partings are tried on one example."""
     pack = load_rules()
     tried = 0
     for rule in pack.rules:
@@ -222,11 +229,12 @@ def test_a_line_break_hides_no_word() -> None:
                     break
             else:
                 continue
-            parting = ("\n", " \r\n\n　", "·\n *", "\u2028")[tried % 4]
-            parted = given.text[:middle] + parting + given.text[middle:]
-            again = review_given(pack, replace(given, text=parted)).findings
-            assert any(finding.rule is rule for finding in again), (rule.id, parted)
-            assert all(parted[slice(*f.span)] == f.text for f in again)
+            for turn in range(tried, tried + each):
+                parting = PARTINGS[turn % len(PARTINGS)]
+                parted = given.text[:middle] + parting + given.text[middle:]
+                again = review_given(pack, replace(given, text=parted)).findings
+                assert any(finding.rule is rule for finding in again), (rule.id, parted)
+                assert all(parted[slice(*f.span)] == f.text for f in again)
             tried += 1
     assert tried > 300
 
@@ -968,7 +976,14 @@ def test_the_choices_of_a_pattern_are_counted(pattern: str, expected: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("source", "step"), [(r"\p{Han}", 1), (r"[\p{Han}a]", 7), (r"[^\p{Han}]", 7)]
+    ("source", "step"),
+    [
+        (r"\p{Han}", 1),
+        (r"[\p{Han}a]", 7),
+        (r"[^\p{Han}]", 7),
+        pytest.param(r"[\p{Han}a]", 1, marks=pytest.mark.bench),
+        pytest.param(r"[^\p{Han}]", 1, marks=pytest.mark.bench),
+    ],
 )
 def test_chinese_characters_are_the_same_to_both_engines(source: str, step: int) -> None:
     pattern = compile_pattern(source)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assistant import gate
 from assistant.gate import (
     LONGEST,
     MAX_CHARS,
@@ -105,13 +106,19 @@ async def test_a_review_that_fails_or_runs_away_releases_nothing() -> None:
         assert found[0].finding.reason == "gate_fault"
 
 
-async def test_a_machine_that_stands_still_withholds_nothing() -> None:
+async def test_a_busy_machine_withholds_nothing_and_one_that_stands_still_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def waits(text: str) -> Sequence[str]:
         time.sleep(1.1)
         return []
 
     found = await verdicts([model("提前结清不收违约金。")], None, Bar(review=waits))
     assert shown(found) == ["提前结清不收违约金。"]
+    monkeypatch.setattr(gate, "STILL_S", 1.0)
+    found = await verdicts([model("提前结清不收违约金。")], None, Bar(review=waits))
+    assert shown(found) == []
+    assert found[0].finding == Finding("gate_fault", "1.1 s")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from assistant.clause_review import clause_rules
-from assistant.cli import app
 from assistant.deps import open_deps
 from assistant.figures import stated
 from assistant.models import today
@@ -38,6 +36,7 @@ from knowledge.release import (
 from knowledge.store import ReleaseReport, UnknownRelease, find_release, release_report
 
 from .conftest import CORPUS, settings_for
+from .test_cli import Shell
 from .test_ingest import MUCH_CLAUSES, MUCH_FILES, Home, counts, much, read_until, start
 
 LAW = "# 还款规则\n\n第一条 可以提前还款。\n\n第二条 本规则自2026年7月1日起施行。\n"
@@ -371,15 +370,9 @@ async def test_what_contradicts_is_kept_with_the_release(home: Home) -> None:
 
 async def run(home: Home, *args: object) -> tuple[int, str, str]:
     """A command as it is given to the program, in this process: starting one takes two seconds."""
-    environ = {
-        "ZHUNXIN_HOME": str(home.deps.settings.home),
-        "ZHUNXIN_LLM": "extractive",
-        "ZHUNXIN_THREADS": "1",
-    }
-    ran = await asyncio.to_thread(CliRunner().invoke, app, list(map(str, args)), env=environ)
-    if ran.exception and not isinstance(ran.exception, SystemExit):
-        raise ran.exception
-    return ran.exit_code, ran.stdout, ran.stderr
+    shell = Shell(home.docs, home.deps.settings.home)
+    ran = await asyncio.to_thread(shell.run, *args)
+    return ran.code, ran.out, ran.err
 
 
 async def test_a_title_that_looks_like_markup_is_shown_as_it_is(home: Home) -> None:
@@ -455,10 +448,10 @@ async def test_a_second_ingestion_says_that_it_waits(home: Home) -> None:
     assert len({clause.source for clause in await home.clauses()}) == MUCH_FILES + 1
 
 
-KILLS = 4
-
-
-async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(12, marks=pytest.mark.bench)])
+async def test_runs_killed_at_any_moment_leave_a_release_that_serves(
+    home: Home, kills: int
+) -> None:
     home.write("a.md", "可以提前还款。")
     rules = clause_rules(home.deps.rules, today())
     first = await home.ingest(rules=rules)
@@ -469,7 +462,7 @@ async def test_runs_killed_at_any_moment_leave_a_release_that_serves(home: Home)
     started_s = asyncio.get_running_loop().time() - began
     delays = random.Random(20261124)
     vectors = home.deps.settings.home / "vectors"
-    for kill in range(KILLS):
+    for kill in range(kills):
         # From before the first file is read until after the switch: embedding takes seconds once.
         delay_s = delays.uniform(0.3, 2.5) * started_s
         process = start(home, "ingest", home.docs)
