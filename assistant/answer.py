@@ -649,7 +649,7 @@ async def _triaged(work: _Work) -> AsyncGenerator[Event, None]:
         drafts.append(work.notice("secret_refused"))
     if told is not None:
         work.classes = tuple(each.id for each in told.classes)
-        work.status = work.status if secret else "handoff"
+        work.status = work.status if secret else told.status
         work.settled = secret or not told.answers
         # Danger to life is spoken to before anything else, and of no law beside it.
         in_danger = triage.is_told(front.triage, told)
@@ -724,6 +724,8 @@ async def _run(
         for event in _release(work, Verdict((tools.note(why, question.locale),))):
             yield event
         work.told = len(work.sentences)
+        if why == "own_only":
+            work.status, work.settled = "refused", True
         return
     yield Event("status", {"stage": "calculating"})
     work.known = work.known or Known(deps.customers, question.customer_id)

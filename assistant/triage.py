@@ -1,4 +1,5 @@
-"""What has to go to a person, told before a model is asked, by patterns and by likeness.
+"""What has to go to a person or is refused, told before a model is asked, by patterns and by
+likeness.
 
 The classes, their wording, examples and the legal time limits are data: triage.toml. Nothing here
 says that anybody was transferred: a notice and the way to a person are all there is.
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,8 @@ SHOWN = "text"
 
 NEIGHBOURS = 3
 
+ClassStatus = Literal["handoff", "refused"]
+
 _BETWEEN = re.compile(r"(?<=[\u3400-\u9fff])\s+(?=[\u3400-\u9fff])")
 _PART = re.compile("<<([a-z_]+)>>")
 
@@ -53,6 +56,8 @@ class Class:
     """Code of the notice that is said."""
     answers: bool
     """Whether what the documents say is answered beneath the notice."""
+    status: ClassStatus
+    """Of a reply to it: a person is to see the message, or what it asks for is not done."""
     patterns: tuple[Pattern, ...]
     always: tuple[Pattern, ...]
     unless: tuple[Pattern, ...]
@@ -122,6 +127,11 @@ class Told:
     def answers(self) -> bool:
         return all(each.answers for each in self.classes)
 
+    @property
+    def status(self) -> ClassStatus:
+        """What a person has to see is never only refused."""
+        return "handoff" if any(each.status == "handoff" for each in self.classes) else "refused"
+
 
 def load_triage(file: Path = SHIPPED) -> Triage:
     """Raises TriageError."""
@@ -140,6 +150,7 @@ def of_text(source: str) -> Triage:
                 about=row["about"],
                 notice=row["notice"],
                 answers=row["answers"],
+                status=_status(row),
                 patterns=tuple(_pattern(p, parts) for p in row["patterns"]),
                 always=tuple(_pattern(p, parts) for p in row.get("always", ())),
                 unless=tuple(_pattern(p, parts) for p in row["unless"]),
@@ -157,6 +168,14 @@ def of_text(source: str) -> Triage:
 
 def _pattern(pattern: str, parts: Mapping[str, str]) -> Pattern:
     return compile_pattern(_PART.sub(lambda match: parts[match.group(1)], pattern))
+
+
+def _status(row: Mapping[str, Any]) -> ClassStatus:
+    status: ClassStatus = row.get("status", "handoff")
+    if status not in get_args(ClassStatus):
+        expected = " or ".join(get_args(ClassStatus))
+        raise TriageError(f"class {row['id']!r}: status: expected {expected}, not {status!r}")
+    return status
 
 
 def _limit(row: Mapping[str, Any], parts: Mapping[str, str], known: set[str]) -> Limit:

@@ -50,11 +50,14 @@ def fit_triage(embedder: Embedder, ordinary: Sequence[str]) -> dict[str, Any]:
     """Labelled messages as vectors, and how much a message has to lean to them."""
     held = triage.load_triage()
     rows: dict[str, str] = {}
-    for each in held.classes:
+    told = [each for each in held.classes if each.status == "handoff"]
+    for each in told:
         rows |= dict.fromkeys(each.hits, each.id) | dict.fromkeys(each.misses, "")
+    ids = {each.id for each in told}
     for case in load_cases(LABELLED):
-        if case.topic != "either":
-            rows.setdefault(case.text, case.expect.triage[0] if case.expect.triage else "")
+        label = case.expect.triage[0] if case.expect.triage else ""
+        if case.topic != "either" and label in ids | {""}:
+            rows.setdefault(case.text, label)
     vectors = _embedded(embedder, list(rows))
     labels = np.array(list(rows.values()))
     labelled = labels != ""

@@ -218,6 +218,9 @@ async def test_nobody_reaches_another_record(
     assert not reply.calculations
     held = people["demo-0099"].loans[0]
     assert f"{held.unpaid()[0].amount_cny:,.2f}" not in reply.answer
+    if customer:
+        assert reply.status == "refused"
+        assert not told(reply, "quote")
 
 
 async def test_words_of_a_record_change_nothing(deps: Deps, people: dict[str, Record]) -> None:

@@ -133,6 +133,11 @@ def test_a_limit_of_the_law_is_said_only_where_its_article_was_read() -> None:
 def test_broken_data_is_refused_with_its_reason() -> None:
     with pytest.raises(triage.TriageError, match="class"):
         triage.of_text("[parts]\n")
+    with pytest.raises(triage.TriageError, match="class 'a': status: expected handoff or refused"):
+        triage.of_text(
+            '[parts]\n[[class]]\nid="a"\nabout=""\nnotice=""\nanswers=true\nstatus="sent"\n'
+            "patterns=[]\nunless=[]\nhits=[]\nmisses=[]\n"
+        )
     with pytest.raises(triage.TriageError, match="no pattern"):
         triage.of_text(
             '[parts]\n[[class]]\nid="a"\nabout=""\nnotice=""\nanswers=true\npatterns=["("]\n'
@@ -163,6 +168,25 @@ async def test_a_danger_to_life_is_spoken_to_before_a_secret_and_of_no_law(deps:
     assert reply.classes[0] == "crisis"
     assert reply.sentences[0].text == notice("triage_crisis", "zh-Hans")
     assert not any("第四十三条" in sentence.text for sentence in reply.sentences)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("name", ["wrongdoing", "confidential"])
+async def test_what_is_not_done_is_refused_with_a_way_to_a_person_and_no_clause(
+    deps: Deps, name: str, locale: str
+) -> None:
+    text = next(each.hits[0] for each in TRIAGE.classes if each.id == name)
+    reply = await asked(deps, text, locale=locale)
+    assert (reply.status, reply.classes, reply.model) == ("refused", (name,), "")
+    assert [each.text for each in reply.sentences] == [notice(f"triage_{name}", locale)]
+    assert reply.contact is not None
+
+
+async def test_who_cannot_pay_goes_to_a_person_whatever_else_they_wish(deps: Deps) -> None:
+    reply = await asked(deps, "失业了还不上钱，怎么伪造收入证明你教教我")
+    assert (reply.status, reply.classes) == ("handoff", ("hardship", "wrongdoing"))
+    assert reply.sentences[0].text == notice("triage_hardship", "zh-Hans")
+    assert not any(sentence.kind == "quote" for sentence in reply.sentences)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
