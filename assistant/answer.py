@@ -77,7 +77,7 @@ from .models import (
     Turn,
     Withheld,
 )
-from .rules import read_context
+from .rules import Task, read_context
 from .signing import said_contract_period
 from .verify import ModelVerifier
 
@@ -764,6 +764,9 @@ async def _run(
             told = told or bool(verdict.released)
             for event in _release(work, verdict):
                 yield event
+            # What comes after, such as a sum, may lean on what is not shown.
+            if len(work.withheld) > held_back:
+                break
     # What the gate withholds of a result may be the figure that was asked for.
     work.unfinished = work.unfinished or len(work.withheld) > held_back
     if outcome.drafts and not told:
@@ -834,8 +837,7 @@ async def _open_rules(work: _Work) -> None:
     """The first text takes as long as the patterns take to be put together, off the event loop and
     before the gate's clock runs."""
     await asyncio.to_thread(warm_up_grounding)
-    if not work.deps.rules.memo:
-        await asyncio.to_thread(_review, work, work.masked.text, whole=True)
+    await asyncio.to_thread(compliance.warm_up, work.deps.rules, _task(work))
 
 
 def _forbidden(work: _Work, text: str, exempt: Set[str] = frozenset()) -> list[str]:
@@ -856,12 +858,16 @@ def _lacks(work: _Work) -> bool:
     return bool(found)
 
 
+def _task(work: _Work) -> Task:
+    return work.question.desk or "chat"
+
+
 def _review(work: _Work, text: str, *, whole: bool) -> list[compliance.Finding]:
     """What must not be shown so, by the rules of the day of the question."""
     reviewed = compliance.review(
         work.deps.rules,
         text,
-        task=work.question.desk or "chat",
+        task=_task(work),
         channel="chat",
         context=read_context({"question": work.asked or work.masked.text, "own_platform": True}),
         on=work.question.today,

@@ -13,6 +13,7 @@ from decimal import Decimal
 from functools import cached_property, reduce
 from itertools import compress
 from operator import itemgetter, or_
+from threading import Lock
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
@@ -464,6 +465,16 @@ def _applies(scoped: Rule | Trigger, task: Task, channel: Channel | None) -> boo
     return (not scoped.tasks or task in scoped.tasks) and (
         channel is None or not scoped.channels or channel in scoped.channels
     )
+
+
+_WARMING = Lock()
+
+
+def warm_up(pack: RulePack, task: Task) -> None:
+    """Put together what the first text of a task would have to wait for, some seconds on a busy
+    machine; who comes meanwhile waits for it too."""
+    with _WARMING:
+        _prefilter(pack, task)
 
 
 def _prefilter(pack: RulePack, task: Task) -> Prefilter:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from assistant import audit, figures, gate, journal, tools
+from assistant import audit, compliance, figures, gate, journal, tools
 from assistant.answer import answer_question, collect
 from assistant.api.app import create_app
 from assistant.asked import Asked, load_tools, read
@@ -36,6 +38,7 @@ from assistant.gate import Draft
 from assistant.identity import Secrets, Tokens, subject_of
 from assistant.known import Known
 from assistant.llm import ChatModel, Message, ScriptedChat, open_chat_model
+from assistant.matching import Prefilter
 from assistant.models import LOCALES, Event, Locale, Question, Reply, today
 from assistant.replay import Player
 from assistant.rules import load_rules
@@ -469,10 +472,31 @@ async def test_no_sentence_about_a_record_is_withheld(
             assert gate.check(draft) is None, (each, draft.text)
 
 
-async def test_an_answer_that_is_withheld_as_a_whole_is_no_answer(
-    deps: Deps, people: dict[str, Record], tmp_path: Any
+@pytest.mark.parametrize("desk", ["", "agent"])
+async def test_questions_at_once_wait_for_the_rules_and_lose_nothing_by_it(
+    deps: Deps, people: dict[str, Record], monkeypatch: pytest.MonkeyPatch, desk: Any
 ) -> None:
-    rule = """
+    built = []
+
+    class Slow(Prefilter):
+        def __init__(self, patterns: Any) -> None:
+            built.append(patterns)
+            time.sleep(2)
+            super().__init__(patterns)
+
+    monkeypatch.setattr(compliance, "Prefilter", Slow)
+    monkeypatch.setattr(gate, "STILL_S", 1.9)
+    # Something is known of the rules already, of another kind of text.
+    deps.rules = replace(deps.rules, memo={"applicable": {}})
+    deps.use_customers(MemoryCustomers([people["demo-0030"]]))
+    asked = (ask(deps, "我下个月要还多少", "demo-0030", desk=desk) for _ in range(3))
+    for reply in await asyncio.gather(*asked):
+        assert "6,200.83 元" in told(reply)
+        assert not reply.withheld
+    assert len(built) == 1
+
+
+OWN_RULE = """
 [[rules]]
 id = "OWN-01"
 title_zh = "不报余额"
@@ -480,16 +504,38 @@ title_en = "No balances"
 tasks = ["chat"]
 severity = "block"
 anchor = "policy"
-sources = [{ source = "AD", article = "第九十九条", evidence = "memory" }]
+sources = [{{ source = "AD", article = "第九十九条", evidence = "memory" }}]
 suggestion_zh = "不报余额。"
-bad = ["剩余本金一百元", "您的剩余本金", "剩余本金是多少"]
+bad = ["{words}一百元", "您的{words}", "{words}是多少"]
 good = ["余额", "本金", "剩余"]
 
 [[rules.triggers]]
-patterns = ['剩余本金']
+patterns = ['{words}']
 """
-    (tmp_path / "cn-own.toml").write_text(rule, encoding="utf-8")
-    deps.rules = load_rules("cn", tmp_path)
+
+
+def forbid(words: str, deps: Deps, folder: Path) -> None:
+    (folder / "cn-own.toml").write_text(OWN_RULE.format(words=words), encoding="utf-8")
+    deps.rules = load_rules("cn", folder)
+
+
+async def test_no_sum_is_told_of_parts_that_are_withheld(
+    deps: Deps, people: dict[str, Record], tmp_path: Path
+) -> None:
+    deps.use_customers(MemoryCustomers([people["demo-0030"]]))
+    assert "以上合计" in told(await ask(deps, "我下个月要还多少", "demo-0030"))
+    forbid("2026-12-25", deps, tmp_path)
+    reply = await ask(deps, "我下个月要还多少", "demo-0030")
+    assert reply.withheld
+    assert "6,200.83 元" in told(reply)
+    assert "以上合计" not in reply.answer
+    assert reply.contact is not None
+
+
+async def test_an_answer_that_is_withheld_as_a_whole_is_no_answer(
+    deps: Deps, people: dict[str, Record], tmp_path: Path
+) -> None:
+    forbid("剩余本金", deps, tmp_path)
     deps.use_customers(MemoryCustomers([people["demo-0036"]]))
     reply = await ask(deps, "我还剩多少本金没还", "demo-0036")
     assert reply.withheld
