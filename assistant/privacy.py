@@ -134,7 +134,6 @@ _SPELLED = str.maketrans(
 )
 _SPELLED_DIGIT = re.compile("[零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
 
-_DIGIT = re.compile("[0-9零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
 _FEWEST_DIGITS = 11
 
 _BLANK = "\0"
@@ -143,7 +142,10 @@ _BLANK = "\0"
 # Maximal chains of digits and short separators. \b is no use here: it sees no border between a
 # Chinese character and a digit. Tabs and line ends part table cells and never join a number.
 _CHAIN = re.compile(r"[0-9](?:[ .()-]{0,3}[0-9]){10,}")
-_APART = re.compile(r"[0-9](?:(?:[^\w%¥$€<>\0]|_){0,8}[0-9]){10,}")
+_APART, _SPELLED_APART = (
+    re.compile(rf"{digit}(?:(?:[^\w%¥$€<>\0]|_){{0,8}}{digit}){{10,}}")
+    for digit in ("[0-9]", "[0-9零〇○一幺壹二贰貳三叁參四肆五伍六陆陸七柒八捌九玖]")
+)
 _BLOCK = re.compile(r"[0-9]+")
 _CHECK_X = re.compile(r"[ .-]?[Xx](?![A-Za-z])")
 _AMOUNT_AFTER = re.compile(r"(?:\.[0-9]{1,2})? ?元(?![旦宵])")
@@ -219,8 +221,9 @@ def mask(text: str, types: frozenset[SpanType] = EVERY) -> Masked:
 
 
 def may_hold_numbers(text: str) -> bool:
-    """Whether a text has digits, in whatever spelling, for the shortest of NUMBERS."""
-    return len(_DIGIT.findall(text.translate(_READ_AS))) >= _FEWEST_DIGITS
+    """Whether a text has digits, in whatever spelling and near enough to one another, for the
+    shortest of NUMBERS."""
+    return _SPELLED_APART.search(text.translate(_READ_AS)) is not None
 
 
 def _pass(view: str, types: frozenset[SpanType]) -> list[_Found]:

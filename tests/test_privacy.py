@@ -189,6 +189,13 @@ def test_personal_data_is_masked(case: Case) -> None:
     assert unmask(masked.text, masked) == case.text
 
 
+def test_texts_in_which_no_number_can_be_found_are_told_at_once() -> None:
+    for text in (*(case.text for case in FOUND), *LEFT_ALONE):
+        found = {span.type for span in mask(text, NUMBERS).spans} - {"email"}
+        assert privacy.may_hold_numbers(text) or not found
+    assert not privacy.may_hold_numbers("第一期到第十二期，二零二六年五月三日前，还一万一千元")
+
+
 @pytest.mark.parametrize("text", LEFT_ALONE)
 def test_what_is_not_personal_data_is_left_alone(text: str) -> None:
     masked = mask(text)
