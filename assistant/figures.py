@@ -243,6 +243,8 @@ _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
 _PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"
 
 _BOUND_BEFORE = (
+    # With what it may begin, so that one look passes over all other places.
+    r"(?=[最高至顶封上起下不未别勿莫超达过多大满逾低少小早abcefl-osuw])(?:"
     r"(?P<maxfar>最高|高达|高至|最多|至多|顶多|封顶|最长|最久|最大|最晚|最迟|上限|maximum|max)"
     r"|(?P<minfar>最低|最少|至少|起码|最短|最小|最早|起步|下限|minimum|min(?![a-z]))"
     r"|(?P<max>(?:不|未|别|勿|莫)(?:得|会|应|能|可以|可|能够|许|要)?(?:超过|超出|高于|多于|多过|大于|大过|晚于|迟于|长于)"
@@ -252,7 +254,7 @@ _BOUND_BEFORE = (
     r"|(?<![不未])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than"
     r"|over|above"
     r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
-    r"|(?P<less>低于|少于|小于|不足|[不未]满|不到|早于)"
+    r"|(?P<less>低于|少于|小于|不足|[不未]满|不到|早于))"
 )
 _ASIDE = r"[（(]单利[)）]"
 _BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民"
