@@ -6,18 +6,18 @@ and computed is in rule_checks.py; how disguised wording is recognised is in mat
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property, reduce
-from itertools import compress
-from operator import itemgetter, or_
+from operator import or_
 from threading import Lock
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
+from .matching import Folded, Pattern, Prefilter, bits, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
@@ -113,9 +113,9 @@ def review(
     are added.
     """
     found = _judged(pack, text, task, channel, context, on, whole)
-    in_one_line = text.translate(_BREAKS)
-    if in_one_line == text:
+    if not _BREAK.search(text):
         return found
+    in_one_line = _BREAK.sub(" ", text)
     joined = _judged(pack, in_one_line, task, channel, context, on, whole)
     known: dict[str, list[Span]] = {}
     for finding in found.findings:
@@ -129,7 +129,7 @@ def review(
     return _review(pack, [*found.findings, *more], found.unchecked)
 
 
-_BREAKS = str.maketrans(dict.fromkeys("\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029", " "))
+_BREAK = re.compile("[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
 
 
 def _overlap(one: Span, other: Span) -> bool:
@@ -146,13 +146,12 @@ def _judged(
     whole: bool,
 ) -> Review:
     message = Message(text, context, pack.folding, pack.settings)
-    plan = _plan(pack, task, channel, on, whole)
-    searches = {evasion: _Search(pack, task, message, evasion) for evasion in plan.due}
+    plan = _plan(pack, task, channel, frozenset(context), on, whole)
+    searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
     findings: dict[str, list[tuple[Span, Severity]]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
-    for rule, trigger, keys in plan.awake(searches):
-        needs = [key for key in keys if key not in context and not _is_set(key, pack)]
+    for rule, trigger, needs in plan.awake(searches):
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context
         if bound and not needs and not _context_holds(trigger, message):
@@ -407,50 +406,76 @@ def applicable(
 
 
 _Due = tuple[Rule, Trigger, tuple[str, ...]]
-"""A trigger of a rule with the context keys that it needs."""
+"""A trigger of a rule with the context keys that it needs and that are not said."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """The triggers that apply, and which of them a message can wake at all."""
 
-    due: Mapping[bool, Sequence[tuple[int, _Due]]]
-    """Whether in the folding without disguises -> the triggers with their places in the pack."""
-    masks: Mapping[bool, Sequence[int]]
-    """For each of them the bits of the prefilter one of which wakes it."""
+    due: Sequence[_Due]
+    """In the order of the pack."""
+    always: Sequence[int]
+    """Places of those that every message wakes."""
+    woken: Mapping[bool, Mapping[int, Sequence[int]]]
+    """Whether in the folding without disguises -> bit of the prefilter -> places of the others
+    that it wakes."""
+    waking: Mapping[bool, int]
+    """All these bits."""
 
-    def awake(self, searches: Mapping[bool, _Search]) -> Iterable[_Due]:
-        """In the order of the pack."""
-        found: list[tuple[int, _Due]] = []
-        for evasion, due in self.due.items():
-            met = searches[evasion].met
-            found += compress(due, map(met.__and__, self.masks[evasion]))
-        found.sort(key=itemgetter(0))
-        return [due for _, due in found]
+    def awake(self, searches: Mapping[bool, _Search]) -> Iterator[_Due]:
+        places = set(self.always)
+        for evasion, woken in self.woken.items():
+            for bit in bits(searches[evasion].met & self.waking[evasion]):
+                places.update(woken[bit])
+        return map(self.due.__getitem__, sorted(places))
 
 
-def _plan(pack: RulePack, task: Task, channel: Channel | None, on: date, whole: bool) -> _Plan:
-    key = (task, channel, on, whole)
+def _plan(
+    pack: RulePack,
+    task: Task,
+    channel: Channel | None,
+    said: frozenset[str],
+    on: date,
+    whole: bool,
+) -> _Plan:
+    """said: the context keys that are."""
+    key = (task, channel, said, on, whole)
     known: dict[Any, _Plan] = pack.memo.setdefault("plans", {})
     plan = known.get(key)
     if plan is None:
-        due: dict[bool, list[tuple[int, _Due]]] = {}
-        masks: dict[bool, list[int]] = {}
-        for place, (rule, trigger) in enumerate(applicable(pack, task, channel, on)):
-            if trigger.of_whole_message and not whole:
-                continue
-            due.setdefault(trigger.evasion, []).append(
-                (place, (rule, trigger, tuple(_keys(trigger))))
-            )
-            prefilter = _prefilter(pack, task)
-            masks.setdefault(trigger.evasion, []).append(
-                reduce(or_, (prefilter.masks[p] for p in _waking(trigger)), 0)
-                or prefilter.every_text
-            )
         if len(known) >= 256:
             known.clear()
-        known[key] = plan = _Plan(due, masks)
+        known[key] = plan = _planned(pack, task, channel, said, on, whole)
     return plan
+
+
+def _planned(
+    pack: RulePack,
+    task: Task,
+    channel: Channel | None,
+    said: frozenset[str],
+    on: date,
+    whole: bool,
+) -> _Plan:
+    prefilter = _prefilter(pack, task)
+    due: list[_Due] = []
+    always: list[int] = []
+    woken: dict[bool, dict[int, list[int]]] = {}
+    for rule, trigger in applicable(pack, task, channel, on):
+        if trigger.of_whole_message and not whole:
+            continue
+        ways = reduce(or_, (prefilter.masks[pattern] for pattern in _waking(trigger)), 0)
+        if not ways or ways & prefilter.every_text:
+            always.append(len(due))
+        else:
+            for bit in bits(ways):
+                by_bit = woken.setdefault(trigger.evasion, {})
+                by_bit.setdefault(bit, []).append(len(due))
+        needs = (key for key in _keys(trigger) if key not in said and not _is_set(key, pack))
+        due.append((rule, trigger, tuple(needs)))
+    waking = {evasion: sum(1 << bit for bit in by_bit) for evasion, by_bit in woken.items()}
+    return _Plan(due, always, woken, waking)
 
 
 def _waking(trigger: Trigger) -> Sequence[Pattern]:
@@ -595,9 +620,10 @@ def _text_conditions(
     """Where the text meets a trigger's conditions on it, at most so many matches of patterns; None
     where it does not, and an empty list where it does as a whole."""
     # What their literals rule out costs no search.
-    for beside in (trigger.only_with, trigger.message_with):
-        if beside and not any(map(search.may_hold, beside)):
-            return None
+    if trigger.only_with and not any(map(search.may_hold, trigger.only_with)):
+        return None
+    if trigger.message_with and not any(map(search.may_hold, trigger.message_with)):
+        return None
     places: list[Span] = []
     if trigger.patterns:
         places = _matches(trigger, search, most)
@@ -613,11 +639,11 @@ def _text_conditions(
         if not found:
             return None
         measured_places += found
-    if trigger.message_with and not any(search.holds(p) for p in trigger.message_with):
+    if trigger.message_with and not any(map(search.holds, trigger.message_with)):
         return None
-    if trigger.requires_any and any(search.holds(p) for p in trigger.requires_any):
+    if trigger.requires_any and any(map(search.holds, trigger.requires_any)):
         return None
-    if trigger.requires_all and all(search.holds(p) for p in trigger.requires_all):
+    if trigger.requires_all and all(map(search.holds, trigger.requires_all)):
         return None
     return [search.folded.origin(*place) for place in places] or measured_places
 

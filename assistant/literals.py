@@ -45,6 +45,10 @@ class _Part:
     """Ways to match it, one of which any match takes."""
     choices: int = 1
     """How often it may match otherwise from the same place, at most, within SHORT characters."""
+    first: Strings | None = None
+    """Characters with which what it matches begins; None for any."""
+    empty: bool = False
+    """Whether it may match nothing."""
 
     @property
     def ways(self) -> tuple[Way, ...]:
@@ -74,6 +78,13 @@ def choices(pattern: str) -> int:
     at most; ENDLESS where the pattern is written in a way that is not followed here, or whose
     meaning depends on the engine."""
     return _read(pattern.lower()).choices
+
+
+def beginnings(pattern: str) -> Strings:
+    """Characters, as small letters, with one of which every match begins; none where it may be any,
+    or a match may hold nothing."""
+    part = _read(pattern.lower())
+    return part.first if part.first and not part.empty else frozenset()
 
 
 @lru_cache(maxsize=4096)
@@ -106,7 +117,34 @@ def _telling(literals: Strings) -> tuple[int, int]:
 
 def _of(exact: Strings) -> _Part:
     begun = (sum(map(one.startswith, exact)) for one in exact)
-    return _Part(exact, choices=max(begun) if len(exact) > 1 else 1)
+    return _Part(
+        exact,
+        choices=max(begun) if len(exact) > 1 else 1,
+        first=frozenset(one[0] for one in exact if one),
+        empty="" in exact,
+    )
+
+
+def _any_of(firsts: Iterable[Strings | None]) -> Strings | None:
+    """All of the characters; None where any may be one."""
+    known = list(firsts)
+    return None if None in known else frozenset().union(*filter(None, known))
+
+
+def _told_apart(strings: Strings) -> bool:
+    """Whether no text is made of these strings, one after another, in two ways (as Sardinas and
+    Patterson find it)."""
+    over = {one[len(other) :] for one in strings for other in strings if one.startswith(other)}
+    over.discard("")
+    seen: set[str] = set()
+    while over:
+        if over & strings:
+            return False
+        seen |= over
+        longer = {one[len(rest) :] for one in strings for rest in over if one.startswith(rest)}
+        shorter = {rest[len(one) :] for one in strings for rest in over if rest.startswith(one)}
+        over = (longer | shorter) - seen
+    return "" not in strings
 
 
 class _Reader:
@@ -149,7 +187,13 @@ class _Reader:
         )
         many += sum(branch.choices for branch in branches if branch.exact is None)
         whole = len(known) == len(branches) and len(both) <= MOST_STRINGS
-        return _Part(both if whole else None, ways, min(max(many, 1), ENDLESS))
+        return _Part(
+            both if whole else None,
+            ways,
+            min(max(many, 1), ENDLESS),
+            _any_of(branch.first for branch in branches),
+            any(branch.empty for branch in branches),
+        )
 
     def _sequence(self) -> _Part:
         run: Strings = frozenset({""})
@@ -157,6 +201,8 @@ class _Reader:
         whole = True
         ways: tuple[Way, ...] = ((),)
         many = 1
+        first: Strings | None = frozenset()
+        empty = True
 
         def follow(part: _Part) -> None:
             nonlocal ways
@@ -170,6 +216,8 @@ class _Reader:
             exact = part.exact
             # Of several ways to the same string each is tried.
             many = min(many * part.choices, ENDLESS)
+            if empty:
+                first, empty = _any_of((first, part.first)), part.empty
             if exact is not None and len(exact) * len(run) <= MOST_STRINGS:
                 run = frozenset(map("".join, product(run, exact)))
                 continue
@@ -181,7 +229,7 @@ class _Reader:
         if whole:
             return replace(_of(run), choices=many)
         follow(_of(run))
-        return _Part(None, ways, many)
+        return _Part(None, ways, many, first, empty)
 
     def _repeated(self, part: _Part) -> _Part:
         char = self._peek()
@@ -206,7 +254,16 @@ class _Reader:
             return replace(_of(part.exact | {""}), choices=part.choices + 1)
         one = part.choices
         many = most - least + 1 if one == 1 else (one + 1) ** min(most, 40)
-        return _Part(None, part.ways if least else ((),), min(many, ENDLESS))
+        if part.exact and one == _of(part.exact).choices and _told_apart(part.exact):
+            # To each place that it may reach there is one way.
+            many = min(many, SHORT + 1)
+        return _Part(
+            None,
+            part.ways if least else ((),),
+            min(many, ENDLESS),
+            part.first,
+            part.empty or not least,
+        )
 
     def _one(self) -> _Part:
         char = self._take()
@@ -249,6 +306,7 @@ class _Reader:
     def _class(self) -> _Part:
         chars: set[str] = set()
         known = self._peek() != "^"
+        ranges = False
         if not known:
             self.place += 1
         first = True
@@ -266,11 +324,18 @@ class _Reader:
             elif self._peek() == char and char in "-&~|":
                 self.plain = False
             if self._peek() == "-" and self._peek(2) != "-]":
-                known = False
+                ranges = True
+                self.place += 1
+                last = self._take()
+                known = known and last.isascii() and last != "\\"
+                chars.update(map(chr, range(ord(char or last), ord(last))))
+                char = last
             chars.add(char)
         self.place += 1
-        if not known or len(chars) > MOST_STRINGS or "" in chars:
+        if not known or "" in chars:
             return _Part(None)
+        if ranges or len(chars) > MOST_STRINGS:
+            return _Part(None, first=frozenset(chars))
         return _of(frozenset(chars))
 
 
@@ -304,6 +369,9 @@ class LiteralIndex:
                     self._speaks_for[run] = self._speaks_for.get(run, 0) | 1 << place
             self._layers.append((offset, (1 << len(own)) - 1))
             offset += len(own)
+        # Many runs speak for the same sets, whose number is kept once: it stays at hand.
+        once: dict[int, int] = {}
+        self._speaks_for = {r: once.setdefault(told, told) for r, told in self._speaks_for.items()}
 
     def met(self, text: str) -> int:
         """The ways all of whose sets have a literal in `text`, as far as its beginning tells."""

@@ -18,7 +18,7 @@ import re2
 
 from knowledge.text import dictionary_words, to_simplified
 
-from .literals import EVERY_TEXT, SHORT, LiteralIndex, choices, needed_literals
+from .literals import EVERY_TEXT, SHORT, LiteralIndex, beginnings, choices, needed_literals
 
 SHIPPED = Path(__file__).parent.parent / "knowledge" / "rules"
 VARIANTS = "variants.toml"
@@ -40,7 +40,7 @@ _SPELT_LATIN = re.compile(r"(?<![a-z'’])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
 PATTERN_BYTES = 1 << 22
 """Memory that one compiled pattern may take; larger ones are refused as broken."""
 
-MOST_CHOICES = 5000
+MOST_CHOICES = 20_000
 """Ways of matching a pattern from one place that may be tried one by one."""
 
 CLAUSE_ENDS = frozenset(",，;；。!?！？\n")
@@ -112,8 +112,12 @@ class Pattern:
         cased = any(char.lower() != char.upper() for char in source if not char.isascii())
         if cased or re.search(r"\\[A-Z]", source) or choices(source) > MOST_CHOICES:
             return None
+        tried = _TOKENS.sub(_for_trying, source)
+        if begin := beginnings(source):
+            # So that one look passes over the places at which no match begins.
+            tried = f"(?=[{''.join(map(re.escape, sorted(begin)))}])(?:{tried})"
         try:
-            return re.compile(_TOKENS.sub(_for_trying, source), re.ASCII | re.IGNORECASE)
+            return re.compile(tried, re.ASCII | re.IGNORECASE)
         except re.error:
             # Such as ^?, which only RE2 takes.
             return None
@@ -198,6 +202,14 @@ class Prefilter:
         return last[1]
 
 
+def bits(number: int) -> Iterator[int]:
+    """Places of the bits that a number such as of a prefilter has, from the lowest on."""
+    while number:
+        lowest = number & -number
+        yield lowest.bit_length() - 1
+        number ^= lowest
+
+
 class _Characters(dict[str, str]):
     """Character -> what it is compared as; empty for what is not seen, such as zero width."""
 
@@ -260,7 +272,7 @@ class Folding:
     fillers: re.Pattern[str]
     words: Mapping[str, str]
     """Disguise, itself folded -> the word."""
-    disguises: Any
+    disguises: Pattern
     """Finds what may be one of `words`: those that are not of Latin letters only, and any run of
     such letters."""
     sounding: Any
@@ -334,7 +346,7 @@ class Folding:
 
     def _undisguised(self, text: str) -> Iterator[tuple[int, int, str]]:
         place = 0
-        for start, end in _places(self.disguises, text):
+        for start, end in self.disguises.spans(text):
             word = self.words.get(text[start:end])
             if word is None or start < place or _runs_on(text, start, end):
                 continue
@@ -371,7 +383,7 @@ def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding
         characters=characters,
         fillers=re.compile(f"[{re.escape(fillers)}{FILLER} ]+"),
         words=folded,
-        disguises=re2.compile("|".join([*map(re2.escape, mixed), "[a-z]+"])),
+        disguises=compile_pattern("|".join([*map(re2.escape, mixed), "[a-z]+"])),
         sounding=_alike_in_sound(protected, sounds, syllables),
         protected={"".join(syllables[char] for char in word): word for word in reversed(protected)},
         syllables=syllables,

@@ -31,7 +31,7 @@ from assistant.compliance import (
     try_examples,
 )
 from assistant.likeness import Likeness, open_likeness, review_likeness
-from assistant.literals import ENDLESS, SHORT, choices, needed_literals
+from assistant.literals import ENDLESS, SHORT, beginnings, choices, needed_literals
 from assistant.matching import (
     BadPattern,
     Folding,
@@ -966,6 +966,9 @@ def test_the_literals_that_a_pattern_needs(pattern: str, ways: list[list[set[str
         ("a?" * 16 + "z", 2**16),
         ("(?:一|)" * 20, 2**20),
         ("(?:a|a)" * 4, 2**4),
+        ("(?:给|给您|就)*", SHORT + 1),
+        ("(?:给|您|给您)*", ENDLESS),
+        ("(?:给|给您|就){0,2}", 3**2),
         (r"\p{Han}贷", 1),
         (r"\p{Lu}贷", ENDLESS),
         ("(?i)a", ENDLESS),
@@ -973,6 +976,40 @@ def test_the_literals_that_a_pattern_needs(pattern: str, ways: list[list[set[str
 )
 def test_the_choices_of_a_pattern_are_counted(pattern: str, expected: int) -> None:
     assert choices(pattern) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("百分百", "百"),
+        ("(包|必)(过|批)|[0-3]%", "包必0123"),
+        ("(?:年)?(?:化|利率)", "年化利"),
+        ("(?:^|[，。])(?:可以|能)", "，。可能"),
+        ("(?:[a-c]|x){0,2}y", "abcxy"),
+        ("(?:[a-c]|x){1,2}y", "abcx"),
+        (r"\?|-[0-9]", "?-"),
+        ("(?:^|[^不])可以", ""),
+        (r"\p{Han}贷", ""),
+        ("[元-圆]", ""),
+        (r"[\d]", ""),
+        ("(?:还)*", ""),
+        ("(?i)a", ""),
+    ],
+)
+def test_the_characters_that_matches_begin_with(pattern: str, expected: str) -> None:
+    assert beginnings(pattern) == set(expected)
+
+
+@settings(deadline=None)
+@given(st.from_regex(PIECES), st.text("abB"))
+def test_a_match_begins_as_is_said(source: str, text: str) -> None:
+    try:
+        pattern = compile_pattern(source)
+    except BadPattern:
+        return
+    begin = beginnings(source)
+    for start, _ in automaton_spans(pattern, text):
+        assert not begin or text[start].lower() in begin
 
 
 @pytest.mark.parametrize(
