@@ -102,9 +102,12 @@ class _Signed:
     not_served: tuple[NotServed, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Deps:
-    """What the pipelines work with. Heavy parts are opened when first asked for, once."""
+    """What the pipelines work with. Heavy parts are opened when first asked for, once.
+
+    Without a `repr`, which was half a megabyte that asyncio writes out for a task that returns it.
+    """
 
     settings: Settings
     engine: AsyncEngine
