@@ -31,6 +31,7 @@ from assistant.logs import log_to_stderr
 from knowledge import embed
 from knowledge.computed import SAMPLE
 from knowledge.release import build
+from knowledge.retrieve import Index
 
 pytest_plugins = ["tests.browser"]
 
@@ -192,10 +193,22 @@ def ingest_sample(home: Path) -> None:
     asyncio.run(ingest())
 
 
+@pytest.fixture(scope="session")
+def sample_index(sample_home: Path) -> Index:
+    """The sample lender loaded for searching, once in a process: nothing is written in it."""
+
+    async def load() -> Index:
+        async with open_deps(settings_for(sample_home)) as opened:
+            return await opened.index()
+
+    return asyncio.run(load())
+
+
 @pytest.fixture
-async def deps(sample_home: Path) -> AsyncIterator[Deps]:
+async def deps(sample_home: Path, sample_index: Index) -> AsyncIterator[Deps]:
     """The pipeline's parts over the sample lender, quoting; `use_model` gives it a model."""
     async with open_deps(settings_for(sample_home)) as opened:
+        opened._index = sample_index
         yield opened
 
 
