@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from assistant.db import migrate, open_engine
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +28,20 @@ def postgresql() -> Iterator[str]:
         server.psql("SELECT pg_reload_conf()")
         yield server.get_uri().replace("postgresql://", "postgresql+asyncpg://")
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> str:
+    """Address of a database on it at the newest schema, to be copied."""
+
+    async def make() -> str:
+        url = await new_database(postgresql)
+        engine = open_engine(url)
+        await migrate(engine)
+        await engine.dispose()
+        return url
+
+    return asyncio.run(make())
 
 
 async def new_database(server: str, like: str = "") -> str:

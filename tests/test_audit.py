@@ -44,7 +44,7 @@ from knowledge.documents import Evidence
 from knowledge.release import build
 
 from .conftest import settings_for
-from .databases import new_database, postgresql  # noqa: F401
+from .databases import migrated_postgresql, new_database, postgresql  # noqa: F401
 from .test_answer import EARLY, asked, choosing, number_of, writing
 
 RULES = """# 提前还款规则
@@ -65,11 +65,17 @@ AMOUNT = "安心贷单笔借款金额最高多少"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def lender(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Deps]:
-    more = {"ZHUNXIN_THREADS": "1"}
-    if request.param == "postgresql":
-        more["ZHUNXIN_DATABASE_URL"] = await new_database(request.getfixturevalue("postgresql"))
-    async with opened(tmp_path, **more) as deps:
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The setting that names it; none of a database in the home folder."""
+    if request.param == "sqlite":
+        return {}
+    server, migrated = map(request.getfixturevalue, ("postgresql", "migrated_postgresql"))
+    return {"ZHUNXIN_DATABASE_URL": asyncio.run(new_database(server, like=migrated))}
+
+
+@pytest.fixture
+async def lender(tmp_path: Path, database: dict[str, str]) -> AsyncIterator[Deps]:
+    async with opened(tmp_path, ZHUNXIN_THREADS="1", **database) as deps:
         yield deps
 
 
