@@ -11,7 +11,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence, Set
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence, Set
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -38,7 +38,7 @@ from prompts.render import (
 )
 
 from . import approved, calling, compliance, conversation, journal, privacy, tools, triage
-from .asked import Asked, ToolBook, asks_of_others
+from .asked import Asked, ToolBook, asks_not_held, asks_of_others
 from .deps import Deps, Front
 from .evidence import (
     BEST,
@@ -690,6 +690,10 @@ async def _called(work: _Work) -> AsyncGenerator[Event, None]:
     book = work.front.tools
     if book is None or work.classes:
         return
+    if asks_not_held(book, work.asked):
+        for event in _not_looked_up(work, "not_held", "not_covered"):
+            yield event
+        return
     calls = calling.Calling(
         book,
         work.asked,
@@ -721,11 +725,9 @@ async def _run(
     if row.own and (why := _not_own(work, book)):
         if calls.by_model:
             return
-        for event in _release(work, Verdict((tools.note(why, question.locale),))):
+        status: Status | None = "not_covered" if row.only_record else None
+        for event in _not_looked_up(work, why, "refused" if why == "own_only" else status):
             yield event
-        work.told = len(work.sentences)
-        if why == "own_only":
-            work.status, work.settled = "refused", True
         return
     yield Event("status", {"stage": "calculating"})
     work.known = work.known or Known(deps.customers, question.customer_id)
@@ -773,6 +775,14 @@ async def _run(
         work.status = "not_covered"
         for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
+
+
+def _not_looked_up(work: _Work, why: str, status: Status | None) -> Iterator[Event]:
+    """Why no record is looked up, by the code of a note; with a status, nothing follows it."""
+    yield from _release(work, Verdict((tools.note(why, work.question.locale),)))
+    work.told = len(work.sentences)
+    if status:
+        work.status, work.settled = status, True
 
 
 def _not_own(work: _Work, book: ToolBook) -> str:

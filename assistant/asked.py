@@ -77,6 +77,8 @@ class ToolRow:
     """For models that choose."""
     own: bool
     """Whether it reads the verified customer's record; then only a signed-in one may call it."""
+    only_record: bool
+    """Whether nothing but that record answers it: no clause does for who is not signed in."""
     patterns: tuple[Pattern, ...]
     unless: tuple[Pattern, ...]
     least: frozenset[FigureKind]
@@ -139,6 +141,9 @@ class ToolBook:
     """Words for a day that is over."""
     others: tuple[Pattern, ...]
     """Somebody else's record."""
+    not_held: tuple[Pattern, ...]
+    """What is one's own and stands in no record that can be looked up."""
+    not_held_unless: tuple[Pattern, ...]
     own_hints: tuple[Pattern, ...]
     """One's own record, of some kind or other."""
     given_hints: tuple[Pattern, ...]
@@ -202,6 +207,7 @@ def of_text(source: str) -> ToolBook:
                     id=row["id"],
                     about=row["about"],
                     own=row["own"],
+                    only_record=row.get("only_record", False),
                     patterns=compiled(row, "patterns"),
                     unless=compiled(row, "unless"),
                     least=frozenset(row.get("least", ())),
@@ -237,6 +243,8 @@ def of_text(source: str) -> ToolBook:
             unread_days=compile_pattern(filled(table["unread_days"])),
             past_days=compile_pattern(filled(table["past_days"])),
             others=compiled(table, "others"),
+            not_held=compiled(table, "not_held"),
+            not_held_unless=compiled(table, "not_held_unless"),
             own_hints=compiled(table, "own_hints"),
             given_hints=compiled(table, "given_hints"),
             hints_unless=compiled(table, "hints_unless"),
@@ -294,6 +302,15 @@ def asks_of_others(book: ToolBook, text: str) -> bool:
     """Whether a message is about somebody else's record."""
     said = seen(book, text)
     return any(pattern.within(said) for pattern in book.others)
+
+
+def asks_not_held(book: ToolBook, text: str) -> bool:
+    """Whether a message asks for what is one's own and stands in no record, such as a card number;
+    how it is seen or changed is a question of its own."""
+    said = seen(book, text)
+    return any(pattern.within(said) for pattern in book.not_held) and not any(
+        pattern.within(said) for pattern in book.not_held_unless
+    )
 
 
 def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Asked:
@@ -427,6 +444,7 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
         id="plan",
         about="",
         own=False,
+        only_record=False,
         patterns=(),
         unless=(),
         least=frozenset(),

@@ -20,7 +20,7 @@ import pytest
 from assistant import audit, compliance, figures, gate, journal, tools
 from assistant.answer import answer_question, collect
 from assistant.api.app import create_app
-from assistant.asked import Asked, load_tools, read
+from assistant.asked import Asked, asks_not_held, load_tools, read
 from assistant.calling import MOST_ROUNDS, Calling, spec_of
 from assistant.customers import (
     Coupon,
@@ -199,6 +199,57 @@ async def test_who_is_not_signed_in_is_told_to_and_has_general_knowledge(deps: D
     assert not reply.calculations
     assert not reply.called
     await is_identical(deps, reply)
+
+
+@pytest.mark.parametrize(
+    "text", ["我的剩余本金还有多少", "查一下我这期要还多少钱", "我的申请审批到哪一步了"]
+)
+async def test_what_only_the_record_tells_has_no_clause_beneath(deps: Deps, text: str) -> None:
+    reply = await ask(deps, text)
+    assert note("sign_in") in reply.answer
+    assert reply.status == "not_covered"
+    assert reply.contact
+    assert not told(reply, "quote")
+    await is_identical(deps, reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "customer"),
+    [
+        ("我的随心借额度现在是多少？", ""),
+        ("我还有多少额度", "demo-0036"),
+        ("把我绑定的银行卡号念一遍", "demo-0036"),
+        ("我預留的手機號是多少", "demo-0036"),
+        ("我上个月有没有逾期记录", "demo-0036"),
+        ("What is my credit limit?", "demo-0036"),
+    ],
+)
+async def test_what_stands_in_no_record_goes_to_a_person(
+    deps: Deps, text: str, customer: str
+) -> None:
+    reply = await ask(deps, text, customer)
+    assert [s.text for s in reply.sentences if s.kind == "notice"] == [note("not_held")]
+    assert reply.status == "not_covered"
+    assert reply.contact
+    assert not told(reply, "quote")
+    await is_identical(deps, reply)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "我的额度怎么算的",
+        "怎么看我绑定的是哪张卡",
+        "我绑定的银行卡怎么换",
+        "我的额度为什么只有2000",
+        "我上个月逾期了会上征信吗",
+        "随心借额度最高多少",
+        "我能借多少额度",
+        "我的卡号填错了怎么办",
+    ],
+)
+def test_how_one_s_own_is_seen_or_ruled_is_no_question_for_it(text: str) -> None:
+    assert not asks_not_held(load_tools(), text)
 
 
 @pytest.mark.parametrize(
