@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
@@ -26,7 +26,7 @@ from .triage import comparable
 
 SHIPPED = Path(__file__).with_name("tools.toml")
 
-FigureKind = Literal["amount", "rate", "terms", "days", "position", "date", "discount"]
+FigureKind = Literal["amount", "rate", "terms", "days", "position", "date", "discount", "multiple"]
 
 ASKED_ABOUT: tuple[FigureKind, ...] = ("amount", "rate", "discount")
 """What changes a calculation, so that one of these that nothing explains is asked about."""
@@ -43,12 +43,20 @@ MOST_CUTS = 8
 """At how many places at most it is tried to part two plans; a message with more compares no two,
 and all of it is read anew at each."""
 
+MOST_TERMS = 4
+"""Terms of one plan that are told at once."""
+
+_YEARLY = re.compile("(年化|年利率|年息)(利率|率)?[是为按的:]?$")
+"""Before percentage points, which are the rate itself then and not what it changes by."""
+
 _LATELY = timedelta(days=183)
 
 _EXPONENT = re.compile(r"[0-9.]e[+-]?$")
 """Before a figure: it is the exponent of a number, as machines write it."""
 
 MONTHS = 12
+HALF, HALF_A_MONTH = Decimal("0.5"), Decimal(15)
+"""Half a month is said for so many days."""
 YEAR_OF = {"year": 1, "month": 12, "day": 365}
 
 
@@ -66,6 +74,8 @@ class Role:
     after: re.Pattern[str] | None
     text: re.Pattern[str] | None
     """What the figure itself has to be like."""
+    weak: bool
+    """Whether a figure of which more is told stands in place of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +95,8 @@ class ToolRow:
     """Kinds of figures without which a message does not ask for it."""
     without: frozenset[FigureKind]
     """Kinds of figures with which it asks for something else."""
+    if_complete: bool
+    """Whether a message asks for it only if it gives all that it takes."""
     back: bool
     """Whether what it tells lies behind: a month without its year is the last one of that number,
     and a day gone by is when something fell due, not the day as of which it is asked."""
@@ -114,6 +126,8 @@ class Day:
     """Times the number in the group `count`, where the pattern has it."""
     months: int | None
     """With the day of the month in the group `day`, or the last one of the month."""
+    loose: bool
+    """Whether it is said of much else, so that it begins and ends no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +166,18 @@ class ToolBook:
     breaks: re.Pattern[str]
     bare_rates: re.Pattern[str]
     """A yearly rate said without its sign, in the group `rate`."""
+    spelt_rates: re.Pattern[str]
+    """The same in characters."""
+    bare_ends: re.Pattern[str]
+    """The upper end of a range of rates, said without its sign."""
     short_tens: re.Pattern[str]
     """An amount said as people do, without its last unit: groups `whole`, `scale` and `tenth`."""
     daily: re.Pattern[str]
     """A rate that is one a day, as people say it."""
     parts: tuple[re.Pattern[str], ...]
     """What stands between two plans that are compared, what tells most first."""
+    each: re.Pattern[str]
+    """That several terms are each asked about."""
 
     def row(self, tool: str) -> ToolRow | None:
         return next((row for row in self.tools if row.id == tool), None)
@@ -173,6 +193,8 @@ class Asked:
     """Whether it reads the customer's record."""
     unclear: tuple[str, ...] = ()
     """Figures, verbatim, of which nothing tells what they are."""
+    vague: tuple[str, ...] = ()
+    """Figures, verbatim, that are said as about so much, or from so much to so much."""
 
 
 def load_tools(file: Path = SHIPPED) -> ToolBook:
@@ -212,6 +234,7 @@ def of_text(source: str) -> ToolBook:
                     unless=compiled(row, "unless"),
                     least=frozenset(row.get("least", ())),
                     without=frozenset(row.get("without", ())),
+                    if_complete=row.get("if_complete", False),
                     back=row.get("back", False),
                     takes=tuple(row.get("takes", ())),
                     default=dict(row.get("default", {})),
@@ -226,6 +249,7 @@ def of_text(source: str) -> ToolBook:
                     anchored(row, "before"),
                     anchored(row, "after"),
                     re.compile(row["text"]) if "text" in row else None,
+                    row.get("weak", False),
                 )
                 for row in table["role"]
             ),
@@ -234,7 +258,12 @@ def of_text(source: str) -> ToolBook:
                 for row in table["words"]
             ),
             days=tuple(
-                Day(re.compile(filled(row["pattern"])), row.get("days"), row.get("months"))
+                Day(
+                    re.compile(filled(row["pattern"])),
+                    row.get("days"),
+                    row.get("months"),
+                    row.get("loose", False),
+                )
                 for row in table["day"]
             ),
             months=tuple(
@@ -250,9 +279,12 @@ def of_text(source: str) -> ToolBook:
             hints_unless=compiled(table, "hints_unless"),
             breaks=re.compile(filled(table["breaks"])),
             bare_rates=re.compile(filled(table["bare_rates"])),
+            spelt_rates=re.compile(filled(table["spelt_rates"])),
+            bare_ends=re.compile(filled(table["bare_ends"])),
             short_tens=re.compile(filled(table["short_tens"])),
             daily=re.compile(filled(table["daily"])),
             parts=tuple(re.compile(filled(pattern)) for pattern in table["between"]),
+            each=re.compile(filled(table["each"])),
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, BadPattern, re.error) as error:
         raise ToolsError(f"tools: {type(error).__name__}: {error}") from None
@@ -262,13 +294,15 @@ def seen(book: ToolBook, text: str) -> str:
     """A message as patterns and figures see it."""
     said = book.short_tens.sub(r"\g<whole>.\g<tenth>\g<scale>", comparable(text))
     said = book.bare_rates.sub(r"\g<0>%", said)
+    said = book.spelt_rates.sub(r"\g<before>百分之\g<rate>", said)
+    said = book.bare_ends.sub(r"\g<0>%", said)
     return _LISTED.sub(";", book.breaks.sub(r",\1", said))
 
 
 def read(book: ToolBook, text: str, today: date) -> Asked | None:
     """The tool that a message asks for; None where the patterns tell of none."""
     said = seen(book, text)
-    kinds = {kind for kind, _ in _kinds(said)}
+    kinds = _kinds_of(book, said, today)
     for row in book.tools:
         if (
             row.least <= kinds
@@ -276,8 +310,16 @@ def read(book: ToolBook, text: str, today: date) -> Asked | None:
             and any(pattern.within(said) for pattern in row.patterns)
             and not any(pattern.within(said) for pattern in row.unless)
         ):
-            return read_arguments(book, row, text, today)
+            asked = read_arguments(book, row, text, today)
+            if not row.if_complete or all(asked.arguments.get(name) for name in row.takes):
+                return asked
     return None
+
+
+def _kinds_of(book: ToolBook, said: str, today: date) -> set[FigureKind]:
+    """Kinds of the figures of a message; from one day to another are days too."""
+    kinds = {kind for kind, _ in _kinds(said)}
+    return kinds | {"days"} if _days_between(book, said, today) else kinds
 
 
 def candidates(book: ToolBook, text: str) -> tuple[ToolRow, ...]:
@@ -318,7 +360,7 @@ def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Aske
     said = seen(book, text)
     if "a" in row.takes:
         return _read_plans(book, row, said)
-    arguments, unclear = _arguments(book, row, said)
+    arguments, unclear, vague = _arguments(book, row, said)
     if "month" in row.takes and (month := _month(book, said, today, back=row.back)):
         arguments["month"] = month
     if "on" in row.takes:
@@ -328,9 +370,10 @@ def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Aske
         is_told = is_past or book.unread_days.within(said) or _has_day(book, said)
         if not (row.back and is_past) and (day is not None or is_told):
             arguments["on"] = day
-    if "days" in row.takes and "days" not in arguments and (days := _days_between(said, today)):
-        arguments["days"] = days
-    return Asked(row.id, arguments, row.own, unclear)
+    for name in {"days", "days_overdue"} & set(row.takes) - arguments.keys():
+        if days := _days_between(book, said, today):
+            arguments[name] = days
+    return Asked(row.id, arguments, row.own, unclear, vague)
 
 
 def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:
@@ -339,6 +382,10 @@ def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:
         if figure.kind == "phone" and re.fullmatch(r"[0-9]{3,6}", figure.text):
             # A short number without a unit is one of a service, or an amount: here, an amount.
             figure = replace(figure, kind="count", value=Decimal(figure.text))
+        if figure.kind == "term" and figure.unit == "month" and figure.value == HALF:
+            figure = replace(figure, unit="day", value=HALF_A_MONTH)
+        if figure.unit == "point" and _YEARLY.search(said[: figure.span[0]]):
+            figure = replace(figure, unit="year")
         kind = _kind(figure)
         if kind is not None:
             yield kind, figure
@@ -362,51 +409,144 @@ def _kind(figure: Figure) -> FigureKind | None:
             return "date"
         case "discount", _:
             return "discount"
+        case "count", "倍":
+            return "multiple"
+        case "count", "次" if figure.text.endswith("times"):
+            return "multiple"
         case _:
             return None
 
 
-def _arguments(book: ToolBook, row: ToolRow, said: str) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Arguments by name, and the figures that are unclear."""
-    arguments: dict[str, Any] = {}
-    unclear: list[str] = []
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """A figure that is an argument."""
+
+    figure: Figure
+    value: Any
+    """None where it is not clear what it says."""
+    weak: bool
+    vague: bool
+
+
+def _arguments(
+    book: ToolBook, row: ToolRow, said: str
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
+    """Arguments by name, and the figures that are unclear, or vague."""
+    heard: dict[str, list[_Heard]] = {}
+    unclear: list[Figure] = []
     for kind, figure in _kinds(said):
         if kind == "date" or not isinstance(figure.value, Decimal):
             continue
-        name = _role(book, row, kind, figure, said)
+        name, weak = _role(book, row, kind, figure, said)
         if kind == "rate" and not figure.unit and book.daily.search(figure.text):
             figure = replace(figure, unit="day")
-        value = _value(kind, name, figure, said)
         if name == "":
-            unclear.append(figure.text)
-        elif name not in row.takes:
-            continue
-        elif value is None or (name in arguments and arguments[name] != value):
-            unclear.append(figure.text)
+            unclear.append(figure)
+        elif name in row.takes:
+            value = _value(kind, name, figure, said)
+            heard.setdefault(name, []).append(_Heard(figure, value, weak, _is_vague(figure, said)))
+    arguments: dict[str, Any] = {}
+    vague: list[str] = []
+    for name, figures_of in heard.items():
+        counted = _counted(figures_of, said)
+        values = list(dict.fromkeys(each.value for each in counted))
+        if about := [each for each in counted if each.vague]:
+            vague += [_as_said(each.figure, said) for each in about]
+        elif None in values:
+            unclear += [each.figure for each in counted if each.value is None]
+        elif len(values) == 1 or (name == "terms" and _each_asked(book, row, values, said)):
+            arguments[name] = values[0]
+            if values[1:]:
+                arguments["more_terms"] = tuple(values[1:])
         else:
-            arguments[name] = value
-            if kind == "rate" and name in ("annual_rate", "daily_rate"):
-                arguments["rate_said"] = f"{figure.unit or 'year'}"
+            arguments[name] = values[0]
+            unclear += [each.figure for each in counted if each.value != values[0]]
+        if name in ("annual_rate", "daily_rate") and name in arguments:
+            arguments["rate_said"] = counted[0].figure.unit or "year"
     for words in book.words:
         taken = words.argument in row.takes and words.argument not in arguments
         if taken and words.pattern.within(said):
             arguments[words.argument] = words.value
-    return arguments, tuple(unclear)
+    # What is said once more is no other figure.
+    again = {each.figure.value for held in heard.values() for each in held if not each.vague}
+    left = sorted((f for f in unclear if f.value not in again or _lost(f, heard)), key=_place)
+    return arguments, tuple(f.text for f in left), tuple(vague)
 
 
-def _role(book: ToolBook, row: ToolRow, kind: FigureKind, figure: Figure, said: str) -> str:
-    """What a figure is: an argument; empty where nothing tells."""
+def _place(figure: Figure) -> int:
+    return figure.span[0]
+
+
+def _lost(figure: Figure, heard: Mapping[str, list[_Heard]]) -> bool:
+    """Whether a figure is one of an argument's own that contradict each other."""
+    return any(each.figure is figure for held in heard.values() for each in held)
+
+
+def _counted(heard: list[_Heard], said: str) -> list[_Heard]:
+    """Those that count: of an argument of which something tells what it is, what only might be it
+    does not, unless it is put beside it."""
+    if all(each.weak for each in heard):
+        return heard
+    return [
+        each
+        for before, each in zip([None, *heard], heard, strict=False)
+        if not each.weak or (before and _BESIDE.fullmatch(_between(before, each, said)))
+    ]
+
+
+_BESIDE = re.compile(r"[^,;]{0,3}(还是|或者?|和|跟|与|同|到|至|\bor\b|\band\b|[;~-])[^,;]{0,3}")
+
+
+def _between(one: _Heard, other: _Heard, said: str) -> str:
+    return said[one.figure.span[1] : other.figure.span[0]]
+
+
+def _each_asked(book: ToolBook, row: ToolRow, values: Sequence[Any], said: str) -> bool:
+    """Whether a plan is asked about with each of several terms."""
+    whole = all(isinstance(value, int) for value in values)
+    return (
+        "more_terms" in row.takes
+        and whole
+        and len(values) <= MOST_TERMS
+        and bool(book.each.search(said))
+    )
+
+
+def _is_vague(figure: Figure, said: str) -> bool:
+    return figure.upper is not None or bool(_MORE.search(_as_said(figure, said)))
+
+
+_MORE = re.compile("[多余几来]$|[多余] ?(天|个?月|块|元|期|年)")
+
+
+def _as_said(figure: Figure, said: str) -> str:
+    """A figure with the word behind it that makes it an about."""
+    more = re.match("[多余](?![少于久长次大])", said[figure.span[1] :])
+    return figure.text + (more.group() if more else "")
+
+
+def _role(
+    book: ToolBook, row: ToolRow, kind: FigureKind, figure: Figure, said: str
+) -> tuple[str, bool]:
+    """What a figure is: an argument, and whether that is only likely; empty where nothing tells."""
     before, after = said[: figure.span[0]].rstrip(" -负"), said[figure.span[1] :].lstrip()
-    for role in book.roles:
-        if role.kind != kind or (role.text and not role.text.search(figure.text)):
-            continue
-        fits = (role.before and role.before.search(before[-24:])) or (
-            role.after and role.after.search(after[:24])
-        )
-        if fits and (role.argument in row.takes or role.argument == "-"):
-            return role.argument
+    roles = [
+        role
+        for role in book.roles
+        if role.kind == kind
+        and (not role.text or role.text.search(figure.text))
+        and (role.argument in row.takes or role.argument == "-")
+    ]
+    # What stands before a figure tells more than what comes behind it, which may be of the next.
+    for role in roles:
+        if role.before and role.before.search(before[-24:]):
+            return role.argument, role.weak
+    for role in roles:
+        if role.after and role.after.search(after[:24]):
+            return role.argument, role.weak
     # Of a record everything is known but what a tool takes: the rest of the figures only describe.
-    return row.default.get(kind, "" if kind in ASKED_ABOUT and not row.own else "-")
+    default = row.default.get(kind, "" if kind in ASKED_ABOUT and not row.own else "-")
+    return default, True
 
 
 def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
@@ -423,6 +563,8 @@ def _value(kind: FigureKind, name: str, figure: Figure, said: str) -> Any:
         value = told
     if kind in ("terms", "days", "position"):
         return int(value) if value == int(value) else value
+    if kind == "multiple":
+        return value - 1 if value > 1 else None
     if kind == "rate" and name == "annual_rate":
         unit = figure.unit or ("year" if abs(value) >= LEAST_ANNUAL or not value else "")
         return value * YEAR_OF[unit] if unit else None
@@ -449,6 +591,7 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
         unless=(),
         least=frozenset(),
         without=frozenset(),
+        if_complete=False,
         back=False,
         takes=("principal_cny", "annual_rate", "terms", "method", "term_fee_rate"),
         default={"amount": "principal_cny", "rate": "annual_rate", "terms": "terms"},
@@ -457,18 +600,18 @@ def _read_plans(book: ToolBook, row: ToolRow, said: str) -> Asked:
     best: Asked | None = None
     for between in book.parts:
         for match in islice(between.finditer(said), MOST_CUTS):
-            left, one = _arguments(book, plan, said[: match.start()])
-            right, other = _arguments(book, plan, said[match.end() :])
+            left, *doubts = _arguments(book, plan, said[: match.start()])
+            right, *others = _arguments(book, plan, said[match.end() :])
             if not left or not right:
                 continue
             a, b = {**_shared(right, left), **left}, {**_shared(left, right), **right}
             if a != b:
-                asked = Asked(row.id, {"a": a, "b": b}, unclear=(*one, *other))
+                asked = Asked(row.id, {"a": a, "b": b}, unclear=sum((*doubts, *others), ()))
                 if not asked.unclear:
                     return asked
                 best = best or asked
-    whole, unclear = _arguments(book, plan, said)
-    return best or Asked(row.id, {"a": whole, "b": {}}, unclear=unclear)
+    whole, unclear, vague = _arguments(book, plan, said)
+    return best or Asked(row.id, {"a": whole, "b": {}}, unclear=unclear, vague=vague)
 
 
 def _shared(of: Mapping[str, Any], to: Mapping[str, Any]) -> dict[str, Any]:
@@ -497,10 +640,57 @@ def _has_day(book: ToolBook, said: str) -> bool:
     return by_words or any(figure.kind == "date" for figure in figures.find(said))
 
 
-def _days_between(said: str, today: date) -> int:
-    """Days from the first to the last of two days that a message names; 0 where it does not."""
-    days = [day for day in (_dated(f, today) for f in figures.find(said)) if day]
-    return (days[1] - days[0]).days if len(days) == 2 and days[0] < days[1] else 0
+def _days_between(book: ToolBook, said: str, today: date) -> int:
+    """Days from the first to the last of two days that a message names; 0 where it does not.
+
+    A day that is only a number is of the month of the other, or of any; from a later number to an
+    earlier one it is not told how many days there are.
+    """
+    days = list(dict.fromkeys(_days_named(book, said, today)))
+    if len(days) != 2:
+        return 0
+    first, last = days
+    if isinstance(first, int):
+        number = last if isinstance(last, int) else last.day
+        return max(number - first, 0)
+    if isinstance(last, int):
+        month = _months_later(first, int(last <= first.day))
+        try:
+            last = month.replace(day=last)
+        except ValueError:
+            return 0
+    return max((last - first).days, 0)
+
+
+def _days_named(book: ToolBook, said: str, today: date) -> Iterator[date | int]:
+    """The days that a message names, in order; as a number where they are only that."""
+    words = [
+        (match.span(), day)
+        for row in book.days
+        if not row.loose
+        for match in row.pattern.finditer(said)
+        if (day := _relative(row, match, today))
+    ]
+    named: list[tuple[tuple[int, int], date | int]] = []
+    for figure in figures.find(said):
+        start, end = figure.span
+        if figure.kind != "date" or said[end : end + 4].lstrip("我就刚才").startswith("签"):
+            continue
+        if any(s <= start and end <= e for (s, e), _ in words):
+            continue
+        # Of `today, the 20th` the number is what is told.
+        words = [w for w in words if not (0 <= start - w[0][1] <= 1 and w[1] >= today)]
+        bare = re.fullmatch(r"---(\d{2})", str(figure.value))
+        year = next((d.year for _, d in reversed(named) if isinstance(d, date)), None)
+        told = int(bare.group(1)) if bare else _dated(figure, today, year)
+        if told:
+            named.append((figure.span, told))
+    covered: list[tuple[int, int]] = []
+    for span, day in words:
+        if not any(s < span[1] and span[0] < e for s, e in covered):
+            covered.append(span)
+            named.append((span, day))
+    yield from (day for _, day in sorted(named, key=lambda each: each[0]))
 
 
 def _month(book: ToolBook, said: str, today: date, *, back: bool) -> date | None:
@@ -528,15 +718,20 @@ def _months_later(day: date, months: int) -> date:
     return date(month // MONTHS, month % MONTHS + 1, 1)
 
 
-def _dated(figure: Figure, today: date) -> date | None:
-    """The day of a whole date. Without its year it is the next one, or the one that went by lately:
-    nobody names a day of last month and means next year's."""
+def _dated(figure: Figure, today: date, year_before: int | None = None) -> date | None:
+    """The day of a whole date. Without its year it is of that of the day named before it; else the
+    next one, or the one that went by lately: nobody names a day of last month and means next
+    year's."""
     match = figure.kind == "date" and re.fullmatch(r"(\d{4}|-)-(\d{2})-(\d{2})", str(figure.value))
     if not match:
         return None
     month, day = int(match.group(2)), int(match.group(3))
     is_whole = match.group(1) != "-"
-    for year in [int(match.group(1))] if is_whole else [today.year, today.year + 1]:
+    if year_before and not is_whole:
+        years, is_whole = [year_before], True
+    else:
+        years = [int(match.group(1))] if is_whole else [today.year, today.year + 1]
+    for year in years:
         try:
             named = date(year, month, day)
         except ValueError:
@@ -610,7 +805,7 @@ def labelled(
             if read_value is not None:
                 given[name] = read_value
                 unclear = [text for text in unclear if text != figure.text]
-    return Asked(row.id, given, row.own, tuple(unclear))
+    return Asked(row.id, given, row.own, tuple(unclear), asked.vague)
 
 
 def _kind_of(argument: str) -> FigureKind | None:

@@ -104,6 +104,7 @@ _SCALED = (
 _NUMERALS = "零〇一二三四五六七八九十百千万亿两"
 _CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点[零一二三四五六七八九]{{1,9}})?"
 _NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
+_TENTHS = rf"(?:{_ARABIC}|[一二三四五六七八九](?:点[零一二三四五六七八九]{{1,4}})?)"
 _DAY_NUMBER = r"(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})"
 _HOUR = r"(?:[0-9]{1,2}|[零一二三四五六七八九十两]{1,3})"
 _PART_OF_DAY = (
@@ -182,7 +183,7 @@ _NOT_BEFORE = {
     "成": "立为年人功员本交长都果品不分熟绩",
     "周": "年一二三四五六日末转边期",
     "分": "之期析别行类布配销摊",
-    "日": "元常益渐均",
+    "日": "元常益渐均息",
     "个": "人别体税性",
     "位": "置于",
     "家": "庭人电装属具",
@@ -200,6 +201,7 @@ _NOT_BEFORE = {
     "天": "然",
     "字": "段",
     "件": "号",
+    "折": "合算成腾返磨旧",
 }
 _UNIT = (
     "(?:"
@@ -821,7 +823,7 @@ def _read_fraction(folded: str, start: int, end: int) -> _Found | None:
     return _Found("rate", start, end, raw=number[0], scale=number[1], factor=_D(1) / denominator)
 
 
-_PER_TEN_THOUSAND = rf"万({_ARABIC}|[一二三四五六七八九])"
+_PER_TEN_THOUSAND = rf"万({_TENTHS})"
 
 
 def _read_per_ten_thousand(folded: str, start: int, end: int) -> _Found | None:
@@ -848,10 +850,11 @@ def _read_li(folded: str, start: int, end: int) -> _Found | None:
         if not match.group(1)[0].isascii():
             return None
         return _Found("count", start, end, "分", number[0])
-    raw = number[0] if match.group(2) == "分" else number[0] / 10
+    one = Decimal(1) if match.group(2) == "分" else _D("0.1")
+    raw = number[0] * one
     rest = _number(match.group(3)) if match.group(3) else None
     if rest is not None:
-        raw += rest[0] / 10
+        raw += rest[0] * one / 10
     period = _PERIODS[context.group(1)] if context and context.group(1) else "month"
     return _Found("rate", start, end, period, raw, factor=_LI_FACTORS[period])
 
@@ -920,6 +923,8 @@ def _read_day_of_month(folded: str, start: int, end: int) -> _Found | None:
 _QUANTITY = rf"({_NUMBER}) ?([多余]?) ?({_UNIT})?"
 
 
+_ABOUT = r"([一二三四五六七八九两]{2})[十百千万亿]{0,2}"
+_AND_MORE = "[多余](?![少于久长次大谢项])"
 _SPOKEN_AMOUNT = r"[^百千万亿]+[百千万亿]"
 _GOES_ON = rf" ?[至到、或和~-] ?[0-9{_NUMERALS}]"
 """A Chinese numeral without a unit is a figure only where a list or range gives it one."""
@@ -944,20 +949,31 @@ def _read_quantity(folded: str, start: int, end: int) -> _Found | None:
     if number is None:
         return None if chinese else _Found("count", start, end, words=written)
     raw, scale = number
+    about = _re(_ABOUT).fullmatch(written)
+    low, high = (_DIGITS[c] for c in about.group(1)) if about else (0, 0)
     if not unit:
         if start and _re("[a-z_]").match(folded, start - 1) and scale == 1:
             return _read_ordinal(folded, start, end)
-        return _Found("count", start, end, "", raw, scale, bare=True, article=going_on)
+        found = _Found("count", start, end, "", raw, scale, bare=True, article=going_on)
+        found.bound = "min" if _re(_AND_MORE).match(folded, end) else ""
+        return _ranged(found, written, low, high)
     kind, name, factor = _UNITS[unit]
     if kind == "discount" and raw >= 10:
         factor = _D("0.01")
     found = _Found(kind, start, end, name, raw, scale, factor, bound="min" if more else "")
     if written == "一":
         found.article = _is_article(folded, start, kind, unit)
-    if chinese and len(written) == 2 and kind != "discount" and _DIGITS.keys() >= set(written):
-        low, high = (_DIGITS[c] for c in written)
-        if 0 < low < high:
-            found.raw, found.upper, found.bound = _D(low), high * factor, "range"
+    return found if kind == "discount" else _ranged(found, written, low, high)
+
+
+def _ranged(found: _Found, written: str, low: int, high: int) -> _Found:
+    """两三万 and 七八天: from the one to the other; as it is where they are no neighbours."""
+    if 0 < low < high:
+        scale = 1
+        for c in written[2:]:
+            scale *= _SCALES[c]
+        found.raw, found.scale = _D(low), scale
+        found.upper, found.bound = high * scale * found.factor, "range"
     return found
 
 
@@ -1045,8 +1061,8 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     ),
     (
         "per_ten_thousand",
-        rf"(?<=[率息])万(?:{_ARABIC}|[一二三四五六七八九])(?![元0-9{_NUMERALS}])"
-        rf"|(?<![0-9{_NUMERALS}])万(?:{_ARABIC}|[一二三四五六七八九])(?=的?日?[利息])",
+        rf"(?:(?<=[率息])|(?<=[每一][天日]))万{_TENTHS}(?![元点0-9{_NUMERALS}])"
+        rf"|(?<![0-9{_NUMERALS}])万{_TENTHS}(?=的?日?[利息])",
         _read_per_ten_thousand,
     ),
     ("price", rf"{_CURRENCY} ?{_NUMBER}(?: ?(?:元|yuan(?![a-z])))?", _read_price),

@@ -38,6 +38,10 @@ Values = dict[str, Any]
 """Name of a figure or argument -> Decimal, int, day or word."""
 
 
+EXAMPLE_CNY = Decimal(10000)
+"""An amount to work out with what is the same for any."""
+
+
 class Asks(Exception):
     """Something is missing or not clear; the borrower is asked one thing."""
 
@@ -198,6 +202,8 @@ async def call(case: Case) -> Outcome:
     try:
         if case.asked.unclear:
             raise Asks("note", "unclear_figure", figure=case.asked.unclear[0])
+        if case.asked.vague:
+            raise Asks("note", "vague_figure", figure=case.asked.vague[0])
         results = await TOOLS[tool](case)
     except Asks as asks:
         text = calculated(asks.section, asks.code, locale, **asks.values)
@@ -1061,14 +1067,26 @@ def _lent(given: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _discounted(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments with the rate that a discount on it leaves, and `full_rate` before it."""
+    full, discount = given.get("annual_rate"), given.get("rate_discount")
+    if full is None or discount is None:
+        return given
+    return {**given, "annual_rate": full * discount, "full_rate": full}
+
+
 def _say_rate(worked: Worked, given: Mapping[str, Any]) -> None:
-    """Says what a monthly or daily rate is a year."""
-    said, annual = given.get("rate_said"), given.get("annual_rate")
+    """Says what a monthly or daily rate is a year, and what a discount leaves of it."""
+    said, annual = given.get("rate_said"), given.get("full_rate", given.get("annual_rate"))
     per = {"month": ("monthly_rate", 12), "day": ("daily_rate", 365)}
     if said in per and annual is not None:
         name, times = per[said]
         worked.inputs[name] = (annual / times).quantize(Decimal("0.000000000001"))
         worked.say(f"rate_from_{said}", annual_rate=annual, **{name: worked.inputs[name]})
+    if "full_rate" in given:
+        worked.inputs |= {"full_rate": annual, "discount": given["rate_discount"]}
+        shown = {name: worked.inputs[name] for name in ("full_rate", "discount")}
+        worked.say("rate_discounted", annual_rate=given["annual_rate"], **shown)
 
 
 def _schedule_rows(worked: Worked, rows: Sequence[loan_math.Instalment], *, fee: bool) -> None:
@@ -1091,8 +1109,18 @@ _GIVEN_SAYS = {
 
 
 async def instalment(case: Case) -> list[Worked]:
-    """Instalments and cost of a plan whose figures are given."""
-    lent = _lent(case.asked.arguments)
+    """Instalments and cost of a plan whose figures are given, for each of the terms asked about."""
+    given = _discounted(case.asked.arguments)
+    terms = (given.get("terms"), *given.get("more_terms", ()))
+    plans = [await _instalments(case, {**given, "terms": each}) for each in terms]
+    if given.get("method") is None and given.get("term_fee_rate") is None:
+        plans[-1].say("assumed_method", method=case.word("equal_instalment"))
+    plans[-1].say("estimate")
+    return plans
+
+
+async def _instalments(case: Case, given: Mapping[str, Any]) -> Worked:
+    lent = _lent(given)
     result = await _calculated("schedule", lent)
     rows = result.instalments
     worked = Worked(inputs={**lent})
@@ -1110,15 +1138,12 @@ async def instalment(case: Case) -> list[Worked]:
     worked.headline = ("instalment_cny", cost, "repaid_cny")
     worked.basis = loan_math.in_words(result.basis, case.locale)
     _schedule_rows(worked, rows, fee=is_fee)
+    _say_rate(worked, given)
     method = case.word(lent["method"])
-    _say_rate(worked, case.asked.arguments)
     worked.say(_GIVEN_SAYS[lent["method"]], method=method, **worked.inputs, **worked.figures)
-    if not is_fee and case.given("method") is None:
-        worked.say("assumed_method", method=method)
-    worked.say("estimate")
     worked.beneath = True
     worked.inputs["method"] = lent["method"]
-    return [worked]
+    return worked
 
 
 async def _calculated(tool: str, arguments: Mapping[str, object]) -> Any:
@@ -1127,7 +1152,9 @@ async def _calculated(tool: str, arguments: Mapping[str, object]) -> Any:
 
 async def days_interest(case: Case) -> list[Worked]:
     """Interest by the day on a given amount."""
-    principal, annual, days = case.need("principal_cny", "annual_rate", "days")
+    principal, _, days = case.need("principal_cny", "annual_rate", "days")
+    given = _discounted(case.asked.arguments)
+    annual = given["annual_rate"]
     # As a balance and its days: a loan of so many days has no due day to be asked about.
     result = await _calculated(
         "settle", {"balance_cny": principal, "annual_rate": annual, "days": days}
@@ -1136,7 +1163,7 @@ async def days_interest(case: Case) -> list[Worked]:
     worked.figures = {"interest_cny": result.interest_cny, "repaid_cny": result.total_cny}
     worked.headline = ("interest_cny", "repaid_cny")
     worked.basis = _words(("daily",), ("half_up", "day_count_actual/365"), case.locale)
-    _say_rate(worked, case.asked.arguments)
+    _say_rate(worked, given)
     worked.say(
         "given_days",
         **{k: worked.inputs[k] for k in ("principal_cny", "annual_rate", "days")},
@@ -1153,7 +1180,10 @@ async def annual_rate(case: Case) -> list[Worked]:
     principal, upfront = given.get("principal_cny"), given.get("upfront_fee_cny")
     received, fee = given.get("received_cny"), given.get("term_fee_rate")
     borrowed = principal if principal is not None else received
+    example = fee is not None and borrowed is None
     if fee is not None and given.get("instalment_cny") is None:
+        # What a fee of each instalment comes to a year is the same for any amount.
+        borrowed = EXAMPLE_CNY if borrowed is None else borrowed
         lent = _lent({**given, "principal_cny": borrowed})
         result = await _calculated("rate", {"loan": lent})
         inputs: Values = {n: v for n, v in lent.items() if n != "method"}
@@ -1183,6 +1213,8 @@ async def annual_rate(case: Case) -> list[Worked]:
     }
     worked.headline = ("simple_annual_rate", "compound_annual_rate", "cost_cny")
     worked.basis = loan_math.in_words(result.basis, case.locale)
+    if example:
+        worked.say("example", principal_cny=EXAMPLE_CNY)
     worked.say("given_rate", **worked.figures)
     worked.say("estimate")
     worked.beneath = True

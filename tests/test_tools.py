@@ -640,7 +640,7 @@ async def test_what_is_kept_of_a_record_names_nobody_and_goes_with_it(
         ("借一堆钱，年化14.4%，12期，每月还多少", "借款金额"),
         ("借1万到2万，年化14.4%，12期，每月还多少", "1万"),
         ("借1e5元，年化14.4%，12期，每月还多少", "5元"),
-        ("借1万，年化18%打8折，12期，每月还多少", "8折"),
+        ("借1万，年化18%，12期，利息打8折，每月还多少", "8折"),
         ("借1万，利率3%，12期，每月还多少", "3%"),
         ("到手1万，每月还100，12期，实际年化多少", "每期"),
         ("借5000，日利率0.04%，利息多少", "天"),
@@ -655,6 +655,54 @@ async def test_what_cannot_be_calculated_with_is_told_in_words(
     assert not reply.calculations
     assert says in reply.sentences[0].text
     assert reply.sentences[0].kind == "notice"
+
+
+@pytest.mark.parametrize(
+    ("text", "figures"),
+    [
+        ("借两万年化14.4% 12期和24期各还多少", ["1,799.51", "964.04"]),
+        ("1w 年利率18% 3期 6期 12期 分别每期多少", ["3,433.83", "1,755.25", "916.80"]),
+        (
+            "15k at 13.2% a year: the monthly for 12 months and for 18 months?",
+            ["1,341.17", "923.11"],
+        ),
+        ("年化18%的利率打8折后 借2万12期每月还多少", ["14.4%", "1,799.51"]),
+        ("借一万 日息万三点五 今天借明天还利息多少", ["3.50"]),
+        ("我10号借25号还 借8000 日利率0.05% 要多少利息", ["60.00"]),
+        ("6月28号借的 7月10号还 一万五 日息万4 利息多少", ["72.00"]),
+        ("借了两万 年化18.25% 用了半个月 利息多少", ["150.00"]),
+        ("我月薪8500 想借三万 分三年还 年化利率10.8% 一个月还多少", ["979.32"]),
+        ("等额本金 36000 12期 年化14.4% 一共多少利息", ["2,808.00"]),
+        ("月息五厘五换算成年利率是几", ["6.6%"]),
+        ("每期手续费0.6% 分12期 折算年化多少", ["10,000.00", "13.03%"]),
+        ("A家年化18% B家年化15.6% 都是借3万分12期等额本息 选B家能省多少利息", ["409.80"]),
+        ("逾期本金950 年利率21.6% 罚息利率是它的1.5倍 逾期三天 罚多少", ["2.53"]),
+    ],
+)
+async def test_what_borrowers_ask_in_their_own_words_comes_to_the_cent(
+    deps: Deps, text: str, figures: list[str]
+) -> None:
+    reply = await ask(deps, text)
+    assert reply.status == "answered"
+    assert [figure for figure in figures if figure not in told(reply)] == []
+    assert not reply.withheld
+    await is_identical(deps, reply)
+
+
+@pytest.mark.parametrize(
+    ("text", "figure"),
+    [
+        ("借了八千多 年化15.6% 10天利息多少", "八千多"),
+        ("打算借两三万 年化12% 12期 每期多少", "两三万"),
+        ("借一万日息万五 用20多天利息多少", "20多天"),
+        ("年化7.2到14.4之间 借一万 12期 每个月多少", "7.2%到14.4%"),
+    ],
+)
+async def test_no_sum_is_worked_out_of_an_about(deps: Deps, text: str, figure: str) -> None:
+    reply = await ask(deps, text)
+    assert reply.status == "clarify"
+    assert calculated("note", "vague_figure", "zh-Hans", figure=figure) in reply.answer
+    assert not reply.calculations
 
 
 async def test_a_rate_that_contracts_of_two_times_differ_in_is_asked_about(deps: Deps) -> None:
