@@ -163,6 +163,8 @@ class ToolBook:
     given_hints: tuple[Pattern, ...]
     """A calculation of some kind or other."""
     hints_unless: tuple[Pattern, ...]
+    spellings: tuple[tuple[re.Pattern[str], str], ...]
+    """What is written otherwise than it is meant, and what stands for it."""
     breaks: re.Pattern[str]
     bare_rates: re.Pattern[str]
     """A yearly rate said without its sign, in the group `rate`."""
@@ -210,7 +212,8 @@ def of_text(source: str) -> ToolBook:
         parts: Mapping[str, str] = table["parts"]
 
         def filled(pattern: str) -> str:
-            return re.sub("<<([a-z_]+)>>", lambda match: parts[match.group(1)], pattern)
+            # A part may hold others.
+            return re.sub("<<([a-z_]+)>>", lambda match: filled(parts[match.group(1)]), pattern)
 
         def compiled(row: Mapping[str, Any], name: str) -> tuple[Pattern, ...]:
             return tuple(compile_pattern(filled(pattern)) for pattern in row.get(name, ()))
@@ -277,6 +280,7 @@ def of_text(source: str) -> ToolBook:
             own_hints=compiled(table, "own_hints"),
             given_hints=compiled(table, "given_hints"),
             hints_unless=compiled(table, "hints_unless"),
+            spellings=tuple((re.compile(of), meant) for of, meant in table["spellings"]),
             breaks=re.compile(filled(table["breaks"])),
             bare_rates=re.compile(filled(table["bare_rates"])),
             spelt_rates=re.compile(filled(table["spelt_rates"])),
@@ -286,13 +290,24 @@ def of_text(source: str) -> ToolBook:
             parts=tuple(re.compile(filled(pattern)) for pattern in table["between"]),
             each=re.compile(filled(table["each"])),
         )
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, BadPattern, re.error) as error:
+    except (
+        tomllib.TOMLDecodeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        BadPattern,
+        re.error,
+        RecursionError,
+    ) as error:
         raise ToolsError(f"tools: {type(error).__name__}: {error}") from None
 
 
 def seen(book: ToolBook, text: str) -> str:
     """A message as patterns and figures see it."""
-    said = book.short_tens.sub(r"\g<whole>.\g<tenth>\g<scale>", comparable(text))
+    said = comparable(text)
+    for written, meant in book.spellings:
+        said = written.sub(meant, said)
+    said = book.short_tens.sub(r"\g<whole>.\g<tenth>\g<scale>", said)
     said = book.bare_rates.sub(r"\g<0>%", said)
     said = book.spelt_rates.sub(r"\g<before>百分之\g<rate>", said)
     said = book.bare_ends.sub(r"\g<0>%", said)
@@ -647,6 +662,8 @@ def _days_between(book: ToolBook, said: str, today: date) -> int:
     earlier one it is not told how many days there are.
     """
     days = list(dict.fromkeys(_days_named(book, said, today)))
+    if len(days) > 2:
+        days = [day for day in days if day != today]
     if len(days) != 2:
         return 0
     first, last = days
@@ -672,14 +689,22 @@ def _days_named(book: ToolBook, said: str, today: date) -> Iterator[date | int]:
         if (day := _relative(row, match, today))
     ]
     named: list[tuple[tuple[int, int], date | int]] = []
+    spans = [
+        *(span for span, _ in words),
+        *(f.span for f in figures.find(said) if f.kind == "date"),
+    ]
+    # Of `today, the 20th` the number is what is told.
+    words = [
+        (span, day)
+        for span, day in words
+        if not any(span[1] <= start and said[span[1] : start] in _SAME for start, _ in spans)
+    ]
     for figure in figures.find(said):
         start, end = figure.span
         if figure.kind != "date" or said[end : end + 4].lstrip("我就刚才").startswith("签"):
             continue
         if any(s <= start and end <= e for (s, e), _ in words):
             continue
-        # Of `today, the 20th` the number is what is told.
-        words = [w for w in words if not (0 <= start - w[0][1] <= 1 and w[1] >= today)]
         bare = re.fullmatch(r"---(\d{2})", str(figure.value))
         year = next((d.year for _, d in reversed(named) if isinstance(d, date)), None)
         told = int(bare.group(1)) if bare else _dated(figure, today, year)
@@ -691,6 +716,10 @@ def _days_named(book: ToolBook, said: str, today: date) -> Iterator[date | int]:
             covered.append(span)
             named.append((span, day))
     yield from (day for _, day in sorted(named, key=lambda each: each[0]))
+
+
+_SAME = ("", ",", "是", "就是")
+"""Between two words for the same day."""
 
 
 def _month(book: ToolBook, said: str, today: date, *, back: bool) -> date | None:

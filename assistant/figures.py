@@ -102,7 +102,7 @@ _SCALED = (
     rf"{_ARABIC}(?:(?: ?(?:[百千]?[万亿]|[百千])(?!分之)|[wk](?![a-z]))(?:[0-9]{{1,4}}[百千万])?)?"
 )
 _NUMERALS = "零〇一二三四五六七八九十百千万亿两"
-_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点[零一二三四五六七八九]{{1,9}})?"
+_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点(?:[零二三四五六七八九]|一(?!天|年|个月)){{1,9}})?"
 _NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
 _TENTHS = rf"(?:{_ARABIC}|[一二三四五六七八九](?:点[零一二三四五六七八九]{{1,4}})?)"
 _DAY_NUMBER = r"(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})"
@@ -201,6 +201,7 @@ _NOT_BEFORE = {
     "天": "然",
     "字": "段",
     "件": "号",
+    "页": "面",
     "折": "合算成腾返磨旧",
 }
 _UNIT = (
@@ -239,6 +240,7 @@ _PERIOD_RIGHT_BEFORE = (
 """Said of the figure itself: what is paid or asked each month behind it is something else."""
 _PERIOD_AFTER = (
     r" ?[（(]?(?:(?:/|每|per |a )(年|月|日|天|year|annum|month|day)(?![还付交供缴要得应需])"
+    r"|一(天|日)(?![还付交供缴要得应需内之后常])"
     r"|(年)化(?![利率综融成贷单约为是0-9])|的(年)化利?率?(?![利率综融成贷单约为是0-9])|的?(年|月|日)[利息](?![0-9])|(p\.a)|(yearly|annual|monthly|daily))"
 )
 _PERIOD_BREAK = r"[，。；、,;！？!?\n0-9%的]|[上下]浮"
@@ -1062,7 +1064,7 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     (
         "per_ten_thousand",
         rf"(?:(?<=[率息])|(?<=[每一][天日]))万{_TENTHS}(?![元点0-9{_NUMERALS}])"
-        rf"|(?<![0-9{_NUMERALS}])万{_TENTHS}(?=的?日?[利息])",
+        rf"|(?<![0-9{_NUMERALS}])万{_TENTHS}(?=的?日?[利息]|一天|每[天日]|/[天日])",
         _read_per_ten_thousand,
     ),
     ("price", rf"{_CURRENCY} ?{_NUMBER}(?: ?(?:元|yuan(?![a-z])))?", _read_price),

@@ -72,7 +72,9 @@ async def listening(app: Any) -> AsyncIterator[str]:
     """Address at which the app is served on loopback."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+        # As the product stops: what still streams to a browser is cut off, and not waited for.
+        config = uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[bound]))
         while not server.started:
             assert not serving.done(), "the server did not start"

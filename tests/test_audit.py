@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from sqlalchemy import JSON, Table, delete, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -536,6 +537,24 @@ async def test_heads_are_exported_at_intervals_and_when_it_ends(tmp_path: Path) 
         verdict = await verify(deps.trail)
     assert verdict.ok
     assert verdict.warnings == ("a line of the file of exported heads cannot be read",)
+
+
+async def test_whoever_goes_away_while_something_is_written_leaves_nothing_locked(
+    lender: Deps,
+) -> None:
+    async def write() -> None:
+        async with audit.transaction(lender.trail) as connection:
+            for _ in range(5):
+                await audit.append_in(connection, lender.trail.keys, "approval", "x", {"by": "x"})
+
+    for sooner in range(12):
+        async with anyio.create_task_group() as group:
+            group.start_soon(write)
+            await asyncio.sleep(0.001 * sooner)
+            group.cancel_scope.cancel()
+        async with asyncio.timeout(5):
+            await audit.append(lender.trail, "approval", "y", {"by": "y"})
+    assert (await verify(lender.trail)).ok
 
 
 async def test_writers_of_one_process_take_turns(
