@@ -6,10 +6,11 @@ message; looking runs of up to three characters up in a table costs none of that
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from itertools import chain, product
+from itertools import chain, pairwise, product
 from operator import add, or_
 
 MOST_STRINGS = 64
@@ -55,6 +56,11 @@ class _Part:
         exact = self.exact
         return ((exact,),) if exact and "" not in exact else self.own_ways
 
+
+_PLAIN = re.compile(r"[^\\\[\](){}|.*+?^$]+(?![?*+{])")
+"""Characters that stand for themselves; the last of them is not repeated."""
+
+_WORDS = re.compile(r"[^\\\[\](){}|.*+?^$]*(?:\|[^\\\[\](){}|.*+?^$]*)+(?=\)|$)")
 
 _SIGNS = {"n": "\n", "t": "\t"}
 
@@ -115,20 +121,72 @@ def _telling(literals: Strings) -> tuple[int, int]:
     return min(3, *map(len, literals), 3), -len(literals)
 
 
+@lru_cache(maxsize=8192)
 def _of(exact: Strings) -> _Part:
-    begun = (sum(map(one.startswith, exact)) for one in exact)
+    many = 1
+    if not _begin_apart(exact):
+        many = max(sum(begun in exact for begun in _beginnings(one)) for one in exact)
     return _Part(
         exact,
-        choices=max(begun) if len(exact) > 1 else 1,
+        choices=many,
         first=frozenset(one[0] for one in exact if one),
         empty="" in exact,
     )
+
+
+@lru_cache(maxsize=8192)
+def _said(literal: str) -> _Part:
+    return _of(frozenset({literal}))
+
+
+def _begin_apart(strings: Strings) -> bool:
+    """Whether none begins with another."""
+    return not any(after.startswith(one) for one, after in pairwise(sorted(strings)))
+
+
+def _beginnings(text: str) -> Iterable[str]:
+    return (text[:length] for length in range(len(text) + 1))
 
 
 def _any_of(firsts: Iterable[Strings | None]) -> Strings | None:
     """All of the characters; None where any may be one."""
     known = list(firsts)
     return None if None in known else frozenset().union(*filter(None, known))
+
+
+@lru_cache(maxsize=8192)
+def _one_of(words: str) -> _Part:
+    """Literals with bars between them; the same ones stand in many patterns."""
+    return _either([_said(word) for word in words.split("|")])
+
+
+def _either(branches: Sequence[_Part]) -> _Part:
+    # Those of one set each are one way, which holds any of their strings.
+    own = [way for branch in branches for way in branch.ways]
+    ways = tuple(way for way in own if len(way) != 1)
+    if len(ways) < len(own):
+        ways += ((frozenset().union(*(way[0] for way in own if len(way) == 1)),),)
+    if len(ways) > MOST_WAYS:
+        ways = _together(ways)
+    known = [(branch.exact, branch.choices) for branch in branches if branch.exact is not None]
+    both = frozenset().union(*(exact for exact, _ in known))
+    # Branches of which none begins as another are no choice.
+    if len(both) == sum(len(exact) for exact, _ in known) and _begin_apart(both):
+        many = max((m for _, m in known), default=0)
+    else:
+        many = max(
+            (sum(m for exact, m in known if any(map(one.startswith, exact))) for one in both),
+            default=0,
+        )
+    many += sum(branch.choices for branch in branches if branch.exact is None)
+    whole = len(known) == len(branches) and len(both) <= MOST_STRINGS
+    return _Part(
+        both if whole else None,
+        ways,
+        min(max(many, 1), ENDLESS),
+        _any_of(branch.first for branch in branches),
+        any(branch.empty for branch in branches),
+    )
 
 
 def _told_apart(strings: Strings) -> bool:
@@ -165,35 +223,14 @@ class _Reader:
         return char
 
     def alternation(self) -> _Part:
+        if words := _WORDS.match(self._pattern, self.place):
+            self.place = words.end()
+            return _one_of(words.group())
         branches = [self._sequence()]
         while self._peek() == "|":
             self.place += 1
             branches.append(self._sequence())
-        if len(branches) == 1:
-            return branches[0]
-        # Those of one set each are one way, which holds any of their strings.
-        own = [way for branch in branches for way in branch.ways]
-        ways = tuple(way for way in own if len(way) != 1)
-        if len(ways) < len(own):
-            ways += ((frozenset().union(*(way[0] for way in own if len(way) == 1)),),)
-        if len(ways) > MOST_WAYS:
-            ways = _together(ways)
-        known = [(branch.exact, branch.choices) for branch in branches if branch.exact is not None]
-        both = frozenset().union(*(exact for exact, _ in known))
-        # Branches of which none begins as another are no choice.
-        many = max(
-            (sum(m for exact, m in known if any(map(one.startswith, exact))) for one in both),
-            default=0,
-        )
-        many += sum(branch.choices for branch in branches if branch.exact is None)
-        whole = len(known) == len(branches) and len(both) <= MOST_STRINGS
-        return _Part(
-            both if whole else None,
-            ways,
-            min(max(many, 1), ENDLESS),
-            _any_of(branch.first for branch in branches),
-            any(branch.empty for branch in branches),
-        )
+        return branches[0] if len(branches) == 1 else _either(branches)
 
     def _sequence(self) -> _Part:
         run: Strings = frozenset({""})
@@ -212,7 +249,7 @@ class _Reader:
             ways = tuple(way + other for way in ways for other in more)
 
         while self._peek() not in ("", "|", ")"):
-            part = self._repeated(self._one())
+            part = self._literal() or self._repeated(self._one())
             exact = part.exact
             # Of several ways to the same string each is tried.
             many = min(many * part.choices, ENDLESS)
@@ -227,9 +264,18 @@ class _Reader:
             if exact is None:
                 follow(part)
         if whole:
-            return replace(_of(run), choices=many)
+            part = _of(run)
+            return part if part.choices == many else replace(part, choices=many)
         follow(_of(run))
         return _Part(None, ways, many, first, empty)
+
+    def _literal(self) -> _Part | None:
+        """The characters up to the next sign that is none, but for one that is repeated."""
+        found = _PLAIN.match(self._pattern, self.place)
+        if found is None:
+            return None
+        self.place = found.end()
+        return _said(found.group())
 
     def _repeated(self, part: _Part) -> _Part:
         char = self._peek()
@@ -274,8 +320,8 @@ class _Reader:
         if char == "\\":
             return self._escaped()
         if char in "^$":
-            return _of(frozenset({""}))
-        return _Part(None) if char == "." else _of(frozenset({char}))
+            return _said("")
+        return _Part(None) if char == "." else _said(char)
 
     def _group(self) -> _Part:
         if self._peek() == "?":
@@ -298,10 +344,10 @@ class _Reader:
         if char in "bazwsd":
             # In small letters \B, \W and \S look like \b, \w and \s: anything holds for all.
             self.plain = self.plain and char == "d"
-            return _of(frozenset({""})) if char in "baz" else _Part(None)
+            return _said("") if char in "baz" else _Part(None)
         if char.isalnum() and char not in _SIGNS:
             raise _NotFollowed
-        return _of(frozenset({_SIGNS.get(char, char)}))
+        return _said(_SIGNS.get(char, char))
 
     def _class(self) -> _Part:
         chars: set[str] = set()

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.find_browser import find_browser
 
@@ -31,6 +31,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail("not run: no Chrome or Chromium; `make browser` installs one")
         pytest.skip("not run: no Chrome or Chromium; `make browser` installs one")
+    # On a busy machine what is on its way takes longer than the five seconds that are usual.
+    expect.set_options(timeout=15_000)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=found, args=list(SWITCHES))
         yield chromium

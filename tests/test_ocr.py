@@ -123,7 +123,9 @@ def test_a_scanned_page_is_read_with_its_table(tmp_path: Path) -> None:
     assert any("费用：提前结清手续费；标准：1%" in clause.text for clause in chunk(document))
 
 
-@pytest.mark.parametrize("turn", [90, 180, 270])
+@pytest.mark.parametrize(
+    "turn", [90, *(pytest.param(turn, marks=pytest.mark.bench) for turn in (180, 270))]
+)
 def test_a_turned_picture_is_read_upright(tmp_path: Path, turn: int) -> None:
     picture = terms().rotate(turn, expand=True)
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
@@ -134,7 +136,9 @@ def test_a_picture_that_is_askew_is_read_line_by_line(tmp_path: Path) -> None:
     assert plain(load(tmp_path, "a.png", saved(picture))) == "".join("".join(TERMS).split())
 
 
-@pytest.mark.parametrize("form", ["JPEG", "BMP", "WEBP"])
+@pytest.mark.parametrize(
+    "form", ["JPEG", *(pytest.param(form, marks=pytest.mark.bench) for form in ("BMP", "WEBP"))]
+)
 def test_every_usual_kind_of_picture_is_read(tmp_path: Path, form: str) -> None:
     suffix = form.lower().replace("jpeg", "jpg")
     document = load(tmp_path, f"a.{suffix}", saved(terms(160), form))
