@@ -19,7 +19,7 @@ from typing import Any, Literal
 from knowledge.lender import Lender
 from knowledge.text import fold
 
-from . import figures
+from . import figures, rearranged
 
 Reason = Literal[
     "unsupported_figure",
@@ -1202,6 +1202,13 @@ def _lists(case: _Case) -> Problem | None:
         for join, item in pairwise(part.tokens):
             if join.raw in _wording().either and _unheard(item, known, quoted, case.asked):
                 return Problem("invented", item.raw)
+        for one, join, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
+            if join.raw in _wording().together and one.kind == other.kind == "word":
+                unheard = [
+                    t for t in (one, other) if t.meaning not in known and t.raw not in quoted
+                ]
+                if len(unheard) == 1 and len(unheard[0].raw) > 1:
+                    return Problem("invented", unheard[0].raw)
         for one, other in _listed(part):
             for item in (one, other):
                 if item.meaning not in known and item.raw not in quoted:
@@ -1947,6 +1954,55 @@ def _around(part: _Part) -> list[tuple[figures.Figure, set[str]]]:
     return found
 
 
+def _rearranged(case: _Case) -> Problem | None:
+    """Words of the quotes turned around; see rearranged.py."""
+    quotes = [reading.folded for reading in case.quoted]
+    found = rearranged.find(case.said.folded, quotes, case.names.lender)
+    return Problem(*found) if found else None
+
+
+def _beside_another(case: _Case) -> Problem | None:
+    """What the quotes say of one product only, said of another that they speak of too."""
+    held = [(_own_products(part), part.meanings()) for part in case.quoted_parts()]
+    for part in case.said.parts:
+        for product in _own_products(part):
+            if not any(product in products for products, _ in held):
+                continue
+            for word in part.words():
+                beside = [products for products, words in held if word.meaning in words]
+                if word.kind == "word" and beside and all(p and product not in p for p in beside):
+                    return Problem("subject", word.raw)
+    return None
+
+
+def _own_products(part: _Part) -> set[str]:
+    return {token.meaning for token in part.tokens if token.kind == "product"}
+
+
+def _moved(case: _Case) -> Problem | None:
+    """A thing of which the quotes deny what the sentence says, or the other way round: in a part
+    that follows another one of theirs, or listed with things of another one."""
+    quoted = [part for part in case.quoted_parts() if part.words()]
+    for part in case.said.parts:
+        nearest = _nearest(part, quoted)
+        alike = [other for other in quoted if other.denies() == part.denies()]
+        own = part.words() if nearest and all(other in alike for other in nearest) else []
+        listed = [
+            word
+            for join, word in pairwise(part.tokens)
+            if join.raw in _wording().together and word.kind == "word"
+        ]
+        for words, beside in ((own, nearest), (listed, _nearest(part, alike))):
+            there = set().union(*(other.meanings() for other in beside))
+            for word in words if beside else ():
+                if word.kind != "word" or word.meaning in there or len(word.raw) < 2:
+                    continue
+                held = [other for other in quoted if word.meaning in other.meanings()]
+                if held and not any(other in alike for other in held):
+                    return Problem("polarity", word.raw)
+    return None
+
+
 _CHECKS = (
     _figures,
     _figure_roles,
@@ -1966,4 +2022,7 @@ _CHECKS = (
     _denied_widely,
     _scope,
     _conditions,
+    _rearranged,
+    _beside_another,
+    _moved,
 )

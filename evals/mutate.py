@@ -31,7 +31,7 @@ from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
 
 Part = Literal[
-    "development", "opened", "heldout", "wide", "check", "more", "apart", "latest", "next"
+    "development", "opened", "heldout", "wide", "check", "more", "apart", "latest", "next", "turned"
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")

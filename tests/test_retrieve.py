@@ -346,9 +346,7 @@ def test_fewer_clauses_than_asked_for_are_no_fault(search: Search) -> None:
     assert not covers(nothing)
 
 
-@pytest.mark.parametrize(
-    "step", [2, pytest.param(1, marks=pytest.mark.bench)], ids=["half", "all"]
-)
+@pytest.mark.parametrize("step", [2, pytest.param(1, marks=pytest.mark.bench)], ids=["half", "all"])
 def test_covered_questions_are_kept_and_others_turned_away(search: Search, step: int) -> None:
     cases = [json.loads(line) for line in CASES.read_text(encoding="utf-8").splitlines()[::step]]
     judged = [(case["covered"], covers(search(case["text"]))) for case in cases]
