@@ -56,6 +56,9 @@ LEAST_REPLACED = 0.9
 MOST_OF_TALK = 30
 """Characters of a part up to which it may be of the talk whatever its words."""
 
+MOST_QUOTED_OF_TALK = 0.4
+"""Share of its pairs of characters from which a part in words of the talk is of the matter."""
+
 MOST_OF_TOPIC = 3
 """Words at the beginning of a quoted sentence that its later parts speak of too."""
 
@@ -120,8 +123,10 @@ def find_problem(
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
     said = _read(text, names)
-    said = _Reading(said.folded, tuple(part for part in said.parts if not part.of_the_talk()))
     quoted = [_read(source.quote, names) for source in sources]
+    text_of_quotes = "\n".join(reading.folded for reading in quoted)
+    matter = tuple(part for part in said.parts if not part.of_the_talk(text_of_quotes))
+    said = _Reading(said.folded, matter)
     case = _Case(_settled(said, quoted), quoted, sources, names, asked, tuple(facts))
     for find in _CHECKS:
         problem = find(case)
@@ -204,8 +209,17 @@ class _Part:
     def meanings(self) -> set[str]:
         return {t.meaning for t in self.words()}
 
-    def of_the_talk(self) -> bool:
-        """Whether it says nothing of the matter: a greeting, a closing, a reference."""
+    def of_the_talk(self, quoted: str = "") -> bool:
+        """Whether it says nothing of the matter: a greeting, a closing, a reference.
+
+        quoted: the quotes; what is mostly in their words is of the matter.
+        """
+        if any(f.unit not in _TIMES or f.value != 1 for f in self.figures):
+            return False
+        if len(self.raw) <= MOST_OF_TALK and _wording().is_chat(self.raw):
+            pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
+            held = sum(pair in quoted for pair in pairs)
+            return held < 2 or held < MOST_QUOTED_OF_TALK * len(pairs)
         if self.figures:
             return False
         kinds = {t.kind for t in self.tokens}
@@ -280,6 +294,9 @@ class _Wording:
     speaker: frozenset[str]
     done: frozenset[str]
     whole: re.Pattern[str]
+    chat: re.Pattern[str]
+    chat_some: re.Pattern[str]
+    chat_never: re.Pattern[str]
     """Parts of a sentence that speak of the talk, whatever words they have."""
     opposites: Mapping[str, frozenset[str]]
     anchors: frozenset[str]
@@ -330,11 +347,21 @@ class _Wording:
     periods: Mapping[str, re.Pattern[str]]
     """Before, within, after -> a named period beside which something is put there."""
 
+    def is_chat(self, raw: str) -> bool:
+        """Whether a part is made of words that say nothing of the matter."""
+        return (
+            self.chat.fullmatch(raw) is not None
+            and self.chat_some.search(raw) is not None
+            and self.chat_never.search(raw) is None
+        )
+
 
 _Value = tuple[figures.Kind, figures.Value]
 _BORROWER, _LENDER = "\ue001", "\ue002"
 _FIGURE = "\ue003"
 _FIRST_PRODUCT = 0xE010
+_TIMES = frozenset(("次", "遍"))
+"""Once, which is said of an explanation too."""
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
@@ -439,6 +466,10 @@ def _wording() -> _Wording:
         speaker=frozenset(raw["talk"]["speaker"]),
         done=frozenset(raw["talk"]["done"]),
         whole=re.compile("|".join(raw["talk"]["whole"])),
+        # No way of cutting is tried twice.
+        chat=re.compile(f"(?:{'|'.join(raw['talk']['chat'])}|{_FIGURE})++"),
+        chat_some=re.compile(raw["talk"]["chat_some"]),
+        chat_never=re.compile(raw["talk"]["chat_never"]),
         opposites=opposites,
         anchors=frozenset(raw["narrowing"]["anchors"]),
         in_order=frozenset(raw["narrowing"]["in_order"]),
