@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
@@ -888,8 +889,9 @@ def _replaced(part: _Part, quoted: _Part, unsaid: float) -> bool:
 
     unsaid: characters of the words that stand there instead; one may be a particle.
     """
-    own = {t.meaning for t in part.tokens}
-    gone = sum(len(t.meaning) for t in quoted.words() if t.meaning not in own)
+    lost = Counter(t.meaning for t in quoted.words())
+    lost.subtract(t.meaning for t in part.tokens)
+    gone = sum(len(meaning) * times for meaning, times in lost.items() if times > 0)
     figures_gone = {f.value for f in quoted.figures} - {f.value for f in part.figures}
     if _modals(quoted) and not _modals(part):
         return True
@@ -2014,6 +2016,8 @@ def _moved(case: _Case) -> Problem | None:
     """A thing of which the quotes deny what the sentence says, or the other way round: in a part
     that follows another one of theirs, or listed with things of another one."""
     quoted = [part for part in case.quoted_parts() if part.words()]
+    # What a sentence begins with, its later parts speak of too.
+    topics = [group[0] for reading in case.quoted for group in _sentences(reading) if group]
     for part in case.said.parts:
         nearest = _nearest(part, quoted)
         alike = [other for other in quoted if other.denies() == part.denies()]
@@ -2029,7 +2033,7 @@ def _moved(case: _Case) -> Problem | None:
                 if word.kind != "word" or word.meaning in there or len(word.raw) < 2:
                     continue
                 held = [other for other in quoted if word.meaning in other.meanings()]
-                if held and not any(other in alike for other in held):
+                if held and not any(other in alike or other in topics for other in held):
                     return Problem("polarity", word.raw)
     return None
 

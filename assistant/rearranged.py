@@ -99,6 +99,13 @@ def _only_then(said: str, quoted: str) -> str | None:
 _LATER = "今后|未来|将来|日后|即将|将在|将于"
 
 
+def _allowed(said: str, quoted: str) -> str | None:
+    """A permission that waits for something, where the clause permits and forbids nothing."""
+    if _first("可以|可|能|支持|允许|接受|受理|准|不得|无法", quoted):
+        return None
+    return _first("才(?:可以|可|能)", said) or None
+
+
 def _later(said: str, quoted: str) -> str | None:
     """Of what is to come, where the clause speaks of what has been."""
     if "已" not in quoted or _first(_LATER, quoted):
@@ -318,6 +325,7 @@ _REASONS: dict[Callable[[str, str], str | None], Turned] = {
     _excepts: "invented",
     _denied_twice: "polarity",
     _only_then: "condition_dropped",
+    _allowed: "condition_dropped",
     _later: "condition_dropped",
     _of_another_measure: "figure_role",
     _by_or_to: "figure_role",
