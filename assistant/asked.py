@@ -388,7 +388,14 @@ def read_arguments(book: ToolBook, row: ToolRow, text: str, today: date) -> Aske
     for name in {"days", "days_overdue"} & set(row.takes) - arguments.keys():
         if days := _days_between(book, said, today):
             arguments[name] = days
-    return Asked(row.id, arguments, row.own, unclear, vague)
+    own = tuple(_as_written(each, comparable(text)) for each in vague)
+    return Asked(row.id, arguments, row.own, unclear, own)
+
+
+def _as_written(said: str, text: str) -> str:
+    """A figure as the message has it, without the signs that were put to it."""
+    plain = said.replace("%", "")
+    return plain if said not in text and plain in text else said
 
 
 def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:

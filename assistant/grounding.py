@@ -57,7 +57,7 @@ LEAST_REPLACED = 0.9
 MOST_OF_TALK = 30
 """Characters of a part up to which it may be of the talk whatever its words."""
 
-MOST_QUOTED_OF_TALK = 0.4
+MOST_QUOTED_OF_TALK = 0.34
 """Share of its pairs of characters from which a part in words of the talk is of the matter."""
 
 MOST_OF_TOPIC = 3
@@ -220,7 +220,7 @@ class _Part:
         if len(self.raw) <= MOST_OF_TALK and _wording().is_chat(self.raw):
             pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
             held = sum(pair in quoted for pair in pairs)
-            return held < 2 or held < MOST_QUOTED_OF_TALK * len(pairs)
+            return held < MOST_QUOTED_OF_TALK * len(pairs)
         if self.figures:
             return False
         kinds = {t.kind for t in self.tokens}
@@ -2013,28 +2013,19 @@ def _own_products(part: _Part) -> set[str]:
 
 
 def _moved(case: _Case) -> Problem | None:
-    """A thing of which the quotes deny what the sentence says, or the other way round: in a part
-    that follows another one of theirs, or listed with things of another one."""
+    """A thing listed with others, of which the quotes deny what they say of those, or the other way
+    round."""
     quoted = [part for part in case.quoted_parts() if part.words()]
-    # What a sentence begins with, its later parts speak of too.
-    topics = [group[0] for reading in case.quoted for group in _sentences(reading) if group]
     for part in case.said.parts:
-        nearest = _nearest(part, quoted)
         alike = [other for other in quoted if other.denies() == part.denies()]
-        own = part.words() if nearest and all(other in alike for other in nearest) else []
-        listed = [
-            word
-            for join, word in pairwise(part.tokens)
-            if join.raw in _wording().together and word.kind == "word"
-        ]
-        for words, beside in ((own, nearest), (listed, _nearest(part, alike))):
-            there = set().union(*(other.meanings() for other in beside))
-            for word in words if beside else ():
-                if word.kind != "word" or word.meaning in there or len(word.raw) < 2:
-                    continue
-                held = [other for other in quoted if word.meaning in other.meanings()]
-                if held and not any(other in alike or other in topics for other in held):
-                    return Problem("polarity", word.raw)
+        there = set().union(*(other.meanings() for other in _nearest(part, alike)))
+        for join, word in pairwise(part.tokens):
+            listed = join.raw in _wording().together and word.kind == "word" and len(word.raw) > 1
+            if not listed or not there or word.meaning in there:
+                continue
+            held = [other for other in quoted if word.meaning in other.meanings()]
+            if held and not any(other in alike for other in held):
+                return Problem("polarity", word.raw)
     return None
 
 

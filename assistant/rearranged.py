@@ -101,7 +101,7 @@ _LATER = "今后|未来|将来|日后|即将|将在|将于"
 
 def _allowed(said: str, quoted: str) -> str | None:
     """A permission that waits for something, where the clause permits and forbids nothing."""
-    if _first("可以|可|能|支持|允许|接受|受理|准|不得|无法", quoted):
+    if _first("可以|可|能|支持|允许|接受|受理|准|不得|无法|须|应|经|凭", quoted):
         return None
     return _first("才(?:可以|可|能)", said) or None
 

@@ -331,23 +331,28 @@ def shipped_texts() -> dict[str, str]:
 def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple[str, ...]:
     """The rules that stop what was written for a reply.
 
-    Quotes are words of the lender or the law, reviewed when they went in; notices are fixed.
+    Quotes are words of the lender or the law, reviewed when they went in; notices are fixed. What a
+    rule asks for may stand in a notice, as that a person can be asked.
     """
-    own = "\n".join(s.text for s in reply.sentences if s.kind not in ("quote", "notice"))
-    if not own:
-        return ()
     row = load_tools().row(reply.called)
     exempt = row.exempt if row else frozenset()
-    found = review(
-        pack,
-        own,
-        task="chat",
-        channel="chat",
-        context=read_context({"question": case.text, "own_platform": True}),
-        on=today,
-    )
-    broken = [f.rule.id for f in found.findings if f.severity != "warn"]
-    return tuple(rule for rule in dict.fromkeys(broken) if rule not in exempt)
+
+    def stopping(*without: str) -> set[str]:
+        words = "\n".join(s.text for s in reply.sentences if s.kind not in without)
+        found = review(
+            pack,
+            words,
+            task="chat",
+            channel="chat",
+            context=read_context({"question": case.text, "own_platform": True}),
+            on=today,
+        )
+        return {f.rule.id for f in found.findings if f.severity != "warn"} - exempt
+
+    if all(s.kind in ("quote", "notice") for s in reply.sentences):
+        return ()
+    broken = stopping("quote", "notice")
+    return tuple(sorted(broken & stopping("quote"))) if broken else ()
 
 
 # Over HTTP ---------------------------------------------------------------------------------------
