@@ -1113,6 +1113,9 @@ async def instalment(case: Case) -> list[Worked]:
     given = _discounted(case.asked.arguments)
     terms = (given.get("terms"), *given.get("more_terms", ()))
     plans = [await _instalments(case, {**given, "terms": each}) for each in terms]
+    if len(plans) > 1:
+        for plan, each in zip(plans, terms, strict=True):
+            plan.name = case.word("so_many_terms", terms=str(each))
     if given.get("method") is None and given.get("term_fee_rate") is None:
         plans[-1].say("assumed_method", method=case.word("equal_instalment"))
     plans[-1].say("estimate")

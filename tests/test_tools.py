@@ -657,6 +657,12 @@ async def test_what_cannot_be_calculated_with_is_told_in_words(
     assert reply.sentences[0].kind == "notice"
 
 
+async def test_each_of_several_terms_has_its_own_table_by_its_name(deps: Deps) -> None:
+    reply = await ask(deps, "借两万年化14.4% 12期和24期各还多少")
+    assert [calculation.result["about"] for calculation in reply.calculations] == ["12 期", "24 期"]
+    assert [len(c.result["table"]["rows"]) for c in reply.calculations] == [12, 24]
+
+
 @pytest.mark.parametrize(
     ("text", "figures"),
     [
