@@ -46,9 +46,6 @@ and all of it is read anew at each."""
 MOST_TERMS = 4
 """Terms of one plan that are told at once."""
 
-_YEARLY = re.compile("(年化|年利率|年息)(利率|率)?[是为按的:]?$")
-"""Before percentage points, which are the rate itself then and not what it changes by."""
-
 _LATELY = timedelta(days=183)
 
 _EXPONENT = re.compile(r"[0-9.]e[+-]?$")
@@ -180,6 +177,14 @@ class ToolBook:
     """What stands between two plans that are compared, what tells most first."""
     each: re.Pattern[str]
     """That several terms are each asked about."""
+    yearly: re.Pattern[str]
+    """Stands before percentage points that are the rate itself, and not what it changes by."""
+    vague: re.Pattern[str]
+    """A figure that is about so much, with the word behind it."""
+    and_more: re.Pattern[str]
+    """That word."""
+    signed: re.Pattern[str]
+    """Behind a day that a contract was signed on."""
 
     def row(self, tool: str) -> ToolRow | None:
         return next((row for row in self.tools if row.id == tool), None)
@@ -289,6 +294,10 @@ def of_text(source: str) -> ToolBook:
             daily=re.compile(filled(table["daily"])),
             parts=tuple(re.compile(filled(pattern)) for pattern in table["between"]),
             each=re.compile(filled(table["each"])),
+            yearly=re.compile(table["yearly"]),
+            vague=re.compile(table["vague"]),
+            and_more=re.compile(table["and_more"]),
+            signed=re.compile(table["signed"]),
         )
     except (
         tomllib.TOMLDecodeError,
@@ -333,7 +342,7 @@ def read(book: ToolBook, text: str, today: date) -> Asked | None:
 
 def _kinds_of(book: ToolBook, said: str, today: date) -> set[FigureKind]:
     """Kinds of the figures of a message; from one day to another are days too."""
-    kinds = {kind for kind, _ in _kinds(said)}
+    kinds = {kind for kind, _ in _kinds(book, said)}
     return kinds | {"days"} if _days_between(book, said, today) else kinds
 
 
@@ -346,7 +355,7 @@ def candidates(book: ToolBook, text: str) -> tuple[ToolRow, ...]:
         own: any(pattern.within(said) for pattern in patterns)
         for own, patterns in ((True, book.own_hints), (False, book.given_hints))
     }
-    kinds = {kind for kind, _ in _kinds(said)}
+    kinds = {kind for kind, _ in _kinds(book, said)}
     rows = (
         row
         for row in book.tools
@@ -398,7 +407,7 @@ def _as_written(said: str, text: str) -> str:
     return plain if said not in text and plain in text else said
 
 
-def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:
+def _kinds(book: ToolBook, said: str) -> Iterator[tuple[FigureKind, Figure]]:
     """The figures of a message that calculations know, and what they are."""
     for figure in figures.find(said):
         if figure.kind == "phone" and re.fullmatch(r"[0-9]{3,6}", figure.text):
@@ -406,7 +415,7 @@ def _kinds(said: str) -> Iterator[tuple[FigureKind, Figure]]:
             figure = replace(figure, kind="count", value=Decimal(figure.text))
         if figure.kind == "term" and figure.unit == "month" and figure.value == HALF:
             figure = replace(figure, unit="day", value=HALF_A_MONTH)
-        if figure.unit == "point" and _YEARLY.search(said[: figure.span[0]]):
+        if figure.unit == "point" and book.yearly.search(said[: figure.span[0]]):
             figure = replace(figure, unit="year")
         kind = _kind(figure)
         if kind is not None:
@@ -456,7 +465,7 @@ def _arguments(
     """Arguments by name, and the figures that are unclear, or vague."""
     heard: dict[str, list[_Heard]] = {}
     unclear: list[Figure] = []
-    for kind, figure in _kinds(said):
+    for kind, figure in _kinds(book, said):
         if kind == "date" or not isinstance(figure.value, Decimal):
             continue
         name, weak = _role(book, row, kind, figure, said)
@@ -466,14 +475,16 @@ def _arguments(
             unclear.append(figure)
         elif name in row.takes:
             value = _value(kind, name, figure, said)
-            heard.setdefault(name, []).append(_Heard(figure, value, weak, _is_vague(figure, said)))
+            heard.setdefault(name, []).append(
+                _Heard(figure, value, weak, _is_vague(book, figure, said))
+            )
     arguments: dict[str, Any] = {}
     vague: list[str] = []
     for name, figures_of in heard.items():
         counted = _counted(figures_of, said)
         values = list(dict.fromkeys(each.value for each in counted))
         if about := [each for each in counted if each.vague]:
-            vague += [_as_said(each.figure, said) for each in about]
+            vague += [_as_said(book, each.figure, said) for each in about]
         elif None in values:
             unclear += [each.figure for each in counted if each.value is None]
         elif len(values) == 1 or (name == "terms" and _each_asked(book, row, values, said)):
@@ -534,16 +545,13 @@ def _each_asked(book: ToolBook, row: ToolRow, values: Sequence[Any], said: str) 
     )
 
 
-def _is_vague(figure: Figure, said: str) -> bool:
-    return figure.upper is not None or bool(_MORE.search(_as_said(figure, said)))
+def _is_vague(book: ToolBook, figure: Figure, said: str) -> bool:
+    return figure.upper is not None or bool(book.vague.search(_as_said(book, figure, said)))
 
 
-_MORE = re.compile("[多余几来]$|[多余] ?(天|个?月|块|元|期|年)")
-
-
-def _as_said(figure: Figure, said: str) -> str:
+def _as_said(book: ToolBook, figure: Figure, said: str) -> str:
     """A figure with the word behind it that makes it an about."""
-    more = re.match("[多余](?![少于久长次大])", said[figure.span[1] :])
+    more = book.and_more.match(said[figure.span[1] :])
     return figure.text + (more.group() if more else "")
 
 
@@ -708,7 +716,7 @@ def _days_named(book: ToolBook, said: str, today: date) -> Iterator[date | int]:
     ]
     for figure in figures.find(said):
         start, end = figure.span
-        if figure.kind != "date" or said[end : end + 4].lstrip("我就刚才").startswith("签"):
+        if figure.kind != "date" or book.signed.match(said[end:]):
             continue
         if any(s <= start and end <= e for (s, e), _ in words):
             continue
@@ -832,7 +840,7 @@ def labelled(
         kind = _kind_of(name)
         if name not in row.takes or kind is None:
             continue
-        for held, figure in _kinds(said):
+        for held, figure in _kinds(book, said):
             if held != kind or not _same(figure, value):
                 continue
             if kind == "rate" and not figure.unit and book.daily.search(figure.text):
