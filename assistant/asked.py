@@ -527,7 +527,7 @@ def _counted(heard: list[_Heard], said: str) -> list[_Heard]:
     ]
 
 
-_BESIDE = re.compile(r"[^,;]{0,3}(还是|或者?|和|跟|与|同|到|至|\bor\b|\band\b|[;~-])[^,;]{0,3}")
+_BESIDE = re.compile(r"\s*|[^,;]{0,3}(还是|或者?|和|跟|与|同|到|至|\bor\b|\band\b|[;~-])[^,;]{0,3}")
 
 
 def _between(one: _Heard, other: _Heard, said: str) -> str:
