@@ -160,7 +160,7 @@ def _crossed(one: tuple[str, str], other: tuple[str, str]) -> bool:
 
 
 def _steps(said: str, quoted: str) -> str:
-    """Two steps in the other order."""
+    """Two steps in the other order, or more and less exchanged."""
     for pattern in _wording().steps:
         held = [(m[1], m[2]) for m in _few(pattern, quoted)]
         for match in _few(pattern, said):
