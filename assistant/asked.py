@@ -464,6 +464,7 @@ def _arguments(
 ) -> tuple[dict[str, Any], tuple[str, ...], tuple[str, ...]]:
     """Arguments by name, and the figures that are unclear, or vague."""
     heard: dict[str, list[_Heard]] = {}
+    untold: list[Figure] = []
     unclear: list[Figure] = []
     for kind, figure in _kinds(book, said):
         if kind == "date" or not isinstance(figure.value, Decimal):
@@ -472,7 +473,7 @@ def _arguments(
         if kind == "rate" and not figure.unit and book.daily.search(figure.text):
             figure = replace(figure, unit="day")
         if name == "":
-            unclear.append(figure)
+            untold.append(figure)
         elif name in row.takes:
             value = _value(kind, name, figure, said)
             heard.setdefault(name, []).append(
@@ -502,17 +503,9 @@ def _arguments(
             arguments[words.argument] = words.value
     # What is said once more is no other figure.
     again = {each.figure.value for held in heard.values() for each in held if not each.vague}
-    left = sorted((f for f in unclear if f.value not in again or _lost(f, heard)), key=_place)
-    return arguments, tuple(f.text for f in left), tuple(vague)
-
-
-def _place(figure: Figure) -> int:
-    return figure.span[0]
-
-
-def _lost(figure: Figure, heard: Mapping[str, list[_Heard]]) -> bool:
-    """Whether a figure is one of an argument's own that contradict each other."""
-    return any(each.figure is figure for held in heard.values() for each in held)
+    unclear += [figure for figure in untold if figure.value not in again]
+    unclear.sort(key=lambda figure: figure.span)
+    return arguments, tuple(figure.text for figure in unclear), tuple(vague)
 
 
 def _counted(heard: list[_Heard], said: str) -> list[_Heard]:

@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import structlog
-from anyio import CancelScope
 from sqlalchemy import (
     JSON,
     ColumnElement,
@@ -300,9 +299,6 @@ async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
 
     Those of one process take turns: whom SQLite has wait tries again after up to a tenth of a
     second, in no order, so that some of many waited for a second. It is not entered twice.
-
-    Who goes away in the middle, as a browser that stops a stream, ends it when it is over: what
-    cancels that again and again leaves a connection that holds the right to write for good.
     """
     try:
         async with asyncio.timeout(TURN_S):
@@ -310,9 +306,8 @@ async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
     except TimeoutError:
         raise PoolTimeout(f"others have been writing for {TURN_S:.0f} s") from None
     try:
-        with CancelScope(shield=True):
-            async with trail.engine.begin() as connection:
-                yield connection
+        async with trail.engine.begin() as connection:
+            yield connection
     finally:
         trail.turn.release()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine
-from contextlib import closing, nullcontext
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from anyio import CancelScope
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -30,7 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 Result = TypeVar("Result")
 
@@ -465,6 +466,18 @@ class DatabaseUnavailable(Exception):
     """The database cannot be opened; the message says what to check, never the password."""
 
 
+class _Engine(AsyncEngine):
+    """Whose transactions come to their end whoever goes away meanwhile."""
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[AsyncConnection]:
+        # A browser that stops a stream has what answers it cancelled at each wait: also those of
+        # the rollback, and the connection would hold the right to write for good.
+        with CancelScope(shield=True):
+            async with super().begin() as connection:
+                yield connection
+
+
 def open_engine(url: str) -> AsyncEngine:
     """An engine for a SQLite or PostgreSQL address. Raises DatabaseUnavailable."""
     try:
@@ -475,7 +488,7 @@ def open_engine(url: str) -> AsyncEngine:
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("a database in memory would be another one for each connection")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(
+        created = create_async_engine(
             parsed,
             pool_pre_ping=parsed.get_backend_name() != "sqlite",
             hide_parameters=True,  # an error of the database would log the borrower's words
@@ -489,6 +502,7 @@ def open_engine(url: str) -> AsyncEngine:
             f"ZHUNXIN_DATABASE_URL cannot be used ({type(error).__name__}): expected "
             "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
         ) from None
+    engine = _Engine(created.sync_engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
     return engine

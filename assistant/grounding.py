@@ -220,7 +220,8 @@ class _Part:
         if len(self.raw) <= MOST_OF_TALK and _wording().is_chat(self.raw):
             pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
             held = sum(pair in quoted for pair in pairs)
-            return held < MOST_QUOTED_OF_TALK * len(pairs)
+            if held < MOST_QUOTED_OF_TALK * len(pairs):
+                return True
         if self.figures:
             return False
         kinds = {t.kind for t in self.tokens}
@@ -295,10 +296,12 @@ class _Wording:
     speaker: frozenset[str]
     done: frozenset[str]
     whole: re.Pattern[str]
+    """Parts of a sentence that speak of the talk, whatever words they have."""
     chat: re.Pattern[str]
+    """Words of the talk, of which a part of it may be made; it has one of `chat_some`, and none of
+    `chat_never`, by which it would say something of the matter."""
     chat_some: re.Pattern[str]
     chat_never: re.Pattern[str]
-    """Parts of a sentence that speak of the talk, whatever words they have."""
     opposites: Mapping[str, frozenset[str]]
     anchors: frozenset[str]
     in_order: frozenset[str]

@@ -57,10 +57,11 @@ class _Part:
         return ((exact,),) if exact and "" not in exact else self.own_ways
 
 
-_PLAIN = re.compile(r"[^\\\[\](){}|.*+?^$]+(?![?*+{])")
+_CHAR = r"[^\\\[\](){}|.*+?^$]"
+_PLAIN = re.compile(rf"{_CHAR}+(?![?*+{{])")
 """Characters that stand for themselves; the last of them is not repeated."""
-
-_WORDS = re.compile(r"[^\\\[\](){}|.*+?^$]*(?:\|[^\\\[\](){}|.*+?^$]*)+(?=\)|$)")
+_WORDS = re.compile(rf"{_CHAR}*(?:\|{_CHAR}*)+(?=\)|$)")
+"""Such characters with bars between them, up to the end of a group."""
 
 _SIGNS = {"n": "\n", "t": "\t"}
 

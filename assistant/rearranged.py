@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
-from itertools import islice, takewhile
+from itertools import combinations, islice, takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,19 +207,12 @@ def _exchanged(said: str, quote: str) -> str:
         for kind, a, b, c, d in matcher.get_opcodes()
         if kind == "replace" and min(b - a, d - c) >= LEAST_EXCHANGED
     ]
-    for one, other in _two_of(edits):
+    for one, other in combinations(edits, 2):
         between = quote[one[3] : other[2]]
         lists = _wording().listing.fullmatch(between) is not None
         if not lists and _is(one[1], other[0]) and _is(other[1], one[0]):
             return f"{one[1]}, {other[1]}"
     return ""
-
-
-def _two_of(
-    edits: Sequence[tuple[str, str, int, int]],
-) -> Iterator[Sequence[tuple[str, str, int, int]]]:
-    for at, one in enumerate(edits):
-        yield from ((one, other) for other in edits[at + 1 :])
 
 
 def _is(said: str, quoted: str) -> bool:

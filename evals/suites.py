@@ -344,7 +344,8 @@ _CALCULATIONS = replace(
     about="calculations as borrowers ask for them: the right figure, or a question back",
 )
 
-# Written when the patterns of the other suite stood, and asked once before any was mended by them.
+# Written when the patterns of the other suite stood, and asked once before any was mended by them;
+# of these, only what was answered with another figure is.
 _CALCULATIONS_FRESH = replace(
     _CALCULATIONS,
     name="calculations-fresh",

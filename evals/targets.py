@@ -40,6 +40,7 @@ from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
 from knowledge.readers import MANIFEST, read, read_manifest
 from knowledge.retrieve import question_vector
+from prompts.render import notice
 
 from .metrics import Seen
 from .prices import Prices, Tokens, load_prices
@@ -331,14 +332,13 @@ def shipped_texts() -> dict[str, str]:
 def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple[str, ...]:
     """The rules that stop what was written for a reply.
 
-    Quotes are words of the lender or the law, reviewed when they went in; notices are fixed. What a
-    rule asks for may stand in a notice, as that a person can be asked.
+    Quotes are words of the lender or the law, reviewed when they went in; notices are fixed. Of
+    what stands beside the words one thing counts, which some rules ask for: a person is offered.
     """
     row = load_tools().row(reply.called)
     exempt = row.exempt if row else frozenset()
 
-    def stopping(*without: str) -> set[str]:
-        words = "\n".join(s.text for s in reply.sentences if s.kind not in without)
+    def stopping(words: str) -> set[str]:
         found = review(
             pack,
             words,
@@ -349,10 +349,12 @@ def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple
         )
         return {f.rule.id for f in found.findings if f.severity != "warn"} - exempt
 
-    if all(s.kind in ("quote", "notice") for s in reply.sentences):
-        return ()
-    broken = stopping("quote", "notice")
-    return tuple(sorted(broken & stopping("quote"))) if broken else ()
+    own = "\n".join(s.text for s in reply.sentences if s.kind not in ("quote", "notice"))
+    broken = stopping(own) if own else set()
+    if broken and reply.contact:
+        told = {"hotline": reply.contact.hotline, "hours": reply.contact.hours}
+        broken &= stopping(f"{own}\n{notice('contact', case.locale, **told)}")
+    return tuple(sorted(broken))
 
 
 # Over HTTP ---------------------------------------------------------------------------------------

@@ -246,6 +246,7 @@ async def test_what_stands_in_no_record_goes_to_a_person(
         "随心借额度最高多少",
         "我能借多少额度",
         "我的卡号填错了怎么办",
+        "我最近有没有逾期",
     ],
 )
 def test_how_one_s_own_is_seen_or_ruled_is_no_question_for_it(text: str) -> None:
@@ -672,6 +673,13 @@ async def test_each_of_several_terms_has_its_own_table_by_its_name(deps: Deps) -
             "15k at 13.2% a year: the monthly for 12 months and for 18 months?",
             ["1,341.17", "923.11"],
         ),
+        ("借2万年化14.4% 12期每月还多少？24期呢？", ["1,799.51", "964.04"]),
+        (
+            "monthly payment on 12,000 at 16.8% a year for 12 months? and for 24?",
+            ["1,093.32", "592.15"],
+        ),
+        ("借二十五万 年化10.2% 先息后本 六个月 利息一共多少", ["12,750.00", "不是审批结果"]),
+        ("日利率0.03%和日利率0.05%,一万五分12期,利息一共差多少", ["619.34"]),
         ("年化18%的利率打8折后 借2万12期每月还多少", ["14.4%", "1,799.51"]),
         ("借一万 日息万三点五 今天借明天还利息多少", ["3.50"]),
         ("我10号借25号还 借8000 日利率0.05% 要多少利息", ["60.00"]),
