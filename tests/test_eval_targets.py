@@ -21,6 +21,7 @@ import pytest
 
 from assistant.api.app import create_app
 from assistant.deps import Deps
+from assistant.models import Contact, Reply, Sentence
 from assistant.rules import load_rules
 from evals.metrics import METRICS
 from evals.planted import planted
@@ -36,6 +37,7 @@ from evals.targets import (
     CaseUnanswered,
     Deployment,
     EndpointFault,
+    broken_rules,
     open_endpoint,
     open_pipeline,
 )
@@ -440,3 +442,25 @@ def test_without_its_option_the_plugin_takes_no_names_and_loads_nothing(tmp_path
     )
     ran = pytest_of(tmp_path, "--endpoint", "mine")
     assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+
+
+# Rules
+
+
+@pytest.mark.parametrize(
+    ("said", "offered", "broken"),
+    [
+        ("利息合计 1,365.98 元。", False, ("CN-AI-02",)),
+        ("利息合计 1,365.98 元。", True, ()),
+        ("您放心，一定能批下来。", True, ("CN-PROM-01",)),
+    ],
+)
+def test_a_rule_that_asks_for_a_person_is_kept_by_the_offer_and_no_other_is(
+    said: str, offered: bool, broken: tuple[str, ...]
+) -> None:
+    contact = Contact("400-000-0000", "9:00 至 18:00") if offered else None
+    reply = Reply("answered", (Sentence(said, "model"),), contact=contact)
+    case = Case.model_validate(row(id="upset", text="利息多少啊，气死我了，别给我绕"))
+    found = broken_rules(load_rules(), case, reply, date(2026, 11, 23))
+    assert set(broken) <= set(found)
+    assert ("CN-AI-02" in found) == ("CN-AI-02" in broken)
