@@ -193,9 +193,13 @@ def rates_disagree(message: Message) -> Iterator[Span]:
         return
     tolerance = float(message.number("apr_tolerance"))
     here = [(place[0], right) for place, right in _computed(message, message.asked)]
-    # An annual rate may answer a question that states the other price.
+    # An annual rate may answer a question that states the other price, and what is taken off it.
+    off = [
+        1.0,
+        *(float(d) for f in message.asked.figures if f.kind == "discount" for d in _ends(f)),
+    ]
     asked = [
-        (len(message.text), right)
+        (len(message.text), [(low * part, high * part) for low, high in right for part in off])
         for (_, end), right in _computed(message.asked, message)
         if message.asked.text[end - 1] in "%％"
     ]
