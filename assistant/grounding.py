@@ -54,6 +54,8 @@ MOST_OF_PREDICATE = 1.4
 LEAST_REPLACED = 0.9
 """Characters of words no quote has from which a part is compared with what it leaves out."""
 
+MOST_OF_ANSWER = 3
+"""Characters of a part that only says yes or no, which is told by what follows it."""
 MOST_OF_TALK = 30
 """Characters of a part up to which it may be of the talk whatever its words."""
 
@@ -217,18 +219,20 @@ class _Part:
         """
         if any(f.unit not in _TIMES or f.value != 1 for f in self.figures):
             return False
-        if len(self.raw) <= MOST_OF_TALK and _wording().is_chat(self.raw):
+        wording = _wording()
+        short = len(self.raw) <= MOST_OF_TALK
+        if short and wording.is_chat(self.raw):
             pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
             held = sum(pair in quoted for pair in pairs)
             if held < MOST_QUOTED_OF_TALK * len(pairs):
                 return True
-        if self.figures:
+        if self.figures or wording.chat_never.search(self.raw):
             return False
         kinds = {t.kind for t in self.tokens}
         if "talk" in kinds and not kinds & _MATTER:
             told = [t for t in self.tokens if t.kind != "grammar"]
             return told[-1].kind != "modal"
-        return len(self.raw) <= MOST_OF_TALK and bool(_wording().whole.fullmatch(self.raw))
+        return short and bool(wording.whole.fullmatch(self.raw))
 
     def denies(self) -> bool:
         return any(t.kind == "negation" for t in self.tokens)
@@ -364,7 +368,7 @@ _Value = tuple[figures.Kind, figures.Value]
 _BORROWER, _LENDER = "\ue001", "\ue002"
 _FIGURE = "\ue003"
 _FIRST_PRODUCT = 0xE010
-_TIMES = frozenset(("次", "遍"))
+_TIMES = frozenset(("次", "遍", "句"))
 """Once, which is said of an explanation too."""
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
@@ -452,6 +456,7 @@ def _wording() -> _Wording:
     for one, other in raw["opposites"]["pairs"]:
         opposites[one] = opposites.get(one, frozenset()) | {other}
         opposites[other] = opposites.get(other, frozenset()) | {one}
+    chat = sorted(" ".join(raw["talk"]["chat"]).split(), key=lambda word: (-len(word), word))
     return _Wording(
         atoms=frozenset(atoms),
         longest=max(map(len, atoms)),
@@ -471,7 +476,7 @@ def _wording() -> _Wording:
         done=frozenset(raw["talk"]["done"]),
         whole=re.compile("|".join(raw["talk"]["whole"])),
         # No way of cutting is tried twice.
-        chat=re.compile(f"(?:{'|'.join(raw['talk']['chat'])}|{_FIGURE})++"),
+        chat=re.compile(f"(?:{'|'.join((*raw['talk']['chat_patterns'], *chat))}|{_FIGURE})++"),
         chat_some=re.compile(raw["talk"]["chat_some"]),
         chat_never=re.compile(raw["talk"]["chat_never"]),
         opposites=opposites,
@@ -783,6 +788,9 @@ def _content(case: _Case) -> Problem | None:
     done = {meaning for part in case.quoted_parts() for meaning in _done(part)}
     bounds = {(f.kind, f.value) for p in case.quoted_parts() for f in p.figures if f.bound}
     for part in case.said.parts:
+        heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
+        if not heard and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
+            return Problem("invented", part.raw)
         for token in part.tokens:
             if token.raw in wording.speaker and token.raw not in case.quoted_text():
                 return Problem("promise", part.raw)

@@ -146,9 +146,13 @@ def cheap_hashes() -> Iterator[None]:
     staff._hasher = SHIPPED_HASHER
 
 
+ONE_THREAD = {"ZHUNXIN_THREADS": "1"} if "PYTEST_XDIST_WORKER" in os.environ else {}
+"""Where tests run in several processes, threads of one model would wait for each other."""
+
+
 def settings_for(home: Path, **more: str) -> Settings:
     """Settings of a home folder, with nothing from this machine's environment."""
-    environ = {"ZHUNXIN_HOME": str(home), "ZHUNXIN_LLM": "extractive"} | more
+    environ = {"ZHUNXIN_HOME": str(home), "ZHUNXIN_LLM": "extractive", **ONE_THREAD} | more
     return load_settings(environ, home / "no-such-file.toml")
 
 
@@ -224,6 +228,7 @@ def server_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
         # What is said counts here, not how soon: other tests run at the same time.
         "ZHUNXIN_LLM_TIMEOUT_S": "300",
         "ZHUNXIN_REQUESTS_PER_MINUTE": "10000",
+        **ONE_THREAD,
     }
     with (
         log.open("w") as errors,

@@ -217,7 +217,7 @@ STUDENT = Message(
 def local() -> Iterator[LocalModel]:
     if not available():
         pytest.skip("the extra `local` is not installed")
-    model = start_local_model(Path.home() / ".cache" / "zhunxin")
+    model = start_local_model(Path.home() / ".cache" / "zhunxin", max_threads=1)
     yield model
     model.close()
 
