@@ -49,8 +49,9 @@ def find(said: str, quotes: Sequence[str], lender: Sequence[str] = ()) -> tuple[
         if words := check(said, quoted):
             return "figure_role", words
     names = "|".join(map(re.escape, (*lender, *wording.lender)))
-    if words := _acts_instead(said, quoted, names):
-        return "subject", words
+    for check_names in (_acts_instead, _of_another):
+        if words := check_names(said, quoted, names):
+            return "subject", words
     for quote in quotes:
         if words := _exchanged(said, quote):
             return "figure_role", words
@@ -91,6 +92,8 @@ class _Wording:
     acts: str
     lender: tuple[str, ...]
     lenders: str
+    owners: tuple[str, ...]
+    """Parties to whom something may belong, each in all its names; the lender is another."""
     listing: re.Pattern[str]
 
 
@@ -114,6 +117,7 @@ def _wording() -> _Wording:
         acts=raw["acts"],
         lender=tuple(raw["lender"]),
         lenders=raw["lenders"],
+        owners=tuple(raw["owners"]),
         listing=re.compile(raw["listing"]),
     )
 
@@ -195,6 +199,26 @@ def _acts_instead(said: str, quoted: str, names: str) -> str:
     return found.group() if found else ""
 
 
+def _of_another(said: str, quoted: str, names: str) -> str:
+    """What is one party's, where the clause has it as another's only."""
+    owners = (names, *_wording().owners)
+    parties = "|".join(f"({owner})" for owner in owners)
+    owned = re.compile(rf"(?:{parties})\u7684?([\u4e00-\u9fff]{{2}})")
+    held: dict[str, set[int]] = {}
+    for match in owned.finditer(quoted):
+        held.setdefault(match[len(owners) + 1], set()).add(_owner(match))
+    for match in owned.finditer(said):
+        whose = held.get(match[len(owners) + 1])
+        if whose and _owner(match) not in whose:
+            return match.group()
+    return ""
+
+
+def _owner(match: re.Match[str]) -> int:
+    """Number of the party that is named."""
+    return next(number for number, party in enumerate(match.groups()) if party)
+
+
 def _exchanged(said: str, quote: str) -> str:
     """What has taken another's place in a sentence that is the quote otherwise."""
     if len(said) > MOST_COMPARED or len(quote) > MOST_COMPARED:
@@ -205,17 +229,21 @@ def _exchanged(said: str, quote: str) -> str:
     edits = [
         (quote[a:b], said[c:d], a, b)
         for kind, a, b, c, d in matcher.get_opcodes()
-        if kind == "replace" and min(b - a, d - c) >= LEAST_EXCHANGED
+        if kind == "replace"
     ]
-    for one, other in combinations(edits, 2):
+    for one, other in combinations(islice(edits, MOST_PLACES), 2):
         between = quote[one[3] : other[2]]
-        lists = _wording().listing.fullmatch(between) is not None
-        if not lists and _is(one[1], other[0]) and _is(other[1], one[0]):
+        if _wording().listing.fullmatch(between):
+            continue
+        exact = one[1] == other[0] and other[1] == one[0]
+        if exact or (_is(one[1], other[0]) and _is(other[1], one[0])):
             return f"{one[1]}, {other[1]}"
     return ""
 
 
 def _is(said: str, quoted: str) -> bool:
     """Whether two short texts are the same but for little."""
+    if min(len(said), len(quoted)) < LEAST_EXCHANGED:
+        return False
     own, held = _pairs(said), _pairs(quoted)
     return bool(own) and len(own & held) * 2 > max(len(own), len(held))
