@@ -89,6 +89,7 @@ class _Wording:
     steps: tuple[re.Pattern[str], ...]
     slots: tuple[re.Pattern[str], ...]
     asked: re.Pattern[str]
+    paid: re.Pattern[str]
     acts: str
     lender: tuple[str, ...]
     lenders: str
@@ -114,6 +115,7 @@ def _wording() -> _Wording:
         steps=tuple(map(re.compile, raw["steps"])),
         slots=tuple(map(re.compile, raw["slots"])),
         asked=re.compile(raw["asked"]),
+        paid=re.compile(raw["paid"]),
         acts=raw["acts"],
         lender=tuple(raw["lender"]),
         lenders=raw["lenders"],
@@ -186,11 +188,19 @@ def _by_another(said: str, quoted: str) -> str:
 
 
 def _acts_instead(said: str, quoted: str, names: str) -> str:
-    """The lender as the one who acts, or who is asked, where the clause names another or nobody."""
+    """The lender as the one who acts, or who is asked, where the clause names another or nobody;
+    or another who is paid."""
     wording = _wording()
     asked = [m[1] for m in wording.asked.finditer(quoted)]
     for match in wording.asked.finditer(said):
         if re.search(names, match[1]) and asked and not any(re.search(names, a) for a in asked):
+            return match.group()
+    paid = [m[1] for m in wording.paid.finditer(quoted)]
+    for match in wording.paid.finditer(said):
+        named = re.search(names, match[1])
+        if paid and not any(
+            re.search(names, p) if named else _pairs(p) & _pairs(match[1]) for p in paid
+        ):
             return match.group()
     if re.search(f"{names}|{wording.lenders}", quoted):
         return ""

@@ -120,7 +120,8 @@ def try_gate(trials: Sequence[Trial]) -> list[Outcome]:
 
 
 @cache
-def _citations() -> tuple[Citation, ...]:
+def citations() -> tuple[Citation, ...]:
+    """Every sentence of the sample lender that borrowers may be quoted, once each."""
     heads = read_manifest(_CORPUS)
     found: dict[str, Citation] = {}
     for path in sorted(_CORPUS.iterdir()):
@@ -141,9 +142,9 @@ def _stock(part: Part) -> _Stock:
     told = {truth["quote"]: name for name in _BY_HASH for truth in _words(name)["truths"]}
     if part not in _BY_HASH:
         told |= {truth["quote"]: part for truth in words["truths"]}
-    own = [c for c in _citations() if told.get(c.quote, _part_of(c.quote)) == part]
+    own = [c for c in citations() if told.get(c.quote, _part_of(c.quote)) == part]
     rows = tuple(c for c in own if _is_row(c.clause))
-    by_quote = {(c.quote): c for c in _citations()}
+    by_quote = {(c.quote): c for c in citations()}
     truths = tuple(
         (truth, by_quote[truth["quote"]]) for truth in words["truths"] if truth["quote"] in by_quote
     )

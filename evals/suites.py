@@ -426,6 +426,13 @@ _COMPLIANCE_H = replace(
     about="messages by the compliance rules: by two hands, of which wording alone has learned",
 )
 
+_COMPLIANCE_I = replace(
+    _COMPLIANCE_A,
+    name="compliance-i",
+    file=_CASES / "compliance_i.jsonl",
+    about="messages by the compliance rules: slips inside proper messages, by one more hand",
+)
+
 _BY_RULES_AND_WORDING = {
     "recall": 0.95,
     "precision": 0.95,
@@ -557,6 +564,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_F,
         _COMPLIANCE_G,
         _COMPLIANCE_H,
+        _COMPLIANCE_I,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -219,16 +220,30 @@ async def deps(sample_home: Path, sample_index: Index) -> AsyncIterator[Deps]:
 @pytest.fixture(scope="session")
 def server_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of `zhunxin serve` with the local model, as another process."""
-    log = tmp_path_factory.mktemp("server") / "stderr"
+    # What is said counts here, not how soon: other tests run at the same time.
+    model = {"ZHUNXIN_LLM": "local", "ZHUNXIN_LLM_TIMEOUT_S": "300"}
+    with serving(sample_home, tmp_path_factory.mktemp("server"), model) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def quoting_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same without a model, for what is alike with one."""
+    folder = tmp_path_factory.mktemp("quoting")
+    with serving(sample_home, folder, {"ZHUNXIN_LLM": "extractive"}) as address:
+        yield address
+
+
+@contextmanager
+def serving(home: Path, folder: Path, more: Mapping[str, str]) -> Iterator[str]:
+    log = folder / "stderr"
     environ = {
         "PATH": os.environ["PATH"],
-        "HOME": os.environ.get("HOME", str(log.parent)),
-        "ZHUNXIN_HOME": str(sample_home),
-        "ZHUNXIN_LLM": "local",
-        # What is said counts here, not how soon: other tests run at the same time.
-        "ZHUNXIN_LLM_TIMEOUT_S": "300",
+        "HOME": os.environ.get("HOME", str(folder)),
+        "ZHUNXIN_HOME": str(home),
         "ZHUNXIN_REQUESTS_PER_MINUTE": "10000",
         **ONE_THREAD,
+        **more,
     }
     with (
         log.open("w") as errors,
@@ -245,7 +260,7 @@ def server_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> I
             said = server.stdout.readline()
             address = re.search(r"http://[\d.]+:\d+", said)
             assert address, f"the server did not start: {said!r} {log.read_text()}"
-            wait_until_ready(address.group())
+            wait_until_ready(address.group(), model=more["ZHUNXIN_LLM"] == "local")
             yield address.group()
         finally:
             server.terminate()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from evals.mutate import PARTS, Part, make_trials, table, try_gate
+from assistant.gate import Draft, check
+from assistant.grounding import names_of
+from evals.mutate import PARTS, Part, citations, make_trials, table, try_gate
+from knowledge.lender import load_lender
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,3 +69,21 @@ def test_bench_the_gate_on_a_thousand_of_each(part: Part) -> None:
     print(f"\n{part}")  # noqa: T201
     print("\n".join(table(outcomes)))  # noqa: T201
     assert len(outcomes) == 2000
+
+
+def test_small_talk_is_told_from_what_only_sounds_like_it() -> None:
+    """Parts by two hands that had not seen the gate, each beside a clause."""
+    names = names_of(load_lender())
+    clauses = random.Random(3).choices(citations(), k=1000)
+    with (ROOT / "evals/cases/small_talk.toml").open("rb") as file:
+        parts = tomllib.load(file)
+
+    def released(kind: str) -> float:
+        told = [
+            check(Draft(f"{clause.quote.rstrip('。')}，{said}。", "model", (clause,)), names)
+            for said, clause in zip(parts[kind], clauses, strict=False)
+        ]
+        return told.count(None) / len(told)
+
+    assert released("harmless") >= 0.85
+    assert released("telling") <= 0.05
