@@ -226,7 +226,7 @@ class _Part:
             held = sum(pair in quoted for pair in pairs)
             if held < MOST_QUOTED_OF_TALK * len(pairs):
                 return True
-        if self.figures or wording.chat_never.search(self.raw):
+        if self.figures or wording.tells.search(self.raw):
             return False
         kinds = {t.kind for t in self.tokens}
         if "talk" in kinds and not kinds & _MATTER:
@@ -303,9 +303,9 @@ class _Wording:
     """Parts of a sentence that speak of the talk, whatever words they have."""
     chat: re.Pattern[str]
     """Words of the talk, of which a part of it may be made; it has one of `chat_some`, and none of
-    `chat_never`, by which it would say something of the matter."""
+    `tells`, by which it would say something of the matter."""
     chat_some: re.Pattern[str]
-    chat_never: re.Pattern[str]
+    tells: re.Pattern[str]
     opposites: Mapping[str, frozenset[str]]
     anchors: frozenset[str]
     in_order: frozenset[str]
@@ -360,7 +360,7 @@ class _Wording:
         return (
             self.chat.fullmatch(raw) is not None
             and self.chat_some.search(raw) is not None
-            and self.chat_never.search(raw) is None
+            and self.tells.search(raw) is None
         )
 
 
@@ -477,8 +477,8 @@ def _wording() -> _Wording:
         whole=re.compile("|".join(raw["talk"]["whole"])),
         # No way of cutting is tried twice.
         chat=re.compile(f"(?:{'|'.join((*raw['talk']['chat_patterns'], *chat))}|{_FIGURE})++"),
-        chat_some=re.compile(raw["talk"]["chat_some"]),
-        chat_never=re.compile(raw["talk"]["chat_never"]),
+        chat_some=re.compile("|".join(raw["talk"]["chat_some"])),
+        tells=re.compile("|".join(raw["talk"]["tells"])),
         opposites=opposites,
         anchors=frozenset(raw["narrowing"]["anchors"]),
         in_order=frozenset(raw["narrowing"]["in_order"]),
@@ -788,9 +788,6 @@ def _content(case: _Case) -> Problem | None:
     done = {meaning for part in case.quoted_parts() for meaning in _done(part)}
     bounds = {(f.kind, f.value) for p in case.quoted_parts() for f in p.figures if f.bound}
     for part in case.said.parts:
-        heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
-        if not heard and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
-            return Problem("invented", part.raw)
         for token in part.tokens:
             if token.raw in wording.speaker and token.raw not in case.quoted_text():
                 return Problem("promise", part.raw)
@@ -840,6 +837,9 @@ def _content(case: _Case) -> Problem | None:
             unsaid += weight
             run += weight
             longest = max(longest, run)
+        heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
+        if not heard and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
+            return Problem("invented", part.raw)
         share = unsaid / max(1, length)
         bounded = bool({(f.kind, f.value) for f in part.figures} & bounds)
         most_share = MOST_UNSAID_SHARE_OF_BOUND if bounded else MOST_UNSAID_SHARE
