@@ -8,12 +8,16 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Compiled once and not again in every process that a test starts.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test check bench browser clean
+.PHONY: demo test tests check bench browser clean
 
 demo: $(VENV)/.local
 	$(BIN)/zhunxin demo $(DEMO)
 
-test: check browser
+# Types are checked by one process: the tests need not wait for it.
+test: browser
+	@$(MAKE) --no-print-directory -j2 check tests
+
+tests: $(VENV)/.dev
 	$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadscope --no-loadscope-reorder --ignore tests/test_architecture.py --ignore-glob 'tests/test_bench*'
 
 check: $(VENV)/.dev
