@@ -56,6 +56,7 @@ LEAST_REPLACED = 0.9
 
 MOST_OF_ANSWER = 3
 """Characters of a part that only says yes or no, which is told by what follows it."""
+
 MOST_OF_TALK = 30
 """Characters of a part up to which it may be of the talk whatever its words."""
 
@@ -837,6 +838,7 @@ def _content(case: _Case) -> Problem | None:
             unsaid += weight
             run += weight
             longest = max(longest, run)
+        # In no word of the quotes: it only sounds like small talk.
         heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
         if not heard and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
             return Problem("invented", part.raw)

@@ -42,7 +42,11 @@ ZH = strings("zh-Hans")
 
 
 @pytest.fixture
-def open_page(browser: Browser, server_url: str) -> Iterator[OpenPage]:
+def open_page(browser: Browser, quoting_url: str) -> Iterator[OpenPage]:
+    yield from opening(browser, quoting_url)
+
+
+def opening(browser: Browser, address: str) -> Iterator[OpenPage]:
     """Opens the demo page in a context of its own; script faults and CSP reports fail the test."""
     faults: list[str] = []
     contexts = []
@@ -67,7 +71,7 @@ def open_page(browser: Browser, server_url: str) -> Iterator[OpenPage]:
         page.on("console", watch)
         if clock:
             page.clock.install()
-        page.goto(server_url)
+        page.goto(address)
         page.locator("zhunxin-chat .panel").wait_for(state="attached")
         return page
 
@@ -259,10 +263,10 @@ def test_an_answer_can_be_stopped_and_ends_with_its_element(open_page: OpenPage)
 
 @pytest.mark.browser
 def test_a_forgotten_conversation_is_begun_anew_and_said_so(
-    open_page: OpenPage, server_url: str
+    open_page: OpenPage, quoting_url: str
 ) -> None:
     page = open_page()
-    key = f"zhunxin:conversation:{server_url.rstrip('/')}/v1/chat"
+    key = f"zhunxin:conversation:{quoting_url.rstrip('/')}/v1/chat"
     page.evaluate("key => sessionStorage.setItem(key, 'no-such-conversation')", key)
     page.reload()
     ask(page, QUESTION)
@@ -270,6 +274,16 @@ def test_a_forgotten_conversation_is_begun_anew_and_said_so(
     wait_for_end(page)
     kept = page.evaluate("key => sessionStorage.getItem(key)", key)
     assert kept not in (None, "no-such-conversation")
+
+
+@pytest.mark.browser
+@pytest.mark.model
+def test_the_local_model_answers_in_the_page(browser: Browser, server_url: str) -> None:
+    for open_page in opening(browser, server_url):
+        page = open_page()
+        ask(page, QUESTION)
+        wait_for_end(page)
+        expect(page.locator("zhunxin-chat .chip").first).to_be_visible()
 
 
 @pytest.mark.browser
