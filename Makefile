@@ -18,7 +18,7 @@ test: browser
 	@$(MAKE) --no-print-directory -j2 check tests
 
 tests: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not bench" -n 5 --dist loadscope --no-loadscope-reorder --ignore tests/test_architecture.py --ignore-glob 'tests/test_bench*'
+	$(BIN)/python -m pytest -m "not bench" -n 4 --dist loadscope --no-loadscope-reorder --ignore tests/test_architecture.py --ignore-glob 'tests/test_bench*'
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
