@@ -72,7 +72,7 @@ def test_bench_the_gate_on_a_thousand_of_each(part: Part) -> None:
 
 
 def test_small_talk_is_told_from_what_only_sounds_like_it() -> None:
-    """Parts by two hands that had not seen the gate, each beside a clause."""
+    """Parts by two hands, each beside a clause; the gate has been mended by them since."""
     names = names_of(load_lender())
     clauses = random.Random(3).choices(citations(), k=1000)
     with (ROOT / "evals/cases/small_talk.toml").open("rb") as file:

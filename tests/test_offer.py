@@ -521,7 +521,6 @@ def test_ideas_are_words_and_the_examples_are_of_other_trades() -> None:
 
 
 @pytest.mark.model
-@pytest.mark.bench
 async def test_the_local_model_writes_a_draft_that_may_go_out(
     sample_home: Path, campaign: Campaign
 ) -> None:

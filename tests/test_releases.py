@@ -448,7 +448,7 @@ async def test_a_second_ingestion_says_that_it_waits(home: Home) -> None:
     assert len({clause.source for clause in await home.clauses()}) == MUCH_FILES + 1
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(12, marks=pytest.mark.bench)])
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.bench)])
 async def test_runs_killed_at_any_moment_leave_a_release_that_serves(
     home: Home, kills: int
 ) -> None:
