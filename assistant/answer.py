@@ -35,6 +35,7 @@ from prompts.render import (
     notices_used,
     render,
     version_of,
+    way_to_a_person,
 )
 
 from . import approved, calling, compliance, conversation, journal, privacy, tools, triage
@@ -867,7 +868,9 @@ def _lacks(work: _Work) -> bool:
     if not found:
         return False
     # A person is offered then, which is all that some rules ask for.
-    offered = f"{text}\n{_offer_of(_contact(work), work.question)}"
+    contact = _contact(work)
+    offer = way_to_a_person(contact.hotline, contact.hours, work.question.locale)
+    offered = f"{text}\n{offer}"
     left = {finding.rule.id for finding in _review(work, offered, whole=True)}
     work.rule_findings += [finding.rule.id for finding in found if finding.rule.id in left]
     return True
@@ -1263,15 +1266,8 @@ def _contact(work: _Work) -> Contact:
 
 def _handoff(contact: Contact, question: Question) -> Event:
     """The offer of a human, as an event."""
-    text = _offer_of(contact, question)
+    text = way_to_a_person(contact.hotline, contact.hours, question.locale)
     return Event("handoff", {"text": text, "hotline": contact.hotline, "hours": contact.hours})
-
-
-def _offer_of(contact: Contact, question: Question) -> str:
-    """The offer of a human: hotline and hours where a clause in force states them."""
-    if not contact.hotline:
-        return notice("contact_unknown", question.locale)
-    return notice("contact", question.locale, hotline=contact.hotline, hours=contact.hours)
 
 
 def _done(reply: Reply, question: Question) -> dict[str, object]:

@@ -65,6 +65,9 @@ RELEASE_CHECK_S = 1.0
 SWITCH_WAIT_S = 3.0
 """How long the question that finds another release live waits for it."""
 
+NEWEST_WAIT_S = 30.0
+"""How long staff wait for the release that is live."""
+
 SWITCH_RETRY_S = 30.0
 """When a release that could not be opened is tried again."""
 
@@ -262,16 +265,37 @@ class Deps:
                     self._index = await self._open_index()
                     self._index_checked = time.monotonic()
                 return self._index
-        if self._switching is None and time.monotonic() - self._index_checked >= RELEASE_CHECK_S:
+        if time.monotonic() - self._index_checked >= RELEASE_CHECK_S:
+            self._look_for_another()
+        # A small release is there at once; a large one does not keep a question waiting.
+        await self._switched(self._switch_started + SWITCH_WAIT_S)
+        return self._index
+
+    async def newest_index(self) -> Index:
+        """The live release, waited for: staff look at what they put live a moment ago.
+
+        The one before where it cannot be opened, or not within NEWEST_WAIT_S. Raises as `index`.
+        """
+        await self.index()
+        by = time.monotonic() + NEWEST_WAIT_S
+        # One that is under way may have begun before.
+        await self._switched(by)
+        if time.monotonic() >= self._index_checked:
+            self._look_for_another()
+            await self._switched(by)
+        return await self.index()
+
+    def _look_for_another(self) -> None:
+        if self._switching is None and self._index is not None:
             self._index_checked = self._switch_started = time.monotonic()
             self._switching = asyncio.create_task(self._switch(self._index.release.id))
+
+    async def _switched(self, by: float) -> None:
+        """Wait for a release that is being opened, no longer than to a moment."""
         if switching := self._switching:
-            # A small release is there at once; a large one does not keep a question waiting.
-            left = self._switch_started + SWITCH_WAIT_S - time.monotonic()
-            await asyncio.wait({switching}, timeout=max(0.0, left))
+            await asyncio.wait({switching}, timeout=max(0.0, by - time.monotonic()))
             if switching.done():
                 switching.result()
-        return self._index
 
     async def _switch(self, opened: str) -> None:
         """Open the live release, if it is another one, while the one before still answers."""

@@ -40,7 +40,7 @@ from knowledge.chunk import chunk
 from knowledge.documents import Clause, Head
 from knowledge.readers import MANIFEST, read, read_manifest
 from knowledge.retrieve import question_vector
-from prompts.render import notice
+from prompts.render import way_to_a_person
 
 from .metrics import Seen
 from .prices import Prices, Tokens, load_prices
@@ -352,8 +352,8 @@ def broken_rules(pack: RulePack, case: Case, reply: Reply, today: date) -> tuple
     own = "\n".join(s.text for s in reply.sentences if s.kind not in ("quote", "notice"))
     broken = stopping(own) if own else set()
     if broken and reply.contact:
-        told = {"hotline": reply.contact.hotline, "hours": reply.contact.hours}
-        broken &= stopping(f"{own}\n{notice('contact', case.locale, **told)}")
+        offer = way_to_a_person(reply.contact.hotline, reply.contact.hours, case.locale)
+        broken &= stopping(f"{own}\n{offer}")
     return tuple(sorted(broken))
 
 

@@ -61,6 +61,13 @@ def notice(code: str, locale: str, /, **values: str) -> str:
     return wording[locale].format(**values)
 
 
+def way_to_a_person(hotline: str, hours: str, locale: str) -> str:
+    """The offer of a person; where no clause in force states a hotline, without one."""
+    if not hotline:
+        return notice("contact_unknown", locale)
+    return notice("contact", locale, hotline=hotline, hours=hours)
+
+
 def notices() -> Mapping[str, Mapping[str, str]]:
     """Code -> locale -> wording with `{named}` slots."""
     return _tables(_source("notices", ".toml"))

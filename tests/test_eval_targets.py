@@ -448,17 +448,17 @@ def test_without_its_option_the_plugin_takes_no_names_and_loads_nothing(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("said", "offered", "broken"),
+    ("said", "contact", "broken"),
     [
-        ("利息合计 1,365.98 元。", False, ("CN-AI-02",)),
-        ("利息合计 1,365.98 元。", True, ()),
-        ("您放心，一定能批下来。", True, ("CN-PROM-01",)),
+        ("利息合计 1,365.98 元。", None, ("CN-AI-02",)),
+        ("利息合计 1,365.98 元。", Contact("400-000-0000", "9:00 至 18:00"), ()),
+        ("利息合计 1,365.98 元。", Contact(), ()),
+        ("您放心，一定能批下来。", Contact("400-000-0000", "9:00 至 18:00"), ("CN-PROM-01",)),
     ],
 )
 def test_a_rule_that_asks_for_a_person_is_kept_by_the_offer_and_no_other_is(
-    said: str, offered: bool, broken: tuple[str, ...]
+    said: str, contact: Contact | None, broken: tuple[str, ...]
 ) -> None:
-    contact = Contact("400-000-0000", "9:00 至 18:00") if offered else None
     reply = Reply("answered", (Sentence(said, "model"),), contact=contact)
     case = Case.model_validate(row(id="upset", text="利息多少啊，气死我了，别给我绕"))
     found = broken_rules(load_rules(), case, reply, date(2026, 11, 23))

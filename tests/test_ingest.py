@@ -427,6 +427,24 @@ async def test_a_running_index_answers_during_and_after_an_ingestion_and_is_then
     assert seen[-1] == ["可以提前还款。"]
 
 
+async def test_staff_wait_for_the_release_that_has_just_gone_live_and_borrowers_do_not(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("assistant.deps.SWITCH_WAIT_S", 0.0)
+    home.write("a.md", "可以提前还款。")
+    first = await home.ingest()
+    assert (await home.deps.index()).release.id == first.release
+    home.write("a.md", "提前还款免收违约金。")
+    second = await home.ingest()
+    # Looked at less than a second ago.
+    assert (await home.deps.newest_index()).release.id == second.release
+    home.write("a.md", "提前还款收违约金。")
+    third = await home.ingest()
+    home.deps.forget_release()
+    assert (await home.deps.index()).release.id == second.release
+    assert (await home.deps.newest_index()).release.id == third.release
+
+
 async def test_an_older_release_is_made_live_again_also_when_its_vectors_were_pruned(
     any_home: Home,
 ) -> None:

@@ -44,7 +44,7 @@ from knowledge.release import (
     diff,
     withdraw,
 )
-from knowledge.retrieve import Scope, covers, retrieve
+from knowledge.retrieve import Index, Scope, covers, retrieve
 from knowledge.shelf import Shelved, shelve, stale_since, state_on, versions
 from knowledge.store import NoRelease
 
@@ -115,10 +115,10 @@ async def list_documents(deps: FromDeps) -> DocumentsBody:
     """The documents of the live release, with what is stale and why."""
     products = {key: names[0] for key, names in deps.lender.products.items() if names}
     try:
-        bodies = await _documents(deps)
+        index = await deps.newest_index()
     except NoRelease:
         return DocumentsBody(release="", today=today(), products=products, documents=[])
-    index = await deps.index()
+    bodies = await _documents(deps, index)
     return DocumentsBody(
         release=index.release.id,
         today=today(),
@@ -134,10 +134,10 @@ async def list_documents(deps: FromDeps) -> DocumentsBody:
 )
 async def list_versions(source: str, deps: FromDeps) -> VersionsBody:
     """All versions of one document, oldest first."""
-    bodies = await _documents(deps)
+    index = await deps.newest_index()
+    bodies = await _documents(deps, index)
     if source not in bodies:
         raise HTTPException(404, "no such document")
-    index = await deps.index()
     series = versions(shelve(index.clauses))[source]
     return VersionsBody(today=today(), versions=[bodies[one.source] for one in series])
 
@@ -157,10 +157,10 @@ async def list_clauses(
     ] = "",
 ) -> ClausesBody:
     """What a document was split into, in reading order."""
-    bodies = await _documents(deps)
+    index = await deps.newest_index()
+    bodies = await _documents(deps, index)
     if source not in bodies:
         raise HTTPException(404, "no such document")
-    index = await deps.index()
     parts = [clause for clause in index.clauses if clause.source == source]
     if clause_id:
         at = next((i for i, clause in enumerate(parts) if clause.id == clause_id), 0)
@@ -186,9 +186,8 @@ async def list_clauses(
     )
 
 
-async def _documents(deps: Deps) -> dict[str, DocumentBody]:
-    """The documents of the live release by source. Raises NoRelease."""
-    index = await deps.index()
+async def _documents(deps: Deps, index: Index) -> dict[str, DocumentBody]:
+    """The documents of a release by source."""
     async with deps.engine.connect() as connection:
         held = await store.held_documents(connection, index.release.id)
     shelf = shelve(index.clauses)
@@ -268,7 +267,7 @@ async def diff_documents(
 async def _clauses_of(deps: Deps, source: str, release_id: str) -> list[Clause]:
     """The clauses of a document in a release; raises 404 for what is not there."""
     if not release_id:
-        index = await deps.index()
+        index = await deps.newest_index()
         parts = [clause for clause in index.clauses if clause.source == source]
     else:
         async with deps.engine.connect() as connection:
@@ -419,10 +418,10 @@ async def list_findings(deps: FromDeps) -> FindingsBody:
     """Dates of the live release that were read from the text and that nobody has confirmed, and
     what rules hold against clauses, and clauses that say the same or contradict each other."""
     try:
-        index = await deps.index()
+        index = await deps.newest_index()
     except NoRelease:
         return FindingsBody(reviewed=False)
-    bodies = await _documents(deps)
+    bodies = await _documents(deps, index)
     async with deps.engine.connect() as connection:
         report = await store.release_report(connection, index.release.id)
     if report is None:
@@ -576,7 +575,7 @@ async def confirm_dates(
 ) -> ActivatedBody | JSONResponse:
     """Record that a person looked at the dates of a document, and correct those that are given;
     where dates change, a new release is made and goes live."""
-    bodies = await _documents(deps)
+    bodies = await _documents(deps, await deps.newest_index())
     if body.source not in bodies:
         raise HTTPException(404, "no such document")
     if bodies[body.source].sha256 != body.sha256:

@@ -24,7 +24,7 @@ from knowledge.embed import EmbeddingUnavailable
 from knowledge.lender import stated_contact
 from knowledge.store import NoRelease
 from knowledge.vectors import VectorsMissing
-from prompts.render import notice
+from prompts.render import notice, way_to_a_person
 
 from .schemas import Problem
 
@@ -112,11 +112,7 @@ def install(app: FastAPI) -> None:
         deps: Deps = request.app.state.deps
         clauses = deps.opened.clauses if deps.opened else ()
         hotline, hours = stated_contact(deps.lender, clauses, today())
-        way = (
-            notice("contact", locale, hotline=hotline, hours=hours)
-            if hotline
-            else notice("contact_unknown", locale)
-        )
+        way = way_to_a_person(hotline, hours, locale)
         contact = {"hotline": hotline, "hours": hours}
         return problem(503, f"{notice(code, locale)} {way}", contact=contact)
 
