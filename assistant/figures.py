@@ -249,20 +249,20 @@ _PERIOD_LINK = r"(?:[为即是至到~-]|按|=|最[高低])\s*$"
 
 _BOUND_BEFORE = (
     # With what it may begin, so that one look passes over all other places.
-    r"(?=[最高至顶封上起下不未别勿莫超达过多大满逾低少小早abcefl-osuw])(?:"
+    r"(?=[最高至顶封上起下不未没别勿莫超达过多大满逾低少小早abcefl-osuw])(?:"
     r"(?P<maxfar>最高|高达|高至|最多|至多|顶多|封顶|最长|最久|最大|最晚|最迟|上限|maximum|max)"
     r"|(?P<minfar>最低|最少|至少|起码|最短|最小|最早|起步|下限|minimum|min(?![a-z]))"
-    r"|(?P<max>(?:不|未|别|勿|莫)(?:得|会|应|能|可以|可|能够|许|要)?(?:超过|超出|高于|多于|多过|大于|大过|晚于|迟于|长于)"
+    r"|(?P<max>(?:不|未|没有?|别|勿|莫)(?:得|会|应|能|可以|可|能够|许|要)?(?:超过|超出|高于|多于|多过|大于|大过|晚于|迟于|长于)"
     r"|up to|at most|(?:no|not) more than|not (?:to )?exceed(?:ing)?|cannot exceed|within"
     r"|(?<!no )(?<!not )less than|under|below|before|until|no later than)"
     r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|(?<![不高未])达到?|(?<![不超未难能得可会许通经])过了?(?![去期度程])|超出|高于|多于|大于"
-    r"|(?<![不未])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than|more than"
-    r"|over|above"
+    r"|(?<![不未没])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than"
+    r"|more than|over|above"
     r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
-    r"|(?P<less>低于|少于|小于|不足|[不未]满|不到|早于))"
+    r"|(?P<less>低于|少于|小于|不足|[不未没]满|[不没]到|早于))"
 )
 _ASIDE = r"[（(]单利[)）]"
-_BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民"
+_BOUND_BREAK = r"[，。；：、,;:！？!?\n0-9]|人民|日起"
 _BOUND_AFTER = (
     r" ?(?:[（(]含[）)]|及)?(?:"
     r"(?P<max>(?:的?(?:时间|期限))?(?:以内|之内|内(?![容部])|里(?![程边]))|以下|之下"
@@ -1005,7 +1005,7 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     (
         "phone",
         r"(?<![0-9])(?:[48]00[- ]?[0-9]{3,4}[- ]?[0-9]{3,4}|1[3-9][0-9]{9}|0[0-9]{2,3}-[0-9]{7,8}"
-        r"|(?:95[0-9]{3,6}|12[0-9]{3})(?! ?(?:元|块|万|人|张|笔|%|yuan|rmb|cny)))"
+        r"|(?:95[0-9]{3,6}|12[0-9]{3})(?! ?(?:元|块|万|人(?!工)|张|笔|%|yuan|rmb|cny)))"
         r"(?![0-9]|[.,][0-9])",
         _read_phone,
     ),

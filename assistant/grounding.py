@@ -73,6 +73,10 @@ each of the others is looked at."""
 MOST_EXCHANGED = 3
 """Words in a row that may have taken each other's place."""
 
+LEAST_OF_DENIED = 4
+"""Characters of the words that stand only where the quotes deny, from which a part without any
+negative is taken to say the opposite."""
+
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
 
@@ -329,6 +333,10 @@ class _Wording:
     universal: re.Pattern[str]
     decided: re.Pattern[str]
     supposed: re.Pattern[str]
+    supposes: re.Pattern[str]
+    """A part that only supposes what it says."""
+    of_which: re.Pattern[str]
+    """What has come to pass already, and of which a part speaks."""
     each: re.Pattern[str]
     each_said: re.Pattern[str]
     whatever: re.Pattern[str]
@@ -347,6 +355,8 @@ class _Wording:
     conditional: re.Pattern[str]
     excepts: re.Pattern[str]
     enough: re.Pattern[str]
+    only_then: re.Pattern[str]
+    only_so: re.Pattern[str]
     amounts: tuple[tuple[frozenset[str], re.Pattern[str]], ...]
     every: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
     """How often, and by which a quote says so."""
@@ -386,7 +396,7 @@ _EXCEPT = frozenset(["除", "除了"])
 _EXCEPTED = frozenset(["外", "以外", "之外"])
 _EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
 _FUNCTION_WORDS = frozenset("cuyo")
-_THINGS = frozenset("nst")
+_NAMES_OF_THINGS = frozenset("nst")
 _CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
 
 _COPULA = frozenset(["\u662f"])
@@ -396,6 +406,8 @@ _MARKERS = frozenset(["\u5c06"])
 """What tells the future by itself, and behind another modal only marks an object."""
 _MUST = "\u987b"
 _MAY = "\u53ef\u4ee5"
+_WILL = "\u4f1a"
+_PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
 _DAY = "\u65e5"
 _LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
 _THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
@@ -506,6 +518,8 @@ def _wording() -> _Wording:
         universal=re.compile(raw["claims"]["universal"]),
         decided=re.compile(raw["claims"]["decided"]),
         supposed=re.compile(raw["claims"]["supposed"]),
+        supposes=re.compile(raw["claims"]["supposes"]),
+        of_which=re.compile(raw["claims"]["of_which"]),
         each=re.compile(raw["claims"]["each"]),
         each_said=re.compile(raw["claims"]["each_said"]),
         whatever=re.compile(raw["claims"]["whatever"]),
@@ -524,6 +538,8 @@ def _wording() -> _Wording:
         conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
         enough=re.compile(raw["narrowing"]["enough"]),
+        only_then=re.compile(raw["narrowing"]["only_then"]),
+        only_so=re.compile(raw["narrowing"]["only_so"]),
         no_condition=re.compile(raw["narrowing"]["no_condition"]),
         restated=re.compile(raw["narrowing"]["restated"]),
         amounts=tuple(
@@ -792,7 +808,8 @@ def _content(case: _Case) -> Problem | None:
         for token in part.tokens:
             if token.raw in wording.speaker and token.raw not in case.quoted_text():
                 return Problem("promise", part.raw)
-        if _done(part) - done:
+        only_of = done and wording.of_which.search(part.raw)
+        if _done(part) - done and not (only_of or wording.supposes.search(part.raw)):
             return Problem("promise", part.raw)
         unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
         words: list[str] = []
@@ -840,7 +857,8 @@ def _content(case: _Case) -> Problem | None:
             longest = max(longest, run)
         # In no word of the quotes: it only sounds like small talk.
         heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
-        if not heard and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
+        answers = all(t.kind in ("modal", "negation") or t.raw in _PARTICLES for t in part.tokens)
+        if not (heard or answers) and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
             return Problem("invented", part.raw)
         share = unsaid / max(1, length)
         bounded = bool({(f.kind, f.value) for f in part.figures} & bounds)
@@ -951,11 +969,11 @@ def _polarity(case: _Case) -> Problem | None:
             if {(f.kind, f.value) for f in part.figures if f.kind != "count"}
             & {(f.kind, f.value) for f in other.figures}
         ]
+        nearest = _nearest(part, case.quoted_parts())
         for signs in (everywhere, _signs(beside)):
-            problem = _against(part, signs, matched)
+            problem = _against(part, signs, matched, nearest)
             if problem:
                 return Problem("polarity", problem)
-        nearest = _nearest(part, case.quoted_parts())
         if not nearest:
             continue
         if all(_opposed(part, other) for other in nearest):
@@ -969,12 +987,13 @@ def _polarity(case: _Case) -> Problem | None:
             part.denies()
             and len(part.meanings()) > 1
             and all(not o.denies() and part.meanings() <= o.meanings() for o in nearest)
+            and not any(_wording().exception.search(o.raw) for o in nearest)
         ):
             return Problem("polarity", part.raw)
         if _denies_a_topic(part, case) or _denies_of_another(part, case):
             return Problem("polarity", part.raw)
         said = {t.meaning for t in words if t.sign == "said"}
-        if all(_head(other) in said for other in nearest):
+        if all(_head(other) in said - {_BORROWER} for other in nearest):
             return Problem("polarity", part.raw)
         if part.denies():
             own = {t.meaning for t in words if t.sign == "denied"}
@@ -1008,7 +1027,20 @@ def _not_denied(case: _Case) -> str:
             )
         ):
             return part.raw
+        if _of_what_is_denied(part, case):
+            return part.raw
     return ""
+
+
+def _of_what_is_denied(part: _Part, case: _Case) -> bool:
+    """Whether all that a part speaks of stands in the quotes where they deny it, and there only."""
+    denying = [o for o in case.quoted_parts() if o.denies() or _wording().stops.search(o.raw)]
+    others = {m for o in case.quoted_parts() if o not in denying for m in o.meanings()}
+    own = [t for t in part.words() if t.kind == "word" and t.meaning not in others]
+    return any(
+        sum(len(t.raw) for t in own if t.meaning in o.meanings()) >= LEAST_OF_DENIED
+        for o in denying
+    )
 
 
 def _undenied(case: _Case) -> str:
@@ -1192,7 +1224,8 @@ def _mixed(case: _Case) -> Problem | None:
             return None
         for group in _sentences(reading):
             for part in group[:1]:
-                plain = not part.denies() and not _modals(part) and len(group) > 1
+                plain = not (part.denies() or _modals(part) or wording.enough.search(part.raw))
+                plain = plain and len(group) > 1
                 doer = any(t.meaning in (_LENDER, wording.only) for t in part.tokens)
                 told = part.words() if plain and not doer else part.words()[:MOST_OF_TOPIC]
                 topics |= {t.meaning for t in told}
@@ -1312,7 +1345,7 @@ def _put_in(case: _Case) -> Problem | None:
             short = change == "replace" and max(end - start, last - first) <= MOST_EXCHANGED
             for token in said[first:last]:
                 narrows = token.raw in wording.narrowing
-                thing = narrows or _part_of_speech(token.raw) in _THINGS
+                thing = narrows or _part_of_speech(token.raw) in _NAMES_OF_THINGS
                 if thing and _unheard(token, known, quoted, case.asked):
                     return Problem("invented", token.raw)
                 moved = token.kind == "word" and len(token.raw) > 1 and token.meaning in known
@@ -1338,7 +1371,8 @@ def _modals_moved(case: _Case) -> Problem | None:
                 return Problem("polarity", part.raw)
         for word, modal in _permits(part):
             quoted = held.get(word, set())
-            if modal == _MUST and not demanded and (_MAY in permitted or _wording().only in known):
+            only = _wording().only in known and not _wording().only_then.search(case.said.folded)
+            if modal == _MUST and not demanded and (_MAY in permitted or only):
                 return Problem("polarity", part.raw)
             if modal not in quoted and any((q, modal) in clash for q in quoted):
                 return Problem("polarity", part.raw)
@@ -1430,7 +1464,8 @@ def _order(case: _Case) -> Problem | None:
             wording.only in part.meanings()
             and not any(wording.only in other.meanings() for other in case.quoted_parts())
             and not any(
-                wording.condition.search(other.raw) for other in _nearest(part, case.quoted_parts())
+                wording.condition.search(other.raw) or wording.only_so.search(other.raw)
+                for other in _nearest(part, case.quoted_parts())
             )
         ):
             return Problem("condition_dropped", part.raw)
@@ -1511,7 +1546,12 @@ def _signs(parts: Iterable[_Part]) -> dict[str, set[Sign]]:
     return signs
 
 
-def _against(part: _Part, signs: Mapping[str, set[Sign]], matched: Sequence[_Part]) -> str:
+def _against(
+    part: _Part,
+    signs: Mapping[str, set[Sign]],
+    matched: Sequence[_Part],
+    nearest: Sequence[_Part],
+) -> str:
     """A word of the part whose sign the quotes never give it.
 
     What a quote denies may stand apart from the denial, as in `the fee, it is not charged`: it is
@@ -1520,7 +1560,7 @@ def _against(part: _Part, signs: Mapping[str, set[Sign]], matched: Sequence[_Par
     charges = _wording().charges
     heads = {_head(other) for other in matched}
     excused = {t.meaning for other in matched for t in other.words() if t.sign == "denied"} - heads
-    if "\u4f1a" in _modals(part):
+    if _WILL in _modals(part):
         excused = set()
     for token in part.tokens:
         third = token.kind == "party" and token.raw in _wording().others and token.sign == "said"
@@ -1528,6 +1568,9 @@ def _against(part: _Part, signs: Mapping[str, set[Sign]], matched: Sequence[_Par
             continue
         held = signs.get(token.meaning)
         if held is None:
+            continue
+        # That something will be is told by the verb alone, too.
+        if token.meaning == _WILL and not any("!" + _WILL in _modals(o) for o in nearest):
             continue
         if token.sign == "denied" and held == {"said"} and token.kind != "modal":
             return token.raw
@@ -1580,6 +1623,8 @@ def _subject(case: _Case) -> Problem | None:
             return Problem("subject", token.raw)
     for part in case.said.parts:
         agent, acts = _agent(part)
+        if agent == _BORROWER and part.tokens[-1].raw in wording.moments:
+            agent = ""
         nearest_parts = _nearest(part, case.quoted_parts())
         nearest = [other for other in nearest_parts if _agent(other)[0]]
         if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
@@ -1649,6 +1694,12 @@ def _agent(part: _Part) -> tuple[str, bool]:
             if previous[-1:] in wording.acts:
                 return token.meaning, True
             owner = after is not None and (after.raw == "的" or after.kind == "product")
+            owner = owner or (
+                after is not None
+                and token.raw in wording.others
+                and after.kind == "word"
+                and _part_of_speech(after.raw) == "n"
+            )
             if spared:
                 continue
             told = after is not None and after.kind in ("modal", "negation")

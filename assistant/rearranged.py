@@ -45,7 +45,7 @@ def find(said: str, quotes: Sequence[str], lender: Sequence[str] = ()) -> tuple[
     for turn in wording.turns:
         if words := turn.found(said, quoted):
             return turn.reason, words
-    for check in (_by_or_to, _steps, _by_another):
+    for check in (_by_or_to, _steps, _sequence, _by_another, _by_another_agent):
         if words := check(said, quoted):
             return "figure_role", words
     names = "|".join(map(re.escape, (*lender, *wording.lender)))
@@ -87,7 +87,10 @@ class _Wording:
     turns: tuple[_Turn, ...]
     changes: re.Pattern[str]
     steps: tuple[re.Pattern[str], ...]
+    listed_steps: re.Pattern[str]
+    then: re.Pattern[str]
     slots: tuple[re.Pattern[str], ...]
+    done_by: re.Pattern[str]
     asked: re.Pattern[str]
     paid: re.Pattern[str]
     acts: str
@@ -113,7 +116,10 @@ def _wording() -> _Wording:
         turns=tuple(map(_turn, rows)),
         changes=re.compile(raw["changes"]),
         steps=tuple(map(re.compile, raw["steps"])),
+        listed_steps=re.compile(raw["listed_steps"]),
+        then=re.compile(raw["then"]),
         slots=tuple(map(re.compile, raw["slots"])),
+        done_by=re.compile(raw["done_by"]),
         asked=re.compile(raw["asked"]),
         paid=re.compile(raw["paid"]),
         acts=raw["acts"],
@@ -171,6 +177,39 @@ def _steps(said: str, quoted: str) -> str:
         held = [(m[1], m[2]) for m in _few(pattern, quoted)]
         for match in _few(pattern, said):
             if any(_crossed((match[1], match[2]), each) for each in held):
+                return match.group()
+    return ""
+
+
+def _sequence(said: str, quoted: str) -> str:
+    """A step put before one that the clause has ahead of it."""
+    wording = _wording()
+    for listed in _few(wording.listed_steps, quoted):
+        steps = [_pairs(step) for step in listed.groups() if step]
+        for match in _few(wording.then, said):
+            one, other = (_step_of(_pairs(part), steps) for part in match.groups())
+            if one is not None and other is not None and one > other:
+                return match.group()
+    return ""
+
+
+def _step_of(words: set[str], steps: Sequence[set[str]]) -> int | None:
+    """Which of the steps it is, where it is more like one of them than like the others."""
+    shared = [len(words & step) for step in steps]
+    most = max(shared)
+    return shared.index(most) if most and shared.count(most) == 1 else None
+
+
+def _by_another_agent(said: str, quoted: str) -> str:
+    """What one does, as done by another of whom the clause speaks too."""
+    known = _pairs(quoted)
+    held = [match[1] for match in _few(_wording().done_by, quoted)]
+    for match in _few(_wording().done_by, said):
+        for other in held:
+            same = SequenceMatcher(None, other, match[1], autojunk=False).find_longest_match()
+            own, whose = match[1][: same.b], other[: same.a]
+            others = own and whose and not _pairs(own) & _pairs(whose)
+            if same.size >= LEAST_EXCHANGED and others and _pairs(own) & known:
                 return match.group()
     return ""
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import random
 import re
 import tomllib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from assistant.gate import Draft, check
-from assistant.grounding import names_of
+from assistant.grounding import Names, names_of
+from assistant.models import Citation
 from evals.mutate import PARTS, Part, citations, make_trials, table, try_gate
 from knowledge.lender import load_lender
+from knowledge.text import fold
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,6 +45,12 @@ def test_false_sentences_are_withheld_and_true_ones_released(part: Part) -> None
     assert sum(true) >= LEAST_RELEASED[part] * len(true)
 
 
+def other_lenders() -> list[dict[str, Any]]:
+    with (ROOT / "evals/cases/other_lenders.toml").open("rb") as file:
+        lenders: list[dict[str, Any]] = tomllib.load(file)["lenders"]
+    return lenders
+
+
 def test_the_same_seed_makes_the_same_trials() -> None:
     assert make_trials("development", of_each=60) == make_trials("development", of_each=60)
 
@@ -59,6 +69,9 @@ def test_no_wording_of_the_trials_stands_in_the_gates_data() -> None:
             said for truth in words["truths"] for said in (*truth["says"], *truth["beyond"])
         ]
         for phrase in phrases:
+            assert re.sub("[。，]", "", phrase) not in known
+    for truth in (truth for lender in other_lenders() for truth in lender["truths"]):
+        for phrase in (*truth["says"], *truth["beyond"]):
             assert re.sub("[。，]", "", phrase) not in known
 
 
@@ -87,3 +100,26 @@ def test_small_talk_is_told_from_what_only_sounds_like_it() -> None:
 
     assert released("harmless") >= 0.85
     assert released("telling") <= 0.05
+
+
+def test_the_terms_of_other_lenders_are_told_apart_as_well() -> None:
+    """Clauses by four hands, of whom two knew no other; the gate has been mended by them since."""
+    clause = citations()[0].clause
+    false: list[str] = []
+    released = 0
+    true = 0
+    for lender in other_lenders():
+        names = Names(
+            (fold(lender["name"]), fold(lender["short_name"])),
+            tuple((str(n), (fold(name),)) for n, name in enumerate(lender["products"])),
+        )
+        for truth in lender["truths"]:
+            quote = truth["quote"]
+            rests_on = (Citation(replace(clause, text=quote, title=""), quote),)
+            said = [check(Draft(each, "model", rests_on), names) for each in truth["says"]]
+            true, released = true + len(said), released + said.count(None)
+            for each in truth["beyond"]:
+                if check(Draft(each, "model", rests_on), names) is None:
+                    false.append(f"{quote} {each}")
+    assert not false
+    assert released >= 0.6 * true
