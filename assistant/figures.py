@@ -102,8 +102,12 @@ _SCALED = (
     rf"{_ARABIC}(?:(?: ?(?:[百千]?[万亿]|[百千])(?!分之)|[wk](?![a-z]))(?:[0-9]{{1,4}}[百千万])?)?"
 )
 _NUMERALS = "零〇一二三四五六七八九十百千万亿两"
-_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点(?:[零二三四五六七八九]|一(?!天|年|个月)){{1,9}})?"
+_ONE_OF = "天|年|个月|会|次|下|直|般|样|些|共|起|定|边|旦|期|笔"
+"""Behind a one that begins a word of its own and ends no number."""
+_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点(?:[零二三四五六七八九]|一(?!{_ONE_OF})){{1,9}})?"
 _NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
+# 万分之五一天: five, a day.
+_SHARE = rf"(?:[{_NUMERALS}]{{1,24}}?(?=一(?:天|日|个月|年))|{_CHINESE})"
 _TENTHS = rf"(?:{_ARABIC}|[一二三四五六七八九](?:点[零一二三四五六七八九]{{1,4}})?)"
 _DAY_NUMBER = r"(?:[0-9]{1,2}|[一二三四五六七八九十]{1,3})"
 _HOUR = r"(?:[0-9]{1,2}|[零一二三四五六七八九十两]{1,3})"
@@ -231,7 +235,7 @@ _PERIODS = {
 }  # fmt: skip
 _PERIOD_NAME = (
     r"(年|月|日|天)(?:化|度)?(?:综合|名义|实际|贷款|借款|罚息|违约|单利|复利|融资|资金|费用|手续)*"
-    r"(?:利率|利息|息率|费率|息|成本|率)|(年)化"
+    r"(?:利率|利息|息率|费率|息|成本|率|利(?![润滚益]))|(年)化"
 )
 _PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
 _PERIOD_RIGHT_BEFORE = (
@@ -811,7 +815,7 @@ def _read_time(folded: str, start: int, end: int) -> _Found | None:
     return _Found("time", start, end, words=f"{hour:02d}:{minute:02d}")
 
 
-_FRACTION = rf"(百|千|万|{_CHINESE})分之({_CHINESE}|{_ARABIC})"
+_FRACTION = rf"(百|千|万|{_CHINESE})分之({_SHARE}|{_ARABIC})"
 
 
 def _read_fraction(folded: str, start: int, end: int) -> _Found | None:
@@ -1059,7 +1063,7 @@ _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = 
     ),
     (
         "fraction",
-        rf"(?:百|千|万|{_CHINESE})分之(?:{_CHINESE}|{_ARABIC})",
+        rf"(?:百|千|万|{_CHINESE})分之(?:{_SHARE}|{_ARABIC})",
         _read_fraction,
     ),
     (

@@ -668,7 +668,8 @@ def check_calculated(case: Case, seen: Seen) -> Check | None:
         return Check(False, "a question back", reply.status)
     missing = _uncalculated(case, reply)
     good = not missing and reply.called in (expect.tool or ())
-    return Check(good, ", ".join(expect.figures) or "an answer", ", ".join(missing) or "all")
+    got = f"without {', '.join(missing)}" if missing else f"by {reply.called or 'nothing'}"
+    return Check(good, ", ".join(expect.figures) or "an answer", got)
 
 
 def check_exact(case: Case, seen: Seen) -> Check | None:
@@ -682,7 +683,8 @@ def check_exact(case: Case, seen: Seen) -> Check | None:
         return Check(False, "a question back", "calculated all the same")
     missing = _uncalculated(case, reply)
     good = not missing and reply.called in expect.tool
-    return Check(good, ", ".join(expect.figures) or "no other", ", ".join(missing) or "all")
+    got = f"without {', '.join(missing)}" if missing else f"by {reply.called or 'nothing'}"
+    return Check(good, ", ".join(expect.figures) or "no other", got)
 
 
 def _uncalculated(case: Case, reply: Reply) -> list[str]:

@@ -22,6 +22,8 @@ SECTION_CHARS = 800
 """A longer article or section is split into parts."""
 TABLE_CHARS = 600
 """Most characters of one group of table rows."""
+LEAST_QUESTIONS = 3
+"""Questions, each with its answer, of which a document is a list though nobody called it one."""
 ROW_QUOTE_CHARS = 300
 """A longer table row is quoted by its sentences and not as a whole."""
 
@@ -55,6 +57,7 @@ _LEADERS = re.compile(r"[\s.·…]{2,}\d+$")
 _BRACKET_TITLE = re.compile(r"【([^【】\n]{1,30})】\s*")
 _QUESTION = re.compile(r"\s*(?:[QＱ]|问题?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
 _ANSWER = re.compile(r"\s*(?:[AＡ]|答案?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
+_ANSWER_BEHIND = re.compile(rf"(?:\n|(?<=[?？])){_ANSWER.pattern}", re.I)
 _ASKED_COLUMN = re.compile(r"(?:标准|常见|客户)?(?:问题|提问|问法|问|問題)|questions?|Q", re.I)
 _ANSWER_COLUMN = re.compile(
     r"(?:标准|参考)?(?:答案|回答|解答|答复|回复|话术|答|解答內容)|answers?|A", re.I
@@ -72,6 +75,12 @@ ENUMERATOR = re.compile(
     r"|\d{1,3}\.(?!\d)|[一二三四五六七八九十]+、|\d{1,2}(?:\.\d{1,2})+(?=[\s一-鿿]))"
 )
 """The number before an enumerated item."""
+_OF_THE_FORM = re.compile(
+    r".*[_＿]{3,}.*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
+    r"\s*[：:vV].{0,80}",
+    re.DOTALL,
+)
+"""A blank to be filled in, or what is noted of the paper itself: nothing that is an answer."""
 PAGE_NUMBER = re.compile(
     r"[-—–·\s]*(?:第|Page)?\s*\d{1,4}\s*页?\s*(?:[/／,，]?\s*(?:共|of)?\s*\d{1,4}\s*页?)?[-—–·\s]*",
     re.I,
@@ -163,7 +172,8 @@ def is_official(opening: str) -> bool:
 def chunk(document: Document) -> list[Clause]:
     """Clauses of a document in reading order; none is empty."""
     head = document.head
-    sections = _sections(document)
+    asks = head.kind == "faq" or _asks(document)
+    sections = _sections(document, asks)
     structured = any(section.path for section in sections)
     clauses: list[Clause] = []
     seen: Counter[str] = Counter()
@@ -171,7 +181,7 @@ def chunk(document: Document) -> list[Clause]:
         if following and following.path[: len(section.path)] == section.path != following.path:
             # The mark's text names what stands in its parts.
             section.pending = ""
-        for place, parts in _places(section, whole=head.kind == "faq", structured=structured):
+        for place, parts in _places(section, whole=asks, structured=structured):
             locator = place.locator or head.title or document.source
             ordinal = seen[locator]
             seen[locator] += 1
@@ -242,9 +252,34 @@ _ARTICLE_LEVEL = 8
 _QUESTION_LEVEL = 10
 
 
-def _sections(document: Document) -> list[_Section]:
-    """The document's blocks grouped under their headings and articles."""
-    faq = document.head.kind == "faq"
+def _asks(document: Document) -> bool:
+    """Whether a document that nobody called a list of questions is one all the same."""
+    paragraphs = [b.text for b in document.blocks if b.kind != "table" and b.text.strip()]
+    asked = [place for place, text in enumerate(paragraphs) if _QUESTION.match(text)]
+    answered = sum(
+        bool(_pair(paragraphs[at])[1] or _ANSWER.match("".join(paragraphs[at + 1 : at + 2])))
+        for at in asked
+    )
+    return len(asked) >= LEAST_QUESTIONS and answered == len(asked)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """What a paragraph asks, and what it answers in the same breath, if anything; both without the
+    mark that they begin with."""
+    question = _QUESTION.match(text)
+    rest = text[question.end() :].strip() if question else text.strip()
+    answered = _ANSWER_BEHIND.search(rest)
+    if answered:
+        return rest[: answered.start()].strip(), rest[answered.end() :].strip()
+    asked, _, answer = rest.partition("\n")
+    return asked.strip(), answer.strip()
+
+
+def _sections(document: Document, faq: bool) -> list[_Section]:
+    """The document's blocks grouped under their headings and articles.
+
+    faq: it is made of questions and answers.
+    """
     top = [b for b in document.blocks if b.kind == "heading" and b.level <= 1]
     path: tuple[_Heading, ...] = ()
     sections = [_Section(path)]
@@ -286,10 +321,10 @@ def _sections(document: Document) -> list[_Section]:
                 heading = replace(heading, level=listed_level)
             open_section(heading)
             continue
-        if faq and (question := _QUESTION.match(block.text)):
-            asked, _, answer = block.text[question.end() :].strip().partition("\n")
-            open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked.strip()))
-            if answer.strip():
+        if faq and _QUESTION.match(block.text):
+            asked, answer = _pair(block.text)
+            open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked))
+            if answer:
                 sections[-1].pieces.append(_paragraph(answer, block))
             continue
         for article, text in _split_articles(block.text, last_article):
@@ -608,11 +643,13 @@ def _quotable(text: str, is_table: bool) -> tuple[str, ...]:
     quotes = []
     for start, end in sentences(text):
         quote = text[start:end].strip()
+        if _OF_THE_FORM.fullmatch(quote):
+            continue
         number = ENUMERATOR.match(quote)
         rest = quote[number.end() :].lstrip() if number else ""
         # What goes on with a digit is a list of values, not an item: 3, 6 or 12 months.
         quotes.append(rest if rest and not rest[0].isdigit() else quote)
-    return tuple(quotes)
+    return tuple(quotes) or (text.strip(),)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -232,10 +233,14 @@ class ReleaseReport:
 def embedding_text(clause: Clause) -> str:
     """What is embedded for a clause: document, place and text, so that short rows are findable.
 
-    A document titled by its file's name says nothing more of a clause that has a title itself.
+    A title that is only a file's name, such as scan-0012, says nothing of a clause that has one of
+    its own; words of a language do, the product's name among them.
     """
     title = "" if clause.title in ("", clause.head.title) else clause.title
-    named = not title or clause.head.title != PurePosixPath(clause.source).stem
+    only_file = clause.head.title == PurePosixPath(clause.source).stem
+    named = (
+        not title or not only_file or re.search("[\u4e00-\u9fff]{2}", clause.head.title) is not None
+    )
     return "\n".join(
         part for part in (clause.head.title if named else "", title, clause.text) if part
     )

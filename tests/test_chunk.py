@@ -54,6 +54,45 @@ def test_an_article_is_one_clause_under_its_chapter() -> None:
     assert second.text == "借款人应当按期还款：\n（一）按月还款；\n（二）到期结清。"
 
 
+def test_a_list_of_questions_is_known_though_nobody_calls_it_one() -> None:
+    first, second, third, fourth = clauses(
+        heading(1, "帮助中心"),
+        heading(2, "还款"),
+        paragraph("问：几点扣款？\n答：每日 9:00。20:00 后请手动还款。"),
+        paragraph("问：能用信用卡还吗？答：不能。"),
+        paragraph("问：扣款失败怎么办？"),
+        paragraph("答：请手动还款。"),
+        heading(2, "账户"),
+        paragraph("Q: 怎么注销？\nA: 在设置里办理。"),
+    )
+    assert first.locator == "还款 > 几点扣款？"
+    assert first.text == "每日 9:00。20:00 后请手动还款。"
+    assert (second.title, second.text) == ("能用信用卡还吗？", "不能。")
+    assert (third.title, third.text) == ("扣款失败怎么办？", "请手动还款。")
+    assert (fourth.locator, fourth.text) == ("账户 > 怎么注销？", "在设置里办理。")
+
+
+def test_a_text_that_asks_now_and_then_is_no_list_of_questions() -> None:
+    (only,) = clauses(
+        paragraph("问：以上是否清楚？"),
+        paragraph("借款人应当按期还款。"),
+        paragraph("问：有无其他借款？"),
+        paragraph("问：用途是什么？"),
+    )
+    assert only.text.startswith("问：以上是否清楚？")
+
+
+def test_blanks_and_notes_on_the_paper_itself_are_no_quotes() -> None:
+    (only,) = clauses(
+        paragraph("内部版本 V3.2｜更新日期：2026年8月18日｜维护：产品部"),
+        paragraph("借款人可以撤回授权。"),
+        paragraph("授权人（签名）：________  日期：________"),
+    )
+    assert quotable(only) == ["借款人可以撤回授权。"]
+    (form,) = clauses(paragraph("授权人（签名）：________"))
+    assert quotable(form) == ["授权人（签名）：________"]
+
+
 def test_an_article_heading_gives_its_title_and_not_its_text() -> None:
     (only,) = clauses(heading(2, "第八条 提前还款"), paragraph("借款人可以提前还款。"))
     assert (only.locator, only.title, only.text) == ("第八条", "提前还款", "借款人可以提前还款。")

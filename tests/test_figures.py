@@ -37,6 +37,9 @@ def _one(text: str) -> Figure:
 SAME = [
     ["20万元", "200,000 元", "二十万元", "200000元", "¥200,000", "￥２００，０００", "人民币20万元",
      "RMB 200,000", "CNY 200000", "200,000 yuan", "贰拾万圆", "20萬元", "20w元"],
+    ["不超过3天", "没超过3天", "没有超过3天"],
+    ["年利率10.8%", "年利10.8%", "年利10.8%月息多少"],
+    ["日利率2.71%", "日利率百分之二点七一", "日利率百分之二点七一一会儿"],
     ["日利率0.05%", "日利率万分之五", "日利率为 0.05%", "日息万五", "0.05%/天",
      "每日利率０．０５％",
      "daily rate of 0.05%", "日利率0.5‰"],
@@ -357,6 +360,7 @@ def test_spans_are_verbatim_in_order_and_apart(text: str) -> None:
         ("月息一分五", [("rate", "0.015", "month", "")]),
         ("年化15个点", [("rate", "0.15", "year", "")]),
         ("十五个点的利率", [("rate", "0.15", "", "")]),
+        ("万分之五一天", [("rate", "0.0005", "day", ""), ("term", "1", "day", "")]),
         ("万三日息", [("rate", "0.0003", "day", "")]),
         ("夜里十一点半到零点半", [("time", "23:30", "", "range")]),
         ("当晚12点之前", [("time", "24:00", "", "max")]),
@@ -407,3 +411,8 @@ def test_long_input_stays_linear(unit: str) -> None:
     started = process_time()
     find(text)
     assert process_time() - started < 5
+
+
+def test_a_hotline_before_a_person_is_no_number_of_people() -> None:
+    assert [f.kind for f in find("95111人工服务")] == ["phone"]
+    assert [f.kind for f in find("95111人申请")] == ["count"]

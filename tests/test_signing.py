@@ -53,6 +53,7 @@ SAID: list[tuple[str, tuple[str, str] | None]] = [
     ("打算12月借款", None),
     ("今年12月借的", None),
     ("去年9月还清的贷款", None),
+    ("去年9月在别家借过，已经还清", None),
     ("去年9月申请延期还款", None),
     ("去年9月办了提前结清", None),
     ("我的贷款是3月到期", None),

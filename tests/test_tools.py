@@ -821,6 +821,41 @@ def test_when_something_fell_due_is_not_the_day_that_is_asked_about() -> None:
     assert later.arguments == {"on": date(2026, 11, 30)}
 
 
+@pytest.mark.parametrize(
+    ("text", "tool", "arguments"),
+    [
+        ("88000元 年利率10。5% 36期 利息一共多少", "instalment", {"annual_rate": Decimal("0.105")}),
+        (
+            "每月本金一样那种 借5万 年化10% 分20期 月供多少",
+            "instalment",
+            {"method": "equal_principal"},
+        ),
+        ("一万一天三块五，借8万，一年，等额本息每月还多少", "instalment", {"rate_said": "day"}),
+        ("万分之五一天，一年下来是百分之几", "convert_rate", {"annual_rate": Decimal("0.1825")}),
+        ("日利率0.035%是年化几", "convert_rate", {"rate_said": "day"}),
+        ("到账10000，月月还980，12个月，实际年化", "annual_rate", {"instalment_cny": Decimal(980)}),
+    ],
+)
+def test_what_borrowers_call_it_is_understood(
+    text: str, tool: str, arguments: dict[str, Any]
+) -> None:
+    asked = read(BOOK, text, TODAY)
+    assert asked is not None
+    assert (asked.tool, asked.unclear) == (tool, ())
+    assert arguments.items() <= asked.arguments.items()
+
+
+def test_two_prices_of_a_day_and_a_fee_beside_the_instalment_are_asked_about() -> None:
+    for text in (
+        "别家一万一天五块，你们一万一天三块五，借4万用26天利息多少",
+        "本金15000分12期 每期还1250再加手续费90 实际年化是多少",
+    ):
+        asked = read(BOOK, text, TODAY)
+        assert asked is not None
+        assert asked.unclear
+        assert all(each in text for each in asked.unclear)
+
+
 async def test_general_questions_call_nothing(deps: Deps) -> None:
     for text in ("等额本息和等额本金有什么不同", "提前还款要收违约金吗", "逾期一天要多少罚息？"):
         assert read(BOOK, text, TODAY) is None, text
