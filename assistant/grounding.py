@@ -809,7 +809,10 @@ def _content(case: _Case) -> Problem | None:
             if token.raw in wording.speaker and token.raw not in case.quoted_text():
                 return Problem("promise", part.raw)
         only_of = done and wording.of_which.search(part.raw)
-        if _done(part) - done and not (only_of or wording.supposes.search(part.raw)):
+        # At the end of a sentence it is a way of speaking, and supposes nothing.
+        told = part.ends_sentence and part.raw.endswith(_OF)
+        supposed = only_of or (wording.supposes.search(part.raw) and not told)
+        if _done(part) - done and not supposed:
             return Problem("promise", part.raw)
         unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
         words: list[str] = []

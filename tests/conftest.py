@@ -20,6 +20,7 @@ from typing import Any
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 from sqlalchemy.engine import URL, make_url
@@ -35,6 +36,10 @@ from knowledge.release import build
 from knowledge.retrieve import Index
 
 pytest_plugins = ["tests.browser"]
+
+# Beside three other processes any example may take longer than usual; nothing is timed here.
+settings.register_profile("beside others", deadline=None)
+settings.load_profile("beside others")
 
 log_to_stderr()
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
