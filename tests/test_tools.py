@@ -845,6 +845,17 @@ def test_what_borrowers_call_it_is_understood(
     assert arguments.items() <= asked.arguments.items()
 
 
+async def test_every_figure_of_a_conversion_has_a_name(deps: Deps) -> None:
+    for locale, names in (
+        ("zh-Hans", ["年化利率（单利）", "月利率", "日利率"]),
+        ("en", ["Annual rate (simple)", "Monthly rate", "Daily rate"]),
+    ):
+        question = Question("日利率0.035%是年化几", today=TODAY, locale=locale)
+        reply = await collect(answer_question(question, deps))
+        (calculation,) = reply.calculations
+        assert [one["label"] for one in calculation.result["headline"]] == names
+
+
 def test_two_prices_of_a_day_and_a_fee_beside_the_instalment_are_asked_about() -> None:
     for text in (
         "别家一万一天五块，你们一万一天三块五，借4万用26天利息多少",
