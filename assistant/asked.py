@@ -285,7 +285,7 @@ def of_text(source: str) -> ToolBook:
             own_hints=compiled(table, "own_hints"),
             given_hints=compiled(table, "given_hints"),
             hints_unless=compiled(table, "hints_unless"),
-            spellings=tuple((re.compile(of), meant) for of, meant in table["spellings"]),
+            spellings=tuple((re.compile(filled(of)), meant) for of, meant in table["spellings"]),
             breaks=re.compile(filled(table["breaks"])),
             bare_rates=re.compile(filled(table["bare_rates"])),
             spelt_rates=re.compile(filled(table["spelt_rates"])),

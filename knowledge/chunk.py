@@ -76,11 +76,12 @@ ENUMERATOR = re.compile(
 )
 """The number before an enumerated item."""
 _OF_THE_FORM = re.compile(
-    r".*[_＿]{3,}.*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
+    r"[^。；;!?！？]*[：:]\s*[_＿]{3,}[^。；;!?！？]*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
     r"\s*[：:vV].{0,80}",
     re.DOTALL,
 )
-"""A blank to be filled in, or what is noted of the paper itself: nothing that is an answer."""
+"""Blanks behind their names, as for a signature, or what is noted of the paper itself: nothing that
+is an answer. A sentence of the terms with a blank in it is one."""
 PAGE_NUMBER = re.compile(
     r"[-—–·\s]*(?:第|Page)?\s*\d{1,4}\s*页?\s*(?:[/／,，]?\s*(?:共|of)?\s*\d{1,4}\s*页?)?[-—–·\s]*",
     re.I,

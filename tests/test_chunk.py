@@ -89,6 +89,8 @@ def test_blanks_and_notes_on_the_paper_itself_are_no_quotes() -> None:
         paragraph("授权人（签名）：________  日期：________"),
     )
     assert quotable(only) == ["借款人可以撤回授权。"]
+    (term,) = clauses(paragraph("年利率为____%，逾期的在此利率上加收 50%。"))
+    assert quotable(term) == ["年利率为____%，逾期的在此利率上加收 50%。"]
     (form,) = clauses(paragraph("授权人（签名）：________"))
     assert quotable(form) == ["授权人（签名）：________"]
 

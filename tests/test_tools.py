@@ -845,6 +845,34 @@ def test_what_borrowers_call_it_is_understood(
     assert arguments.items() <= asked.arguments.items()
 
 
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("本金50000。12期 年化12% 月供多少", Decimal(50000)),
+        ("本金5万。24期年化12%，每月还多少", Decimal(50000)),
+        ("借5万 24期 年化12。5% 每月还多少", Decimal(50000)),
+    ],
+)
+def test_a_full_stop_is_a_point_in_a_percentage_only(text: str, amount: Decimal) -> None:
+    asked = read(BOOK, text, TODAY)
+    assert asked is not None
+    assert asked.arguments["principal_cny"] == amount
+    assert asked.arguments["annual_rate"] in (Decimal("0.12"), Decimal("0.125"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "十一万一天5块，折成年利率多少",
+        "5.1万一天5块，折成年利率多少",
+        "21万每天5块，折成年利率多少",
+    ],
+)
+def test_the_price_of_a_day_is_that_of_ten_thousand_alone(text: str) -> None:
+    asked = read(BOOK, text, TODAY)
+    assert asked is None or "annual_rate" not in asked.arguments
+
+
 async def test_every_figure_of_a_conversion_has_a_name(deps: Deps) -> None:
     for locale, names in (
         ("zh-Hans", ["年化利率（单利）", "月利率", "日利率"]),
