@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, closing, nullcontext
+from contextlib import asynccontextmanager, closing, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -478,19 +478,31 @@ class _Engine(AsyncEngine):
                 yield connection
 
 
+class _Connection(sqlite3.Connection):
+    """Which gives up the right to write when it is closed: SQLite lets it keep that while a query
+    has rows left to give, and one that was cancelled may have."""
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):  # also of one that is closed already
+            self.rollback()
+        super().close()
+
+
 def open_engine(url: str) -> AsyncEngine:
     """An engine for a SQLite or PostgreSQL address. Raises DatabaseUnavailable."""
     try:
         parsed = make_url(url)
         if parsed.drivername.startswith("postgresql") and "+" not in parsed.drivername:
             parsed = parsed.set(drivername="postgresql+asyncpg")
-        if parsed.get_backend_name() == "sqlite":
+        sqlite = parsed.get_backend_name() == "sqlite"
+        if sqlite:
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("a database in memory would be another one for each connection")
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         created = create_async_engine(
             parsed,
-            pool_pre_ping=parsed.get_backend_name() != "sqlite",
+            connect_args={"factory": _Connection} if sqlite else {},
+            pool_pre_ping=not sqlite,
             hide_parameters=True,  # an error of the database would log the borrower's words
         )
     except ModuleNotFoundError as error:
@@ -503,7 +515,7 @@ def open_engine(url: str) -> AsyncEngine:
             "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
         ) from None
     engine = _Engine(created.sync_engine)
-    if engine.dialect.name == "sqlite":
+    if sqlite:
         event.listen(engine.sync_engine, "connect", _sqlite_pragmas)
     return engine
 

@@ -557,6 +557,36 @@ async def test_whoever_goes_away_while_something_is_written_leaves_nothing_locke
     assert (await verify(lender.trail)).ok
 
 
+async def test_a_task_that_ends_between_a_query_and_its_rows_leaves_nothing_locked(
+    small: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite keeps a closed connection, and its right to write, while a query has rows to give:
+    as long as a traceback holds the cursor."""
+    monkeypatch.setattr(audit, "TURN_S", 1)
+    rows = (
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000)"
+        "SELECT max(x) FROM n UNION ALL SELECT 1"
+    )
+    kept: list[BaseException] = []
+
+    async def write() -> None:
+        try:
+            async with audit.transaction(small.trail) as connection:
+                await audit.append_in(connection, small.trail.keys, "approval", "x", {"by": "x"})
+                await connection.execute(text(rows))
+        except asyncio.CancelledError as cancelled:
+            kept.append(cancelled)
+
+    task = asyncio.create_task(write())
+    await asyncio.sleep(0.1)
+    task.cancel()
+    await task
+    assert len(kept) == 1
+    async with asyncio.timeout(5):
+        await audit.append(small.trail, "approval", "y", {"by": "y"})
+    assert (await verify(small.trail)).ok
+
+
 async def test_writers_of_one_process_take_turns(
     small: Deps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
