@@ -8,10 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
 
+from anyio import CancelScope
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from assistant import journal, metrics
 from assistant.answer import WithAgent, answer_question, collect
@@ -30,8 +32,6 @@ from .schemas import BorrowerBody, ChatRequest, ClauseBody, LenderBody, ReplyBod
 
 KEEP_ALIVE_S = 10.0
 """Longest silence on a stream; proxies give up on one after a minute or less."""
-UNBUFFERED = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""Headers that keep caches and proxies from holding a stream back."""
 
 router = APIRouter(prefix="/v1", tags=["chat"])
 
@@ -39,6 +39,24 @@ router = APIRouter(prefix="/v1", tags=["chat"])
 def get_deps(request: Request) -> Deps:
     deps: Deps = request.app.state.deps
     return deps
+
+
+class Stream(EventSourceResponse):
+    """Server-sent events that neither caches nor proxies hold back, and that end with their
+    client: those of one that goes away while it is sent something are not left to the garbage
+    collector."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(events, headers=unbuffered)
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with CancelScope(shield=True):
+                await self._events.aclose()
 
 
 FromDeps = Annotated[Deps, Depends(get_deps)]
@@ -91,14 +109,12 @@ async def chat(
             return declined(passed, body.locale)
         if stream:
             first = await anext(passed)
-            return EventSourceResponse(
-                wire(unhurried(first, passed, keep_alive_s)), headers=UNBUFFERED
-            )
+            return Stream(wire(unhurried(first, passed, keep_alive_s)))
         return JSONResponse(await _passed_on_as_json(passed))
     if stream:
         if fault := await told_at_once(first, events):
             return fault
-        return EventSourceResponse(wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED)
+        return Stream(wire(unhurried(first, events, keep_alive_s)))
     stands: dict[str, Any] = {}
 
     async def noted() -> AsyncIterator[Event]:
@@ -204,13 +220,14 @@ async def unhurried(
                 return
             yield event
     finally:
-        if pending is not None and not pending.done():
-            pending.cancel()
-            await asyncio.gather(pending, return_exceptions=True)
-        await events.aclose()
+        with CancelScope(shield=True):
+            if pending is not None and not pending.done():
+                pending.cancel()
+                await asyncio.gather(pending, return_exceptions=True)
+            await events.aclose()
 
 
-async def wire(events: AsyncGenerator[Event | None, None]) -> AsyncIterator[bytes]:
+async def wire(events: AsyncGenerator[Event | None, None]) -> AsyncGenerator[bytes, None]:
     """Events as server-sent ones; None keeps the line open."""
     async with aclosing(events):
         async for event in events:

@@ -11,7 +11,6 @@ from typing import Any
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
-from fastapi.sse import EventSourceResponse
 from starlette.exceptions import HTTPException
 
 from assistant import copilot, copilot_store, handoff, journal
@@ -27,7 +26,7 @@ from assistant.transcripts import Turn
 from assistant.wrap_up import ZONE
 from prompts.render import notice
 
-from .chat import UNBUFFERED, FromDeps, unhurried, wire
+from .chat import FromDeps, Stream, unhurried, wire
 from .copilot_schemas import (
     CardBody,
     CaseRequest,
@@ -113,7 +112,7 @@ async def suggest(
     # Awaited here, so that what cannot be taken is answered with a status code.
     first = await anext(events)
     keep_alive_s: float = request.app.state.keep_alive_s
-    return EventSourceResponse(wire(unhurried(first, events, keep_alive_s)), headers=UNBUFFERED)
+    return Stream(wire(unhurried(first, events, keep_alive_s)))
 
 
 @router.post("/summary", response_model=SummaryBody, responses=documented(*_FAULTS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,14 +17,14 @@ from typing import Any
 
 import structlog
 from fastapi.responses import Response
-from fastapi.sse import KEEPALIVE_COMMENT, EventSourceResponse, format_sse_event
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
 from assistant import handoff, staff
 from assistant.deps import Deps
 from assistant.handoff import Handoff, Member, QueueUnavailable
 from assistant.staff import SessionRules
 
-from .chat import UNBUFFERED
+from .chat import Stream
 
 POLL_S = 0.5
 TIDIED_EVERY_S = 10.0
@@ -213,10 +213,10 @@ class Bell:
 
 def stream(events: AsyncGenerator[Sent | None, None]) -> Response:
     """The events as server-sent ones; None keeps the line open."""
-    return EventSourceResponse(_wire(events), headers=UNBUFFERED)
+    return Stream(_wire(events))
 
 
-async def _wire(events: AsyncGenerator[Sent | None, None]) -> AsyncIterator[bytes]:
+async def _wire(events: AsyncGenerator[Sent | None, None]) -> AsyncGenerator[bytes, None]:
     # Something at once: a client learns that it is connected, and proxies pass on the headers.
     yield KEEPALIVE_COMMENT
     async with aclosing(events):

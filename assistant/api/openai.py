@@ -6,20 +6,20 @@ import itertools
 import json
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from fastapi.sse import KEEPALIVE_COMMENT
 
 from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
 
-from .chat import UNBUFFERED, Asking, FromDeps, every, fault_of, subject, told_at_once, unhurried
+from .chat import Asking, FromDeps, Stream, every, fault_of, subject, told_at_once, unhurried
 from .problems import documented
 from .schemas import CompletionRequest
 
@@ -71,11 +71,8 @@ async def completions(
     if fault := await told_at_once(first, events):
         return fault
     if body.stream:
-        return StreamingResponse(
-            _chunks(pieces, unhurried(first, events, request.app.state.keep_alive_s)),
-            media_type="text/event-stream",
-            headers=UNBUFFERED,
-        )
+        keep_alive_s: float = request.app.state.keep_alive_s
+        return Stream(_chunks(pieces, unhurried(first, events, keep_alive_s)))
     texts: list[str] = []
     annotations: list[dict[str, Any]] = []
     async with aclosing(events):
@@ -154,7 +151,7 @@ class _Pieces:
 
 async def _chunks(
     pieces: _Pieces, events: AsyncGenerator[Event | None, None]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     def line(body: dict[str, Any]) -> bytes:
         return f"data: {json.dumps(body, ensure_ascii=False)}\n\n".encode()
 
