@@ -56,6 +56,11 @@ _CONTENTS = re.compile(r"\s*目\s*录\s*")
 _LEADERS = re.compile(r"[\s.·…]{2,}\d+$")
 _BRACKET_TITLE = re.compile(r"【([^【】\n]{1,30})】\s*")
 _QUESTION = re.compile(r"\s*(?:[QＱ]|问题?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
+_PLAIN_QUESTION = re.compile(
+    r"\s*(?:[0-9]{1,3}\s*[.、．)）]|[（(]\s*[0-9]{1,3}\s*[)）])?\s*"
+    r"(?P<asked>[^\n。；;：:?？!！]{2,60}[?？])\s*(?:\n|$)"
+)
+"""A line that does nothing but ask, numbered or not."""
 _ANSWER = re.compile(r"\s*(?:[AＡ]|答案?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
 _ANSWER_BEHIND = re.compile(rf"(?:\n|(?<=[?？])){_ANSWER.pattern}", re.I)
 _ASKED_COLUMN = re.compile(r"(?:标准|常见|客户)?(?:问题|提问|问法|问|問題)|questions?|Q", re.I)
@@ -255,20 +260,32 @@ _QUESTION_LEVEL = 10
 
 def _asks(document: Document) -> bool:
     """Whether a document that nobody called a list of questions is one all the same."""
-    paragraphs = [b.text for b in document.blocks if b.kind != "table" and b.text.strip()]
-    asked = [place for place, text in enumerate(paragraphs) if _QUESTION.match(text)]
-    answered = sum(
-        bool(_pair(paragraphs[at])[1] or _ANSWER.match("".join(paragraphs[at + 1 : at + 2])))
-        for at in asked
-    )
+    blocks = [b for b in document.blocks if b.kind != "table" and b.text.strip()]
+    asked = [place for place, block in enumerate(blocks) if _opens_question(block.text)]
+    answered = 0
+    for place in asked:
+        following = blocks[place + 1] if place + 1 < len(blocks) else None
+        if _pair(blocks[place].text)[1]:
+            answered += 1
+        elif following is not None and _QUESTION.match(blocks[place].text):
+            answered += bool(_ANSWER.match(following.text))
+        elif following is not None:
+            answered += following.kind != "heading" and not _opens_question(following.text)
     return len(asked) >= LEAST_QUESTIONS and answered == len(asked)
+
+
+def _opens_question(text: str) -> bool:
+    return bool(_QUESTION.match(text) or _PLAIN_QUESTION.match(text))
 
 
 def _pair(text: str) -> tuple[str, str]:
     """What a paragraph asks, and what it answers in the same breath, if anything; both without the
     mark that they begin with."""
-    question = _QUESTION.match(text)
-    rest = text[question.end() :].strip() if question else text.strip()
+    if question := _QUESTION.match(text):
+        rest = text[question.end() :].strip()
+    else:
+        plain = _PLAIN_QUESTION.match(text)
+        rest = text[plain.start("asked") :].strip() if plain else text.strip()
     answered = _ANSWER_BEHIND.search(rest)
     if answered:
         return rest[: answered.start()].strip(), rest[answered.end() :].strip()
@@ -322,7 +339,7 @@ def _sections(document: Document, faq: bool) -> list[_Section]:
                 heading = replace(heading, level=listed_level)
             open_section(heading)
             continue
-        if faq and _QUESTION.match(block.text):
+        if faq and _opens_question(block.text):
             asked, answer = _pair(block.text)
             open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked))
             if answer:

@@ -23,7 +23,10 @@ from .embed import Embedder, Vectors
 FITTED = Path(__file__).parent / "coverage.json"
 
 FEW_CLAUSES = 100
-"""Of fewer clauses, any found may answer: neither nearness nor rarity says much."""
+LENIENT = 1.0
+"""How much lower the bar is for fewer clauses, of which nearness and rarity say less."""
+TOO_FEW_CLAUSES = 6
+"""Of fewer, any found may answer."""
 
 _BATCH = 5000
 
@@ -56,6 +59,13 @@ class Coverage:
 
     def as_json(self) -> str:
         return json.dumps(asdict(self), ensure_ascii=False)
+
+
+def likely(odds: float, clauses: int) -> bool:
+    """Whether such odds say that a question is answered by so many clauses."""
+    if clauses < TOO_FEW_CLAUSES:
+        return True
+    return odds > (-LENIENT if clauses < FEW_CLAUSES else 0.0)
 
 
 def load_coverage(stored: str, embedder: str) -> Coverage:

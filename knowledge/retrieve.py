@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from . import store
 from .chunk import quotable
 from .clearance import load_reviewed
-from .coverage import FEW_CLAUSES, Coverage, Signals, load_coverage
+from .coverage import Coverage, Signals, likely, load_coverage
 from .dating import as_released, series
 from .documents import CONTRACT_DATED, Audience, Clause, Evidence
 from .embed import Embedder, Vectors
@@ -303,7 +303,7 @@ def mixed(plain: Vectors, expanded: Vectors) -> Vectors:
 
 def covers(found: Found) -> bool:
     """Whether anything found is likely to answer the question."""
-    return bool(found.evidence) and (found.odds > 0 or found.searched < FEW_CLAUSES)
+    return bool(found.evidence) and likely(found.odds, found.searched)
 
 
 def share(asked: Mapping[str, float], text: str) -> float:

@@ -72,6 +72,23 @@ def test_a_list_of_questions_is_known_though_nobody_calls_it_one() -> None:
     assert (fourth.locator, fourth.text) == ("账户 > 怎么注销？", "在设置里办理。")
 
 
+def test_lines_that_do_nothing_but_ask_are_questions_too() -> None:
+    first, second, third = clauses(
+        paragraph("1. 几点扣款？\n每日 9:00。扣款失败怎么办？请手动还款。"),
+        paragraph("2、能用信用卡还吗？"),
+        paragraph("不能。"),
+        paragraph("只能用借记卡。"),
+        paragraph("想解绑旧卡，却提示失败？"),
+        paragraph("请先把另一张卡设为默认。"),
+    )
+    assert (first.title, first.text) == (
+        "几点扣款？",
+        "每日 9:00。扣款失败怎么办？请手动还款。",
+    )
+    assert (second.title, second.text) == ("能用信用卡还吗？", "不能。\n只能用借记卡。")
+    assert (third.title, third.text) == ("想解绑旧卡，却提示失败？", "请先把另一张卡设为默认。")
+
+
 def test_a_text_that_asks_now_and_then_is_no_list_of_questions() -> None:
     (only,) = clauses(
         paragraph("问：以上是否清楚？"),
