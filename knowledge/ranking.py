@@ -66,15 +66,16 @@ class Scope:
     """Leaves out clauses of other products; clauses of no product stay."""
 
     def terms_known(self, clauses: Iterable[Clause]) -> bool:
-        """Whether terms of the named product were in force on the day of the contract."""
+        """Whether terms of the named product were in force on the day of the contract; where no
+        document is said to be of that product, nothing tells that they were not."""
         if not (self.contract_date and self.product):
             return True
-        return any(
-            clause.head.kind in CONTRACT_DATED
-            and clause.head.product == self.product
-            and clause.in_force(self.contract_date)
+        own = [
+            clause
             for clause in clauses
-        )
+            if clause.head.kind in CONTRACT_DATED and clause.head.product == self.product
+        ]
+        return not own or any(clause.in_force(self.contract_date) for clause in own)
 
     def audiences(self) -> tuple[Audience, ...]:
         """Whose sections are searched."""

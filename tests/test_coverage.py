@@ -15,7 +15,16 @@ import pytest
 from assistant.deps import open_deps
 from evals.fit_coverage import crossed, fit, turned_away
 from evals.fit_ranking import Floats, Judged, learn, ranked_ids
-from knowledge.coverage import FEW_CLAUSES, FITTED, Coverage, calibrate, load_coverage
+from knowledge.coverage import (
+    FEW_CLAUSES,
+    FITTED,
+    LENIENT,
+    TOO_FEW_CLAUSES,
+    Coverage,
+    calibrate,
+    likely,
+    load_coverage,
+)
 from knowledge.embed import LocalEmbedder, Vectors
 from knowledge.ranking import fit_for
 from knowledge.release import build
@@ -81,6 +90,41 @@ async def test_a_release_records_the_decision_that_its_questions_are_judged_by(
     assert not covers(retrieve(index, embedder, "今天天气怎么样", scope, 3))
     strict = replace(index, coverage=replace(index.coverage, bar=99.0))
     assert not covers(retrieve(strict, embedder, "第20号分期产品的还款日是哪天", scope, 3))
+
+
+async def test_a_small_release_declines_what_it_does_not_answer_and_a_tiny_one_nothing(
+    tmp_path: Path,
+) -> None:
+    terms = (
+        "还款日为每月 8 日，遇节假日不顺延。",
+        "逾期后有 3 个自然日的宽限期，宽限期内还清的不计罚息。",
+        "罚息利率为合同利率的 1.5 倍，按日计收。",
+        "提前结清不收违约金，利息计算到结清当日。",
+        "优惠券每笔借款限用一张，不得转让。",
+        "年满 22 周岁的中国大陆居民可以申请，在校学生除外。",
+        "结清证明可以在 App 下载，不收费用。",
+        "投诉自受理之日起 15 日内答复。",
+    )
+    embedder = LocalEmbedder(1)
+    for count in (len(terms), TOO_FEW_CLAUSES - 1):
+        lines = tmp_path / f"{count}.jsonl"
+        rows = [{"id": f"c{n}", "text": text} for n, text in enumerate(terms[:count])]
+        lines.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+        async with open_deps(settings_for(tmp_path / f"home{count}")) as deps:
+            lock = tmp_path / "lock"
+            await build(deps.engine, deps.vector_store, embedder, [], lock_file=lock, jsonl=lines)
+            index = await open_index(deps.engine, deps.vector_store)
+        scope = Scope(TODAY)
+        assert covers(retrieve(index, embedder, "晚还两天要收罚息吗", scope, 3))
+        for beside in ("红烧肉怎么做才不腻", "帮我写一首关于秋天的诗", "明天杭州会下雨吗"):
+            found = retrieve(index, embedder, beside, scope, 3)
+            assert covers(found) == (count < TOO_FEW_CLAUSES), beside
+
+
+def test_the_bar_is_lower_in_a_small_release() -> None:
+    assert likely(-LENIENT / 2, FEW_CLAUSES - 1)
+    assert not likely(-LENIENT / 2, FEW_CLAUSES)
+    assert not likely(-LENIENT, FEW_CLAUSES - 1)
 
 
 def test_an_embedder_that_nothing_was_fitted_for_is_compared_by_plain_cosines() -> None:

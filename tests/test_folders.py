@@ -1,0 +1,58 @@
+"""Documents of two made-up lenders as they lie in a folder, put in without a word about them, and
+what borrowers ask of them; answered by quoting. Their hands had not seen this project."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from assistant.answer import answer_question, collect
+from assistant.deps import open_deps
+from assistant.models import Question
+from knowledge.embed import LocalEmbedder
+from knowledge.release import build
+
+from .conftest import settings_for
+
+FOLDERS = Path(__file__).parent / "folders"
+TODAY = date(2025, 11, 3)
+
+
+def bare(text: str) -> str:
+    return re.sub(r"\s", "", text)
+
+
+@pytest.mark.parametrize(("folder", "answered", "declined"), [("a", 24, 6), ("b", 22, 8)])
+async def test_a_folder_of_documents_answers_what_it_says_and_declines_what_it_does_not(
+    tmp_path: Path, folder: str, answered: int, declined: int
+) -> None:
+    lines = (FOLDERS / f"{folder}.jsonl").read_text(encoding="utf-8").splitlines()
+    asked = [json.loads(line) for line in lines]
+    settings = settings_for(tmp_path, ZHUNXIN_LLM="extractive")
+    right: list[str] = []
+    quiet: list[str] = []
+    rest: list[str] = []
+    async with open_deps(settings) as deps:
+        files = sorted((FOLDERS / folder).iterdir())
+        lock = tmp_path / "lock"
+        await build(deps.engine, deps.vector_store, LocalEmbedder(1), files, lock_file=lock)
+        index = await deps.index()
+        assert not [clause.locator for clause in index.clauses if clause.held]
+        for each in asked:
+            question = Question(text=each["q"], today=TODAY)
+            reply = await collect(answer_question(question, deps))
+            shown = bare("".join(sentence.text for sentence in reply.sentences))
+            if each["kind"] == "unanswerable" and reply.status == "not_covered":
+                quiet.append(each["q"])
+            elif each["kind"] == "answerable" and all(bare(m) in shown for m in each["must"]):
+                right.append(each["q"])
+            else:
+                rest.append(each["q"])
+            if each.get("near") == "无":
+                assert reply.status == "not_covered", each["q"]
+    assert len(right) >= answered, rest
+    assert len(quiet) >= declined, rest
