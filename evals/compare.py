@@ -29,6 +29,9 @@ _STEPS = 840
 """A difference is counted in so many parts of 1: exact for up to eight askings a case, and
 rounded for scores."""
 
+LEAST_GAIN = 1e-4
+"""A baseline has six digits of a value."""
+
 _SEED = 20261126
 _RESAMPLES = 4000
 _NAMED = 12
@@ -273,7 +276,7 @@ def _suite(was: SuiteVerdicts, now: SuiteVerdicts) -> SuiteChange:
     fixed: list[Change] = []
     for case, found in now.cases.items():
         differences = {
-            metric: _value(found, metric) - _value(was.cases[case], metric)
+            metric: _gain(was.cases[case], found, metric)
             for metric in (SCORED, *was.metrics)
             if metric == SCORED or found.scored
         }
@@ -291,6 +294,12 @@ def _suite(was: SuiteVerdicts, now: SuiteVerdicts) -> SuiteChange:
         latency=_ratio(was.latency_ms, now.latency_ms),
         cost=_ratio(was.cost, now.cost),
     )
+
+
+def _gain(was: CaseVerdicts, now: CaseVerdicts, metric: str) -> float:
+    """How much better a case is; nothing where a baseline has only fewer digits of the same."""
+    gain = _value(now, metric) - _value(was, metric)
+    return gain if abs(gain) >= LEAST_GAIN else 0.0
 
 
 def _value(found: CaseVerdicts, metric: str) -> float:
@@ -319,7 +328,7 @@ def _metrics(pairs: Sequence[tuple[SuiteVerdicts, SuiteVerdicts]]) -> tuple[Metr
             if before is None or after is None:
                 continue
             differences = [
-                _value(found, metric) - _value(was.cases[case], metric)
+                _gain(was.cases[case], found, metric)
                 for case, found in now.cases.items()
                 if metric == SCORED or (found.scored and was.cases[case].scored)
             ]

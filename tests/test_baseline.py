@@ -213,6 +213,17 @@ def test_a_run_like_its_baseline_passes() -> None:
     assert "the gate is passed" in found.as_text()
 
 
+def test_a_share_is_the_same_as_what_a_file_keeps_of_it(tmp_path: Path) -> None:
+    shares = [2 / 3, 5 / 6, 1 / 7]
+    run = run_of(
+        [case(f"c-{n}", checks={"right": Check(False, score=x)}) for n, x in enumerate(shares)]
+    )
+    write_baseline(tmp_path / "b.json", run)
+    found = compare(read_baseline(tmp_path / "b.json"), run, "b.json")
+    assert found.suites[0].broken == found.suites[0].fixed == ()
+    assert all(m.broken == m.fixed == 0 for m in found.metrics)
+
+
 def test_a_drop_beyond_chance_fails_and_one_within_it_is_told() -> None:
     before = run_of(cases(100))
     small = compare(before, run_of(cases(98, 2)), "main.json")
