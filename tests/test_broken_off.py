@@ -86,6 +86,7 @@ async def storm(server: Server, agent: str, borrower: str, number: int) -> None:
             await leave_early(client, chance, method, path, **request)
 
 
+@pytest.mark.bench
 def test_those_who_go_away_leave_the_service_as_they_found_it(server: Server) -> None:
     with server.client("agent") as agent, server.client() as other:
         token = agent.headers["Authorization"].removeprefix("Bearer ")
