@@ -168,7 +168,7 @@ _A_DAY = re.compile(
     r"每天|每日|日息|/天|/日|(?<![0-9十百两])(?<![三四五])(?<![六七])(?<![八九])(?:一|1)?天"
 )
 _YEAR_OF = re.compile(r"(360|365)\s*天")
-_FALLING = re.compile(r"等额本(?:金)|递减|逐[月期](?:减)")
+_FALLING = re.compile(r"额本金|递减")
 _FIRST = re.compile(r"[首头][月期]|第[一1][期个]")
 _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0,4}$")
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
@@ -309,14 +309,13 @@ def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Ite
         if not rest:
             return
         payment += sum(float(str(part.value)) for part in rest)
-    if _FALLING.search(message.text):
-        # Of an equal share of the principal each time, only the first instalment tells the rate.
-        if principal > 0 and _FIRST.search(message.before(paid[0].span)):
-            interest = 12 * (payment / principal - 1 / months)
-            rounded = 12 * ROUNDING_CNY / principal
-            yield paid[0].span, [(interest - rounded, interest + rounded)]
-        return
     if principal <= 0 or payment * months < principal:
+        return
+    if _FALLING.search(message.text) and _FIRST.search(message.before(paid[0].span)):
+        # The first instalment of equal principal: its share of that, and a month's interest.
+        interest = 12 * (payment / principal - 1 / months)
+        rounded = 12 * ROUNDING_CNY / principal
+        yield paid[0].span, [(interest - rounded, interest + rounded)]
         return
     low, high = (
         12 * _monthly_rate(max(payment + rounded, principal / months) / principal, months)

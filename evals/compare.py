@@ -30,7 +30,7 @@ _STEPS = 840
 rounded for scores."""
 
 LEAST_GAIN = 1e-4
-"""A baseline has six digits of a value."""
+"""Less is rounding: a baseline has six digits of a value."""
 
 _SEED = 20261126
 _RESAMPLES = 4000

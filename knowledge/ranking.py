@@ -67,15 +67,12 @@ class Scope:
 
     def terms_known(self, clauses: Iterable[Clause]) -> bool:
         """Whether terms of the named product were in force on the day of the contract; where no
-        document is said to be of that product, nothing tells that they were not."""
+        terms at all are said to be of a product, nothing tells that they were not."""
         if not (self.contract_date and self.product):
             return True
-        own = [
-            clause
-            for clause in clauses
-            if clause.head.kind in CONTRACT_DATED and clause.head.product == self.product
-        ]
-        return not own or any(clause.in_force(self.contract_date) for clause in own)
+        terms = [c for c in clauses if c.head.kind in CONTRACT_DATED and c.head.product]
+        own = [clause for clause in terms if clause.head.product == self.product]
+        return not terms or any(clause.in_force(self.contract_date) for clause in own)
 
     def audiences(self) -> tuple[Audience, ...]:
         """Whose sections are searched."""

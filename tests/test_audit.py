@@ -564,7 +564,7 @@ async def test_a_task_that_ends_between_a_query_and_its_rows_leaves_nothing_lock
     as long as a traceback holds the cursor."""
     monkeypatch.setattr(audit, "TURN_S", 1)
     rows = (
-        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000)"
+        "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 3000000)"
         "SELECT max(x) FROM n UNION ALL SELECT 1"
     )
     kept: list[BaseException] = []

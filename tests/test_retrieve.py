@@ -357,14 +357,14 @@ def test_covered_questions_are_kept_and_others_turned_away(search: Search, step:
     assert shares[1] >= 0.90, shares
 
 
-def test_terms_are_known_where_no_document_is_said_to_be_of_the_product() -> None:
+def test_terms_are_known_where_no_document_is_said_to_be_of_a_product() -> None:
     def terms(product: str, begins: date) -> Clause:
         head = Head(title="借款合同", kind="product", product=product, effective_from=begins)
         return Clause(product, f"{product}.md", head, "第一条", "", "条文。")
 
     scope = Scope(TODAY, contract_date=date(2023, 5, 1), product="anxin")
     assert scope.terms_known([terms("", date(2024, 1, 1))])
-    assert scope.terms_known([terms("suixin", date(2024, 1, 1))])
+    assert not scope.terms_known([terms("suixin", date(2023, 1, 1))])
     assert not scope.terms_known([terms("anxin", date(2024, 1, 1))])
     assert scope.terms_known([terms("anxin", date(2023, 1, 1))])
 

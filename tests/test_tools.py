@@ -810,6 +810,20 @@ def test_a_day_that_cannot_be_told_is_asked_for(text: str, on: date | None) -> N
     assert asked.arguments.get("on", TODAY) == on
 
 
+@pytest.mark.parametrize(
+    ("text", "own"),
+    [
+        ("新人首借的免息券最多能减多少", False),
+        ("我的新人免息券能省多少", True),
+        ("券能省多少", True),
+        ("我的券最多能省多少", True),
+    ],
+)
+def test_what_a_new_customer_s_coupon_takes_off_is_asked_of_the_terms(text: str, own: bool) -> None:
+    asked = read(BOOK, text, TODAY)
+    assert (asked is not None and asked.tool == "my_coupons") == own
+
+
 def test_when_something_fell_due_is_not_the_day_that_is_asked_about() -> None:
     for text in ("我昨天忘了还，罚息多少", "我11月10号逾期了，罚息一共多少"):
         asked = read(BOOK, text, TODAY)
