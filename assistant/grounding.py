@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
-from itertools import pairwise, zip_longest
+from itertools import combinations, pairwise, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,13 @@ LEAST_OF_DENIED = 4
 """Characters of the words that stand only where the quotes deny, from which a part without any
 negative is taken to say the opposite."""
 
+LEAST_FIELDS = 2
+"""Names with values from which a quote is a row of a table."""
+
+LEAST_OF_FIELD = 2
+"""Characters of a field's name by which a part of a sentence is of that field; a name of a product
+counts as many."""
+
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
 
@@ -136,11 +143,23 @@ def find_problem(
     matter = tuple(part for part in said.parts if not part.of_the_talk(text_of_quotes))
     said = _Reading(said.folded, matter)
     case = _Case(_settled(said, quoted), quoted, sources, names, asked, tuple(facts))
+    for name in _NAMED.findall(text):
+        if not _stands(name, case):
+            return Problem("invented", name)
     for find in _CHECKS:
         problem = find(case)
         if problem is not None:
             return problem
     return None
+
+
+def _stands(name: str, case: _Case) -> bool:
+    """Whether a name in quotation marks, of a page or a button, is known."""
+    plain = _MARKS.sub("", _SPACE.sub("", fold(name)))
+    told = (*(s.quote for s in case.sources), *(s.heading for s in case.sources), case.asked)
+    texts = [_MARKS.sub("", _SPACE.sub("", fold(text))) for text in (*told, *case.facts)]
+    named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
+    return any(plain in text for text in (*texts, *named))
 
 
 @lru_cache(maxsize=1)
@@ -295,6 +314,8 @@ class _Wording:
     refuted: tuple[str, ...]
     negatives: frozenset[str]
     harmless: re.Pattern[str]
+    attributive: re.Pattern[str]
+    """A denial that only says which ones: the unused, the unreasonable."""
     stops: re.Pattern[str]
     stem: re.Pattern[str]
     nouns: frozenset[str]
@@ -386,11 +407,13 @@ _FIGURE_CHARS = 2
 _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _SPACE = re.compile(r"(?<![a-z]) +| +(?![a-z])")
 _MARKS = re.compile("[\u300c\u300d\u201c\u201d\"'\u300a\u300b*`#|]+")
+_NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
 _ASIDE = re.compile(r"[（(]([^（）()]*)[）)]")
 _REMARK = re.compile(r"[（(][^（）()\ue003]{1,4}[）)]")
 _BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
 _COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
 _MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
+_FIELD_ENDS = re.compile("[;\uff1b]")
 _ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
 _EXCEPT = frozenset(["除", "除了"])
 _EXCEPTED = frozenset(["外", "以外", "之外"])
@@ -483,6 +506,7 @@ def _wording() -> _Wording:
         refuted=tuple(raw["negation"]["refuted"]),
         negatives=frozenset(raw["negation"]["negatives"]),
         harmless=re.compile(raw["negation"]["harmless"]),
+        attributive=re.compile(raw["negation"]["attributive"]),
         stops=re.compile(raw["negation"]["stops"]),
         stem=re.compile(raw["negation"]["stem"]),
         speaker=frozenset(raw["talk"]["speaker"]),
@@ -1016,6 +1040,9 @@ def _not_denied(case: _Case) -> str:
     """A part without any negative, where all that it may follow denies."""
     wording = _wording()
     said = wording.harmless.sub("", case.said.folded)
+    # A denial that only says which ones, there as here, denies nothing of what is told of them.
+    which = {match.group()[1:] for match in wording.attributive.finditer(case.quoted_text())}
+    said = wording.attributive.sub(lambda m: "" if m.group()[1:] in which else m.group(), said)
     if wording.negatives & set(said) or wording.stops.search(said):
         return ""
     for part in case.said.parts:
@@ -1024,7 +1051,7 @@ def _not_denied(case: _Case) -> str:
             len(part.meanings()) > 1
             and nearest
             and all(
-                (other.denies() or wording.stops.search(other.raw))
+                (_denies_outright(other) or wording.stops.search(other.raw))
                 and len(other.meanings() & part.meanings()) * 2 >= len(other.meanings())
                 for other in nearest
             )
@@ -1035,9 +1062,16 @@ def _not_denied(case: _Case) -> str:
     return ""
 
 
+def _denies_outright(part: _Part) -> bool:
+    wording = _wording()
+    rest = wording.attributive.sub("", wording.harmless.sub("", part.raw))
+    return part.denies() and bool(wording.negatives & set(rest))
+
+
 def _of_what_is_denied(part: _Part, case: _Case) -> bool:
     """Whether all that a part speaks of stands in the quotes where they deny it, and there only."""
-    denying = [o for o in case.quoted_parts() if o.denies() or _wording().stops.search(o.raw)]
+    stops = _wording().stops
+    denying = [o for o in case.quoted_parts() if _denies_outright(o) or stops.search(o.raw)]
     others = {m for o in case.quoted_parts() if o not in denying for m in o.meanings()}
     own = [t for t in part.words() if t.kind == "word" and t.meaning not in others]
     return any(
@@ -1050,15 +1084,19 @@ def _undenied(case: _Case) -> str:
     """A word that the quotes have behind a negative only, and the sentence without any."""
     negatives, stem = _wording().negatives, _wording().stem
     quoted = case.quoted_text()
-    for match in stem.finditer(quoted):
-        word = match.group(1) or match.group(2)
+    words = [match.group(1) or match.group(2) for match in stem.finditer(quoted)]
+    for word in words:
+        others = [re.escape(w) for w in words if w not in word]
+        denials = re.compile(f"[{''.join(sorted(negatives))}](?:{'|'.join(others)})")
         if any(
             quoted[at - 1 : at] not in negatives or not at
             for at in (m.start() for m in re.finditer(re.escape(word), quoted))
         ):
             continue
         for part in case.said.parts:
-            if word in part.raw and not negatives & set(part.raw):
+            # A denial that the quotes have too, of another word, denies nothing of this one.
+            rest = denials.sub("", part.raw) if others else part.raw
+            if word in part.raw and not negatives & set(rest):
                 return part.raw
     return ""
 
@@ -1478,6 +1516,85 @@ def _order(case: _Case) -> Problem | None:
             if beside and own and not any(own & held for held in beside):
                 return Problem("figure_role", anchor)
     return None
+
+
+def _listed_order(case: _Case) -> Problem | None:
+    """Steps that the quotes list one after the other, listed in another order."""
+    wording = _wording()
+    for part in case.quoted_parts():
+        begin = next((word for word in wording.in_order if word in part.raw), None)
+        if begin is None:
+            continue
+        _, _, rest = part.raw.partition(begin)
+        for said in case.said.parts:
+            if begin not in said.raw:
+                continue
+            steps = [step for step in wording.listing.split(rest) if len(step) > 1]
+            places = [said.raw.find(step) for step in steps if step in said.raw]
+            if places != sorted(places):
+                return Problem("figure_role", said.raw)
+    return None
+
+
+def _fields(case: _Case) -> Problem | None:
+    """A figure of one field of a row, told of what another field is about."""
+    for reading in case.quoted:
+        fields = [_named_field(field, case.names) for field in _FIELD_ENDS.split(reading.folded)]
+        if sum(bool(name and value) for name, _, value in fields) < LEAST_FIELDS:
+            continue
+        for part in case.said.parts:
+            for figure in part.figures:
+                own = [f for f in fields if (figure.kind, figure.value) in f[1]]
+                if not own or any(not name for name, _, _ in own):
+                    continue
+                held = set().union(*(name | value for name, _, value in own))
+                names = set().union(*(name for name, _, _ in own))
+                there = {t.meaning for t in part.words()}
+                for name, _, _ in fields:
+                    other = name - held
+                    telling = sum(2 if m >= _BORROWER else len(m) for m in other) >= LEAST_OF_FIELD
+                    if telling and other <= there and not names <= there:
+                        return Problem("figure_role", figure.text)
+    return None
+
+
+def _named_field(field: str, names: Names) -> tuple[set[str], set[_Value], set[str]]:
+    """Words of a field's name, figures of its value, and words of its value."""
+    name, _, value = field.replace("\uff1a", ":").partition(":")
+    told = _read(value, names)
+    values = {(f.kind, f.value) for part in told.parts for f in part.figures}
+    words = {t.meaning for p in _read(name, names).parts for t in p.words()}
+    return words, values, {t.meaning for part in told.parts for t in part.words()}
+
+
+def _crossed(case: _Case) -> Problem | None:
+    """Of two things, each said to be what the quotes say of the other."""
+    for reading in case.quoted:
+        for group in _sentences(reading):
+            pairs = [
+                (part, other)
+                for part in case.said.parts
+                for other in group
+                if len(part.meanings() & other.meanings()) > 1 and _first(part) == _first(other)
+            ]
+            for (one, first), (two, second) in combinations(pairs, 2):
+                if first is second or _first(one) == _first(two):
+                    continue
+                more, less = _exchange(one, first)
+                others_more, others_less = _exchange(two, second)
+                if more & others_less and others_more & less:
+                    return Problem("figure_role", one.raw)
+    return None
+
+
+def _first(part: _Part) -> str:
+    return part.words()[0].meaning
+
+
+def _exchange(said: _Part, quoted: _Part) -> tuple[set[str], set[str]]:
+    """What a part has more than a quoted one, and what it has less."""
+    own, held = said.meanings(), quoted.meanings()
+    return own - held, held - own
 
 
 def _periods(case: _Case) -> Problem | None:
@@ -2111,6 +2228,9 @@ _CHECKS = (
     _joined_otherwise,
     _roles,
     _order,
+    _listed_order,
+    _fields,
+    _crossed,
     _periods,
     _denied_widely,
     _scope,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import cache
@@ -32,6 +32,10 @@ Turned = Literal[
     "bound_contradicted", "condition_dropped", "figure_role", "invented", "polarity", "subject"
 ]
 
+_AFTER = "\u540e"
+MOST_OF_ANCHOR = 6
+"""Characters before a `before` or an `after` that tell of what it is."""
+
 MOST_PLACES = 20
 """Of one kind in a text that are compared with those of another; no sentence has so many."""
 
@@ -45,9 +49,12 @@ def find(said: str, quotes: Sequence[str], lender: Sequence[str] = ()) -> tuple[
     for turn in wording.turns:
         if words := turn.found(said, quoted):
             return turn.reason, words
-    for check in (_by_or_to, _steps, _sequence, _by_another, _by_another_agent):
+    for check in (_by_or_to, _steps, _sequence, _by_another, _by_another_agent, _other_side):
         if words := check(said, quoted):
             return "figure_role", words
+    for reason, of_words in _OTHERWISE:
+        if words := of_words(said, quoted):
+            return reason, words
     names = "|".join(map(re.escape, (*lender, *wording.lender)))
     for check_names in (_acts_instead, _of_another):
         if words := check_names(said, quoted, names):
@@ -86,10 +93,21 @@ class _Wording:
 
     turns: tuple[_Turn, ...]
     changes: re.Pattern[str]
+    order: tuple[re.Pattern[str], ...]
     steps: tuple[re.Pattern[str], ...]
     listed_steps: re.Pattern[str]
     then: re.Pattern[str]
     slots: tuple[re.Pattern[str], ...]
+    sides: re.Pattern[str]
+    clause_end: re.Pattern[str]
+    done: re.Pattern[str]
+    undone: re.Pattern[str]
+    not_done: str
+    after: re.Pattern[str]
+    compounds: tuple[re.Pattern[str], ...]
+    alike_compounds: tuple[str, ...]
+    only_who: re.Pattern[str]
+    only_what: re.Pattern[str]
     done_by: re.Pattern[str]
     asked: re.Pattern[str]
     paid: re.Pattern[str]
@@ -115,10 +133,21 @@ def _wording() -> _Wording:
     return _Wording(
         turns=tuple(map(_turn, rows)),
         changes=re.compile(raw["changes"]),
+        order=tuple(map(re.compile, raw["order"])),
         steps=tuple(map(re.compile, raw["steps"])),
         listed_steps=re.compile(raw["listed_steps"]),
         then=re.compile(raw["then"]),
         slots=tuple(map(re.compile, raw["slots"])),
+        sides=re.compile(raw["sides"]),
+        clause_end=re.compile(raw["clause_end"]),
+        done=re.compile(raw["done"]),
+        undone=re.compile(raw["undone"]),
+        not_done=raw["not_done"],
+        after=re.compile(raw["after"]),
+        compounds=tuple(map(re.compile, raw["compounds"])),
+        alike_compounds=tuple(raw["alike_compounds"]),
+        only_who=re.compile(raw["only_who"]),
+        only_what=re.compile(raw["only_what"]),
         done_by=re.compile(raw["done_by"]),
         asked=re.compile(raw["asked"]),
         paid=re.compile(raw["paid"]),
@@ -162,6 +191,10 @@ def _pairs(text: str) -> set[str]:
     return {han[at : at + 2] for at in range(len(han) - 1)}
 
 
+def _chars(pairs: set[str]) -> set[str]:
+    return set("".join(pairs))
+
+
 def _crossed(one: tuple[str, str], other: tuple[str, str]) -> bool:
     """Whether what stands first in the one stands second in the other, and the other way round."""
     both = zip(one[0], other[0], strict=False)
@@ -173,11 +206,12 @@ def _crossed(one: tuple[str, str], other: tuple[str, str]) -> bool:
 
 def _steps(said: str, quoted: str) -> str:
     """Two steps in the other order, or more and less exchanged."""
-    for pattern in _wording().steps:
-        held = [(m[1], m[2]) for m in _few(pattern, quoted)]
-        for match in _few(pattern, said):
-            if any(_crossed((match[1], match[2]), each) for each in held):
-                return match.group()
+    for patterns in (_wording().order, *((pattern,) for pattern in _wording().steps)):
+        held = [(m[1], m[2]) for pattern in patterns for m in _few(pattern, quoted)]
+        for pattern in patterns:
+            for match in _few(pattern, said):
+                if any(_crossed((match[1], match[2]), each) for each in held):
+                    return match.group()
     return ""
 
 
@@ -198,6 +232,84 @@ def _step_of(words: set[str], steps: Sequence[set[str]]) -> int | None:
     shared = [len(words & step) for step in steps]
     most = max(shared)
     return shared.index(most) if most and shared.count(most) == 1 else None
+
+
+def _other_side(said: str, quoted: str) -> str:
+    """Before something, where the clause says after it, or the other way round."""
+    wording = _wording()
+    held = [
+        (match[2] if match.re is wording.sides else _AFTER, *_anchor(match, quoted))
+        for pattern in (wording.sides, wording.after)
+        for match in _few(pattern, quoted)
+    ]
+    for match in _few(wording.sides, said):
+        own, denied = _anchor(match, said)
+        beside = [(side, denies) for side, anchor, denies in held if own & anchor]
+        same = [denies for side, denies in beside if side == match[2]]
+        # Of both sides the clause says something: what it says of this one counts.
+        if beside and (not same or (len(same) < len(beside) and denied not in same)):
+            return match.group()
+    return ""
+
+
+def _anchor(match: re.Match[str], text: str) -> tuple[set[str], bool]:
+    """What something is before or after, and whether what is told of it is a denial."""
+    rest = _wording().clause_end.split(text[match.end() :], 1)[0]
+    return _pairs(match[1][-MOST_OF_ANCHOR:]), re.search(_wording().not_done, rest) is not None
+
+
+def _other_state(said: str, quoted: str) -> str:
+    """Done already, where the clause says not yet, or the other way round."""
+    wording = _wording()
+    of = {
+        name: (
+            {m[1] for m in wording.done.finditer(text)},
+            {m[1] for m in wording.undone.finditer(text)},
+        )
+        for name, text in (("said", said), ("quoted", quoted))
+    }
+    for mine in (0, 1):
+        for word in of["said"][mine] & of["quoted"][1 - mine]:
+            if word in of["said"][1 - mine] or word in of["quoted"][mine]:
+                continue
+            # Of what is not done the clause may speak in other words.
+            if mine == 0 or not re.search(f"{wording.not_done}{word}", quoted):
+                return word
+    return ""
+
+
+def _other_compound(said: str, quoted: str) -> str:
+    """The day of another payment, or its record, than the clause speaks of."""
+    wording = _wording()
+
+    def kind(char: str) -> str:
+        return next((alike[0] for alike in wording.alike_compounds if char in alike), char)
+
+    for compound in wording.compounds:
+        held: dict[str, set[str]] = {}
+        for match in compound.finditer(quoted):
+            held.setdefault(match["of"], set()).add(kind(match["kind"]))
+        for match in compound.finditer(said):
+            if match["of"] in held and kind(match["kind"]) not in held[match["of"]]:
+                return match.group()
+    return ""
+
+
+def _only_another(said: str, quoted: str) -> str:
+    """Only this one, where the clause says of it that it is only so."""
+    limited = [_pairs(match[1]) for match in _few(_wording().only_what, quoted)]
+    for match in _few(_wording().only_who, said):
+        own = _pairs(match[1])
+        if limited and own and not any(own & each for each in limited):
+            return match.group()
+    return ""
+
+
+_OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
+    ("polarity", _other_state),
+    ("figure_role", _other_compound),
+    ("condition_dropped", _only_another),
+)
 
 
 def _by_another_agent(said: str, quoted: str) -> str:
@@ -221,7 +333,13 @@ def _by_another(said: str, quoted: str) -> str:
         held = [_pairs(m[1]) for m in _few(slot, quoted)]
         for match in _few(slot, said):
             own = _pairs(match[1])
-            if held and own & known and not any(own & each for each in held):
+            if not held:
+                continue
+            if not own & known:
+                if own and not any(_chars(own) & _chars(each) for each in held):
+                    return match.group()
+                continue
+            if all(not own & each or (each - own and (own - each) & known) for each in held):
                 return match.group()
     return ""
 
