@@ -77,6 +77,9 @@ LEAST_OF_DENIED = 4
 """Characters of the words that stand only where the quotes deny, from which a part without any
 negative is taken to say the opposite."""
 
+LEAST_CROSSED = 3
+"""Characters of the words that a condition and its consequence have exchanged."""
+
 LEAST_FIELDS = 2
 """Names with values from which a quote is a row of a table."""
 
@@ -373,6 +376,8 @@ class _Wording:
     condition_start: re.Pattern[str]
     exception: re.Pattern[str]
     limit: re.Pattern[str]
+    wants: re.Pattern[str]
+    """Who wants something, and what they must do for it."""
     conditional: re.Pattern[str]
     excepts: re.Pattern[str]
     enough: re.Pattern[str]
@@ -559,6 +564,7 @@ def _wording() -> _Wording:
         condition_start=re.compile(raw["narrowing"]["condition_start"]),
         exception=re.compile(raw["narrowing"]["exception"]),
         limit=re.compile(raw["narrowing"]["limit"]),
+        wants=re.compile(raw["narrowing"]["wants"]),
         conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
         enough=re.compile(raw["narrowing"]["enough"]),
@@ -1591,6 +1597,40 @@ def _first(part: _Part) -> str:
     return part.words()[0].meaning
 
 
+def _condition_exchanged(case: _Case) -> Problem | None:
+    """What the quotes make a condition told as its consequence, and the other way round."""
+    wording = _wording()
+    own = [half for group in _sentences(case.said) for half in _halves(group)]
+    held = [
+        half for reading in case.quoted for group in _sentences(reading) for half in _halves(group)
+    ]
+    for when, condition, rest in own:
+        for quoted_when, quoted, then in held:
+            # What must be done before something is that after which it may be.
+            if when != quoted_when or wording.wants.search(case.said.folded):
+                continue
+            crossed = min(_shared(condition, then), _shared(rest, quoted))
+            straight = max(_shared(condition, quoted), _shared(rest, then))
+            if crossed >= LEAST_CROSSED and crossed > straight:
+                return Problem("condition_dropped", case.said.folded)
+    return None
+
+
+def _halves(group: Sequence[_Part]) -> Iterator[tuple[str, set[str], set[str]]]:
+    """When, and what the first part of a sentence that is a condition says, and the others."""
+    wording = _wording()
+    for place, part in enumerate(group[:-1]):
+        if wording.condition.search(part.raw) or wording.condition_start.search(part.raw):
+            end = part.tokens[-1].raw if part.tokens else ""
+            when = "earlier" if end in wording.earlier else "later" if end in wording.later else ""
+            yield when, part.meanings(), set().union(*(p.meanings() for p in group[place + 1 :]))
+            return
+
+
+def _shared(one: set[str], other: set[str]) -> int:
+    return sum(len(meaning) for meaning in one & other)
+
+
 def _exchange(said: _Part, quoted: _Part) -> tuple[set[str], set[str]]:
     """What a part has more than a quoted one, and what it has less."""
     own, held = said.meanings(), quoted.meanings()
@@ -2231,6 +2271,7 @@ _CHECKS = (
     _listed_order,
     _fields,
     _crossed,
+    _condition_exchanged,
     _periods,
     _denied_widely,
     _scope,

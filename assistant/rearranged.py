@@ -29,6 +29,7 @@ MOST_COMPARED = 400
 
 
 Turned = Literal[
+    "unsupported_figure",
     "bound_contradicted", "condition_dropped", "figure_role", "invented", "polarity", "subject"
 ]
 
@@ -108,10 +109,14 @@ class _Wording:
     alike_compounds: tuple[str, ...]
     only_who: re.Pattern[str]
     only_what: re.Pattern[str]
+    outside: re.Pattern[str]
+    other: re.Pattern[str]
     done_by: re.Pattern[str]
     asked: re.Pattern[str]
     paid: re.Pattern[str]
     acts: str
+    has: str
+    others: re.Pattern[str]
     lender: tuple[str, ...]
     lenders: str
     owners: tuple[str, ...]
@@ -148,10 +153,14 @@ def _wording() -> _Wording:
         alike_compounds=tuple(raw["alike_compounds"]),
         only_who=re.compile(raw["only_who"]),
         only_what=re.compile(raw["only_what"]),
+        outside=re.compile(raw["outside"]),
+        other=re.compile(raw["other"]),
         done_by=re.compile(raw["done_by"]),
         asked=re.compile(raw["asked"]),
         paid=re.compile(raw["paid"]),
         acts=raw["acts"],
+        has=raw["has"],
+        others=re.compile(raw["others"]),
         lender=tuple(raw["lender"]),
         lenders=raw["lenders"],
         owners=tuple(raw["owners"]),
@@ -305,10 +314,22 @@ def _only_another(said: str, quoted: str) -> str:
     return ""
 
 
+def _not_outside(said: str, quoted: str) -> str:
+    """The very thing, where the clause speaks of all but that."""
+    wording = _wording()
+    if wording.other.search(said):
+        return ""
+    for match in wording.outside.finditer(quoted):
+        if match[1] in said:
+            return match[1]
+    return ""
+
+
 _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("polarity", _other_state),
     ("figure_role", _other_compound),
     ("condition_dropped", _only_another),
+    ("condition_dropped", _not_outside),
 )
 
 
@@ -361,8 +382,9 @@ def _acts_instead(said: str, quoted: str, names: str) -> str:
             return match.group()
     if re.search(f"{names}|{wording.lenders}", quoted):
         return ""
-    # As one who serves, it may well stand there.
-    found = re.search(f"(?:{names}){wording.acts}", said)
+    # As one who serves, it may well stand there, but not with what is another's.
+    acts = f"{wording.acts}|{wording.has}" if wording.others.search(quoted) else wording.acts
+    found = re.search(f"(?:{names})(?:{acts})", said)
     return found.group() if found else ""
 
 
