@@ -70,6 +70,10 @@ LEAST_VERBATIM, LEAST_VERBATIM_WORDS = 0.75, 3
 """Share of a sentence's words, and how many, that stand in a quote in the same order, from which
 each of the others is looked at."""
 
+STRICTLY_VERBATIM = 0.8
+"""The same from which a word in the place of another one is taken for the matter, whatever it
+is."""
+
 MOST_EXCHANGED = 3
 """Words in a row that may have taken each other's place."""
 
@@ -1356,6 +1360,12 @@ def _unheard(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
     return token.meaning not in known and token.raw not in quoted and token.raw not in fold(asked)
 
 
+def _strange(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
+    """Whether a word of more than a character is in no quote, whatever its kind."""
+    told = token.meaning in known or token.raw in quoted or token.raw in fold(asked)
+    return token.kind == "word" and len(token.raw) > 1 and not told
+
+
 def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
     """Heads of each two things that stand beside each other in a list."""
     items = [
@@ -1390,6 +1400,11 @@ def _put_in(case: _Case) -> Problem | None:
             chars = {char for token in out for char in token.raw + token.meaning}
             lost = any(t.kind == "word" and t.meaning not in meanings for t in out)
             short = change == "replace" and max(end - start, last - first) <= MOST_EXCHANGED
+            if change == "replace" and same >= STRICTLY_VERBATIM * len(said) and short:
+                strange = [t for t in said[first:last] if _strange(t, known, quoted, case.asked)]
+                strange = [t for t in strange if not chars & set(t.raw)]
+                if strange and any(t.kind == "word" and len(t.raw) > 1 for t in out):
+                    return Problem("invented", strange[0].raw)
             for token in said[first:last]:
                 narrows = token.raw in wording.narrowing
                 thing = narrows or _part_of_speech(token.raw) in _NAMES_OF_THINGS
@@ -1595,6 +1610,23 @@ def _crossed(case: _Case) -> Problem | None:
 
 def _first(part: _Part) -> str:
     return part.words()[0].meaning
+
+
+def _in_whose_time(case: _Case) -> Problem | None:
+    """How long one has for something, told of another."""
+    held = [
+        (agent, figure.value)
+        for part in case.quoted_parts()
+        for figure in part.figures
+        if figure.kind == "term" and (agent := _agent(part)[0])
+    ]
+    for part in case.said.parts:
+        agent, _ = _agent(part)
+        for figure in part.figures if agent else ():
+            whose = {who for who, value in held if value == figure.value}
+            if figure.kind == "term" and whose and agent not in whose:
+                return Problem("subject", part.raw)
+    return None
 
 
 def _condition_exchanged(case: _Case) -> Problem | None:
@@ -2271,6 +2303,7 @@ _CHECKS = (
     _listed_order,
     _fields,
     _crossed,
+    _in_whose_time,
     _condition_exchanged,
     _periods,
     _denied_widely,

@@ -30,7 +30,12 @@ MOST_COMPARED = 400
 
 Turned = Literal[
     "unsupported_figure",
-    "bound_contradicted", "condition_dropped", "figure_role", "invented", "polarity", "subject"
+    "bound_contradicted",
+    "condition_dropped",
+    "figure_role",
+    "invented",
+    "polarity",
+    "subject",
 ]
 
 _AFTER = "\u540e"
@@ -109,6 +114,9 @@ class _Wording:
     alike_compounds: tuple[str, ...]
     only_who: re.Pattern[str]
     only_what: re.Pattern[str]
+    kinds: re.Pattern[str]
+    since: re.Pattern[str]
+    step_first: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
     done_by: re.Pattern[str]
@@ -116,6 +124,7 @@ class _Wording:
     paid: re.Pattern[str]
     acts: str
     has: str
+    copula: str
     others: re.Pattern[str]
     lender: tuple[str, ...]
     lenders: str
@@ -153,6 +162,9 @@ def _wording() -> _Wording:
         alike_compounds=tuple(raw["alike_compounds"]),
         only_who=re.compile(raw["only_who"]),
         only_what=re.compile(raw["only_what"]),
+        kinds=re.compile(raw["kinds"]),
+        since=re.compile(raw["since"]),
+        step_first=re.compile(raw["step_first"]),
         outside=re.compile(raw["outside"]),
         other=re.compile(raw["other"]),
         done_by=re.compile(raw["done_by"]),
@@ -160,6 +172,7 @@ def _wording() -> _Wording:
         paid=re.compile(raw["paid"]),
         acts=raw["acts"],
         has=raw["has"],
+        copula=raw["copula"],
         others=re.compile(raw["others"]),
         lender=tuple(raw["lender"]),
         lenders=raw["lenders"],
@@ -304,6 +317,39 @@ def _other_compound(said: str, quoted: str) -> str:
     return ""
 
 
+def _other_kind(said: str, quoted: str) -> str:
+    """The rate, date or limit of something else than the clause speaks of."""
+    held: dict[str, list[str]] = {}
+    for match in _wording().kinds.finditer(quoted):
+        held.setdefault(match[2], []).append(match[1])
+    for match in _wording().kinds.finditer(said):
+        named = held.get(match[2]) if match[1] in quoted else None
+        if named and match.group() not in quoted and not set(match[1]) & set("".join(named)):
+            return match.group()
+    return ""
+
+
+def _since_another(said: str, quoted: str) -> str:
+    """So long after something of which the clause speaks, but from which it counts nothing."""
+    held = [_pairs(match[1]) for match in _few(_wording().since, quoted)]
+    known = _pairs(quoted)
+    for match in _few(_wording().since, said):
+        own = _pairs(match[1])
+        if held and own & known and not any(own & each for each in held):
+            return match.group()
+    return ""
+
+
+def _half_a_step(said: str, quoted: str) -> str:
+    """After one of two steps, where the clause says after both."""
+    for match in _few(_wording().step_first, quoted):
+        later, after = _pairs(match[2]), said.find(_AFTER)
+        places = [said.find(pair) for pair in later if pair in said]
+        if places and 0 <= after < min(places):
+            return match[2]
+    return ""
+
+
 def _only_another(said: str, quoted: str) -> str:
     """Only this one, where the clause says of it that it is only so."""
     limited = [_pairs(match[1]) for match in _few(_wording().only_what, quoted)]
@@ -328,6 +374,9 @@ def _not_outside(said: str, quoted: str) -> str:
 _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("polarity", _other_state),
     ("figure_role", _other_compound),
+    ("figure_role", _other_kind),
+    ("figure_role", _since_another),
+    ("condition_dropped", _half_a_step),
     ("condition_dropped", _only_another),
     ("condition_dropped", _not_outside),
 )
@@ -380,11 +429,16 @@ def _acts_instead(said: str, quoted: str, names: str) -> str:
             re.search(names, p) if named else _pairs(p) & _pairs(match[1]) for p in paid
         ):
             return match.group()
+    # Nobody borrows from themselves.
+    if itself := re.search(
+        f"(?:{wording.owners[0]})(?:{wording.copula})(?:{names})(?!\u7684)", said
+    ):
+        return itself.group()
     if re.search(f"{names}|{wording.lenders}", quoted):
         return ""
     # As one who serves, it may well stand there, but not with what is another's.
     acts = f"{wording.acts}|{wording.has}" if wording.others.search(quoted) else wording.acts
-    found = re.search(f"(?:{names})(?:{acts})", said)
+    found = re.search(f"(?:{names})(?:{acts})|\u7531(?:{names})", said)
     return found.group() if found else ""
 
 
