@@ -153,6 +153,9 @@ def find_problem(
     for name in _NAMED.findall(text):
         if not _stands(name, case):
             return Problem("invented", name)
+    for counted in _wording().inclusive.finditer(fold(text)):
+        if not _stands(counted.group(), case):
+            return Problem("bound_contradicted", counted.group())
     for find in _CHECKS:
         problem = find(case)
         if problem is not None:
@@ -161,12 +164,16 @@ def find_problem(
 
 
 def _stands(name: str, case: _Case) -> bool:
-    """Whether a name in quotation marks, of a page or a button, is known."""
-    plain = _MARKS.sub("", _SPACE.sub("", fold(name)))
+    """Whether words that are told exactly, such as the name of a page, are known."""
+    plain = _plainly(name)
     told = (*(s.quote for s in case.sources), *(s.heading for s in case.sources), case.asked)
-    texts = [_MARKS.sub("", _SPACE.sub("", fold(text))) for text in (*told, *case.facts)]
+    texts = map(_plainly, (*told, *case.facts))
     named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     return any(plain in text for text in (*texts, *named))
+
+
+def _plainly(text: str) -> str:
+    return _MARKS.sub("", _SPACE.sub("", fold(text)))
 
 
 @lru_cache(maxsize=1)
@@ -380,6 +387,8 @@ class _Wording:
     condition_start: re.Pattern[str]
     exception: re.Pattern[str]
     limit: re.Pattern[str]
+    inclusive: re.Pattern[str]
+    """A bound that is told to count in, or not."""
     wants: re.Pattern[str]
     """Who wants something, and what they must do for it."""
     conditional: re.Pattern[str]
@@ -568,6 +577,7 @@ def _wording() -> _Wording:
         condition_start=re.compile(raw["narrowing"]["condition_start"]),
         exception=re.compile(raw["narrowing"]["exception"]),
         limit=re.compile(raw["narrowing"]["limit"]),
+        inclusive=re.compile(raw["narrowing"]["inclusive"]),
         wants=re.compile(raw["narrowing"]["wants"]),
         conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
@@ -1360,6 +1370,16 @@ def _unheard(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
     return token.meaning not in known and token.raw not in quoted and token.raw not in fold(asked)
 
 
+def _instead(
+    token: _Token, out: Sequence[_Token], said: Sequence[_Token], quoted: Sequence[_Token]
+) -> bool:
+    """Whether a word of the quote stands there once more, and the one in whose place it stands
+    once less."""
+    now, then = Counter(t.meaning for t in said), Counter(t.meaning for t in quoted)
+    more = now[token.meaning] > then[token.meaning]
+    return more and any(now[t.meaning] < then[t.meaning] and len(t.raw) > 1 for t in out)
+
+
 def _strange(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
     """Whether a word of more than a character is in no quote, whatever its kind."""
     told = token.meaning in known or token.raw in quoted or token.raw in fold(asked)
@@ -1411,7 +1431,9 @@ def _put_in(case: _Case) -> Problem | None:
                 if thing and _unheard(token, known, quoted, case.asked):
                     return Problem("invented", token.raw)
                 moved = token.kind == "word" and len(token.raw) > 1 and token.meaning in known
-                if moved and short and lost and not chars & set(token.raw):
+                both = same >= STRICTLY_VERBATIM * len(said) and _instead(token, out, said, own)
+                other = lost and not chars & set(token.raw)
+                if moved and short and (other or (both and _names_a_thing(token.raw))):
                     return Problem("figure_role", token.raw)
     return None
 
@@ -1446,7 +1468,11 @@ def _joined_otherwise(case: _Case) -> Problem | None:
     wording = _wording()
     held: dict[tuple[str, str], set[str]] = {}
     spared: set[tuple[str, str]] = set()
+    demanded: set[tuple[str, str]] = set()
+    """What the quotes demand, and do not forbid: one of two things."""
     for part in case.quoted_parts():
+        if _MUST in _modals(part) and not part.denies():
+            demanded |= {pair for pair, _ in _pairs(part)}
         for pair, join in _pairs(part):
             held.setdefault(pair, set()).add("and" if join == "both" else join)
             if part.denies() or _MAY in _modals(part) or wording.of_all.search(part.raw):
@@ -1455,7 +1481,8 @@ def _joined_otherwise(case: _Case) -> Problem | None:
         for pair, join in _pairs(part):
             if join == "or" and pair not in spared and held.get(pair) == {"and"}:
                 return Problem("condition_dropped", part.raw)
-            if join == "both" and held.get(pair) == {"or"}:
+            required = join == "and" and pair in demanded
+            if (join == "both" or required) and held.get(pair) == {"or"}:
                 return Problem("condition_dropped", part.raw)
         nearest = _nearest(part, case.quoted_parts())
         if _chooses(part) and nearest and all(map(_demands_both, nearest)):
@@ -1561,7 +1588,7 @@ def _fields(case: _Case) -> Problem | None:
     """A figure of one field of a row, told of what another field is about."""
     for reading in case.quoted:
         fields = [_named_field(field, case.names) for field in _FIELD_ENDS.split(reading.folded)]
-        if sum(bool(name and value) for name, _, value in fields) < LEAST_FIELDS:
+        if sum(bool(name and (values or value)) for name, values, value in fields) < LEAST_FIELDS:
             continue
         for part in case.said.parts:
             for figure in part.figures:

@@ -38,6 +38,9 @@ Turned = Literal[
     "subject",
 ]
 
+MOST_AHEAD = 24
+"""Characters before a list that tell of what it is the order."""
+
 _AFTER = "\u540e"
 MOST_OF_ANCHOR = 6
 """Characters before a `before` or an `after` that tell of what it is."""
@@ -84,8 +87,9 @@ class _Turn:
 
     def found(self, said: str, quoted: str) -> str:
         """The words; empty where there are none."""
-        match = self.says.search(said)
-        if match is None or (self.new and match.group() in quoted):
+        matches = self.says.finditer(said)
+        match = next((m for m in matches if not (self.new and m.group() in quoted)), None)
+        if match is None:
             return ""
         spared = (self.spared and self.spared.search(said)) or (
             self.unless and self.unless.search(quoted)
@@ -99,6 +103,9 @@ class _Wording:
 
     turns: tuple[_Turn, ...]
     changes: re.Pattern[str]
+    listed: re.Pattern[str]
+    in_order: re.Pattern[str]
+    listing_marks: str
     order: tuple[re.Pattern[str], ...]
     steps: tuple[re.Pattern[str], ...]
     listed_steps: re.Pattern[str]
@@ -116,6 +123,8 @@ class _Wording:
     only_what: re.Pattern[str]
     kinds: re.Pattern[str]
     since: re.Pattern[str]
+    within: re.Pattern[str]
+    dated: re.Pattern[str]
     step_first: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
@@ -147,6 +156,9 @@ def _wording() -> _Wording:
     return _Wording(
         turns=tuple(map(_turn, rows)),
         changes=re.compile(raw["changes"]),
+        listed=re.compile(raw["listed"]),
+        in_order=re.compile(raw["in_order"]),
+        listing_marks=raw["listing_marks"],
         order=tuple(map(re.compile, raw["order"])),
         steps=tuple(map(re.compile, raw["steps"])),
         listed_steps=re.compile(raw["listed_steps"]),
@@ -164,6 +176,8 @@ def _wording() -> _Wording:
         only_what=re.compile(raw["only_what"]),
         kinds=re.compile(raw["kinds"]),
         since=re.compile(raw["since"]),
+        within=re.compile(raw["within"]),
+        dated=re.compile(raw["dated"]),
         step_first=re.compile(raw["step_first"]),
         outside=re.compile(raw["outside"]),
         other=re.compile(raw["other"]),
@@ -331,11 +345,54 @@ def _other_kind(said: str, quoted: str) -> str:
 
 def _since_another(said: str, quoted: str) -> str:
     """So long after something of which the clause speaks, but from which it counts nothing."""
-    held = [_pairs(match[1]) for match in _few(_wording().since, quoted)]
+    wording = _wording()
+    held = [_pairs(match[1]) for match in _few(wording.since, quoted)]
+    own = [(match.group(), _pairs(match[1])) for match in _few(wording.since, said)]
     known = _pairs(quoted)
-    for match in _few(_wording().since, said):
-        own = _pairs(match[1])
-        if held and own & known and not any(own & each for each in held):
+    for words, since in own:
+        if held and since & known and not any(since & each for each in held):
+            return words
+    for match in _few(wording.within, said) if not own else ():
+        ahead = _pairs(said[: match.start()])
+        if any(_pairs(match[1]) & each and not ahead & each for each in held):
+            return match.group()
+    return ""
+
+
+def _listed_otherwise(said: str, quoted: str) -> str:
+    """Things that the clause lists in an order, listed in another one."""
+    wording = _wording()
+    if not wording.in_order.search(quoted):
+        return ""
+    held = [
+        (_pairs(quoted[: match.start()][-MOST_AHEAD:]), _items(match.group()))
+        for match in _few(wording.listed, quoted)
+    ]
+    for match in _few(wording.listed, said):
+        ahead = _pairs(said[: match.start()][-MOST_AHEAD:])
+        alike = []
+        for before, items in held:
+            places = [match.group().find(item) for item in items if item in match.group()]
+            if len(places) > 1:
+                alike.append((len(ahead & before), places == sorted(places)))
+        most = max((shared for shared, _ in alike), default=0)
+        if alike and not any(same for shared, same in alike if shared == most):
+            return match.group()
+    return ""
+
+
+def _items(listed: str) -> list[str]:
+    """The last characters of each, which tell what it is."""
+    return [item[-LEAST_EXCHANGED:] for item in re.split(_wording().listing_marks, listed)]
+
+
+def _dated_otherwise(said: str, quoted: str) -> str:
+    """What has been done by a day, or since, where the clause speaks of something else by then."""
+    ends = _wording().clause_end
+    dated = _few(_wording().dated, quoted)
+    held = "".join(ends.split(quoted[match.start(1) :], 1)[0] for match in dated)
+    for match in _few(_wording().dated, said):
+        if held and match[1] in quoted and not set(match[1]) & set(held):
             return match.group()
     return ""
 
@@ -376,6 +433,8 @@ _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("figure_role", _other_compound),
     ("figure_role", _other_kind),
     ("figure_role", _since_another),
+    ("figure_role", _dated_otherwise),
+    ("figure_role", _listed_otherwise),
     ("condition_dropped", _half_a_step),
     ("condition_dropped", _only_another),
     ("condition_dropped", _not_outside),
