@@ -324,9 +324,10 @@ def _other_compound(said: str, quoted: str) -> str:
     for compound in wording.compounds:
         held: dict[str, set[str]] = {}
         for match in compound.finditer(quoted):
-            held.setdefault(match["of"], set()).add(kind(match["kind"]))
+            held.setdefault(match["of"][-1:], set()).add(kind(match["kind"]))
         for match in compound.finditer(said):
-            if match["of"] in held and kind(match["kind"]) not in held[match["of"]]:
+            of = match["of"][-1:]
+            if of in held and kind(match["kind"]) not in held[of]:
                 return match.group()
     return ""
 
