@@ -146,6 +146,8 @@ def find_problem(
         return Problem("invented", text)
     said = _read(text, names)
     quoted = [_read(source.quote, names) for source in sources]
+    if any(said.folded == reading.folded for reading in quoted):
+        return None
     text_of_quotes = "\n".join(reading.folded for reading in quoted)
     matter = tuple(part for part in said.parts if not part.of_the_talk(text_of_quotes))
     said = _Reading(said.folded, matter)
@@ -1481,7 +1483,8 @@ def _joined_otherwise(case: _Case) -> Problem | None:
         for pair, join in _pairs(part):
             if join == "or" and pair not in spared and held.get(pair) == {"and"}:
                 return Problem("condition_dropped", part.raw)
-            required = join == "and" and pair in demanded
+            free = part.denies() or _MAY in _modals(part) or wording.of_all.search(part.raw)
+            required = join == "and" and (pair in demanded or not (free or pair in spared))
             if (join == "both" or required) and held.get(pair) == {"or"}:
                 return Problem("condition_dropped", part.raw)
         nearest = _nearest(part, case.quoted_parts())
