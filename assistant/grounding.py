@@ -433,6 +433,9 @@ _REMARK = re.compile(r"[（(][^（）()\ue003]{1,4}[）)]")
 _BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
 _COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
 _MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
+_FIELD_NAMES = re.compile(
+    "(?:^|(?<=[;\uff1b\n]))[^,;:\uff1a\u3002\n]{1,10}[:\uff1a](?=[^;\uff1b\n]*[;\uff1b])"
+)
 _FIELD_ENDS = re.compile("[;\uff1b]")
 _ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
 _EXCEPT = frozenset(["除", "除了"])
@@ -1105,7 +1108,7 @@ def _of_what_is_denied(part: _Part, case: _Case) -> bool:
 def _undenied(case: _Case) -> str:
     """A word that the quotes have behind a negative only, and the sentence without any."""
     negatives, stem = _wording().negatives, _wording().stem
-    quoted = case.quoted_text()
+    quoted = _FIELD_NAMES.sub("", case.quoted_text())
     words = [match.group(1) or match.group(2) for match in stem.finditer(quoted)]
     for word in words:
         others = [re.escape(w) for w in words if w not in word]
@@ -1415,6 +1418,13 @@ def _put_in(case: _Case) -> Problem | None:
         same = sum(block.size for block in compared.get_matching_blocks())
         if same < max(LEAST_VERBATIM_WORDS, LEAST_VERBATIM * len(said)):
             continue
+        swaps = [
+            (tuple(t.meaning for t in own[a:b]), tuple(t.meaning for t in said[c:d]))
+            for change, a, b, c, d in compared.get_opcodes()
+            if change == "replace"
+        ]
+        if any((there, here) in swaps for here, there in swaps):
+            return Problem("figure_role", case.said.folded)
         for change, start, end, first, last in compared.get_opcodes():
             if change not in ("insert", "replace"):
                 continue

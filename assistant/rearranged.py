@@ -107,6 +107,7 @@ class _Wording:
     in_order: re.Pattern[str]
     listing_marks: str
     order: tuple[re.Pattern[str], ...]
+    together: re.Pattern[str]
     steps: tuple[re.Pattern[str], ...]
     listed_steps: re.Pattern[str]
     then: re.Pattern[str]
@@ -159,6 +160,7 @@ def _wording() -> _Wording:
         listed=re.compile(raw["listed"]),
         in_order=re.compile(raw["in_order"]),
         listing_marks=raw["listing_marks"],
+        together=re.compile(raw["together"]),
         order=tuple(map(re.compile, raw["order"])),
         steps=tuple(map(re.compile, raw["steps"])),
         listed_steps=re.compile(raw["listed_steps"]),
@@ -243,7 +245,8 @@ def _crossed(one: tuple[str, str], other: tuple[str, str]) -> bool:
 def _steps(said: str, quoted: str) -> str:
     """Two steps in the other order, or more and less exchanged."""
     for patterns in (_wording().order, *((pattern,) for pattern in _wording().steps)):
-        held = [(m[1], m[2]) for pattern in patterns for m in _few(pattern, quoted)]
+        both = (_wording().together,) if len(patterns) > 1 else ()
+        held = [(m[1], m[2]) for pattern in (*patterns, *both) for m in _few(pattern, quoted)]
         for pattern in patterns:
             for match in _few(pattern, said):
                 if any(_crossed((match[1], match[2]), each) for each in held):
