@@ -153,7 +153,7 @@ def find_problem(
     said = _Reading(said.folded, matter)
     case = _Case(_settled(said, quoted), quoted, sources, names, asked, tuple(facts))
     for name in _NAMED.findall(text):
-        if not _stands(name, case):
+        if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
     for counted in _wording().inclusive.finditer(fold(text)):
         if not _stands(counted.group(), case):
@@ -172,6 +172,16 @@ def _stands(name: str, case: _Case) -> bool:
     texts = map(_plainly, (*told, *case.facts))
     named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     return any(plain in text for text in (*texts, *named))
+
+
+def _is_called(name: str, case: _Case) -> bool:
+    """Whether a quote has the name in other words."""
+    called = {_words_of(each, case) for s in case.sources for each in _NAMED.findall(s.quote)}
+    return _words_of(name, case) in called
+
+
+def _words_of(name: str, case: _Case) -> tuple[str, ...]:
+    return tuple(token.meaning for token in _read(name, case.names).tokens())
 
 
 def _plainly(text: str) -> str:
@@ -360,6 +370,7 @@ class _Wording:
     together: frozenset[str]
     either: frozenset[str]
     both: frozenset[str]
+    offers: re.Pattern[str]
     carriers: frozenset[str]
     led_by: frozenset[str]
     condition_topic: re.Pattern[str]
@@ -555,6 +566,7 @@ def _wording() -> _Wording:
         together=frozenset(raw["joins"]["together"]),
         either=frozenset(raw["joins"]["either"]),
         both=frozenset(raw["joins"]["both"]),
+        offers=re.compile(raw["joins"]["offers"]),
         carriers=frozenset(raw["narrowing"]["carriers"]),
         led_by=frozenset(raw["narrowing"]["led_by"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
@@ -1109,7 +1121,8 @@ def _undenied(case: _Case) -> str:
     """A word that the quotes have behind a negative only, and the sentence without any."""
     negatives, stem = _wording().negatives, _wording().stem
     quoted = _FIELD_NAMES.sub("", case.quoted_text())
-    words = [match.group(1) or match.group(2) for match in stem.finditer(quoted)]
+    stems = (match.group(1) or match.group(2) for match in stem.finditer(quoted))
+    words = [word for word in stems if not negatives & set(word)]
     for word in words:
         others = [re.escape(w) for w in words if w not in word]
         denials = re.compile(f"[{''.join(sorted(negatives))}](?:{'|'.join(others)})")
@@ -1493,7 +1506,12 @@ def _joined_otherwise(case: _Case) -> Problem | None:
         for pair, join in _pairs(part):
             if join == "or" and pair not in spared and held.get(pair) == {"and"}:
                 return Problem("condition_dropped", part.raw)
-            free = part.denies() or _MAY in _modals(part) or wording.of_all.search(part.raw)
+            free = (
+                bool(wording.offers.search(case.said.folded))
+                or part.denies()
+                or _MAY in _modals(part)
+                or wording.of_all.search(part.raw)
+            )
             required = join == "and" and (pair in demanded or not (free or pair in spared))
             if (join == "both" or required) and held.get(pair) == {"or"}:
                 return Problem("condition_dropped", part.raw)
@@ -1582,18 +1600,21 @@ def _order(case: _Case) -> Problem | None:
 def _listed_order(case: _Case) -> Problem | None:
     """Steps that the quotes list one after the other, listed in another order."""
     wording = _wording()
-    for part in case.quoted_parts():
-        begin = next((word for word in wording.in_order if word in part.raw), None)
-        if begin is None:
+    listed = [
+        wording.listing.split(part.raw.partition(begin)[2])
+        for part in case.quoted_parts()
+        for begin in wording.in_order
+        if begin in part.raw
+    ]
+    for said in case.said.parts if listed else ():
+        if not any(begin in said.raw for begin in wording.in_order):
             continue
-        _, _, rest = part.raw.partition(begin)
-        for said in case.said.parts:
-            if begin not in said.raw:
-                continue
-            steps = [step for step in wording.listing.split(rest) if len(step) > 1]
-            places = [said.raw.find(step) for step in steps if step in said.raw]
-            if places != sorted(places):
-                return Problem("figure_role", said.raw)
+        places = [
+            [said.raw.find(step) for step in steps if len(step) > 1 and step in said.raw]
+            for steps in listed
+        ]
+        if any(places) and not any(each and each == sorted(each) for each in places):
+            return Problem("figure_role", said.raw)
     return None
 
 
@@ -1606,7 +1627,8 @@ def _fields(case: _Case) -> Problem | None:
         for part in case.said.parts:
             for figure in part.figures:
                 own = [f for f in fields if (figure.kind, figure.value) in f[1]]
-                if not own or any(not name for name, _, _ in own):
+                # The first field tells what the row is of.
+                if not own or fields[0] in own or any(not name for name, _, _ in own):
                     continue
                 held = set().union(*(name | value for name, _, value in own))
                 names = set().union(*(name for name, _, _ in own))
@@ -1692,7 +1714,7 @@ def _halves(group: Sequence[_Part]) -> Iterator[tuple[str, set[str], set[str]]]:
     """When, and what the first part of a sentence that is a condition says, and the others."""
     wording = _wording()
     for place, part in enumerate(group[:-1]):
-        if wording.condition.search(part.raw) or wording.condition_start.search(part.raw):
+        if wording.condition.search(part.raw) or wording.supposes.search(part.raw):
             end = part.tokens[-1].raw if part.tokens else ""
             when = "earlier" if end in wording.earlier else "later" if end in wording.later else ""
             yield when, part.meanings(), set().union(*(p.meanings() for p in group[place + 1 :]))

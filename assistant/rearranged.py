@@ -233,23 +233,28 @@ def _chars(pairs: set[str]) -> set[str]:
     return set("".join(pairs))
 
 
-def _crossed(one: tuple[str, str], other: tuple[str, str]) -> bool:
+def _crossed(one: tuple[str, str], other: tuple[str, str], least: int = 1) -> bool:
     """Whether what stands first in the one stands second in the other, and the other way round."""
     both = zip(one[0], other[0], strict=False)
     same = sum(1 for _ in takewhile(lambda chars: chars[0] == chars[1], both))
     a, b = _pairs(one[0][same:]), _pairs(one[1])
     c, d = _pairs(other[0][same:]), _pairs(other[1])
-    return len(a & d) > len(a & c) and len(b & c) > len(b & d)
+    crossed = min(len(a & d), len(b & c))
+    return crossed >= least and len(a & d) > len(a & c) and len(b & c) > len(b & d)
 
 
 def _steps(said: str, quoted: str) -> str:
     """Two steps in the other order, or more and less exchanged."""
     for patterns in (_wording().order, *((pattern,) for pattern in _wording().steps)):
+        held = [(m[1], m[2]) for pattern in patterns for m in _few(pattern, quoted)]
         both = (_wording().together,) if len(patterns) > 1 else ()
-        held = [(m[1], m[2]) for pattern in (*patterns, *both) for m in _few(pattern, quoted)]
+        joined = [(m[1], m[2]) for pattern in both for m in _few(pattern, quoted)]
         for pattern in patterns:
             for match in _few(pattern, said):
-                if any(_crossed((match[1], match[2]), each) for each in held):
+                steps = match[1], match[2]
+                if any(_crossed(steps, each) for each in held):
+                    return match.group()
+                if any(_crossed(steps, each, LEAST_EXCHANGED) for each in joined):
                     return match.group()
     return ""
 

@@ -31,7 +31,17 @@ from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
 
 Part = Literal[
-    "development", "opened", "heldout", "wide", "check", "more", "apart", "latest", "next", "turned"
+    "development",
+    "opened",
+    "heldout",
+    "wide",
+    "check",
+    "more",
+    "apart",
+    "latest",
+    "next",
+    "turned",
+    "close",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")
