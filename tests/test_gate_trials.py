@@ -104,7 +104,7 @@ def test_small_talk_is_told_from_what_only_sounds_like_it() -> None:
 
 
 def test_the_terms_of_other_lenders_are_told_apart_as_well() -> None:
-    """Clauses of seven lenders by hands that did not know the gate, which was mended by them since."""
+    """Clauses of seven lenders by hands that did not know the gate; it was mended by them since."""
     clause = citations()[0].clause
     false: list[str] = []
     released = true = tried = 0
