@@ -81,6 +81,9 @@ LEAST_OF_DENIED = 4
 """Characters of the words that stand only where the quotes deny, from which a part without any
 negative is taken to say the opposite."""
 
+MOST_PAIRS = 50
+"""Parts of a sentence beside parts of a quote of which each two are compared."""
+
 LEAST_CROSSED = 3
 """Characters of the words that a condition and its consequence have exchanged."""
 
@@ -146,7 +149,7 @@ def find_problem(
         return Problem("invented", text)
     said = _read(text, names)
     quoted = [_read(source.quote, names) for source in sources]
-    if any(said.folded == reading.folded for reading in quoted):
+    if any(_plainly(text) == _plainly(source.quote) for source in sources):
         return None
     text_of_quotes = "\n".join(reading.folded for reading in quoted)
     matter = tuple(part for part in said.parts if not part.of_the_talk(text_of_quotes))
@@ -166,10 +169,13 @@ def find_problem(
 
 
 def _stands(name: str, case: _Case) -> bool:
-    """Whether words that are told exactly, such as the name of a page, are known."""
+    """Whether words that are told exactly, such as the name of a page, are known.
+
+    That the customer said them does not make them so.
+    """
     plain = _plainly(name)
-    told = (*(s.quote for s in case.sources), *(s.heading for s in case.sources), case.asked)
-    texts = map(_plainly, (*told, *case.facts))
+    told = (*(s.quote for s in case.sources), *(s.heading for s in case.sources), *case.facts)
+    texts = map(_plainly, told)
     named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     return any(plain in text for text in (*texts, *named))
 
@@ -1123,9 +1129,8 @@ def _undenied(case: _Case) -> str:
     quoted = _FIELD_NAMES.sub("", case.quoted_text())
     stems = (match.group(1) or match.group(2) for match in stem.finditer(quoted))
     words = [word for word in stems if not negatives & set(word)]
+    denials = _denials(tuple(words))
     for word in words:
-        others = [re.escape(w) for w in words if w not in word]
-        denials = re.compile(f"[{''.join(sorted(negatives))}](?:{'|'.join(others)})")
         if any(
             quoted[at - 1 : at] not in negatives or not at
             for at in (m.start() for m in re.finditer(re.escape(word), quoted))
@@ -1133,10 +1138,19 @@ def _undenied(case: _Case) -> str:
             continue
         for part in case.said.parts:
             # A denial that the quotes have too, of another word, denies nothing of this one.
-            rest = denials.sub("", part.raw) if others else part.raw
-            if word in part.raw and not negatives & set(rest):
+            if word not in part.raw:
+                continue
+            own = [m.group() for m in denials.finditer(part.raw) if m[1] in word]
+            if not negatives & set(denials.sub("", part.raw)) and not own:
                 return part.raw
     return ""
+
+
+@lru_cache(maxsize=256)
+def _denials(words: Sequence[str]) -> re.Pattern[str]:
+    """A negative before one of some words."""
+    named = "|".join(map(re.escape, sorted(set(words), key=len, reverse=True)))
+    return re.compile(f"[{''.join(sorted(_wording().negatives))}]({named or '(?!)'})")
 
 
 def _denies_a_topic(part: _Part, case: _Case) -> bool:
@@ -1597,27 +1611,6 @@ def _order(case: _Case) -> Problem | None:
     return None
 
 
-def _listed_order(case: _Case) -> Problem | None:
-    """Steps that the quotes list one after the other, listed in another order."""
-    wording = _wording()
-    listed = [
-        wording.listing.split(part.raw.partition(begin)[2])
-        for part in case.quoted_parts()
-        for begin in wording.in_order
-        if begin in part.raw
-    ]
-    for said in case.said.parts if listed else ():
-        if not any(begin in said.raw for begin in wording.in_order):
-            continue
-        places = [
-            [said.raw.find(step) for step in steps if len(step) > 1 and step in said.raw]
-            for steps in listed
-        ]
-        if any(places) and not any(each and each == sorted(each) for each in places):
-            return Problem("figure_role", said.raw)
-    return None
-
-
 def _fields(case: _Case) -> Problem | None:
     """A figure of one field of a row, told of what another field is about."""
     for reading in case.quoted:
@@ -1660,7 +1653,7 @@ def _crossed(case: _Case) -> Problem | None:
                 for other in group
                 if len(part.meanings() & other.meanings()) > 1 and _first(part) == _first(other)
             ]
-            for (one, first), (two, second) in combinations(pairs, 2):
+            for (one, first), (two, second) in combinations(pairs[:MOST_PAIRS], 2):
                 if first is second or _first(one) == _first(two):
                     continue
                 more, less = _exchange(one, first)
@@ -2362,7 +2355,6 @@ _CHECKS = (
     _joined_otherwise,
     _roles,
     _order,
-    _listed_order,
     _fields,
     _crossed,
     _in_whose_time,

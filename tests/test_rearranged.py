@@ -240,6 +240,10 @@ def test_names_of_pages_and_inclusive_bounds_are_told_as_they_are() -> None:
     quote = "在「我的」「银行卡」添加，8 万元（含）以上须面签。"
     assert find_problem("在「我的借款」添加，8 万元（含）以上须面签。", [Source(quote)], NAMES)
     assert find_problem("在「银行卡」添加，8 万元（含）以下须面签。", [Source(quote)], NAMES)
+    # That the customer asks about a page does not make it one.
+    asked, said = "「安全账户」在哪里添加？", "在「安全账户」添加。"
+    assert find_problem(said, [Source("在「银行卡」添加。")], NAMES, asked)
+    assert find_problem("8 万元（含）以上面签。", [Source("8 万元以上面签。")], NAMES)
 
 
 def test_a_copy_has_no_other_word_in_the_place_of_one() -> None:
