@@ -1397,9 +1397,7 @@ def _lists(case: _Case) -> Problem | None:
 
 def _unheard(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
     """Whether a word is of the matter, of more than a character, and in no quote."""
-    if token.kind != "word" or len(token.raw) == 1 or token.raw in _wording().light:
-        return False
-    return token.meaning not in known and token.raw not in quoted and token.raw not in fold(asked)
+    return token.raw not in _wording().light and _strange(token, known, quoted, asked)
 
 
 def _instead(

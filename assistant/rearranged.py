@@ -119,7 +119,7 @@ class _Wording:
     not_done: str
     after: re.Pattern[str]
     compounds: tuple[re.Pattern[str], ...]
-    alike_compounds: tuple[str, ...]
+    alike_compounds: Sequence[str]
     only_who: re.Pattern[str]
     only_what: re.Pattern[str]
     kinds: re.Pattern[str]
@@ -136,65 +136,42 @@ class _Wording:
     has: str
     copula: str
     others: re.Pattern[str]
-    lender: tuple[str, ...]
+    lender: Sequence[str]
     lenders: str
-    owners: tuple[str, ...]
+    owners: Sequence[str]
     """Parties to whom something may belong, each in all its names; the lender is another."""
     listing: re.Pattern[str]
+
+
+_AS_TEXT = frozenset(
+    {
+        *("listing_marks", "not_done", "alike_compounds", "acts", "has", "copula"),
+        *("lender", "lenders", "owners"),
+    }
+)
+"""What is put into patterns with names, or is none."""
 
 
 @cache
 def _wording() -> _Wording:
     raw = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
-    rows = [dict(row) for row in raw["turn"]]
-    for pair in raw["measures"]:
+    rows = [dict(row) for row in raw.pop("turn")]
+    for pair in raw.pop("measures"):
         for own, other in (pair, pair[::-1]):
             row = {"says": own, "when": other, "unless": own, "spared": other}
             rows.append({"reason": "figure_role", **row})
-    for word, at_most in raw["strict"].items():
+    for word, at_most in raw.pop("strict").items():
         own = f"(?<![\u4e0d\u672a\u65e0]){word}"
         rows.append({"reason": "bound_contradicted", "says": own, "when": at_most, "unless": own})
     return _Wording(
         turns=tuple(map(_turn, rows)),
-        changes=re.compile(raw["changes"]),
-        listed=re.compile(raw["listed"]),
-        in_order=re.compile(raw["in_order"]),
-        listing_marks=raw["listing_marks"],
-        together=re.compile(raw["together"]),
-        order=tuple(map(re.compile, raw["order"])),
-        steps=tuple(map(re.compile, raw["steps"])),
-        listed_steps=re.compile(raw["listed_steps"]),
-        then=re.compile(raw["then"]),
-        slots=tuple(map(re.compile, raw["slots"])),
-        sides=re.compile(raw["sides"]),
-        clause_end=re.compile(raw["clause_end"]),
-        done=re.compile(raw["done"]),
-        undone=re.compile(raw["undone"]),
-        not_done=raw["not_done"],
-        after=re.compile(raw["after"]),
-        compounds=tuple(map(re.compile, raw["compounds"])),
-        alike_compounds=tuple(raw["alike_compounds"]),
-        only_who=re.compile(raw["only_who"]),
-        only_what=re.compile(raw["only_what"]),
-        kinds=re.compile(raw["kinds"]),
-        since=re.compile(raw["since"]),
-        within=re.compile(raw["within"]),
-        dated=re.compile(raw["dated"]),
-        step_first=re.compile(raw["step_first"]),
-        outside=re.compile(raw["outside"]),
-        other=re.compile(raw["other"]),
-        done_by=re.compile(raw["done_by"]),
-        asked=re.compile(raw["asked"]),
-        paid=re.compile(raw["paid"]),
-        acts=raw["acts"],
-        has=raw["has"],
-        copula=raw["copula"],
-        others=re.compile(raw["others"]),
-        lender=tuple(raw["lender"]),
-        lenders=raw["lenders"],
-        owners=tuple(raw["owners"]),
-        listing=re.compile(raw["listing"]),
+        **{name: value if name in _AS_TEXT else _compiled(value) for name, value in raw.items()},
     )
+
+
+def _compiled(value: Any) -> Any:
+    """A pattern, or several."""
+    return tuple(map(re.compile, value)) if isinstance(value, list) else re.compile(value)
 
 
 def _turn(row: Mapping[str, Any]) -> _Turn:

@@ -252,6 +252,13 @@ def test_a_copy_has_no_other_word_in_the_place_of_one() -> None:
     assert find_problem("智能助手不办理借款催告，也不会索要密码。", [Source(quote)], NAMES)
 
 
+def test_what_cannot_be_left_is_a_duty_and_what_is_improper_is_none() -> None:
+    duty = "借款人不得不按期还款。"
+    assert find_problem(duty, [Source("借款人须按期还款。")], NAMES) is None
+    assert find_problem(duty, [Source("借款人可以按期还款。")], NAMES)
+    assert find_problem("某消金必须当催收。", [Source("某消金不得不当催收。")], NAMES)
+
+
 def test_another_denial_denies_nothing_of_what_is_told() -> None:
     quote = "审批未通过的，可以重新申请，未通过不影响现有借款。"
     said = "审批未通过的，可以重新申请，未通过会影响现有借款。"
