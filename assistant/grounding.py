@@ -74,6 +74,10 @@ STRICTLY_VERBATIM = 0.8
 """The same from which a word in the place of another one is taken for the matter, whatever it
 is."""
 
+LEAST_TOLD_TWICE = 0.3
+"""Share of a sentence's words that it has once more than its quotes, from which each of its halves
+is looked at by itself."""
+
 MOST_EXCHANGED = 3
 """Words in a row that may have taken each other's place."""
 
@@ -165,7 +169,27 @@ def find_problem(
         problem = find(case)
         if problem is not None:
             return problem
+    for told in _told_twice(said, quoted):
+        problem = find_problem(told, sources, names, asked, facts)
+        if problem is not None:
+            return problem
     return None
+
+
+def _told_twice(said: _Reading, quoted: Sequence[_Reading]) -> Sequence[str]:
+    """Both halves of a sentence that says the same of its quotes twice: what the one does not say
+    must not be taken from the other. Nothing where it does not."""
+    own = Counter(t.meaning for part in said.parts for t in part.words())
+    held = Counter(t.meaning for r in quoted for part in r.parts for t in part.words())
+    again = sum(times - max(1, held[meaning]) for meaning, times in own.items() if times > 1)
+    if again < LEAST_TOLD_TWICE * own.total():
+        return ()
+    halves: list[tuple[int, str, str]] = []
+    for match in _BREAK.finditer(said.folded):
+        first, rest = said.folded[: match.start()], said.folded[match.end() :]
+        common = len({first[i : i + 2] for i in range(len(first) - 1)} & {rest[i : i + 2] for i in range(len(rest) - 1)})
+        halves.append((common, first, rest))
+    return max(halves)[1:] if halves else ()
 
 
 def _stands(name: str, case: _Case) -> bool:
@@ -276,6 +300,8 @@ class _Part:
         if any(f.unit not in _TIMES or f.value != 1 for f in self.figures):
             return False
         wording = _wording()
+        if any(t.kind == "party" and t.raw in wording.others for t in self.tokens):
+            return False
         short = len(self.raw) <= MOST_OF_TALK
         if short and wording.is_chat(self.raw):
             pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
@@ -458,6 +484,7 @@ _ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
 _EXCEPT = frozenset(["除", "除了"])
 _EXCEPTED = frozenset(["外", "以外", "之外"])
 _EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
+_SIDES = frozenset(["min", "max"])
 _FUNCTION_WORDS = frozenset("cuyo")
 _NAMES_OF_THINGS = frozenset("nst")
 _CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
@@ -667,7 +694,7 @@ def _read(text: str, names: Names) -> _Reading:
     for place, (_, called) in enumerate(names.products):
         for name in sorted(called, key=len, reverse=True):
             masked = masked.replace(name, chr(_FIRST_PRODUCT + place))
-    masked = _REMARK.sub("", masked)
+    masked = _REMARK.sub(_unless_a_party, masked)
     main, apart = _figure_order(masked, found)
     parts = [
         _Part(stretch, tuple(_signed(_tokens(stretch))), tuple(numbers), stop)
@@ -678,6 +705,11 @@ def _read(text: str, names: Names) -> _Reading:
         for aside, numbers in zip(_ASIDE.findall(masked), apart, strict=True)
     ]
     return _Reading(folded, tuple(p for p in parts if p.tokens or p.figures))
+
+
+def _unless_a_party(remark: re.Match[str]) -> str:
+    """A short remark in brackets is left out, but who it is tells something."""
+    return remark.group() if remark.group()[1:-1] in _wording().others else ""
 
 
 def _figure_order(
@@ -1029,6 +1061,7 @@ def _polarity(case: _Case) -> Problem | None:
         or (part.denies() and any(_denies_all_of(said, part) for said in case.said.parts))
     ]
     demanded = {modal for part in case.quoted_parts() for modal in _modals(part)}
+    clash = _wording().clash
     for part in case.said.parts:
         words = part.words()
         if not (words or _modals(part)) or _is_topic(part, matched, case.said.parts):
@@ -1045,6 +1078,10 @@ def _polarity(case: _Case) -> Problem | None:
             if problem:
                 return Problem("polarity", problem)
         if not nearest:
+            # Whatever it is said of: the quotes only say the opposite.
+            own = _modals(part)
+            if own and not own & demanded and any((m, o) in clash for m in demanded for o in own):
+                return Problem("polarity", part.raw)
             continue
         if all(_opposed(part, other) for other in nearest):
             return Problem("polarity", part.raw)
@@ -1778,6 +1815,8 @@ def _is_topic(part: _Part, matched: Sequence[_Part], said: Sequence[_Part]) -> b
         and any(
             _head(other) not in p.meanings() or _head(other) not in part.meanings() for p in after
         )
+        # With a subject ahead of it, it is told of that and not a topic.
+        and not (_head(other) in part.meanings() and _head(other) != part.words()[0].meaning)
         for other in matched
     )
 
@@ -1863,6 +1902,7 @@ def _subject(case: _Case) -> Problem | None:
         if match.group() not in case.quoted_text() and not any(n in match.group() for n in names):
             return Problem("subject", match.group())
     parties = {t.meaning for r in case.quoted for t in r.tokens()}
+    agents = {_agent(o)[0] for o in case.quoted_parts()} - {""}
     for token in case.said.tokens():
         if token.kind == "party" and token.raw in wording.others and token.meaning not in parties:
             return Problem("subject", token.raw)
@@ -1873,6 +1913,8 @@ def _subject(case: _Case) -> Problem | None:
         nearest_parts = _nearest(part, case.quoted_parts())
         nearest = [other for other in nearest_parts if _agent(other)[0]]
         if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
+            return Problem("subject", part.raw)
+        if _doer(part) in (_BORROWER, _LENDER) and agents and _doer(part) not in agents:
             return Problem("subject", part.raw)
         if nearest_parts and all(_other_party(part, o) for o in nearest_parts):
             return Problem("subject", part.raw)
@@ -2213,6 +2255,7 @@ def _figures(case: _Case) -> Problem | None:
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
         return Problem(reason, doubt.figure.text)
     held = {bound for part in case.quoted_parts() for bound in _bounds(part)}
+    bounded = [f for part in case.quoted_parts() for f in part.figures if f.bound]
     for part in case.said.parts:
         nearest = _nearest(part, case.quoted_parts())
         own = _bounds(part)
@@ -2222,6 +2265,10 @@ def _figures(case: _Case) -> Problem | None:
             return Problem("bound_contradicted", part.raw)
         if own and nearest and all(_bounds(o) and not own & _bounds(o) for o in nearest):
             return Problem("bound_contradicted", part.raw)
+        for figure in part.figures:
+            there = [f.bound for f in bounded if (f.kind, f.value) == (figure.kind, figure.value)]
+            if there and figure.bound in _SIDES and not {figure.bound, "range"} & set(there):
+                return Problem("bound_contradicted", part.raw)
     return None
 
 
