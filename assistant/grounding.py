@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import combinations, pairwise, zip_longest
+from operator import add
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,14 +152,21 @@ def find_problem(
     """
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
-    said = _read(text, names)
     quoted = [_read(source.quote, names) for source in sources]
     if any(_plainly(text) == _plainly(source.quote) for source in sources):
         return None
-    text_of_quotes = "\n".join(reading.folded for reading in quoted)
-    matter = tuple(part for part in said.parts if not part.of_the_talk(text_of_quotes))
-    said = _Reading(said.folded, matter)
-    case = _Case(_settled(said, quoted), quoted, sources, names, asked, tuple(facts))
+    case = _Case(_read(text, names), quoted, sources, names, asked, tuple(facts))
+    for told in (text, *_told_twice(case.said, quoted)):
+        problem = _find_problem(told, replace(case, said=_read(told, names)))
+        if problem is not None:
+            return problem
+    return None
+
+
+def _find_problem(text: str, case: _Case) -> Problem | None:
+    text_of_quotes = case.quoted_text()
+    matter = tuple(part for part in case.said.parts if not part.of_the_talk(text_of_quotes))
+    case = replace(case, said=_settled(_Reading(case.said.folded, matter), case.quoted))
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
@@ -167,10 +175,6 @@ def find_problem(
             return Problem("bound_contradicted", counted.group())
     for find in _CHECKS:
         problem = find(case)
-        if problem is not None:
-            return problem
-    for told in _told_twice(said, quoted):
-        problem = find_problem(told, sources, names, asked, facts)
         if problem is not None:
             return problem
     return None
@@ -187,8 +191,8 @@ def _told_twice(said: _Reading, quoted: Sequence[_Reading]) -> Sequence[str]:
     halves: list[tuple[int, str, str]] = []
     for match in _BREAK.finditer(said.folded):
         first, rest = said.folded[: match.start()], said.folded[match.end() :]
-        common = len({first[i : i + 2] for i in range(len(first) - 1)} & {rest[i : i + 2] for i in range(len(rest) - 1)})
-        halves.append((common, first, rest))
+        common = set(map(add, first, first[1:])) & set(map(add, rest, rest[1:]))
+        halves.append((len(common), first, rest))
     return max(halves)[1:] if halves else ()
 
 
@@ -1080,7 +1084,9 @@ def _polarity(case: _Case) -> Problem | None:
         if not nearest:
             # Whatever it is said of: the quotes only say the opposite.
             own = _modals(part)
-            if own and not own & demanded and any((m, o) in clash for m in demanded for o in own):
+            against = any((m, o) in clash for m in demanded for o in own)
+            told = words or part.figures
+            if told and own and not own & demanded and against:
                 return Problem("polarity", part.raw)
             continue
         if all(_opposed(part, other) for other in nearest):

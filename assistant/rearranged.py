@@ -84,12 +84,16 @@ class _Turn:
     unless: re.Pattern[str] | None = None
     spared: re.Pattern[str] | None = None
     new: bool = False
+    more: bool = False
+    """Only where the sentence has them oftener than the clauses."""
 
     def found(self, said: str, quoted: str) -> str:
         """The words; empty where there are none."""
         matches = self.says.finditer(said)
         match = next((m for m in matches if not (self.new and m.group() in quoted)), None)
         if match is None:
+            return ""
+        if self.more and len(self.says.findall(said)) <= len(self.says.findall(quoted)):
             return ""
         spared = (self.spared and self.spared.search(said)) or (
             self.unless and self.unless.search(quoted)
@@ -127,6 +131,7 @@ class _Wording:
     within: re.Pattern[str]
     dated: re.Pattern[str]
     step_first: re.Pattern[str]
+    compared: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
     done_by: re.Pattern[str]
@@ -179,7 +184,8 @@ def _turn(row: Mapping[str, Any]) -> _Turn:
         re.compile(row[name]) if name in row else None for name in ("when", "unless", "spared")
     )
     says = re.compile(row["says"])
-    return _Turn(row["reason"], says, when, unless, spared, row.get("new", False))
+    flags = row.get("new", False), row.get("more", False)
+    return _Turn(row["reason"], says, when, unless, spared, *flags)
 
 
 def _few(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
@@ -292,11 +298,21 @@ def _other_state(said: str, quoted: str) -> str:
     for mine in (0, 1):
         for word in of["said"][mine] & of["quoted"][1 - mine]:
             if word in of["said"][1 - mine] or word in of["quoted"][mine]:
+                # Of two things the clause tells both: the sentence has one of them twice.
+                if _oftener(word, mine, said, quoted):
+                    return word
                 continue
             # Of what is not done the clause may speak in other words.
             if mine == 0 or not re.search(f"{wording.not_done}{word}", quoted):
                 return word
     return ""
+
+
+def _oftener(word: str, state: int, said: str, quoted: str) -> bool:
+    patterns = _wording().done, _wording().undone
+    times = [[m[1] for m in each.finditer(text)].count(word) for text in (said, quoted) for each in patterns]
+    own, held = times[:2], times[2:]
+    return own[state] > held[state] and own[1 - state] < held[1 - state]
 
 
 def _other_compound(said: str, quoted: str) -> str:
@@ -383,6 +399,14 @@ def _dated_otherwise(said: str, quoted: str) -> str:
     return ""
 
 
+def _compared_with(said: str, quoted: str) -> str:
+    """That alone with which the clause compares what it speaks of."""
+    for match in _few(_wording().compared, quoted):
+        if match[2] in said and match[1] not in said:
+            return match[2]
+    return ""
+
+
 def _half_a_step(said: str, quoted: str) -> str:
     """After one of two steps, where the clause says after both."""
     for match in _few(_wording().step_first, quoted):
@@ -421,6 +445,7 @@ _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("figure_role", _since_another),
     ("figure_role", _dated_otherwise),
     ("figure_role", _listed_otherwise),
+    ("figure_role", _compared_with),
     ("condition_dropped", _half_a_step),
     ("condition_dropped", _only_another),
     ("condition_dropped", _not_outside),

@@ -17,7 +17,7 @@ import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -44,6 +44,8 @@ Part = Literal[
     "close",
 ]
 PARTS: tuple[Part, ...] = get_args(Part)
+KEPT_BACK: frozenset[Part] = frozenset(["heldout", "check", "apart"])
+"""Measured, and never read."""
 _BY_HASH: tuple[Part, ...] = ("development", "opened", "heldout")
 """Parts that share the clauses no part rewords by hand; the others have only those they reword."""
 
@@ -320,6 +322,11 @@ def _wrong_figure(stock: _Stock, chance: random.Random) -> _Made:
 
 
 def _other_number(chance: random.Random, number: str, held: set[str]) -> str | None:
+    free = _other_numbers(number, held)
+    return chance.choice(free) if free else None
+
+
+def _other_numbers(number: str, held: set[str]) -> list[str]:
     plain = number.replace(",", "")
     if "." in plain:
         changes = [f"{float(plain) * f:.2f}".rstrip("0").rstrip(".") for f in (0.5, 1.5, 2, 10)]
@@ -329,34 +336,35 @@ def _other_number(chance: random.Random, number: str, held: set[str]) -> str | N
         value = int(plain)
         changes = [str(v) for v in (value + 1, value * 2, value * 3, value * 10) if v != value]
     free = [c for c in changes if c not in held]
-    if not free:
-        return None
-    chosen = chance.choice(free)
-    return f"{int(chosen):,}" if "," in number and chosen.isdecimal() else chosen
+    return [f"{int(c):,}" if "," in number and c.isdecimal() else c for c in free]
 
 
 def _wrong_unit(stock: _Stock, chance: random.Random) -> _Made:
     for text, citation in _true_bases(stock, chance):
-        fits = []
-        for unit, other in stock.words["units"].items():
-            named = unit.endswith("\u7387")
-            pattern = unit if named else rf"(?<=\d) ?{unit}"
-            if re.search(pattern, text):
-                fits.append((pattern, other))
-        if fits:
-            pattern, other = chance.choice(fits)
-            yield _dressed(stock, chance, _end(re.sub(pattern, other, text, count=1))), [citation]
+        changed = _in_other_units(stock, text)
+        if changed:
+            yield _dressed(stock, chance, _end(chance.choice(changed))), [citation]
 
 
-def _replaced(
-    stock: _Stock, chance: random.Random, pairs: Sequence[tuple[str, str]], guard: str = ""
-) -> _Made:
+def _in_other_units(stock: _Stock, text: str) -> list[str]:
+    changed = []
+    for unit, other in stock.words["units"].items():
+        named = unit.endswith("\u7387")
+        pattern = unit if named else rf"(?<=\d) ?{unit}"
+        if re.search(pattern, text):
+            changed.append(re.sub(pattern, other, text, count=1))
+    return changed
+
+
+def _replaced(stock: _Stock, chance: random.Random, pairs: Sequence[tuple[str, str]]) -> _Made:
     for text, citation in _true_bases(stock, chance):
-        fits = [(said, other) for said, other in pairs if re.search(guard + said, text)]
-        if fits:
-            said, other = chance.choice(fits)
-            changed = re.sub(guard + said, other, text, count=1)
-            yield _dressed(stock, chance, _end(changed)), [citation]
+        changed = _with_others(pairs, text)
+        if changed:
+            yield _dressed(stock, chance, _end(chance.choice(changed))), [citation]
+
+
+def _with_others(pairs: Sequence[tuple[str, str]], text: str) -> list[str]:
+    return [re.sub(s, o, text, count=1) for s, o in pairs if re.search(s, text)]
 
 
 def _pairs(rows: Sequence[Mapping[str, Sequence[str]]]) -> list[tuple[str, str]]:
@@ -368,21 +376,33 @@ def _wrong_polarity(stock: _Stock, chance: random.Random) -> _Made:
 
 
 def _bound_contradicted(stock: _Stock, chance: random.Random) -> _Made:
-    figure_near = []
+    yield from _replaced(stock, chance, _bounds(stock))
+
+
+def _bounds(stock: _Stock) -> list[tuple[str, str]]:
+    """Bounds that stand near a figure, each with one that contradicts it."""
+    near = []
     for said, other in _pairs(stock.words["bounds"]):
         inside = said.startswith("\u65e5")
         place = rf"(?<=\d) ?{said}" if inside else rf"{said}(?=[^，。；]{{0,9}}\d)"
-        figure_near.append((place, other))
-    yield from _replaced(stock, chance, figure_near)
+        near.append((place, other))
+    return near
 
 
 def _swapped(stock: _Stock, chance: random.Random) -> _Made:
-    pairs = [(said, other) for said, others in stock.words["swaps"].items() for other in others]
     for text, citation in _true_bases(stock, chance):
-        fits = [(s, o) for s, o in pairs if s in text and o not in citation.quote]
-        if fits:
-            said, other = chance.choice(fits)
-            yield _dressed(stock, chance, _end(text.replace(said, other))), [citation]
+        changed = _of_others(stock, text, citation)
+        if changed:
+            yield _dressed(stock, chance, _end(chance.choice(changed))), [citation]
+
+
+def _of_others(stock: _Stock, text: str, citation: Citation) -> list[str]:
+    return [
+        text.replace(said, other)
+        for said, others in stock.words["swaps"].items()
+        for other in others
+        if said in text and other not in citation.quote
+    ]
 
 
 def _dropped_condition(stock: _Stock, chance: random.Random) -> _Made:
@@ -435,6 +455,57 @@ def _mixed(stock: _Stock, chance: random.Random) -> _Made:
         yield f"{_bare(chance.choice(said))}{chance.choice(joiners)}{_end(false)}", citations
 
 
+def make_every(part: Part, seed: int = 7) -> Iterator[Trial]:
+    """Each true sentence of a part with each change that makes it false, by the words of all parts
+    that may be read: alone, dressed, and after a true sentence."""
+    stock = replace(_stock(part), words=_words_that_may_be_read())
+    chance = random.Random(f"{seed} {part}")
+    joiners = stock.words["false"]["joiners"]
+    for truth, citation in stock.truths:
+        for base in dict.fromkeys((*truth["says"], citation.quote)):
+            for kind, changed in dict.fromkeys(_every_change(stock, base, citation)):
+                false = _end(changed)
+                true = _bare(chance.choice(truth["says"] or [citation.quote]))
+                for text in (
+                    false,
+                    _dressed(stock, chance, false),
+                    f"{true}{chance.choice(joiners)}{false}",
+                ):
+                    yield Trial(kind, text, (citation,), False)
+
+
+def _every_change(stock: _Stock, text: str, citation: Citation) -> Iterator[tuple[str, str]]:
+    held = {n.replace(",", "") for n in _NUMBER.findall(citation.quote)}
+    for spot in _NUMBER.finditer(text):
+        for other in _other_numbers(spot.group(), held):
+            yield "wrong_figure", f"{text[: spot.start()]}{other}{text[spot.end() :]}"
+    changes = {
+        "wrong_unit": _in_other_units(stock, text),
+        "wrong_polarity": _with_others(_pairs(stock.words["flips"]), text),
+        "bound_contradicted": _with_others(_bounds(stock), text),
+        "swapped": _of_others(stock, text, citation),
+    }
+    for kind, changed in changes.items():
+        yield from ((kind, each) for each in changed if each != text)
+
+
+@cache
+def _words_that_may_be_read() -> dict[str, Any]:
+    words = dict(_words("development"))
+    for part in PARTS:
+        if part in KEPT_BACK:
+            continue
+        own = _words(part)
+        words["flips"] = [*words["flips"], *own["flips"]]
+        words["bounds"] = [*words["bounds"], *own["bounds"]]
+        words["units"] = words["units"] | own["units"]
+        words["swaps"] = {
+            said: list(dict.fromkeys((*words["swaps"].get(said, ()), *own["swaps"].get(said, ()))))
+            for said in words["swaps"] | own["swaps"]
+        }
+    return words
+
+
 def _interleaved(streams: Sequence[_Made]) -> _Made:
     while True:
         for stream in streams:
@@ -464,6 +535,8 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
     lines: list[str] = []
     for true in (False, True):
         own = [o for o in outcomes if o.trial.true is true]
+        if not own:
+            continue
         counts = Counter(o.trial.kind for o in own)
         released = Counter(o.trial.kind for o in own if not o.reason)
         for kind, count in counts.items():
@@ -471,7 +544,7 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
         total = sum(released.values())
         lines.append(
             f"{'true ' if true else 'false'} {'released':20} {total:5} of {len(own)}"
-            f" ({total / max(1, len(own)):.1%})"
+            f" ({total / len(own):.1%})"
         )
     times = sorted(o.seconds * 1000 for o in outcomes)
     lines.append(
@@ -486,10 +559,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--show", action="store_true", help="those the gate was wrong about")
+    parser.add_argument(
+        "--every", action="store_true", help="each change of each true sentence: minutes"
+    )
     given = parser.parse_args(argv)
-    if given.show and given.part in ("heldout", "check", "apart"):
+    if (given.show or given.every) and given.part in KEPT_BACK:
         parser.error("the part that is kept back is measured, not read")
-    outcomes = try_gate(make_trials(given.part, given.seed))
+    make = make_every if given.every else make_trials
+    outcomes = try_gate(list(make(given.part, given.seed)))
     write = sys.stdout.write
     if given.show:
         for outcome in outcomes:
