@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from threading import Lock
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .matching import Folded, Pattern, Prefilter, bits, clause_end, clause_start
+from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
@@ -155,6 +154,9 @@ def _judged(
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context
         if bound and not needs and not _context_holds(trigger, message):
+            continue
+        # What is told already needs no further search.
+        if needs and unchecked.get(rule.id, {}).keys() >= set(needs):
             continue
         search = searches[trigger.evasion]
         # That it holds is all there is to know of one that is not judged for want of context.
@@ -417,17 +419,14 @@ class _Plan:
     """In the order of the pack."""
     always: Sequence[int]
     """Places of those that every message wakes."""
-    woken: Mapping[bool, Mapping[int, Sequence[int]]]
-    """Whether in the folding without disguises -> bit of the prefilter -> places of the others
-    that it wakes."""
-    waking: Mapping[bool, int]
-    """All these bits."""
+    woken: Mapping[bool, Mapping[Pattern, Sequence[int]]]
+    """Whether in the folding without disguises -> pattern -> places of the others that it wakes."""
 
     def awake(self, searches: Mapping[bool, _Search]) -> Iterator[_Due]:
         places = set(self.always)
         for evasion, woken in self.woken.items():
-            for bit in bits(searches[evasion].met & self.waking[evasion]):
-                places.update(woken[bit])
+            for pattern in searches[evasion].met & woken.keys():
+                places.update(woken[pattern])
         return map(self.due.__getitem__, sorted(places))
 
 
@@ -461,21 +460,20 @@ def _planned(
     prefilter = _prefilter(pack, task)
     due: list[_Due] = []
     always: list[int] = []
-    woken: dict[bool, dict[int, list[int]]] = {}
+    woken: dict[bool, dict[Pattern, list[int]]] = {}
     for rule, trigger in applicable(pack, task, channel, on):
         if trigger.of_whole_message and not whole:
             continue
-        ways = reduce(or_, (prefilter.masks[pattern] for pattern in _waking(trigger)), 0)
-        if not ways or ways & prefilter.every_text:
+        waking = _waking(trigger)
+        if not waking or not prefilter.always.isdisjoint(waking):
             always.append(len(due))
         else:
-            for bit in bits(ways):
-                by_bit = woken.setdefault(trigger.evasion, {})
-                by_bit.setdefault(bit, []).append(len(due))
+            for pattern in waking:
+                by_pattern = woken.setdefault(trigger.evasion, {})
+                by_pattern.setdefault(pattern, []).append(len(due))
         needs = (key for key in _keys(trigger) if key not in said and not _is_set(key, pack))
         due.append((rule, trigger, tuple(needs)))
-    waking = {evasion: sum(1 << bit for bit in by_bit) for evasion, by_bit in woken.items()}
-    return _Plan(due, always, woken, waking)
+    return _Plan(due, always, woken)
 
 
 def _waking(trigger: Trigger) -> Sequence[Pattern]:
@@ -536,7 +534,6 @@ class _Search:
 
     def __init__(self, pack: RulePack, task: Task, message: Message, evasion: bool) -> None:
         self._prefilter = _prefilter(pack, task)
-        self._masks = self._prefilter.masks
         self._message = message
         self._evasion = evasion
         self._holds: dict[Pattern, bool] = {}
@@ -547,24 +544,20 @@ class _Search:
         return self._message.bare if self._evasion else self._message.plain
 
     @cached_property
-    def _segments(self) -> list[tuple[int, str, int]]:
+    def _segments(self) -> list[tuple[int, str, frozenset[Pattern]]]:
         text = self.folded.text
         segments = [(start, text[start:end]) for start, end in _segments(text)]
         return [(start, part, self._prefilter.met(part)) for start, part in segments]
 
     @cached_property
-    def met(self) -> int:
-        """The sought patterns that may match within a segment, as bits of the prefilter."""
-        return reduce(or_, (met for _, _, met in self._segments))
-
-    def may_match(self, pattern: Pattern) -> bool:
-        """Whether a pattern may match within a segment."""
-        return self._masks[pattern] & self.met != 0
+    def met(self) -> frozenset[Pattern]:
+        """The sought patterns that may match within a segment."""
+        return frozenset().union(*(met for _, _, met in self._segments))
 
     @cached_property
-    def _beside(self) -> int:
+    def _in_parts(self) -> bool:
         # A part of a longer text may go over the border of two segments.
-        return -1 if len(self._segments) > 1 else self.met
+        return len(self._segments) > 1
 
     def may_hold(self, pattern: Pattern) -> bool:
         """Whether a pattern may match any part of the message: by its literals and, where the
@@ -575,17 +568,16 @@ class _Search:
         return not self.folded.is_long or pattern.of_borders or self.holds(pattern)
 
     def _told(self, pattern: Pattern) -> bool:
-        return self._masks[pattern] & self._beside != 0
+        return pattern in self.met or self._in_parts
 
     def spans(self, pattern: Pattern) -> list[Span]:
         """Where a sought pattern matches the folded text."""
         known = self._spans.get(pattern)
         if known is None:
-            mask = self._masks[pattern]
             known = [
                 (start + first, start + last)
                 for start, part, met in self._segments
-                if mask & met
+                if pattern in met
                 for first, last in pattern.spans(part)
             ]
             self._spans[pattern] = known
@@ -650,7 +642,7 @@ def _text_conditions(
 
 def _matches(trigger: Trigger, search: _Search, most: int) -> list[Span]:
     found = []
-    for pattern in filter(search.may_match, trigger.patterns):
+    for pattern in filter(search.met.__contains__, trigger.patterns):
         for place in search.spans(pattern):
             if not _excused(trigger, search, place):
                 found.append(place)

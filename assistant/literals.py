@@ -22,9 +22,6 @@ MOST_WAYS = 64
 LONGEST_RUN = 3
 """Characters of a literal that are looked up; of a longer one, its first."""
 
-EVERY_TEXT = 1
-"""The bit that is met by every text; those of the ways stand above it."""
-
 SHORT = 200
 """Characters of a text within which the choices of a pattern are counted."""
 
@@ -387,21 +384,16 @@ class _Reader:
 
 
 class LiteralIndex:
-    """Which of many patterns a text may match, by the literals that they need.
-
-    What may match is told as the bits of a number, one bit a way.
-    """
+    """Which of many patterns a text may match, by the literals that they need."""
 
     def __init__(self, needed: Iterable[Sequence[Way]]) -> None:
         ways = [(number, way) for number, of_one in enumerate(needed) for way in of_one]
         # So that those with a second set, a third... are the first of all.
         ways.sort(key=lambda way: -len(way[1]))
-        masks: dict[int, int] = {}
-        for place, (number, _) in enumerate(ways):
-            masks[number] = masks.get(number, 0) | 2 << place
-        self.masks = [masks[number] for number in sorted(masks)]
-        """The ways of each pattern."""
         self._every = (1 << len(ways)) - 1
+        self._owners = [number for number, _ in ways]
+        """The pattern of each way."""
+        self._bytes = len(ways) // 8 + 1
         self._layers: list[tuple[int, int]] = []
         """Of the first set of each way, of the second...: where its bits begin in `_speaks_for`,
         and the ways that have such a set."""
@@ -420,13 +412,24 @@ class LiteralIndex:
         once: dict[int, int] = {}
         self._speaks_for = {r: once.setdefault(told, told) for r, told in self._speaks_for.items()}
 
-    def met(self, text: str) -> int:
-        """The ways all of whose sets have a literal in `text`, as far as its beginning tells."""
+    def met(self, text: str) -> set[int]:
+        """Numbers of the patterns of which a way has a literal of each of its sets in `text`, as
+        far as its beginning tells."""
         told = reduce(or_, filter(None, map(self._speaks_for.get, _runs(text))), 0)
         met = self._every
         for offset, ways in self._layers:
             met &= told >> offset & ways | ~ways
-        return met << 1 | EVERY_TEXT
+        owners = self._owners
+        return {
+            owners[place * 8 + bit]
+            for place, byte in enumerate(met.to_bytes(self._bytes, "little"))
+            if byte
+            for bit in _BITS[byte]
+        }
+
+
+_BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
+"""Byte -> places of its bits."""
 
 
 def _runs(text: str) -> Iterable[str]:

@@ -18,7 +18,7 @@ import re2
 
 from knowledge.text import dictionary_words, to_simplified
 
-from .literals import EVERY_TEXT, SHORT, LiteralIndex, beginnings, choices, needed_literals
+from .literals import SHORT, LiteralIndex, beginnings, choices, needed_literals
 
 SHIPPED = Path(__file__).parent.parent / "knowledge" / "rules"
 VARIANTS = "variants.toml"
@@ -185,29 +185,22 @@ class Prefilter:
     """Tells in one pass which of many patterns may match a text."""
 
     def __init__(self, patterns: Iterable[Pattern]) -> None:
-        own = dict.fromkeys(patterns)
-        self._index = LiteralIndex(needed_literals(pattern.source) for pattern in own)
-        self.masks: Mapping[Pattern, int] = dict(zip(own, self._index.masks, strict=True))
-        """Bits of which `met` has one where the pattern may match."""
-        self.every_text = EVERY_TEXT
-        """The bit that `met` always has."""
-        self._last = "", self._index.met("")
+        self._patterns = list(dict.fromkeys(patterns))
+        self._index = LiteralIndex(needed_literals(each.source) for each in self._patterns)
+        self._last: tuple[str, frozenset[Pattern]] = "", self._met("")
+        self.always = self._last[1]
+        """Those that may match any text."""
 
-    def met(self, text: str) -> int:
-        """What may match, as bits."""
+    def met(self, text: str) -> frozenset[Pattern]:
+        """Those that may match."""
         # Most texts are the same in both foldings.
         last = self._last
         if last[0] != text:
-            self._last = last = text, self._index.met(text)
+            self._last = last = text, self._met(text)
         return last[1]
 
-
-def bits(number: int) -> Iterator[int]:
-    """Places of the bits that a number such as of a prefilter has, from the lowest on."""
-    while number:
-        lowest = number & -number
-        yield lowest.bit_length() - 1
-        number ^= lowest
+    def _met(self, text: str) -> frozenset[Pattern]:
+        return frozenset(map(self._patterns.__getitem__, self._index.met(text)))
 
 
 class _Characters(dict[str, str]):

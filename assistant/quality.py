@@ -442,14 +442,13 @@ class _Said:
         self.text = text
         self.folded: Folded = folding.plain(text)
         self._book = book
-        self._masks = book.prefilter.masks
 
     @cached_property
-    def _met(self) -> int:
+    def _met(self) -> frozenset[Pattern]:
         return self._book.prefilter.met(self.folded.text)
 
     def may(self, pattern: Pattern) -> bool:
-        return self._masks[pattern] & self._met != 0
+        return pattern in self._met
 
     @cached_property
     def figures(self) -> list[Figure]:
@@ -598,10 +597,10 @@ class _TaskRules:
         known = self.bears.get(question.text)
         if known is None:
             bare = self.pack.folding.bared(question.folded).text
-            met, masks = self.questions.met(bare), self.questions.masks
+            met = self.questions.met(bare)
 
             def matches(patterns: frozenset[Pattern]) -> bool:
-                return any(masks[p] & met and p.within(bare) for p in patterns)
+                return any(p.within(bare) for p in patterns & met)
 
             known = matches(self.said_before), matches(self.made_due)
             if len(self.bears) >= MOST_KEPT:

@@ -132,6 +132,8 @@ class _Wording:
     dated: re.Pattern[str]
     step_first: re.Pattern[str]
     compared: re.Pattern[str]
+    excluded: re.Pattern[str]
+    refuses: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
     done_by: re.Pattern[str]
@@ -309,9 +311,12 @@ def _other_state(said: str, quoted: str) -> str:
 
 
 def _oftener(word: str, state: int, said: str, quoted: str) -> bool:
+    """Whether a sentence has what is done (0), or not (1), once more, and the other once less."""
     patterns = _wording().done, _wording().undone
-    times = [[m[1] for m in each.finditer(text)].count(word) for text in (said, quoted) for each in patterns]
-    own, held = times[:2], times[2:]
+    own, held = (
+        [sum(match[1] == word for match in pattern.finditer(text)) for pattern in patterns]
+        for text in (said, quoted)
+    )
     return own[state] > held[state] and own[1 - state] < held[1 - state]
 
 
@@ -407,6 +412,14 @@ def _compared_with(said: str, quoted: str) -> str:
     return ""
 
 
+def _excluded(said: str, quoted: str) -> str:
+    """Those whom the clause excludes, told as those of whom it speaks."""
+    if _wording().refuses.search(said):
+        return ""
+    named = (match[1] for match in _few(_wording().excluded, quoted))
+    return next((words for words in named if words in said), "")
+
+
 def _half_a_step(said: str, quoted: str) -> str:
     """After one of two steps, where the clause says after both."""
     for match in _few(_wording().step_first, quoted):
@@ -446,6 +459,7 @@ _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("figure_role", _dated_otherwise),
     ("figure_role", _listed_otherwise),
     ("figure_role", _compared_with),
+    ("polarity", _excluded),
     ("condition_dropped", _half_a_step),
     ("condition_dropped", _only_another),
     ("condition_dropped", _not_outside),
