@@ -89,6 +89,10 @@ negative is taken to say the opposite."""
 MOST_PAIRS = 50
 """Parts of a sentence beside parts of a quote of which each two are compared."""
 
+LEAST_LISTED = 2
+"""Charges that a sentence names of those that a quote lists, from which none may stand in the place
+of another."""
+
 LEAST_CROSSED = 3
 """Characters of the words that a condition and its consequence have exchanged."""
 
@@ -1634,6 +1638,15 @@ def _order(case: _Case) -> Problem | None:
         places = [len(said) - 1 - said[::-1].index(m) for m in listed if m in said]
         if places != sorted(places):
             return Problem("polarity", part.raw)
+    told = Counter(t.meaning for t in case.said.tokens() if t.raw in wording.charges)
+    held = Counter(t.meaning for r in case.quoted for t in r.tokens() if t.raw in wording.charges)
+    for part in case.quoted_parts():
+        listed = {t.meaning for t in part.tokens if t.raw in wording.charges}
+        if len(listed & told.keys()) < LEAST_LISTED or not listed - told.keys():
+            continue
+        twice = [charge for charge in listed if told[charge] > held[charge]]
+        if twice:
+            return Problem("figure_role", twice[0])
     for part in case.said.parts:
         if (
             wording.only in part.meanings()

@@ -117,6 +117,12 @@ class _Wording:
     then: re.Pattern[str]
     slots: tuple[re.Pattern[str], ...]
     sides: re.Pattern[str]
+    at: re.Pattern[str]
+    when_done: str
+    ahead: re.Pattern[str]
+    only_said: re.Pattern[str]
+    only_does: re.Pattern[str]
+    also_does: re.Pattern[str]
     clause_end: re.Pattern[str]
     done: re.Pattern[str]
     undone: re.Pattern[str]
@@ -133,6 +139,7 @@ class _Wording:
     step_first: re.Pattern[str]
     compared: re.Pattern[str]
     excluded: re.Pattern[str]
+    others_excluded: re.Pattern[str]
     refuses: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
@@ -152,7 +159,7 @@ class _Wording:
 
 _AS_TEXT = frozenset(
     {
-        *("listing_marks", "not_done", "alike_compounds", "acts", "has", "copula"),
+        *("when_done", "listing_marks", "not_done", "alike_compounds", "acts", "has", "copula"),
         *("lender", "lenders", "owners"),
     }
 )
@@ -279,6 +286,37 @@ def _other_side(said: str, quoted: str) -> str:
         if beside and (not same or (len(same) < len(beside) and denied not in same)):
             return match.group()
     return ""
+
+
+def _at_that_time(said: str, quoted: str) -> str:
+    """While or when something is, where the clause says before or after it."""
+    wording = _wording()
+    told = [(match[2], _anchor(match, said)[0]) for match in _few(wording.sides, said)]
+    held = [(match[2], _anchor(match, quoted)[0]) for match in _few(wording.sides, quoted)]
+    same = [_anchor(match, quoted)[0] for match in _few(wording.at, quoted)]
+    for match in _few(wording.at, said):
+        own = _anchor(match, said)[0]
+        if any(own & each for each in same):
+            continue
+        for side, anchor in held:
+            # When something is done is often said for after it.
+            loose = side == _AFTER and match[2] in wording.when_done
+            known = any(own & each and side == its for its, each in told)
+            known = known or (side != _AFTER and wording.ahead.search(said) is not None)
+            if own & anchor and not loose and not known:
+                return match.group()
+    return ""
+
+
+def _no_longer_only(said: str, quoted: str) -> str:
+    """Also, or first of all, where the clause says only."""
+    wording = _wording()
+    limited = {match[1] for match in _few(wording.only_does, quoted)}
+    kept = {match[1] for match in _few(wording.only_does, said)}
+    if wording.only_said.search(said) and len(kept) in (0, len(limited)):
+        return ""
+    also = _few(wording.also_does, said)
+    return next((match.group() for match in also if match[1] in limited - kept), "")
 
 
 def _anchor(match: re.Match[str], text: str) -> tuple[set[str], bool]:
@@ -413,10 +451,14 @@ def _compared_with(said: str, quoted: str) -> str:
 
 
 def _excluded(said: str, quoted: str) -> str:
-    """Those whom the clause excludes, told as those of whom it speaks."""
-    if _wording().refuses.search(said):
+    """Those whom the clause excludes, told as those of whom it speaks, or the others excluded."""
+    wording = _wording()
+    named = [match[1] for match in _few(wording.excluded, quoted)]
+    for match in _few(wording.others_excluded, said):
+        if any(match[1] == words[1:] for words in named) and match.group() not in quoted:
+            return match.group()
+    if wording.refuses.search(said):
         return ""
-    named = (match[1] for match in _few(_wording().excluded, quoted))
     return next((words for words in named if words in said), "")
 
 
@@ -458,6 +500,8 @@ _OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("figure_role", _since_another),
     ("figure_role", _dated_otherwise),
     ("figure_role", _listed_otherwise),
+    ("figure_role", _at_that_time),
+    ("condition_dropped", _no_longer_only),
     ("figure_role", _compared_with),
     ("polarity", _excluded),
     ("condition_dropped", _half_a_step),

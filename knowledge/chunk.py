@@ -61,6 +61,11 @@ _PLAIN_QUESTION = re.compile(
     r"(?P<asked>[^\n。；;：:?？!！]{2,60}[?？])\s*(?:\n|$)"
 )
 """A line that does nothing but ask, numbered or not."""
+_BARE_QUESTION = re.compile(
+    r"\s*(?:[0-9]{1,3}\s*[.、．)）])?\s*(?P<asked>(?=[^\n]*(?:[吗嗎呢么麼啥咋哪谁誰几幾]|什|甚麼|怎|如何|多[久少长大]"
+    r"|为何|何时|能不能|可不可以|有没有|会不会|要不要|是不是|是否))[^\n。；;：:?？!！]{2,40})\s*(?:\n|$)"
+)
+"""A line that asks without a mark."""
 _ANSWER = re.compile(r"\s*(?:[AＡ]|答案?)\s*[0-9一二三四五六七八九十]*\s*[：:、．]\s*", re.I)
 _ANSWER_BEHIND = re.compile(rf"(?:\n|(?<=[?？])){_ANSWER.pattern}", re.I)
 _ASKED_COLUMN = re.compile(r"(?:标准|常见|客户)?(?:问题|提问|问法|问|問題)|questions?|Q", re.I)
@@ -82,7 +87,10 @@ ENUMERATOR = re.compile(
 """The number before an enumerated item."""
 _OF_THE_FORM = re.compile(
     r"[^。；;!?！？]*[：:]\s*[_＿]{3,}[^。；;!?！？]*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
-    r"\s*[：:vV].{0,80}",
+    r"\s*[：:vV].{0,80}"
+    r"|[^。；;!?！？]{0,60}\d{4}\s*(?:年|[-./])\s*\d{1,2}\s*(?:月|[-./])?(?:\s*\d{1,2}\s*日?)?\s*"
+    r"(?:更新|修订|整理|编制|印发|制表)(?:[）)，,、｜|·\s][^。；;!?！？起施]{0,20})?"
+    r"|[（(][^。；()（）]{0,20}版[，,、\s]*\d{4}\s*[-./年]\s*\d{1,2}月?[）)]",
     re.DOTALL,
 )
 """Blanks behind their names, as for a signature, or what is noted of the paper itself: nothing that
@@ -178,8 +186,9 @@ def is_official(opening: str) -> bool:
 def chunk(document: Document) -> list[Clause]:
     """Clauses of a document in reading order; none is empty."""
     head = document.head
-    asks = head.kind == "faq" or _asks(document)
-    sections = _sections(document, asks)
+    barely = _asks(document, _BARE_QUESTION)
+    asks = head.kind == "faq" or barely or _asks(document)
+    sections = _sections(document, asks, _BARE_QUESTION if barely else _PLAIN_QUESTION)
     structured = any(section.path for section in sections)
     clauses: list[Clause] = []
     seen: Counter[str] = Counter()
@@ -258,34 +267,40 @@ _ARTICLE_LEVEL = 8
 _QUESTION_LEVEL = 10
 
 
-def _asks(document: Document) -> bool:
-    """Whether a document that nobody called a list of questions is one all the same."""
+def _asks(document: Document, plain: re.Pattern[str] = _PLAIN_QUESTION) -> bool:
+    """Whether a document that nobody called a list of questions is one all the same.
+
+    plain: how a line asks that has no mark of a question before it.
+    """
     blocks = [b for b in document.blocks if b.kind != "table" and b.text.strip()]
-    asked = [place for place, block in enumerate(blocks) if _opens_question(block.text)]
+    asked = [place for place, block in enumerate(blocks) if _opens_question(block, plain)]
     answered = 0
     for place in asked:
         following = blocks[place + 1] if place + 1 < len(blocks) else None
-        if _pair(blocks[place].text)[1]:
+        if _pair(blocks[place].text, plain)[1]:
             answered += 1
         elif following is not None and _QUESTION.match(blocks[place].text):
             answered += bool(_ANSWER.match(following.text))
         elif following is not None:
-            answered += following.kind != "heading" and not _opens_question(following.text)
+            answered += following.kind != "heading" and not _opens_question(following, plain)
     return len(asked) >= LEAST_QUESTIONS and answered == len(asked)
 
 
-def _opens_question(text: str) -> bool:
-    return bool(_QUESTION.match(text) or _PLAIN_QUESTION.match(text))
+def _opens_question(block: Block, plain: re.Pattern[str]) -> bool:
+    # A heading without a mark is one, whatever it asks.
+    if plain is _BARE_QUESTION and block.kind == "heading":
+        return False
+    return bool(_QUESTION.match(block.text) or plain.match(block.text))
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, plain: re.Pattern[str]) -> tuple[str, str]:
     """What a paragraph asks, and what it answers in the same breath, if anything; both without the
     mark that they begin with."""
     if question := _QUESTION.match(text):
         rest = text[question.end() :].strip()
     else:
-        plain = _PLAIN_QUESTION.match(text)
-        rest = text[plain.start("asked") :].strip() if plain else text.strip()
+        line = plain.match(text)
+        rest = text[line.start("asked") :].strip() if line else text.strip()
     answered = _ANSWER_BEHIND.search(rest)
     if answered:
         return rest[: answered.start()].strip(), rest[answered.end() :].strip()
@@ -293,10 +308,11 @@ def _pair(text: str) -> tuple[str, str]:
     return asked.strip(), answer.strip()
 
 
-def _sections(document: Document, faq: bool) -> list[_Section]:
+def _sections(document: Document, faq: bool, plain: re.Pattern[str]) -> list[_Section]:
     """The document's blocks grouped under their headings and articles.
 
     faq: it is made of questions and answers.
+    plain: how a question is told there that has no mark before it.
     """
     top = [b for b in document.blocks if b.kind == "heading" and b.level <= 1]
     path: tuple[_Heading, ...] = ()
@@ -339,8 +355,8 @@ def _sections(document: Document, faq: bool) -> list[_Section]:
                 heading = replace(heading, level=listed_level)
             open_section(heading)
             continue
-        if faq and _opens_question(block.text):
-            asked, answer = _pair(block.text)
+        if faq and _opens_question(block, plain):
+            asked, answer = _pair(block.text, plain)
             open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked))
             if answer:
                 sections[-1].pieces.append(_paragraph(answer, block))
