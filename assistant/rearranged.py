@@ -289,7 +289,7 @@ def _other_side(said: str, quoted: str) -> str:
 
 
 def _at_that_time(said: str, quoted: str) -> str:
-    """While or when something is, where the clause says before or after it."""
+    """While something is, or on its day, where the clause says before or after it."""
     wording = _wording()
     told = [(match[2], _anchor(match, said)[0]) for match in _few(wording.sides, said)]
     held = [(match[2], _anchor(match, quoted)[0]) for match in _few(wording.sides, quoted)]
@@ -299,7 +299,7 @@ def _at_that_time(said: str, quoted: str) -> str:
         if any(own & each for each in same):
             continue
         for side, anchor in held:
-            # When something is done is often said for after it.
+            # The day on which something is done is often said for after it.
             loose = side == _AFTER and match[2] in wording.when_done
             known = any(own & each and side == its for its, each in told)
             known = known or (side != _AFTER and wording.ahead.search(said) is not None)
