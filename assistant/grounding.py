@@ -1641,10 +1641,10 @@ def _order(case: _Case) -> Problem | None:
     told = Counter(t.meaning for t in case.said.tokens() if t.raw in wording.charges)
     held = Counter(t.meaning for r in case.quoted for t in r.tokens() if t.raw in wording.charges)
     for part in case.quoted_parts():
-        listed = {t.meaning for t in part.tokens if t.raw in wording.charges}
-        if len(listed & told.keys()) < LEAST_LISTED or not listed - told.keys():
+        charges = {t.meaning for t in part.tokens if t.raw in wording.charges}
+        if len(charges & told.keys()) < LEAST_LISTED or not charges - told.keys():
             continue
-        twice = [charge for charge in listed if told[charge] > held[charge]]
+        twice = [charge for charge in charges if told[charge] > held[charge]]
         if twice:
             return Problem("figure_role", twice[0])
     for part in case.said.parts:

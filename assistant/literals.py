@@ -1,7 +1,7 @@
 """Literals that a regular expression cannot match without, by which most patterns are passed over.
 
 The sets of RE2 that do this make their states as they meet new text, which costs milliseconds a
-message; looking runs of up to three characters up in a table costs none of that.
+message; an automaton of all literals has them from the beginning.
 """
 
 from __future__ import annotations
@@ -10,17 +10,16 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from itertools import chain, pairwise, product
-from operator import add, or_
+from itertools import pairwise, product
+from operator import or_
+
+from ahocorasick import Automaton
 
 MOST_STRINGS = 64
 """Strings that part of a pattern may match and still count as so many literals."""
 
 MOST_WAYS = 64
 """Alternatives of a pattern that are told apart; those of parts with more are taken together."""
-
-LONGEST_RUN = 3
-"""Characters of a literal that are looked up; of a longer one, its first."""
 
 SHORT = 200
 """Characters of a text within which the choices of a pattern are counted."""
@@ -395,27 +394,31 @@ class LiteralIndex:
         """The pattern of each way."""
         self._bytes = len(ways) // 8 + 1
         self._layers: list[tuple[int, int]] = []
-        """Of the first set of each way, of the second...: where its bits begin in `_speaks_for`,
-        and the ways that have such a set."""
-        self._speaks_for: dict[str, int] = {}
-        """Run of characters -> the sets that it begins a literal of, layer after layer."""
+        """Of the first set of each way, of the second...: where its bits begin among those of all
+        sets, and the ways that have such a set."""
+        holds: dict[str, int] = {}
+        """Literal -> the sets that it is of, layer after layer."""
         offset = 0
         for layer in range(max((len(way) for _, way in ways), default=0)):
             own = [way[layer] for _, way in ways if layer < len(way)]
             for place, literals in enumerate(own, start=offset):
                 for literal in literals:
-                    run = literal[:LONGEST_RUN]
-                    self._speaks_for[run] = self._speaks_for.get(run, 0) | 1 << place
+                    holds[literal] = holds.get(literal, 0) | 1 << place
             self._layers.append((offset, (1 << len(own)) - 1))
             offset += len(own)
-        # Many runs speak for the same sets, whose number is kept once: it stays at hand.
-        once: dict[int, int] = {}
-        self._speaks_for = {r: once.setdefault(told, told) for r, told in self._speaks_for.items()}
+        # Many literals are of the same sets, whose number is kept once: it stays at hand.
+        self._told = list(dict.fromkeys(holds.values()))
+        places = {told: place for place, told in enumerate(self._told)}
+        self._automaton = Automaton()
+        for literal, told in holds.items():
+            self._automaton.add_word(literal, places[told])
+        self._automaton.make_automaton()
 
     def met(self, text: str) -> set[int]:
-        """Numbers of the patterns of which a way has a literal of each of its sets in `text`, as
-        far as its beginning tells."""
-        told = reduce(or_, filter(None, map(self._speaks_for.get, _runs(text))), 0)
+        """Numbers of the patterns of which a way has a literal of each of its sets in `text`."""
+        # Without any word it is no automaton.
+        found = self._automaton.iter(text) if self._told else ()
+        told = reduce(or_, map(self._told.__getitem__, {place for _, place in found}), 0)
         met = self._every
         for offset, ways in self._layers:
             met &= told >> offset & ways | ~ways
@@ -430,10 +433,3 @@ class LiteralIndex:
 
 _BITS = [[bit for bit in range(8) if byte >> bit & 1] for byte in range(256)]
 """Byte -> places of its bits."""
-
-
-def _runs(text: str) -> Iterable[str]:
-    pairs = list(map(add, text, text[1:]))
-    runs = chain(text, pairs, map(add, pairs, text[2:]))
-    # In a long text most of them come again.
-    return set(runs) if len(text) > SHORT else runs

@@ -352,8 +352,7 @@ def _oftener(word: str, state: int, said: str, quoted: str) -> bool:
     """Whether a sentence has what is done (0), or not (1), once more, and the other once less."""
     patterns = _wording().done, _wording().undone
     own, held = (
-        [sum(match[1] == word for match in pattern.finditer(text)) for pattern in patterns]
-        for text in (said, quoted)
+        [pattern.findall(text).count(word) for pattern in patterns] for text in (said, quoted)
     )
     return own[state] > held[state] and own[1 - state] < held[1 - state]
 
