@@ -57,7 +57,6 @@ from .evidence import (
     without_repeats,
 )
 from .gate import Bar, Draft, Finding, Verdict, release, split_complete
-from .grounding import names_of
 from .grounding import warm_up as warm_up_grounding
 from .handoff import is_with_agent
 from .known import Known
@@ -78,6 +77,7 @@ from .models import (
     Turn,
     Withheld,
 )
+from .reading import names_of
 from .rules import Task, read_context
 from .signing import said_contract_period
 from .verify import ModelVerifier

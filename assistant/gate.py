@@ -16,8 +16,8 @@ from typing import Literal, Protocol
 from knowledge.text import bigrams
 
 from . import figures, grounding
-from .grounding import Names
 from .models import Citation, SentenceKind
+from .reading import Names
 
 Reason = Literal[
     "no_citation",

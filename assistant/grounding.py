@@ -1,13 +1,12 @@
 """Whether quotes say what a written sentence says: polarity, who and what, conditions, content.
 
-A floor that reads words, not a proof: it errs towards withholding. What words mean is data,
-grounding.toml; figures are compared by figures.py.
+A floor that reads words, not a proof: it errs towards withholding. How a text is read is in
+reading.py; what words mean is data, grounding.toml; figures are compared by figures.py.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -15,13 +14,31 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from itertools import combinations, pairwise, zip_longest
 from operator import add
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from knowledge.lender import Lender
 from knowledge.text import fold
 
 from . import figures, rearranged
+from .reading import (
+    BORROWER,
+    BREAK,
+    FIGURE,
+    FIRST_PRODUCT,
+    LENDER,
+    STARTS,
+    Names,
+    Part,
+    Reading,
+    Sign,
+    Token,
+    Value,
+    known_words,
+    part_of_speech,
+    plainly,
+    read_text,
+    tokens_of,
+    with_signs,
+)
 
 Reason = Literal[
     "unsupported_figure",
@@ -57,12 +74,6 @@ LEAST_REPLACED = 0.9
 
 MOST_OF_ANSWER = 3
 """Characters of a part that only says yes or no, which is told by what follows it."""
-
-MOST_OF_TALK = 30
-"""Characters of a part up to which it may be of the talk whatever its words."""
-
-MOST_QUOTED_OF_TALK = 0.34
-"""Share of its pairs of characters from which a part in words of the talk is of the matter."""
 
 MOST_OF_TOPIC = 3
 """Words at the beginning of a quoted sentence that its later parts speak of too."""
@@ -106,14 +117,31 @@ counts as many."""
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
 
-
-@dataclass(frozen=True, slots=True)
-class Names:
-    """How the lender and its products are called, folded."""
-
-    lender: tuple[str, ...] = ()
-    products: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Product key, and its names."""
+_FIGURE_CHARS = 2
+"""What a figure counts beside words, in characters."""
+_NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
+_FIELD_NAMES = re.compile(
+    "(?:^|(?<=[;\uff1b\n]))[^,;:\uff1a\u3002\n]{1,10}[:\uff1a](?=[^;\uff1b\n]*[;\uff1b])"
+)
+_FIELD_ENDS = re.compile("[;\uff1b]")
+_ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
+_EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
+_SIDES = frozenset(["min", "max"])
+_NAMES_OF_THINGS = frozenset("nst")
+_CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
+_EVERY = "\u6bcf"
+_OF = "\u7684"
+_MARKERS = frozenset(["\u5c06"])
+"""What tells the future by itself, and behind another modal only marks an object."""
+_MUST = "\u987b"
+_MAY = "\u53ef\u4ee5"
+_WILL = "\u4f1a"
+_PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
+_DAY = "\u65e5"
+_LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
+_THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
+_DATED = frozenset("\u6b3e\u8bf7\u7b7e\u9886\u8fd8\u6e05\u65e5")
+"""Last characters of what has a day: a payment, an application, a signature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,13 +163,6 @@ class Source:
     """Key of the product whose terms the quote stands in."""
 
 
-def names_of(lender: Lender) -> Names:
-    return Names(
-        tuple(fold(name) for name in (lender.name, lender.short_name)),
-        tuple(lender.products.items()),
-    )
-
-
 def find_problem(
     text: str,
     sources: Sequence[Source],
@@ -156,12 +177,12 @@ def find_problem(
     """
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
-    quoted = [_read(source.quote, names) for source in sources]
-    if any(_plainly(text) == _plainly(source.quote) for source in sources):
+    quoted = [read_text(source.quote, names) for source in sources]
+    if any(plainly(text) == plainly(source.quote) for source in sources):
         return None
-    case = _Case(_read(text, names), quoted, sources, names, asked, tuple(facts))
+    case = _Case(read_text(text, names), quoted, sources, names, asked, tuple(facts))
     for told in (text, *_told_twice(case.said, quoted)):
-        problem = _find_problem(told, replace(case, said=_read(told, names)))
+        problem = _find_problem(told, replace(case, said=read_text(told, names)))
         if problem is not None:
             return problem
     return None
@@ -170,11 +191,11 @@ def find_problem(
 def _find_problem(text: str, case: _Case) -> Problem | None:
     text_of_quotes = case.quoted_text()
     matter = tuple(part for part in case.said.parts if not part.of_the_talk(text_of_quotes))
-    case = replace(case, said=_settled(_Reading(case.said.folded, matter), case.quoted))
+    case = replace(case, said=_settled(Reading(case.said.folded, matter), case.quoted))
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
-    for counted in _wording().inclusive.finditer(fold(text)):
+    for counted in known_words().inclusive.finditer(fold(text)):
         if not _stands(counted.group(), case):
             return Problem("bound_contradicted", counted.group())
     for find in _CHECKS:
@@ -184,7 +205,7 @@ def _find_problem(text: str, case: _Case) -> Problem | None:
     return None
 
 
-def _told_twice(said: _Reading, quoted: Sequence[_Reading]) -> Sequence[str]:
+def _told_twice(said: Reading, quoted: Sequence[Reading]) -> Sequence[str]:
     """Both halves of a sentence that says the same of its quotes twice: what the one does not say
     must not be taken from the other. Nothing where it does not."""
     own = Counter(t.meaning for part in said.parts for t in part.words())
@@ -193,7 +214,7 @@ def _told_twice(said: _Reading, quoted: Sequence[_Reading]) -> Sequence[str]:
     if again < LEAST_TOLD_TWICE * own.total():
         return ()
     halves: list[tuple[int, str, str]] = []
-    for match in _BREAK.finditer(said.folded):
+    for match in BREAK.finditer(said.folded):
         first, rest = said.folded[: match.start()], said.folded[match.end() :]
         common = set(map(add, first, first[1:])) & set(map(add, rest, rest[1:]))
         halves.append((len(common), first, rest))
@@ -205,9 +226,9 @@ def _stands(name: str, case: _Case) -> bool:
 
     That the customer said them does not make them so.
     """
-    plain = _plainly(name)
+    plain = plainly(name)
     told = (*(s.quote for s in case.sources), *(s.heading for s in case.sources), *case.facts)
-    texts = map(_plainly, told)
+    texts = map(plainly, told)
     named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     return any(plain in text for text in (*texts, *named))
 
@@ -219,11 +240,7 @@ def _is_called(name: str, case: _Case) -> bool:
 
 
 def _words_of(name: str, case: _Case) -> tuple[str, ...]:
-    return tuple(token.meaning for token in _read(name, case.names).tokens())
-
-
-def _plainly(text: str) -> str:
-    return _MARKS.sub("", _SPACE.sub("", fold(text)))
+    return tuple(token.meaning for token in read_text(name, case.names).tokens())
 
 
 @lru_cache(maxsize=1)
@@ -232,21 +249,21 @@ def warm_up() -> None:
     find_problem("\u53ef\u501f200\u5143", [Source("1 \u5143\u81f3 200 \u5143")], Names())
 
 
-def _settled(said: _Reading, quoted: Sequence[_Reading]) -> _Reading:
+def _settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
     """The same, where words no quote has mean the quoted words that they may stand for."""
-    meant: dict[str, _Token] = {}
-    senses = _wording().senses
+    meant: dict[str, Token] = {}
+    senses = known_words().senses
     held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}
     for reading in quoted:
         for token in reading.tokens():
             plain = token.kind in ("grammar", "talk") and len(token.raw) > 1
-            if plain or token.kind == "word" or token.raw in _wording().others:
+            if plain or token.kind == "word" or token.raw in known_words().others:
                 for sense in (token.meaning, *senses.get(token.raw, ())):
                     other = meant.get(sense)
                     if other is None or (other.kind != "word" and token.kind == "word"):
                         meant[sense] = token
 
-    def settle(token: _Token) -> _Token:
+    def settle(token: Token) -> Token:
         if token.kind not in ("word", "grammar", "talk", "party") or token.meaning in held:
             return token
         if token.kind != "word" and (len(token.raw) == 1 or token.meaning < "\u3400"):
@@ -264,93 +281,19 @@ def _settled(said: _Reading, quoted: Sequence[_Reading]) -> _Reading:
         return replace(token, kind=other.kind, meaning=other.meaning)
 
     parts = tuple(replace(p, tokens=tuple(map(settle, p.tokens))) for p in said.parts)
-    return _Reading(said.folded, parts)
-
-
-Kind = Literal["word", "negation", "modal", "party", "product", "talk", "grammar", "bound"]
-Sign = Literal["said", "denied", "either"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: Kind
-    meaning: str
-    """The word that stands for all that mean the same; `!` before a modal that is denied."""
-    raw: str
-    sign: Sign = "said"
-    """`either`: stands before a denial in the same part, and may be what it denies."""
-    of_state: bool = False
-    """Denied as a state of what follows only, as `unused` is in `the unused limit`."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What stands between two commas."""
-
-    raw: str
-    tokens: tuple[_Token, ...]
-    figures: tuple[figures.Figure, ...]
-    ends_sentence: bool = False
-    aside: bool = False
-    """Stood in brackets."""
-
-    def words(self) -> list[_Token]:
-        return [t for t in self.tokens if t.kind in ("word", "party", "product")]
-
-    def meanings(self) -> set[str]:
-        return {t.meaning for t in self.words()}
-
-    def of_the_talk(self, quoted: str = "") -> bool:
-        """Whether it says nothing of the matter: a greeting, a closing, a reference.
-
-        quoted: the quotes; what is mostly in their words is of the matter.
-        """
-        if any(f.unit not in _TIMES or f.value != 1 for f in self.figures):
-            return False
-        wording = _wording()
-        if any(t.kind == "party" and t.raw in wording.others for t in self.tokens):
-            return False
-        short = len(self.raw) <= MOST_OF_TALK
-        if short and wording.is_chat(self.raw):
-            pairs = [self.raw[at : at + 2] for at in range(len(self.raw) - 1)]
-            held = sum(pair in quoted for pair in pairs)
-            if held < MOST_QUOTED_OF_TALK * len(pairs):
-                return True
-        if self.figures or wording.tells.search(self.raw):
-            return False
-        kinds = {t.kind for t in self.tokens}
-        if "talk" in kinds and not kinds & _MATTER:
-            told = [t for t in self.tokens if t.kind != "grammar"]
-            return told[-1].kind != "modal"
-        return short and bool(wording.whole.fullmatch(self.raw))
-
-    def denies(self) -> bool:
-        return any(t.kind == "negation" for t in self.tokens)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    folded: str
-    parts: tuple[_Part, ...]
-
-    def tokens(self) -> Iterator[_Token]:
-        for part in self.parts:
-            yield from part.tokens
-
-    def meanings(self) -> set[str]:
-        return {t.meaning for t in self.tokens()}
+    return Reading(said.folded, parts)
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    said: _Reading
-    quoted: Sequence[_Reading]
+    said: Reading
+    quoted: Sequence[Reading]
     sources: Sequence[Source]
     names: Names
     asked: str
     facts: Sequence[str]
 
-    def quoted_parts(self) -> Iterator[_Part]:
+    def quoted_parts(self) -> Iterator[Part]:
         for reading in self.quoted:
             yield from reading.parts
 
@@ -361,517 +304,14 @@ class _Case:
         return "\n".join(reading.folded for reading in self.quoted)
 
 
-@dataclass(frozen=True, slots=True)
-class _Wording:
-    """grounding.toml, ready to be matched."""
-
-    atoms: frozenset[str]
-    """Words that are found in a text before it is cut; the longest that fits is taken."""
-    longest: int
-    senses: Mapping[str, frozenset[str]]
-    """Word -> the meanings it may have beside that of `kinds`, from synonyms.toml."""
-    kinds: Mapping[str, tuple[tuple[Kind, str], ...]]
-    """Word -> the tokens it stands for."""
-    ends: frozenset[str]
-    pauses: frozenset[str]
-    states: frozenset[str]
-    affirmed: re.Pattern[str]
-    rewrite: tuple[tuple[re.Pattern[str], str], ...]
-    refuted: tuple[str, ...]
-    negatives: frozenset[str]
-    harmless: re.Pattern[str]
-    attributive: re.Pattern[str]
-    """A denial that only says which ones: the unused, the unreasonable."""
-    stops: re.Pattern[str]
-    stem: re.Pattern[str]
-    nouns: frozenset[str]
-    endings: tuple[str, ...]
-    charges: frozenset[str]
-    done_to: frozenset[str]
-    """What is done to a charge, and does not say which one it is."""
-    speaker: frozenset[str]
-    done: frozenset[str]
-    whole: re.Pattern[str]
-    """Parts of a sentence that speak of the talk, whatever words they have."""
-    chat: re.Pattern[str]
-    """Words of the talk, of which a part of it may be made; it has one of `chat_some`, and none of
-    `tells`, by which it would say something of the matter."""
-    chat_some: re.Pattern[str]
-    tells: re.Pattern[str]
-    opposites: Mapping[str, frozenset[str]]
-    anchors: frozenset[str]
-    in_order: frozenset[str]
-    only: str
-    moments: frozenset[str]
-    earlier: frozenset[str]
-    later: frozenset[str]
-    starts: frozenset[str]
-    before: tuple[str, ...]
-    together: frozenset[str]
-    either: frozenset[str]
-    both: frozenset[str]
-    offers: re.Pattern[str]
-    carriers: frozenset[str]
-    led_by: frozenset[str]
-    condition_topic: re.Pattern[str]
-    light: frozenset[str]
-    days: frozenset[str]
-    frame: frozenset[str]
-    claims: frozenset[str]
-    universal: re.Pattern[str]
-    decided: re.Pattern[str]
-    supposed: re.Pattern[str]
-    supposes: re.Pattern[str]
-    """A part that only supposes what it says."""
-    of_which: re.Pattern[str]
-    """What has come to pass already, and of which a part speaks."""
-    each: re.Pattern[str]
-    each_said: re.Pattern[str]
-    whatever: re.Pattern[str]
-    of_all: re.Pattern[str]
-    others: frozenset[str]
-    objects: frozenset[str]
-    acts: frozenset[str]
-    narrowing: frozenset[str]
-    identity: frozenset[str]
-    clash: frozenset[tuple[str, str]]
-    product_like: re.Pattern[str]
-    condition: re.Pattern[str]
-    condition_start: re.Pattern[str]
-    exception: re.Pattern[str]
-    limit: re.Pattern[str]
-    inclusive: re.Pattern[str]
-    """A bound that is told to count in, or not."""
-    wants: re.Pattern[str]
-    """Who wants something, and what they must do for it."""
-    conditional: re.Pattern[str]
-    excepts: re.Pattern[str]
-    enough: re.Pattern[str]
-    only_then: re.Pattern[str]
-    only_so: re.Pattern[str]
-    amounts: tuple[tuple[frozenset[str], re.Pattern[str]], ...]
-    every: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]
-    """How often, and by which a quote says so."""
-    listing: re.Pattern[str]
-    no_condition: re.Pattern[str]
-    restated: re.Pattern[str]
-    periods: Mapping[str, re.Pattern[str]]
-    """Before, within, after -> a named period beside which something is put there."""
-
-    def is_chat(self, raw: str) -> bool:
-        """Whether a part is made of words that say nothing of the matter."""
-        return (
-            self.chat.fullmatch(raw) is not None
-            and self.chat_some.search(raw) is not None
-            and self.tells.search(raw) is None
-        )
-
-
-_Value = tuple[figures.Kind, figures.Value]
-_BORROWER, _LENDER = "\ue001", "\ue002"
-_FIGURE = "\ue003"
-_FIRST_PRODUCT = 0xE010
-_TIMES = frozenset(("次", "遍", "句"))
-"""Once, which is said of an explanation too."""
-_FIGURE_CHARS = 2
-"""What a figure counts beside words, in characters."""
-_PRIVATE = re.compile("[\ue000-\uf8ff]")
-_SPACE = re.compile(r"(?<![a-z]) +| +(?![a-z])")
-_MARKS = re.compile("[\u300c\u300d\u201c\u201d\"'\u300a\u300b*`#|]+")
-_NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
-_ASIDE = re.compile(r"[（(]([^（）()]*)[）)]")
-_REMARK = re.compile(r"[（(][^（）()\ue003]{1,4}[）)]")
-_BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
-_COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
-_MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
-_FIELD_NAMES = re.compile(
-    "(?:^|(?<=[;\uff1b\n]))[^,;:\uff1a\u3002\n]{1,10}[:\uff1a](?=[^;\uff1b\n]*[;\uff1b])"
-)
-_FIELD_ENDS = re.compile("[;\uff1b]")
-_ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")
-_EXCEPT = frozenset(["除", "除了"])
-_EXCEPTED = frozenset(["外", "以外", "之外"])
-_EXTREMES = frozenset(["最高", "最低", "最多", "最少"])
-_SIDES = frozenset(["min", "max"])
-_FUNCTION_WORDS = frozenset("cuyo")
-_NAMES_OF_THINGS = frozenset("nst")
-_CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
-
-_COPULA = frozenset(["\u662f"])
-_EVERY = "\u6bcf"
-_OF = "\u7684"
-_MARKERS = frozenset(["\u5c06"])
-"""What tells the future by itself, and behind another modal only marks an object."""
-_MUST = "\u987b"
-_MAY = "\u53ef\u4ee5"
-_WILL = "\u4f1a"
-_PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
-_DAY = "\u65e5"
-_LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
-_THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
-_DATED = frozenset("\u6b3e\u8bf7\u7b7e\u9886\u8fd8\u6e05\u65e5")
-"""Last characters of what has a day: a payment, an application, a signature."""
-_JOINS = frozenset("\u6b3e")
-_JOINED = frozenset("\u65e5\u4eba")
-"""What follows the characters above belongs to them: a payment day, a borrower."""
-_STARTS = frozenset("\u5728\u81ea\u4e8e\u4ece")
-_FULL_STOP = frozenset("\u3002;\uff1b!?\uff01\uff1f\n")
-
-
-@lru_cache(maxsize=1)
-def _wording() -> _Wording:
-    with (Path(__file__).parent / "grounding.toml").open("rb") as file:
-        raw: dict[str, Any] = tomllib.load(file)
-    kinds: dict[str, tuple[tuple[Kind, str], ...]] = {}
-    for word in raw["grammar"]["words"]:
-        kinds[word] = (("grammar", word),)
-    for word in raw["talk"]["words"]:
-        kinds[word] = (("talk", word),)
-    modal = set(raw["modal"]["words"])
-    for meaning, words in raw["same"].items():
-        bare = meaning.lstrip("!")
-        kind: Kind = "modal" if bare in modal else "word"
-        tokens: tuple[tuple[Kind, str], ...] = ((kind, bare),)
-        if meaning.startswith("!"):
-            tokens = (("negation", "!"), *tokens)
-        kinds |= dict.fromkeys(words, tokens)
-    kinds |= dict.fromkeys(raw["plain"]["words"], ())
-    for word in raw["plain"]["words"]:
-        kinds[word] = (("word", word),)
-    kinds |= dict.fromkeys(raw["negation"]["words"], (("negation", "!"),))
-    for bound in ("most", "least", "neither"):
-        kinds |= dict.fromkeys(raw["negation"][bound], (("bound", bound),))
-    kinds |= dict.fromkeys(raw["party"]["lender"], (("party", _LENDER),))
-    for word in raw["party"]["others"]:
-        same = kinds.get(word)
-        kinds[word] = (("party", same[0][1] if same else word),)
-    borrower = raw["same"][raw["party"]["borrower"]]
-    kinds |= dict.fromkeys(borrower, (("party", _BORROWER),))
-    in_pairs = [word for pair in raw["opposites"]["pairs"] for word in pair if len(word) > 1]
-    more = (
-        *raw["claims"]["words"],
-        *raw["nouns"]["words"],
-        *raw["narrowing"]["words"],
-        *raw["narrowing"]["anchors"],
-    )
-    for word in (*more, *in_pairs):
-        kinds.setdefault(word, (("word", word),))
-    senses = _senses(raw["same"])
-    pronouns = {*borrower, *raw["talk"]["words"]}
-    atoms = {
-        w
-        for w, t in kinds.items()
-        if len(w) > 1 or t[0][0] == "negation" or (w in pronouns and t[0][0] == "party")
-    } | {word for word in senses if len(word) > 1 and not _joined(word, senses.keys() | kinds)}
-    opposites: dict[str, frozenset[str]] = {}
-    for one, other in raw["opposites"]["pairs"]:
-        opposites[one] = opposites.get(one, frozenset()) | {other}
-        opposites[other] = opposites.get(other, frozenset()) | {one}
-    chat = sorted(" ".join(raw["talk"]["chat"]).split(), key=lambda word: (-len(word), word))
-    return _Wording(
-        atoms=frozenset(atoms),
-        longest=max(map(len, atoms)),
-        senses=senses,
-        kinds=kinds,
-        ends=frozenset(raw["negation"]["ends"]),
-        pauses=frozenset(raw["negation"]["pauses"]),
-        affirmed=re.compile(raw["negation"]["affirmed"]),
-        states=frozenset(raw["negation"]["states"]),
-        rewrite=tuple((re.compile(said), meant) for said, meant in raw["rewrite"].items()),
-        refuted=tuple(raw["negation"]["refuted"]),
-        negatives=frozenset(raw["negation"]["negatives"]),
-        harmless=re.compile(raw["negation"]["harmless"]),
-        attributive=re.compile(raw["negation"]["attributive"]),
-        stops=re.compile(raw["negation"]["stops"]),
-        stem=re.compile(raw["negation"]["stem"]),
-        speaker=frozenset(raw["talk"]["speaker"]),
-        done=frozenset(raw["talk"]["done"]),
-        whole=re.compile("|".join(raw["talk"]["whole"])),
-        # No way of cutting is tried twice.
-        chat=re.compile(f"(?:{'|'.join((*raw['talk']['chat_patterns'], *chat))}|{_FIGURE})++"),
-        chat_some=re.compile("|".join(raw["talk"]["chat_some"])),
-        tells=re.compile("|".join(raw["talk"]["tells"])),
-        opposites=opposites,
-        anchors=frozenset(raw["narrowing"]["anchors"]),
-        in_order=frozenset(raw["narrowing"]["in_order"]),
-        only=raw["narrowing"]["only"],
-        endings=tuple(raw["nouns"]["endings"]),
-        charges=frozenset(raw["nouns"]["charges"]),
-        done_to=frozenset(raw["nouns"]["done_to"]),
-        nouns=frozenset(raw["nouns"]["words"]),
-        moments=frozenset(raw["narrowing"]["moments"]),
-        earlier=frozenset(raw["narrowing"]["earlier"]),
-        later=frozenset(raw["narrowing"]["later"]),
-        starts=frozenset(raw["narrowing"]["starts"]),
-        before=tuple(raw["narrowing"]["before"]),
-        together=frozenset(raw["joins"]["together"]),
-        either=frozenset(raw["joins"]["either"]),
-        both=frozenset(raw["joins"]["both"]),
-        offers=re.compile(raw["joins"]["offers"]),
-        carriers=frozenset(raw["narrowing"]["carriers"]),
-        led_by=frozenset(raw["narrowing"]["led_by"]),
-        condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
-        light=frozenset(raw["light"]["words"]),
-        days=frozenset(raw["claims"]["days"]),
-        frame=frozenset(raw["claims"]["frame"]),
-        claims=frozenset(raw["claims"]["words"]),
-        universal=re.compile(raw["claims"]["universal"]),
-        decided=re.compile(raw["claims"]["decided"]),
-        supposed=re.compile(raw["claims"]["supposed"]),
-        supposes=re.compile(raw["claims"]["supposes"]),
-        of_which=re.compile(raw["claims"]["of_which"]),
-        each=re.compile(raw["claims"]["each"]),
-        each_said=re.compile(raw["claims"]["each_said"]),
-        whatever=re.compile(raw["claims"]["whatever"]),
-        of_all=re.compile(raw["claims"]["of_all"]),
-        others=frozenset(raw["party"]["others"]),
-        objects=frozenset(raw["party"]["objects"]),
-        acts=frozenset(raw["party"]["acts"]),
-        identity=frozenset(raw["narrowing"]["identity"]),
-        narrowing=frozenset(raw["narrowing"]["words"]),
-        clash=frozenset((one, other) for one, other in raw["modal"]["clash"]),
-        product_like=re.compile(raw["party"]["product_like"]),
-        condition=re.compile(raw["narrowing"]["condition_end"]),
-        condition_start=re.compile(raw["narrowing"]["condition_start"]),
-        exception=re.compile(raw["narrowing"]["exception"]),
-        limit=re.compile(raw["narrowing"]["limit"]),
-        inclusive=re.compile(raw["narrowing"]["inclusive"]),
-        wants=re.compile(raw["narrowing"]["wants"]),
-        conditional=re.compile(raw["narrowing"]["conditional"]),
-        excepts=re.compile(raw["narrowing"]["excepts"]),
-        enough=re.compile(raw["narrowing"]["enough"]),
-        only_then=re.compile(raw["narrowing"]["only_then"]),
-        only_so=re.compile(raw["narrowing"]["only_so"]),
-        no_condition=re.compile(raw["narrowing"]["no_condition"]),
-        restated=re.compile(raw["narrowing"]["restated"]),
-        amounts=tuple(
-            (frozenset(raw["amounts"][name]), re.compile(raw["amounts"][name + "_said"]))
-            for name in ("all", "some", "again")
-        ),
-        every=tuple(
-            (re.compile(said), re.compile(meant)) for said, meant in raw["amounts"]["every"].items()
-        ),
-        listing=re.compile(raw["joins"]["listing"]),
-        periods={side: re.compile(raw["periods"][side]) for side in raw["periods"]},
-    )
-
-
-def _joined(word: str, known: Set[str]) -> bool:
-    """Whether a word is made of known ones of two characters and more."""
-    return len(word) > 3 and any(
-        word[:cut] in known and (word[cut:] in known or _joined(word[cut:], known))
-        for cut in range(2, len(word) - 1)
-    )
-
-
-def _senses(same: Mapping[str, Sequence[str]]) -> Mapping[str, frozenset[str]]:
-    with (Path(__file__).parent / "synonyms.toml").open("rb") as file:
-        lines: Sequence[str] = tomllib.load(file)["same"]
-    senses: dict[str, set[str]] = {}
-    for line in lines:
-        words = line.split()
-        for word in words:
-            senses.setdefault(word, set()).add(words[0])
-    for meaning, named in same.items():
-        for word in named:
-            if word in senses:
-                senses[word].add(meaning)
-    return {word: frozenset(meant) for word, meant in senses.items()}
-
-
-@lru_cache(maxsize=4096)
-def _read(text: str, names: Names) -> _Reading:
-    """A text as parts of tokens, with its figures; one form for quotes and sentences."""
-    # Characters of private use stand for names below; a text may not bring its own.
-    folded = _MARKS.sub("", _SPACE.sub("", _PRIVATE.sub("", fold(text))))
-    for said, meant in _wording().rewrite:
-        folded = said.sub(meant, folded)
-    folded = _wording().affirmed.sub("", folded)
-    found = figures.find(folded)
-    plain: list[str] = []
-    end = 0
-    for figure in found:
-        start, stop = figure.span
-        plain += [folded[end:start], "" if figure.kind == "ordinal" else _FIGURE]
-        end = stop
-    plain.append(folded[end:])
-    masked = "".join(plain)
-    found = [figure for figure in found if figure.kind != "ordinal"]
-    for name in sorted(names.lender, key=len, reverse=True):
-        masked = masked.replace(name, _LENDER)
-    for place, (_, called) in enumerate(names.products):
-        for name in sorted(called, key=len, reverse=True):
-            masked = masked.replace(name, chr(_FIRST_PRODUCT + place))
-    masked = _REMARK.sub(_unless_a_party, masked)
-    main, apart = _figure_order(masked, found)
-    parts = [
-        _Part(stretch, tuple(_signed(_tokens(stretch))), tuple(numbers), stop)
-        for stretch, stop, numbers in _stretches(_ASIDE.sub("", masked), main)
-    ]
-    parts += [
-        _Part(aside, tuple(_signed(_tokens(aside))), tuple(numbers), aside=True)
-        for aside, numbers in zip(_ASIDE.findall(masked), apart, strict=True)
-    ]
-    return _Reading(folded, tuple(p for p in parts if p.tokens or p.figures))
-
-
-def _unless_a_party(remark: re.Match[str]) -> str:
-    """A short remark in brackets is left out, but who it is tells something."""
-    return remark.group() if remark.group()[1:-1] in _wording().others else ""
-
-
-def _figure_order(
-    masked: str, found: Sequence[figures.Figure]
-) -> tuple[list[figures.Figure], list[list[figures.Figure]]]:
-    """Figures of the text without its asides, and those of each aside."""
-    main: list[figures.Figure] = []
-    apart: list[list[figures.Figure]] = []
-    spans = [m.span() for m in _ASIDE.finditer(masked)]
-    apart = [[] for _ in spans]
-    place = 0
-    for index, char in enumerate(masked):
-        if char != _FIGURE:
-            continue
-        inside = next((i for i, (a, b) in enumerate(spans) if a <= index < b), None)
-        (main if inside is None else apart[inside]).append(found[place])
-        place += 1
-    return main, apart
-
-
-def _stretches(
-    main: str, found: Sequence[figures.Figure]
-) -> Iterator[tuple[str, bool, list[figures.Figure]]]:
-    taken = 0
-    start = 0
-    ends = [*_BREAK.finditer(main), None]
-    for match in ends:
-        stretch = main[start : match.start() if match else len(main)]
-        count = stretch.count(_FIGURE)
-        stop = match is None or match.group() in _FULL_STOP
-        yield stretch, stop, list(found[taken : taken + count])
-        taken += count
-        start = match.end() if match else start
-
-
-def _tokens(stretch: str) -> list[_Token]:
-    wording = _wording()
-    tokens: list[_Token] = []
-    end = 0
-    place = 0
-    while place < len(stretch):
-        word = _atom_at(stretch, place, wording)
-        if word:
-            tokens += _cut(stretch[end:place])
-            tokens += _atom(word)
-            end = place = place + len(word)
-        else:
-            place += 1
-    return tokens + _cut(stretch[end:])
-
-
-def _atom_at(stretch: str, place: int, wording: _Wording) -> str:
-    if _PRIVATE.match(stretch, place):
-        return stretch[place]
-    for length in range(min(wording.longest, len(stretch) - place), 0, -1):
-        word = stretch[place : place + length]
-        if word in wording.atoms:
-            joined = word[-1] in _JOINS and stretch[place + length : place + length + 1] in _JOINED
-            if not joined:
-                return word
-    return ""
-
-
-def _atom(word: str) -> list[_Token]:
-    if word == _FIGURE:
-        return []
-    if word == _LENDER:
-        return [_Token("party", _LENDER, word)]
-    if word >= "\ue010" and len(word) == 1 and word <= "\ue0ff":
-        return [_Token("product", word, word)]
-    known = _wording().kinds.get(word)
-    if known is None:
-        chinese = word[0] >= "\u3400"
-        joins = chinese and _part_of_speech(word) in _FUNCTION_WORDS
-        grammar = joins or _COUNTED.fullmatch(word)
-        return [_Token("grammar" if grammar else "word", word, word)]
-    return [_Token(each, meaning, word) for each, meaning in known]
-
-
-def _cut(run: str) -> list[_Token]:
-    if not run:
-        return []
-    import rjieba
-
-    words = (word for word in rjieba.cut(run, False) if word.strip(" \u3001-~/.%\u00b7"))
-    return [token for word in words for token in _atom(word)]
-
-
-@lru_cache(maxsize=8192)
-def _part_of_speech(word: str) -> str:
-    """First letter of the dictionary's tag: c for conjunctions, p for prepositions and so on."""
-    import rjieba
-
-    return str(rjieba.tag(word)[0][1][0])
-
-
-def _is_denied_modal(tokens: Sequence[_Token], place: int) -> bool:
-    return place + 1 < len(tokens) and tokens[place + 1].raw == tokens[place].raw
-
-
-def _signed(tokens: Sequence[_Token]) -> Iterator[_Token]:
-    """Tokens with what a denial in the same part makes of them; two in a row cancel out."""
-    wording = _wording()
-    signs: list[Sign] = []
-    kept: set[int] = set()
-    states: set[int] = set()
-    opened = 0
-    denied = state = excepted = within = outer = False
-    previous: _Token | None = None
-    for place, token in enumerate(tokens):
-        if token.kind == "negation":
-            outer = denied and token.raw in wording.states
-            was = denied
-            twice = denied and previous is not None and previous.kind == "negation"
-            denied = not twice
-            if _is_denied_modal(tokens, place) and was and not twice:
-                denied = False
-            state = token.raw in wording.states
-            for before in range(opened, place):
-                if signs[before] != "denied":
-                    signs[before] = "either" if denied else "said"
-            signs.append("said")
-        elif token.raw in wording.pauses and not (within and token.raw in wording.moments):
-            denied = state = False
-            signs.append("said")
-        elif state and token.raw == "的":
-            opened, denied, state = place + 1, outer, False
-            signs.append("said")
-        elif token.raw in wording.ends:
-            opened, denied, state = place + 1, False, False
-            signs.append("said")
-        else:
-            signs.append("denied" if denied else "said")
-        if state and denied:
-            states.add(place)
-        excepted = token.raw in _EXCEPT or (excepted and token.raw not in _EXCEPTED)
-        if excepted:
-            kept.add(place)
-        if token.kind != "modal" and token.raw not in _COPULA:
-            previous = token
-        within = denied and (within or token.raw in _STARTS)
-    for place, (token, sign) in enumerate(zip(tokens, signs, strict=True)):
-        own: Sign = "said" if place in kept else sign
-        yield _Token(token.kind, token.meaning, token.raw, own, place in states)
-
-
-def _nearest(part: _Part, others: Iterable[_Part]) -> list[_Part]:
+def _nearest(part: Part, others: Iterable[Part]) -> list[Part]:
     """The quoted parts that share most with a part; empty where none shares anything."""
     own = part.meanings()
     values = {(f.kind, f.value) for f in part.figures}
-    best: list[_Part] = []
+    best: list[Part] = []
     most = 0.0
     for other in others:
-        shared = float(sum(2 if m >= _BORROWER else len(m) for m in own & other.meanings()))
+        shared = float(sum(2 if m >= BORROWER else len(m) for m in own & other.meanings()))
         shared += 2 * sum((f.kind, f.value) in values for f in other.figures)
         if shared > most:
             best, most = [other], shared
@@ -882,7 +322,7 @@ def _nearest(part: _Part, others: Iterable[_Part]) -> list[_Part]:
 
 def _content(case: _Case) -> Problem | None:
     """Words that no quote has."""
-    wording = _wording()
+    wording = known_words()
     quoted = case.quoted_text()
     said_meanings = case.said.meanings()
     asked = fold(case.asked)
@@ -923,7 +363,7 @@ def _content(case: _Case) -> Problem | None:
             return Problem("promise", part.raw)
         unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
         words: list[str] = []
-        before: _Token | None = None
+        before: Token | None = None
         last_unheard, last_weight = False, 0.0
         for token in part.tokens:
             named = before is not None and before.raw[-1] in _DATED
@@ -988,16 +428,16 @@ def _content(case: _Case) -> Problem | None:
 
 def _of_charges(case: _Case) -> Iterator[tuple[str, str]]:
     """Charges of which the quotes name another only, as the interest of a principal."""
-    charges = _wording().charges
+    charges = known_words().charges
     for part in case.quoted_parts():
         for one, of, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
             if one.raw in charges and of.raw == "的" and other.raw in charges:
                 yield one.meaning, other.meaning
 
 
-def _done(part: _Part) -> set[str]:
+def _done(part: Part) -> set[str]:
     """What a part says has come to pass already; of several words the first is taken."""
-    done = _wording().done
+    done = known_words().done
     found: set[str] = set()
     open_ = False
     for token in part.tokens:
@@ -1022,10 +462,10 @@ def _strangeness(word: str, chars: set[str]) -> float:
 
 
 def _names_a_thing(word: str) -> bool:
-    return len(word) > 1 and word.endswith(_wording().endings)
+    return len(word) > 1 and word.endswith(known_words().endings)
 
 
-def _replaced(part: _Part, quoted: _Part, unsaid: float) -> bool:
+def _replaced(part: Part, quoted: Part, unsaid: float) -> bool:
     """Whether words of the quote, or what it permits or demands, are gone from a part.
 
     unsaid: characters of the words that stand there instead; one may be a particle.
@@ -1039,9 +479,9 @@ def _replaced(part: _Part, quoted: _Part, unsaid: float) -> bool:
     return gone >= 2 or (unsaid > 1 and (gone >= 1 or bool(figures_gone)))
 
 
-def _swapped(noun: _Token, case: _Case) -> bool:
+def _swapped(noun: Token, case: _Case) -> bool:
     """Whether a noun that no quote has stands where a quote has another one."""
-    nouns = _wording().nouns
+    nouns = known_words().nouns
     said = case.said.meanings()
     return any(
         t.raw in nouns and t.meaning not in said
@@ -1054,7 +494,7 @@ def _swapped(noun: _Token, case: _Case) -> bool:
 
 def _polarity(case: _Case) -> Problem | None:
     """A word that the quotes deny and the sentence does not, or the other way round."""
-    for word in _wording().refuted:
+    for word in known_words().refuted:
         if word in case.quoted_text() and word not in case.said.folded:
             return Problem("polarity", word)
     wrong = _not_denied(case) or _wrong_answer(case) or _wrong_time(case) or _undenied(case)
@@ -1069,7 +509,7 @@ def _polarity(case: _Case) -> Problem | None:
         or (part.denies() and any(_denies_all_of(said, part) for said in case.said.parts))
     ]
     demanded = {modal for part in case.quoted_parts() for modal in _modals(part)}
-    clash = _wording().clash
+    clash = known_words().clash
     for part in case.said.parts:
         words = part.words()
         if not (words or _modals(part)) or _is_topic(part, matched, case.said.parts):
@@ -1104,13 +544,13 @@ def _polarity(case: _Case) -> Problem | None:
             part.denies()
             and len(part.meanings()) > 1
             and all(not o.denies() and part.meanings() <= o.meanings() for o in nearest)
-            and not any(_wording().exception.search(o.raw) for o in nearest)
+            and not any(known_words().exception.search(o.raw) for o in nearest)
         ):
             return Problem("polarity", part.raw)
         if _denies_a_topic(part, case) or _denies_of_another(part, case):
             return Problem("polarity", part.raw)
         said = {t.meaning for t in words if t.sign == "said"}
-        if all(_head(other) in said - {_BORROWER} for other in nearest):
+        if all(_head(other) in said - {BORROWER} for other in nearest):
             return Problem("polarity", part.raw)
         if part.denies():
             own = {t.meaning for t in words if t.sign == "denied"}
@@ -1128,7 +568,7 @@ def _polarity(case: _Case) -> Problem | None:
 
 def _not_denied(case: _Case) -> str:
     """A part without any negative, where all that it may follow denies."""
-    wording = _wording()
+    wording = known_words()
     said = wording.harmless.sub("", case.said.folded)
     # A denial that only says which ones, there as here, denies nothing of what is told of them.
     which = {match.group()[1:] for match in wording.attributive.finditer(case.quoted_text())}
@@ -1152,15 +592,15 @@ def _not_denied(case: _Case) -> str:
     return ""
 
 
-def _denies_outright(part: _Part) -> bool:
-    wording = _wording()
+def _denies_outright(part: Part) -> bool:
+    wording = known_words()
     rest = wording.attributive.sub("", wording.harmless.sub("", part.raw))
     return part.denies() and bool(wording.negatives & set(rest))
 
 
-def _of_what_is_denied(part: _Part, case: _Case) -> bool:
+def _of_what_is_denied(part: Part, case: _Case) -> bool:
     """Whether all that a part speaks of stands in the quotes where they deny it, and there only."""
-    stops = _wording().stops
+    stops = known_words().stops
     denying = [o for o in case.quoted_parts() if _denies_outright(o) or stops.search(o.raw)]
     others = {m for o in case.quoted_parts() if o not in denying for m in o.meanings()}
     own = [t for t in part.words() if t.kind == "word" and t.meaning not in others]
@@ -1172,7 +612,7 @@ def _of_what_is_denied(part: _Part, case: _Case) -> bool:
 
 def _undenied(case: _Case) -> str:
     """A word that the quotes have behind a negative only, and the sentence without any."""
-    negatives, stem = _wording().negatives, _wording().stem
+    negatives, stem = known_words().negatives, known_words().stem
     quoted = _FIELD_NAMES.sub("", case.quoted_text())
     stems = (match.group(1) or match.group(2) for match in stem.finditer(quoted))
     words = [word for word in stems if not negatives & set(word)]
@@ -1197,10 +637,10 @@ def _undenied(case: _Case) -> str:
 def _denials(words: Sequence[str]) -> re.Pattern[str]:
     """A negative before one of some words."""
     named = "|".join(map(re.escape, sorted(set(words), key=len, reverse=True)))
-    return re.compile(f"[{''.join(sorted(_wording().negatives))}]({named or '(?!)'})")
+    return re.compile(f"[{''.join(sorted(known_words().negatives))}]({named or '(?!)'})")
 
 
-def _denies_a_topic(part: _Part, case: _Case) -> bool:
+def _denies_a_topic(part: Part, case: _Case) -> bool:
     """Whether a part denies what the quotes only speak of, and not what they deny of it."""
     said = case.said.meanings()
     for token in part.words():
@@ -1217,7 +657,7 @@ def _denies_a_topic(part: _Part, case: _Case) -> bool:
     return False
 
 
-def _denies_of_another(part: _Part, case: _Case) -> bool:
+def _denies_of_another(part: Part, case: _Case) -> bool:
     """Whether a part denies of one thing what the quotes deny of another."""
     denied = {t.meaning for t in part.words() if t.sign == "denied" and t.kind == "word"}
     own = {t.meaning for t in part.words() if t.kind == "word"} - denied
@@ -1274,7 +714,7 @@ def _wrong_time(case: _Case) -> str:
             if meaning in held or meaning.endswith(_DAY):
                 return part.raw
         if "earlier" in {when for _, when in _times(part)} and not any(
-            sign in reading.folded for reading in case.quoted for sign in _wording().before
+            sign in reading.folded for reading in case.quoted for sign in known_words().before
         ):
             return part.raw
         anchors = set(_times(part))
@@ -1297,13 +737,13 @@ def _wrong_time(case: _Case) -> str:
     return ""
 
 
-def _anchor_gone(when: str, quoted: set[tuple[str, str]], said: set[str]) -> bool:
+def _anchor_gone(when: str, quoted: set[tuple[str, str]], said: Set[str]) -> bool:
     """Whether what a quote counts from, or up to, is not in a part at all."""
     return any(when == of and meaning not in said for meaning, of in quoted)
 
 
-def _times(part: _Part) -> Iterator[tuple[str, str]]:
-    wording = _wording()
+def _times(part: Part) -> Iterator[tuple[str, str]]:
+    wording = known_words()
     for token, after in pairwise(part.tokens):
         if token.kind == "word" and after.raw in wording.earlier:
             yield token.meaning, "earlier"
@@ -1311,14 +751,14 @@ def _times(part: _Part) -> Iterator[tuple[str, str]]:
             yield token.meaning, "later"
 
 
-def _opposed(part: _Part, quoted: _Part) -> bool:
+def _opposed(part: Part, quoted: Part) -> bool:
     """Whether a word stands where the quote has its opposite."""
-    opposites = _wording().opposites
+    opposites = known_words().opposites
     own, held = part.meanings(), quoted.meanings()
     return any(opposites.get(word, frozenset()) & held - own for word in own - held)
 
 
-def _permits(part: _Part) -> Iterator[tuple[str, str]]:
+def _permits(part: Part) -> Iterator[tuple[str, str]]:
     """Each word that stands first behind a modal, with that modal."""
     modal = ""
     for token in part.tokens:
@@ -1340,7 +780,7 @@ def _qualified(case: _Case) -> Problem | None:
                 if one is None or one.kind != "word" or len(one.meaning) < 2:
                     qualifier = ""
                 else:
-                    qualifier = "" if one.raw in _wording().carriers else one.meaning
+                    qualifier = "" if one.raw in known_words().carriers else one.meaning
                 before.setdefault(other.meaning, set()).add(qualifier)
     for part in case.said.parts:
         if not part.meanings() <= case.quoted_meanings():
@@ -1356,7 +796,7 @@ def _qualified(case: _Case) -> Problem | None:
 
 def _mixed(case: _Case) -> Problem | None:
     """A part that says of one thing in the quote what the quote says of another."""
-    wording = _wording()
+    wording = known_words()
     parts = [p for p in case.quoted_parts() if p.words()]
     topics: set[str] = set()
     for reading in case.quoted:
@@ -1366,7 +806,7 @@ def _mixed(case: _Case) -> Problem | None:
             for part in group[:1]:
                 plain = not (part.denies() or _modals(part) or wording.enough.search(part.raw))
                 plain = plain and len(group) > 1
-                doer = any(t.meaning in (_LENDER, wording.only) for t in part.tokens)
+                doer = any(t.meaning in (LENDER, wording.only) for t in part.tokens)
                 told = part.words() if plain and not doer else part.words()[:MOST_OF_TOPIC]
                 topics |= {t.meaning for t in told}
     for part in case.said.parts:
@@ -1382,8 +822,8 @@ def _mixed(case: _Case) -> Problem | None:
     return None
 
 
-def _conditional(part: _Part) -> bool:
-    wording = _wording()
+def _conditional(part: Part) -> bool:
+    wording = known_words()
     return any(
         pattern.search(part.raw)
         for pattern in (wording.condition, wording.condition_start, wording.condition_topic)
@@ -1393,13 +833,13 @@ def _conditional(part: _Part) -> bool:
 def _amounts(case: _Case) -> Problem | None:
     """How much or how many, where the quote that a part follows does not say so."""
     quoted = case.quoted_text()
-    for every, same in _wording().every:
+    for every, same in known_words().every:
         often = every.search(case.said.folded)
         if often and not same.search(quoted):
             return Problem("promise", often.group())
     for part in case.said.parts:
         raw = {t.raw for t in part.tokens}
-        for words, said in _wording().amounts:
+        for words, said in known_words().amounts:
             if raw & words and not any(said.search(r.folded) for r in case.quoted):
                 return Problem("promise", ", ".join(sorted(raw & words)))
     return None
@@ -1411,18 +851,18 @@ def _lists(case: _Case) -> Problem | None:
     quoted = case.quoted_text()
     together = [(part.meanings(), part.raw) for part in case.quoted_parts()]
     for part in case.said.parts:
-        stretches = _wording().listing.split(part.raw)
+        stretches = known_words().listing.split(part.raw)
         if len(stretches) > 1 and part.figures:
             for stretch in stretches:
-                ahead = stretch.split(_FIGURE)[0]
-                added = [d for d in _wording().days if d in ahead and d not in quoted]
+                ahead = stretch.split(FIGURE)[0]
+                added = [d for d in known_words().days if d in ahead and d not in quoted]
                 if added:
                     return Problem("figure_role", added[0])
         for join, item in pairwise(part.tokens):
-            if join.raw in _wording().either and _unheard(item, known, quoted, case.asked):
+            if join.raw in known_words().either and _unheard(item, known, quoted, case.asked):
                 return Problem("invented", item.raw)
         for one, join, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
-            if join.raw in _wording().together and one.kind == other.kind == "word":
+            if join.raw in known_words().together and one.kind == other.kind == "word":
                 unheard = [
                     t for t in (one, other) if t.meaning not in known and t.raw not in quoted
                 ]
@@ -1442,13 +882,13 @@ def _lists(case: _Case) -> Problem | None:
     return None
 
 
-def _unheard(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
+def _unheard(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
     """Whether a word is of the matter, of more than a character, and in no quote."""
-    return token.raw not in _wording().light and _strange(token, known, quoted, asked)
+    return token.raw not in known_words().light and _strange(token, known, quoted, asked)
 
 
 def _instead(
-    token: _Token, out: Sequence[_Token], said: Sequence[_Token], quoted: Sequence[_Token]
+    token: Token, out: Sequence[Token], said: Sequence[Token], quoted: Sequence[Token]
 ) -> bool:
     """Whether a word of the quote stands there once more, and the one in whose place it stands
     once less."""
@@ -1457,17 +897,17 @@ def _instead(
     return more and any(now[t.meaning] < then[t.meaning] and len(t.raw) > 1 for t in out)
 
 
-def _strange(token: _Token, known: Set[str], quoted: str, asked: str) -> bool:
+def _strange(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
     """Whether a word of more than a character is in no quote, whatever its kind."""
     told = token.meaning in known or token.raw in quoted or token.raw in fold(asked)
     return token.kind == "word" and len(token.raw) > 1 and not told
 
 
-def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
+def _listed(part: Part) -> Iterator[tuple[Token, Token]]:
     """Heads of each two things that stand beside each other in a list."""
     items = [
-        [t for t in _signed(_tokens(stretch)) if t.kind == "word"]
-        for stretch in _wording().listing.split(part.raw)
+        [t for t in with_signs(tokens_of(stretch)) if t.kind == "word"]
+        for stretch in known_words().listing.split(part.raw)
     ]
     held = {t.raw: t for t in part.words()}
     for one, other in pairwise(items):
@@ -1480,7 +920,7 @@ def _listed(part: _Part) -> Iterator[tuple[_Token, _Token]]:
 def _put_in(case: _Case) -> Problem | None:
     """In a sentence that is a quote almost word for word: a thing, time or place that no quote
     has, or a word of the quotes in the place of another one."""
-    wording = _wording()
+    wording = known_words()
     known, quoted = case.quoted_meanings(), case.quoted_text()
     said = [token for token in case.said.tokens() if token.kind in _CONTENT]
     meanings = [token.meaning for token in said]
@@ -1511,7 +951,7 @@ def _put_in(case: _Case) -> Problem | None:
                     return Problem("invented", strange[0].raw)
             for token in said[first:last]:
                 narrows = token.raw in wording.narrowing
-                thing = narrows or _part_of_speech(token.raw) in _NAMES_OF_THINGS
+                thing = narrows or part_of_speech(token.raw) in _NAMES_OF_THINGS
                 if thing and _unheard(token, known, quoted, case.asked):
                     return Problem("invented", token.raw)
                 moved = token.kind == "word" and len(token.raw) > 1 and token.meaning in known
@@ -1524,7 +964,7 @@ def _put_in(case: _Case) -> Problem | None:
 
 def _modals_moved(case: _Case) -> Problem | None:
     """What is permitted, demanded or foretold by the sentence, and the quotes say otherwise."""
-    clash = _wording().clash
+    clash = known_words().clash
     held: dict[str, set[str]] = {}
     for part in case.quoted_parts():
         for word, modal in _permits(part):
@@ -1533,13 +973,15 @@ def _modals_moved(case: _Case) -> Problem | None:
     demanded = any(modal.endswith(_MUST) for modal in permitted)
     known = case.quoted_meanings()
     for part in case.said.parts:
-        if _agent(part)[0] == _LENDER and _MAY in _modals(part):
+        if _agent(part)[0] == LENDER and _MAY in _modals(part):
             nearest = _nearest(part, case.quoted_parts())
-            if nearest and not permitted & {_MAY} and any(_agent(o)[0] == _LENDER for o in nearest):
+            if nearest and not permitted & {_MAY} and any(_agent(o)[0] == LENDER for o in nearest):
                 return Problem("polarity", part.raw)
         for word, modal in _permits(part):
             quoted = held.get(word, set())
-            only = _wording().only in known and not _wording().only_then.search(case.said.folded)
+            only = known_words().only in known and not known_words().only_then.search(
+                case.said.folded
+            )
             if modal == _MUST and not demanded and (_MAY in permitted or only):
                 return Problem("polarity", part.raw)
             if modal not in quoted and any((q, modal) in clash for q in quoted):
@@ -1549,7 +991,7 @@ def _modals_moved(case: _Case) -> Problem | None:
 
 def _joined_otherwise(case: _Case) -> Problem | None:
     """Two things joined by `or` that the quotes demand together, or the other way round."""
-    wording = _wording()
+    wording = known_words()
     held: dict[tuple[str, str], set[str]] = {}
     spared: set[tuple[str, str]] = set()
     demanded: set[tuple[str, str]] = set()
@@ -1580,19 +1022,19 @@ def _joined_otherwise(case: _Case) -> Problem | None:
     return None
 
 
-def _chooses(part: _Part) -> bool:
+def _chooses(part: Part) -> bool:
     raw = {t.raw for t in part.tokens}
-    return bool(raw & _wording().either) and not raw & _wording().both
+    return bool(raw & known_words().either) and not raw & known_words().both
 
 
-def _demands_both(part: _Part) -> bool:
+def _demands_both(part: Part) -> bool:
     raw = {t.raw for t in part.tokens}
-    return bool(raw & _wording().both) and not raw & _wording().either
+    return bool(raw & known_words().both) and not raw & known_words().either
 
 
-def _pairs(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
+def _pairs(part: Part) -> Iterator[tuple[tuple[str, str], str]]:
     """Words on both sides of an `and` or an `or`; `both`: of a word that only conditions have."""
-    wording = _wording()
+    wording = known_words()
     for one, join, other in zip(part.tokens, part.tokens[1:], part.tokens[2:], strict=False):
         if join.raw in wording.together | wording.either:
             kind = "both" if join.raw in wording.both else "and"
@@ -1612,11 +1054,11 @@ def _roles(case: _Case) -> Problem | None:
     return None
 
 
-def _places(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
+def _places(part: Part) -> Iterator[tuple[tuple[str, str], str]]:
     """Each of the two parties with the word that it stands next to."""
     tokens = part.tokens
     for place, token in enumerate(tokens):
-        if token.kind != "party" or token.meaning not in (_BORROWER, _LENDER):
+        if token.kind != "party" or token.meaning not in (BORROWER, LENDER):
             continue
         before = tokens[place - 1] if place else None
         after = tokens[place + 1] if place + 1 < len(tokens) else None
@@ -1628,7 +1070,7 @@ def _places(part: _Part) -> Iterator[tuple[tuple[str, str], str]]:
 
 def _order(case: _Case) -> Problem | None:
     """Things to be done one after the other, in another order; words that belong elsewhere."""
-    wording = _wording()
+    wording = known_words()
     said = [t.meaning for t in case.said.tokens()]
     for part in case.quoted_parts():
         begin = next((i for i, t in enumerate(part.tokens) if t.raw in wording.in_order), None)
@@ -1682,18 +1124,18 @@ def _fields(case: _Case) -> Problem | None:
                 there = {t.meaning for t in part.words()}
                 for name, _, _ in fields:
                     other = name - held
-                    telling = sum(2 if m >= _BORROWER else len(m) for m in other) >= LEAST_OF_FIELD
+                    telling = sum(2 if m >= BORROWER else len(m) for m in other) >= LEAST_OF_FIELD
                     if telling and other <= there and not names <= there:
                         return Problem("figure_role", figure.text)
     return None
 
 
-def _named_field(field: str, names: Names) -> tuple[set[str], set[_Value], set[str]]:
+def _named_field(field: str, names: Names) -> tuple[set[str], set[Value], set[str]]:
     """Words of a field's name, figures of its value, and words of its value."""
     name, _, value = field.replace("\uff1a", ":").partition(":")
-    told = _read(value, names)
+    told = read_text(value, names)
     values = {(f.kind, f.value) for part in told.parts for f in part.figures}
-    words = {t.meaning for p in _read(name, names).parts for t in p.words()}
+    words = {t.meaning for p in read_text(name, names).parts for t in p.words()}
     return words, values, {t.meaning for part in told.parts for t in part.words()}
 
 
@@ -1717,7 +1159,7 @@ def _crossed(case: _Case) -> Problem | None:
     return None
 
 
-def _first(part: _Part) -> str:
+def _first(part: Part) -> str:
     return part.words()[0].meaning
 
 
@@ -1740,7 +1182,7 @@ def _in_whose_time(case: _Case) -> Problem | None:
 
 def _condition_exchanged(case: _Case) -> Problem | None:
     """What the quotes make a condition told as its consequence, and the other way round."""
-    wording = _wording()
+    wording = known_words()
     own = [half for group in _sentences(case.said) for half in _halves(group)]
     held = [
         half for reading in case.quoted for group in _sentences(reading) for half in _halves(group)
@@ -1757,9 +1199,9 @@ def _condition_exchanged(case: _Case) -> Problem | None:
     return None
 
 
-def _halves(group: Sequence[_Part]) -> Iterator[tuple[str, set[str], set[str]]]:
+def _halves(group: Sequence[Part]) -> Iterator[tuple[str, Set[str], Set[str]]]:
     """When, and what the first part of a sentence that is a condition says, and the others."""
-    wording = _wording()
+    wording = known_words()
     for place, part in enumerate(group[:-1]):
         if wording.condition.search(part.raw) or wording.supposes.search(part.raw):
             end = part.tokens[-1].raw if part.tokens else ""
@@ -1768,11 +1210,11 @@ def _halves(group: Sequence[_Part]) -> Iterator[tuple[str, set[str], set[str]]]:
             return
 
 
-def _shared(one: set[str], other: set[str]) -> int:
+def _shared(one: Set[str], other: Set[str]) -> int:
     return sum(len(meaning) for meaning in one & other)
 
 
-def _exchange(said: _Part, quoted: _Part) -> tuple[set[str], set[str]]:
+def _exchange(said: Part, quoted: Part) -> tuple[Set[str], Set[str]]:
     """What a part has more than a quoted one, and what it has less."""
     own, held = said.meanings(), quoted.meanings()
     return own - held, held - own
@@ -1789,7 +1231,7 @@ def _periods(case: _Case) -> Problem | None:
 
 def _sides(text: str) -> dict[str, set[str]]:
     sides: dict[str, set[str]] = {}
-    for side, pattern in _wording().periods.items():
+    for side, pattern in known_words().periods.items():
         for match in pattern.finditer(text):
             sides.setdefault(match.group(1), set()).add(side)
     return sides
@@ -1806,7 +1248,7 @@ def _denied_widely(case: _Case) -> Problem | None:
             own: set[str] = set()
             open_ = False
             for token in other.tokens:
-                open_ = open_ or (token.sign == "denied" and token.raw in _wording().led_by)
+                open_ = open_ or (token.sign == "denied" and token.raw in known_words().led_by)
                 if token.kind == "word" and token.sign == "denied":
                     (narrowing if open_ and token.meaning not in denied else own).add(token.meaning)
             lost = not any(char in chars for word in narrowing for char in word)
@@ -1815,7 +1257,7 @@ def _denied_widely(case: _Case) -> Problem | None:
     return None
 
 
-def _denies_all_of(said: _Part, quoted: _Part) -> bool:
+def _denies_all_of(said: Part, quoted: Part) -> bool:
     """Whether a part denies what stands before it, and the quote speaks of that."""
     return (
         said.denies()
@@ -1824,7 +1266,7 @@ def _denies_all_of(said: _Part, quoted: _Part) -> bool:
     )
 
 
-def _is_topic(part: _Part, matched: Sequence[_Part], said: Sequence[_Part]) -> bool:
+def _is_topic(part: Part, matched: Sequence[Part], said: Sequence[Part]) -> bool:
     """Whether a part names what another one denies, and says nothing of it itself."""
     after = [p for p in said[said.index(part) + 1 :] if p.denies()]
     if part.denies() or any(t.kind in ("party", "modal", "product") for t in part.tokens):
@@ -1840,7 +1282,7 @@ def _is_topic(part: _Part, matched: Sequence[_Part], said: Sequence[_Part]) -> b
     )
 
 
-def _signs(parts: Iterable[_Part]) -> dict[str, set[Sign]]:
+def _signs(parts: Iterable[Part]) -> dict[str, set[Sign]]:
     signs: dict[str, set[Sign]] = {}
     for part in parts:
         for token in part.tokens:
@@ -1850,23 +1292,23 @@ def _signs(parts: Iterable[_Part]) -> dict[str, set[Sign]]:
 
 
 def _against(
-    part: _Part,
+    part: Part,
     signs: Mapping[str, set[Sign]],
-    matched: Sequence[_Part],
-    nearest: Sequence[_Part],
+    matched: Sequence[Part],
+    nearest: Sequence[Part],
 ) -> str:
     """A word of the part whose sign the quotes never give it.
 
     What a quote denies may stand apart from the denial, as in `the fee, it is not charged`: it is
     excused where the sentence denies the same elsewhere, but never the word next to the denial.
     """
-    charges = _wording().charges
+    charges = known_words().charges
     heads = {_head(other) for other in matched}
     excused = {t.meaning for other in matched for t in other.words() if t.sign == "denied"} - heads
     if _WILL in _modals(part):
         excused = set()
     for token in part.tokens:
-        third = token.kind == "party" and token.raw in _wording().others and token.sign == "said"
+        third = token.kind == "party" and token.raw in known_words().others and token.sign == "said"
         if token.kind not in ("word", "modal", "product") and not third:
             continue
         held = signs.get(token.meaning)
@@ -1884,37 +1326,37 @@ def _against(
     return ""
 
 
-def _head(part: _Part) -> str:
+def _head(part: Part) -> str:
     denied = [t for t in part.words() if t.sign == "denied"]
     outright = [t for t in denied if not t.of_state]
     return next((t.meaning for t in outright or denied), "")
 
 
-def _modals(part: _Part) -> set[str]:
+def _modals(part: Part) -> set[str]:
     return {
         ("!" if t.sign == "denied" else "") + t.meaning for t in part.tokens if t.kind == "modal"
     }
 
 
-def _modal_clash(said: _Part, quoted: _Part) -> bool:
+def _modal_clash(said: Part, quoted: Part) -> bool:
     own, held = _modals(said), _modals(quoted)
     if not own or not held or own & held:
         return False
-    clash = _wording().clash
+    clash = known_words().clash
     return any((q, s) in clash for q in held for s in own)
 
 
 def _subject(case: _Case) -> Problem | None:
     """Who and which product: named by the quotes, and in the same place."""
-    wording = _wording()
-    keys = {chr(_FIRST_PRODUCT + i): key for i, (key, _) in enumerate(case.names.products)}
+    wording = known_words()
+    keys = {chr(FIRST_PRODUCT + i): key for i, (key, _) in enumerate(case.names.products)}
     held = _products(case.quoted)
-    headed = _products(_read(s.heading, case.names) for s in case.sources)
+    headed = _products(read_text(s.heading, case.names) for s in case.sources)
     headed |= {char for char, key in keys.items() if any(s.product == key for s in case.sources)}
     said = _products([case.said])
     if said - (held or headed):
         return Problem("subject", _named(said - (held or headed), case.names))
-    if held and not said and not _products([_read(case.asked, case.names)]) & held:
+    if held and not said and not _products([read_text(case.asked, case.names)]) & held:
         return Problem("subject", _named(held, case.names))
     names = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     for match in wording.product_like.finditer(case.said.folded):
@@ -1927,13 +1369,13 @@ def _subject(case: _Case) -> Problem | None:
             return Problem("subject", token.raw)
     for part in case.said.parts:
         agent, acts = _agent(part)
-        if agent == _BORROWER and part.tokens[-1].raw in wording.moments:
+        if agent == BORROWER and part.tokens[-1].raw in wording.moments:
             agent = ""
         nearest_parts = _nearest(part, case.quoted_parts())
         nearest = [other for other in nearest_parts if _agent(other)[0]]
         if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
             return Problem("subject", part.raw)
-        if _doer(part) in (_BORROWER, _LENDER) and agents and _doer(part) not in agents:
+        if _doer(part) in (BORROWER, LENDER) and agents and _doer(part) not in agents:
             return Problem("subject", part.raw)
         if nearest_parts and all(_other_party(part, o) for o in nearest_parts):
             return Problem("subject", part.raw)
@@ -1943,17 +1385,17 @@ def _subject(case: _Case) -> Problem | None:
     return None
 
 
-def _other_party(part: _Part, quoted: _Part) -> bool:
+def _other_party(part: Part, quoted: Part) -> bool:
     """Whether a third party stands where the quote has the lender."""
     own = {t.meaning for t in part.tokens if t.kind == "party"}
     held = {t.meaning for t in quoted.tokens if t.kind == "party"}
-    return _LENDER in held - own and bool(own - held - {_BORROWER, _LENDER})
+    return LENDER in held - own and bool(own - held - {BORROWER, LENDER})
 
 
-def _doer(part: _Part) -> str:
+def _doer(part: Part) -> str:
     """Who is said, by a preposition, to be the one that does it."""
     before = ["", *(t.raw for t in part.tokens)]
-    acts = _wording().acts
+    acts = known_words().acts
     return next(
         (
             t.meaning
@@ -1964,25 +1406,25 @@ def _doer(part: _Part) -> str:
     )
 
 
-def _other_acts(part: _Part, agent: str, acts: bool, quoted: _Part) -> bool:
+def _other_acts(part: Part, agent: str, acts: bool, quoted: Part) -> bool:
     """Whether someone else acts in the quote; whose thing it is does not make someone act."""
     own, _ = _agent(quoted)
-    if agent == own or (agent not in (_BORROWER, _LENDER) and not acts):
+    if agent == own or (agent not in (BORROWER, LENDER) and not acts):
         return False
     return acts or agent not in quoted.meanings() or own in part.meanings()
 
 
-def _products(readings: Iterable[_Reading]) -> set[str]:
+def _products(readings: Iterable[Reading]) -> set[str]:
     return {t.meaning for r in readings for t in r.tokens() if t.kind == "product"}
 
 
 def _named(chars: Iterable[str], names: Names) -> str:
-    return ", ".join(names.products[ord(char) - _FIRST_PRODUCT][1][0] for char in sorted(chars))
+    return ", ".join(names.products[ord(char) - FIRST_PRODUCT][1][0] for char in sorted(chars))
 
 
-def _agent(part: _Part) -> tuple[str, bool]:
+def _agent(part: Part) -> tuple[str, bool]:
     """Who acts in a part, as far as it says so, and whether a verb says it of them at once."""
-    wording = _wording()
+    wording = known_words()
     previous = ""
     first, verb = "", False
     ahead = False
@@ -2004,7 +1446,7 @@ def _agent(part: _Part) -> tuple[str, bool]:
                 after is not None
                 and token.raw in wording.others
                 and after.kind == "word"
-                and _part_of_speech(after.raw) == "n"
+                and part_of_speech(after.raw) == "n"
             )
             if spared:
                 continue
@@ -2019,7 +1461,7 @@ def _agent(part: _Part) -> tuple[str, bool]:
 
 def _scope(case: _Case) -> Problem | None:
     """Of what the quotes say it: words that belong together and were put together anew."""
-    wording = _wording()
+    wording = known_words()
     said = case.said.meanings()
     chars = set("".join(said))
     quoted_modals = {modal for part in case.quoted_parts() for modal in _modals(part)}
@@ -2051,13 +1493,13 @@ def _scope(case: _Case) -> Problem | None:
 
 def _described(case: _Case) -> Iterator[tuple[str, str]]:
     """Charges of the quotes that stand behind a describing word each time, and the word."""
-    charges = _wording().charges
+    charges = known_words().charges
     before: dict[str, set[str]] = {}
     for part in case.quoted_parts():
         for one, charge in zip([None, *part.tokens], part.tokens, strict=False):
             if charge.raw in charges:
                 word = one.meaning if one is not None and one.kind == "word" else ""
-                if one is not None and one.raw in charges | _wording().done_to:
+                if one is not None and one.raw in charges | known_words().done_to:
                     word = ""
                 before.setdefault(charge.meaning, set()).add(word)
     for meaning, described in before.items():
@@ -2065,9 +1507,9 @@ def _described(case: _Case) -> Iterator[tuple[str, str]]:
             yield meaning, described.pop()
 
 
-def _of_another_charge(part: _Part, case: _Case) -> bool:
+def _of_another_charge(part: Part, case: _Case) -> bool:
     """Whether a part says of one charge what the quotes say of another only."""
-    charges = _wording().charges
+    charges = known_words().charges
     own = {t.meaning for t in part.tokens if t.raw in charges}
     if not own:
         return False
@@ -2081,7 +1523,7 @@ def _of_another_charge(part: _Part, case: _Case) -> bool:
     return False
 
 
-def _ahead(quoted: _Part, denied: str) -> set[str] | None:
+def _ahead(quoted: Part, denied: str) -> set[str] | None:
     """The words before a denial in a part of a quote; None where it denies something else."""
     words: set[str] = set()
     found = False
@@ -2093,7 +1535,7 @@ def _ahead(quoted: _Part, denied: str) -> set[str] | None:
     return words if found else None
 
 
-def _lost(words: set[str], chars: set[str]) -> bool:
+def _lost(words: Set[str], chars: Set[str]) -> bool:
     whole = sum(map(len, words))
     kept = sum(char in chars for word in words for char in word)
     return whole >= 2 and kept < LEAST_OF_CONDITION * whole
@@ -2105,7 +1547,7 @@ def _conditions(case: _Case) -> Problem | None:
     denied = {t.meaning for t in case.said.tokens() if t.sign != "said"}
     values = {(f.kind, f.value) for p in case.said.parts for f in p.figures}
 
-    def near(part: _Part) -> list[_Part]:
+    def near(part: Part) -> list[Part]:
         if not part.words() and not part.figures:
             return []
         held = [o for o in case.quoted_parts() if _mostly_in(o, part)]
@@ -2139,16 +1581,16 @@ def _conditions(case: _Case) -> Problem | None:
     return None
 
 
-def _mostly_in(quoted: _Part, part: _Part) -> bool:
+def _mostly_in(quoted: Part, part: Part) -> bool:
     words = quoted.meanings()
     kept = sum(len(word) for word in words & part.meanings())
     return kept >= max(2.0, LEAST_OF_CONDITION * sum(map(len, words)))
 
 
-def _sentences(reading: _Reading) -> list[list[_Part]]:
+def _sentences(reading: Reading) -> list[list[Part]]:
     """Parts of a quote that belong together; a row of a table is one statement."""
     row = _ROW.match(reading.folded) is not None
-    groups: list[list[_Part]] = [[]]
+    groups: list[list[Part]] = [[]]
     for part in reading.parts:
         if part.aside:
             groups[0].append(part)
@@ -2159,9 +1601,9 @@ def _sentences(reading: _Reading) -> list[list[_Part]]:
     return groups
 
 
-def _limits(part: _Part, place: int, last_used: int) -> bool:
+def _limits(part: Part, place: int, last_used: int) -> bool:
     """Whether a part that the sentence does not repeat limits the one that it does."""
-    wording = _wording()
+    wording = known_words()
     if wording.no_condition.search(part.raw):
         return False
     if wording.exception.search(part.raw) or (place and wording.limit.search(part.raw)):
@@ -2174,9 +1616,9 @@ def _limits(part: _Part, place: int, last_used: int) -> bool:
     )
 
 
-def _left_out(part: _Part, said: set[str], denied: set[str], values: set[_Value]) -> str:
+def _left_out(part: Part, said: Set[str], denied: Set[str], values: set[Value]) -> str:
     """A condition whose words, or whose denial, the sentence does not repeat."""
-    frame = _wording().frame
+    frame = known_words().frame
     words = {t.meaning for t in part.words() if t.raw not in frame}
     words = words or {t.meaning for t in part.words()}
     chars = set("".join(said))
@@ -2187,30 +1629,30 @@ def _left_out(part: _Part, said: set[str], denied: set[str], values: set[_Value]
     ahead = next((t.meaning for t in part.words() if t.kind == "word"), "")
     if kept < LEAST_OF_CONDITION * whole or (refused and not refused & denied):
         return part.raw
-    if ahead and ahead not in said and part.tokens[-1].raw in _wording().moments:
+    if ahead and ahead not in said and part.tokens[-1].raw in known_words().moments:
         return part.raw
     return ""
 
 
-def _own_words_left_out(part: _Part, rest: set[str], said: set[str], text: str) -> str:
+def _own_words_left_out(part: Part, rest: Set[str], said: Set[str], text: str) -> str:
     """A condition of which the sentence repeats only what the rest of the quote says too."""
-    frame = _wording().frame
+    frame = known_words().frame
     words = {t.meaning for t in part.words() if t.raw not in frame and t.kind == "word"}
     own = words - rest
     topic = not (
-        _wording().condition.search(part.raw) or _wording().condition_start.search(part.raw)
+        known_words().condition.search(part.raw) or known_words().condition_start.search(part.raw)
     )
     if part.figures or not words or topic:
         return ""
     if own:
         chars = set("".join(said - rest))
         return "" if any(char in chars for word in own for char in word) else part.raw
-    return "" if _wording().conditional.search(text) else part.raw
+    return "" if known_words().conditional.search(text) else part.raw
 
 
-def _figure_left_out(part: _Part, used: bool, values: set[_Value]) -> str:
+def _figure_left_out(part: Part, used: bool, values: set[Value]) -> str:
     """A figure that limits the part and does not stand in the sentence."""
-    pieces = part.raw.split(_FIGURE)
+    pieces = part.raw.split(FIGURE)
     for figure, before in zip(part.figures, pieces, strict=False):
         often = before.endswith(_EVERY)
         if used and figure.bound != "min" and figure.kind != "position" and not often:
@@ -2222,9 +1664,9 @@ def _figure_left_out(part: _Part, used: bool, values: set[_Value]) -> str:
     return ""
 
 
-def _narrowed(part: _Part, told: set[str], said: set[str]) -> str:
+def _narrowed(part: Part, told: Set[str], said: Set[str]) -> str:
     """A word that narrows the one after it, where only that one is told."""
-    wording = _wording()
+    wording = known_words()
     tokens = [
         t for t in part.tokens if t.kind not in ("grammar", "talk") or t.raw in wording.narrowing
     ]
@@ -2239,10 +1681,10 @@ def _narrowed(part: _Part, told: set[str], said: set[str]) -> str:
     return ""
 
 
-def _time_left_out(part: _Part, said: set[str], values: set[_Value]) -> str:
+def _time_left_out(part: Part, said: Set[str], values: set[Value]) -> str:
     """What must have come to pass, or a date, that a used part names and the sentence does not."""
-    wording = _wording()
-    before: list[_Token] = []
+    wording = known_words()
+    before: list[Token] = []
     for place, token in enumerate(part.tokens):
         if token.raw in wording.moments and before and place + 1 < len(part.tokens):
             words = {t.meaning for t in before}
@@ -2250,7 +1692,7 @@ def _time_left_out(part: _Part, said: set[str], values: set[_Value]) -> str:
                 return "".join(t.raw for t in before) + token.raw
         if token.kind == "word":
             before.append(token)
-        elif token.raw in _STARTS:
+        elif token.raw in STARTS:
             before = []
     for figure in part.figures:
         dated = figure.kind == "date" and figure.bound and not str(figure.value).startswith("---")
@@ -2268,7 +1710,7 @@ def _figures(case: _Case) -> Problem | None:
     for doubt in doubts:
         if _counts_things(doubt.figure, listed):
             continue
-        restated = _wording().restated.search(case.said.folded[: doubt.figure.span[0]][-12:])
+        restated = known_words().restated.search(case.said.folded[: doubt.figure.span[0]][-12:])
         if restated and any(f.value == doubt.figure.value for f in asked):
             continue
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
@@ -2306,13 +1748,13 @@ def _counts_things(figure: figures.Figure, listed: set[int]) -> bool:
     )
 
 
-def _bounds_gone(part: _Part, quoted: _Part) -> bool:
+def _bounds_gone(part: Part, quoted: Part) -> bool:
     """Whether a figure of both stands beside a bound in the quote only."""
     shared = {(f.kind, f.value) for f in part.figures if not f.bound}
     return bool(_bounds(quoted)) and bool(shared & {(f.kind, f.value) for f in quoted.figures})
 
 
-def _bounds(part: _Part) -> set[str]:
+def _bounds(part: Part) -> set[str]:
     return {t.meaning for t in part.tokens if t.kind == "bound"} - {"neither"}
 
 
@@ -2340,24 +1782,24 @@ def _figure_roles(case: _Case) -> Problem | None:
     return None
 
 
-def _of_what(part: _Part) -> Iterator[tuple[figures.Figure, set[str]]]:
+def _of_what(part: Part) -> Iterator[tuple[figures.Figure, set[str]]]:
     """Each rate that is a share of something, with the words for what it is a share of."""
-    pieces = part.raw.split(_FIGURE)
+    pieces = part.raw.split(FIGURE)
     for place, figure in enumerate(part.figures):
         if figure.kind == "rate" and pieces[place].endswith(_OF):
-            words = [t for t in _tokens(pieces[place]) if t.kind == "word"][-2:]
+            words = [t for t in tokens_of(pieces[place]) if t.kind == "word"][-2:]
             if words:
                 yield figure, {t.meaning for t in words}
 
 
-def _around(part: _Part) -> list[tuple[figures.Figure, set[str]]]:
+def _around(part: Part) -> list[tuple[figures.Figure, set[str]]]:
     """Each figure of a part, with the words between the figure before and itself."""
     found: list[tuple[figures.Figure, set[str]]] = []
-    pieces = part.raw.split(_FIGURE)
+    pieces = part.raw.split(FIGURE)
     for place, figure in enumerate(part.figures):
-        words = {t.meaning for t in _tokens(pieces[place]) if t.kind == "word"}
+        words = {t.meaning for t in tokens_of(pieces[place]) if t.kind == "word"}
         if place + 1 == len(part.figures):
-            words |= {t.meaning for t in _tokens(pieces[-1]) if t.kind == "word"}
+            words |= {t.meaning for t in tokens_of(pieces[-1]) if t.kind == "word"}
         found.append((figure, words))
     return found
 
@@ -2383,7 +1825,7 @@ def _beside_another(case: _Case) -> Problem | None:
     return None
 
 
-def _own_products(part: _Part) -> set[str]:
+def _own_products(part: Part) -> set[str]:
     return {token.meaning for token in part.tokens if token.kind == "product"}
 
 
@@ -2395,7 +1837,9 @@ def _moved(case: _Case) -> Problem | None:
         alike = [other for other in quoted if other.denies() == part.denies()]
         there = set().union(*(other.meanings() for other in _nearest(part, alike)))
         for join, word in pairwise(part.tokens):
-            listed = join.raw in _wording().together and word.kind == "word" and len(word.raw) > 1
+            listed = (
+                join.raw in known_words().together and word.kind == "word" and len(word.raw) > 1
+            )
             if not listed or not there or word.meaning in there:
                 continue
             held = [other for other in quoted if word.meaning in other.meanings()]

@@ -3,7 +3,7 @@
 An exception that the clause does not make, two things that have changed places, an order of steps
 the other way round, a sum told of each: all of it in words that the clause has too, so that
 comparing words finds nothing. By what words is data, rearranged.toml; texts are folded, as
-grounding.py reads them.
+reading.py reads them.
 """
 
 from __future__ import annotations

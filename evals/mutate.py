@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from assistant.gate import Draft, check
-from assistant.grounding import names_of
 from assistant.models import Citation
+from assistant.reading import names_of
 from knowledge.chunk import chunk, numeral_of, quotable
 from knowledge.documents import Clause
 from knowledge.lender import load_lender

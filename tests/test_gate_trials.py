@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from assistant.gate import Draft, check
-from assistant.grounding import Names, names_of
 from assistant.models import Citation
+from assistant.reading import Names, names_of
 from evals.mutate import PARTS, Part, citations, make_trials, table, try_gate
 from knowledge.lender import load_lender
 from knowledge.text import fold

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from assistant.grounding import Names, Source, find_problem
+from assistant.grounding import Source, find_problem
+from assistant.reading import Names
 
 NAMES = Names(
     lender=("绿洲消费金融有限公司", "绿洲消金"),
