@@ -130,6 +130,8 @@ _SIDES = frozenset(["min", "max"])
 _NAMES_OF_THINGS = frozenset("nst")
 _CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
 _EVERY = "\u6bcf"
+_ALL = frozenset("\u90fd\u5747")
+"""What speaks of all that was named before it."""
 _OF = "\u7684"
 _MARKERS = frozenset(["\u5c06"])
 """What tells the future by itself, and behind another modal only marks an object."""
@@ -1814,8 +1816,13 @@ def _rearranged(case: _Case) -> Problem | None:
 def _beside_another(case: _Case) -> Problem | None:
     """What the quotes say of one product only, said of another that they speak of too."""
     held = [(_own_products(part), part.meanings()) for part in case.quoted_parts()]
+    before: set[str] = set()
     for part in case.said.parts:
-        for product in _own_products(part):
+        own = _own_products(part)
+        if not own and part.tokens and part.tokens[0].raw in _ALL:
+            own = before
+        before = own
+        for product in own:
             if not any(product in products for products, _ in held):
                 continue
             for word in part.words():

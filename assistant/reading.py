@@ -264,6 +264,7 @@ _FULL_STOP = frozenset("\u3002;\uff1b!?\uff01\uff1f\n")
 
 @lru_cache(maxsize=1)
 def known_words() -> Wording:
+    """grounding.toml and synonyms.toml, read once."""
     with (Path(__file__).parent / "grounding.toml").open("rb") as file:
         raw: dict[str, Any] = tomllib.load(file)
     kinds: dict[str, tuple[tuple[Kind, str], ...]] = {}
@@ -498,6 +499,7 @@ def _stretches(
 
 
 def tokens_of(stretch: str) -> list[Token]:
+    """The words of a part, none of them denied yet."""
     wording = known_words()
     tokens: list[Token] = []
     end = 0

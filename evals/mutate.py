@@ -288,7 +288,7 @@ def _merged(stock: _Stock, chance: random.Random) -> _Made:
 
 def _closed(stock: _Stock, chance: random.Random) -> _Made:
     for truth, citation in _endless(chance, stock.truths):
-        said = chance.choice(truth["says"])
+        said = chance.choice(truth["says"] or [citation.quote])
         yield f"{_bare(said)}，{chance.choice(stock.words['frames']['after'])}", [citation]
 
 
