@@ -89,6 +89,48 @@ def test_lines_that_do_nothing_but_ask_are_questions_too() -> None:
     assert (third.title, third.text) == ("想解绑旧卡，却提示失败？", "请先把另一张卡设为默认。")
 
 
+def test_lines_that_ask_without_a_mark_are_questions_where_each_is_answered() -> None:
+    note, first, second, third = clauses(
+        paragraph("客服常见问答（2025年8月整理，一线用）"),
+        paragraph("几点扣款"),
+        paragraph("每日 9:00。"),
+        paragraph("能用信用卡还吗"),
+        paragraph("不能。"),
+        paragraph("旧卡怎么解绑"),
+        paragraph("先把另一张卡设为默认。"),
+    )
+    assert quotable(note) == [note.text]
+    assert (first.title, first.text) == ("几点扣款", "每日 9:00。")
+    assert (second.title, second.text) == ("能用信用卡还吗", "不能。")
+    assert (third.title, third.text) == ("旧卡怎么解绑", "先把另一张卡设为默认。")
+
+
+def test_headings_and_lists_that_ask_are_no_list_of_questions() -> None:
+    found = clauses(
+        heading(2, "谁可以申请"),
+        paragraph("年满 20 周岁的个人。"),
+        heading(2, "借了多久到账"),
+        paragraph("5 分钟。"),
+        heading(2, "额度会变吗"),
+        paragraph("可能。"),
+    )
+    assert [clause.title for clause in found] == ["谁可以申请", "借了多久到账", "额度会变吗"]
+    (only,) = clauses(paragraph("怎样还款"), paragraph("哪里还款"), paragraph("何时还款"))
+    assert only.text.startswith("怎样还款")
+
+
+def test_a_note_on_the_paper_is_no_quote() -> None:
+    (clause,) = clauses(
+        paragraph("某消金 ｜ 产品部 2025年8月更新"),
+        paragraph("版本：2025年6月修订，自2025年7月1日起施行"),
+        paragraph("本表 2025 年 8 月更新。"),
+    )
+    assert quotable(clause) == [
+        "版本：2025年6月修订，自2025年7月1日起施行",
+        "本表 2025 年 8 月更新。",
+    ]
+
+
 def test_a_text_that_asks_now_and_then_is_no_list_of_questions() -> None:
     (only,) = clauses(
         paragraph("问：以上是否清楚？"),

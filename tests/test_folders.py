@@ -1,4 +1,4 @@
-"""Documents of three made-up lenders as they lie in a folder, put in without a word about them, and
+"""Documents of four made-up lenders as they lie in a folder, put in without a word about them, and
 what borrowers ask of them; answered by quoting. Their hands had not seen this project."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from knowledge.release import build
 from .conftest import settings_for
 
 FOLDERS = Path(__file__).parent / "folders"
-AUTUMN, SUMMER = date(2025, 11, 3), date(2026, 7, 1)
+AUTUMN, SUMMER, LATER = date(2025, 11, 3), date(2026, 7, 1), date(2026, 11, 28)
 
 
 def bare(text: str) -> str:
@@ -28,7 +28,7 @@ def bare(text: str) -> str:
 
 @pytest.mark.parametrize(
     ("folder", "today", "answered", "declined"),
-    [("a", AUTUMN, 24, 6), ("b", AUTUMN, 22, 8), ("c", SUMMER, 20, 8)],
+    [("a", AUTUMN, 24, 6), ("b", AUTUMN, 22, 8), ("c", SUMMER, 20, 8), ("d", LATER, 39, 6)],
 )
 async def test_a_folder_of_documents_answers_what_it_says_and_declines_what_it_does_not(
     tmp_path: Path, folder: str, today: date, answered: int, declined: int
