@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import combinations, pairwise, zip_longest
 from operator import add
 from typing import Literal
@@ -286,7 +286,7 @@ def _settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
     return Reading(said.folded, parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Case:
     said: Reading
     quoted: Sequence[Reading]
@@ -295,9 +295,23 @@ class _Case:
     asked: str
     facts: Sequence[str]
 
-    def quoted_parts(self) -> Iterator[Part]:
-        for reading in self.quoted:
-            yield from reading.parts
+    @cached_property
+    def _quoted_parts(self) -> Sequence[Part]:
+        return [part for reading in self.quoted for part in reading.parts]
+
+    @cached_property
+    def _nearest(self) -> dict[int, list[Part]]:
+        return {}
+
+    def quoted_parts(self) -> Sequence[Part]:
+        return self._quoted_parts
+
+    def nearest(self, part: Part) -> list[Part]:
+        """The quoted parts that share most with a part of the sentence."""
+        # By which object it is: to compare two of them takes longer than what is saved.
+        if id(part) not in self._nearest:
+            self._nearest[id(part)] = _nearest(part, self._quoted_parts)
+        return self._nearest[id(part)]
 
     def quoted_meanings(self) -> set[str]:
         return {token.meaning for reading in self.quoted for token in reading.tokens()}
@@ -417,7 +431,7 @@ def _content(case: _Case) -> Problem | None:
         most_share = MOST_UNSAID_SHARE_OF_BOUND if bounded else MOST_UNSAID_SHARE
         if longest > MOST_UNSAID or (share > most_share and unsaid >= 1):
             return Problem("invented", " ".join(words))
-        nearest = _nearest(part, case.quoted_parts())
+        nearest = case.nearest(part)
         if unsaid >= 1 and not nearest:
             return Problem("invented", " ".join(words))
         if last_weight >= MOST_OF_PREDICATE:
@@ -489,7 +503,7 @@ def _swapped(noun: Token, case: _Case) -> bool:
         t.raw in nouns and t.meaning not in said
         for part in case.said.parts
         if noun in part.tokens
-        for other in _nearest(part, case.quoted_parts()) or case.quoted_parts()
+        for other in case.nearest(part) or case.quoted_parts()
         for t in other.tokens
     )
 
@@ -522,7 +536,7 @@ def _polarity(case: _Case) -> Problem | None:
             if {(f.kind, f.value) for f in part.figures if f.kind != "count"}
             & {(f.kind, f.value) for f in other.figures}
         ]
-        nearest = _nearest(part, case.quoted_parts())
+        nearest = case.nearest(part)
         for signs in (everywhere, _signs(beside)):
             problem = _against(part, signs, matched, nearest)
             if problem:
@@ -578,7 +592,7 @@ def _not_denied(case: _Case) -> str:
     if wording.negatives & set(said) or wording.stops.search(said):
         return ""
     for part in case.said.parts:
-        nearest = _nearest(part, case.quoted_parts())
+        nearest = case.nearest(part)
         if (
             len(part.meanings()) > 1
             and nearest
@@ -720,7 +734,7 @@ def _wrong_time(case: _Case) -> str:
         ):
             return part.raw
         anchors = set(_times(part))
-        nearest = [set(_times(other)) for other in _nearest(part, case.quoted_parts())]
+        nearest = [set(_times(other)) for other in case.nearest(part)]
         if any(
             meaning in known
             and when not in held.get(meaning, set())
@@ -730,7 +744,7 @@ def _wrong_time(case: _Case) -> str:
         ):
             return part.raw
         own = dict(_times(part))
-        near = [dict(_times(other)) for other in _nearest(part, case.quoted_parts())]
+        near = [dict(_times(other)) for other in case.nearest(part)]
         if near and all(
             any(own[meaning] != other[meaning] for meaning in own.keys() & other.keys())
             for other in near
@@ -976,7 +990,7 @@ def _modals_moved(case: _Case) -> Problem | None:
     known = case.quoted_meanings()
     for part in case.said.parts:
         if _agent(part)[0] == LENDER and _MAY in _modals(part):
-            nearest = _nearest(part, case.quoted_parts())
+            nearest = case.nearest(part)
             if nearest and not permitted & {_MAY} and any(_agent(o)[0] == LENDER for o in nearest):
                 return Problem("polarity", part.raw)
         for word, modal in _permits(part):
@@ -1018,7 +1032,7 @@ def _joined_otherwise(case: _Case) -> Problem | None:
             required = join == "and" and (pair in demanded or not (free or pair in spared))
             if (join == "both" or required) and held.get(pair) == {"or"}:
                 return Problem("condition_dropped", part.raw)
-        nearest = _nearest(part, case.quoted_parts())
+        nearest = case.nearest(part)
         if _chooses(part) and nearest and all(map(_demands_both, nearest)):
             return Problem("condition_dropped", part.raw)
     return None
@@ -1097,7 +1111,7 @@ def _order(case: _Case) -> Problem | None:
             and not any(wording.only in other.meanings() for other in case.quoted_parts())
             and not any(
                 wording.condition.search(other.raw) or wording.only_so.search(other.raw)
-                for other in _nearest(part, case.quoted_parts())
+                for other in case.nearest(part)
             )
         ):
             return Problem("condition_dropped", part.raw)
@@ -1245,7 +1259,7 @@ def _denied_widely(case: _Case) -> Problem | None:
     chars = set("".join(said))
     for part in case.said.parts:
         denied = {t.meaning for t in part.words() if t.sign == "denied" and t.kind == "word"}
-        for other in _nearest(part, case.quoted_parts()) if denied else ():
+        for other in case.nearest(part) if denied else ():
             narrowing: set[str] = set()
             own: set[str] = set()
             open_ = False
@@ -1373,7 +1387,7 @@ def _subject(case: _Case) -> Problem | None:
         agent, acts = _agent(part)
         if agent == BORROWER and part.tokens[-1].raw in wording.moments:
             agent = ""
-        nearest_parts = _nearest(part, case.quoted_parts())
+        nearest_parts = case.nearest(part)
         nearest = [other for other in nearest_parts if _agent(other)[0]]
         if agent and nearest and all(_other_acts(part, agent, acts, o) for o in nearest):
             return Problem("subject", part.raw)
@@ -1553,7 +1567,7 @@ def _conditions(case: _Case) -> Problem | None:
         if not part.words() and not part.figures:
             return []
         held = [o for o in case.quoted_parts() if _mostly_in(o, part)]
-        return [*_nearest(part, case.quoted_parts()), *held]
+        return [*case.nearest(part), *held]
 
     used = {id(other) for part in case.said.parts for other in near(part)}
     for reading in case.quoted:
@@ -1570,7 +1584,7 @@ def _conditions(case: _Case) -> Problem | None:
                     tellings = [
                         p.meanings()
                         for p in case.said.parts
-                        if part in _nearest(p, case.quoted_parts())
+                        if part in case.nearest(p)
                     ]
                     for told in tellings:
                         lost = lost or _narrowed(part, told, said)
@@ -1720,7 +1734,7 @@ def _figures(case: _Case) -> Problem | None:
     held = {bound for part in case.quoted_parts() for bound in _bounds(part)}
     bounded = [f for part in case.quoted_parts() for f in part.figures if f.bound]
     for part in case.said.parts:
-        nearest = _nearest(part, case.quoted_parts())
+        nearest = case.nearest(part)
         own = _bounds(part)
         if own - held and not part.figures:
             return Problem("bound_contradicted", part.raw)

@@ -56,7 +56,7 @@ def find(said: str, quotes: Sequence[str], lender: Sequence[str] = ()) -> tuple[
     """
     wording, quoted = _wording(), "\n".join(quotes)
     for turn in wording.turns:
-        if words := turn.found(said, quoted):
+        if turn.says.search(said) and (words := turn.found(said, quoted)):
             return turn.reason, words
     for check in (_by_or_to, _steps, _sequence, _by_another, _by_another_agent, _other_side):
         if words := check(said, quoted):
