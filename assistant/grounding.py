@@ -130,8 +130,6 @@ _SIDES = frozenset(["min", "max"])
 _NAMES_OF_THINGS = frozenset("nst")
 _CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
 _EVERY = "\u6bcf"
-_ALL = frozenset("\u90fd\u5747")
-"""What speaks of all that was named before it."""
 _OF = "\u7684"
 _MARKERS = frozenset(["\u5c06"])
 """What tells the future by itself, and behind another modal only marks an object."""
@@ -1833,9 +1831,9 @@ def _beside_another(case: _Case) -> Problem | None:
     before: set[str] = set()
     for part in case.said.parts:
         own = _own_products(part)
-        if not own and part.tokens and part.tokens[0].raw in _ALL:
-            own = before
-        before = own
+        # What follows without one is told of the same.
+        own = own or before
+        before = set() if part.ends_sentence else own
         for product in own:
             if not any(product in products for products, _ in held):
                 continue
