@@ -1579,11 +1579,7 @@ def _conditions(case: _Case) -> Problem | None:
                     lost = _left_out(part, said, denied, values)
                     lost = lost or _own_words_left_out(part, rest, said, case.said.folded)
                 if place in mine:
-                    tellings = [
-                        p.meanings()
-                        for p in case.said.parts
-                        if part in case.nearest(p)
-                    ]
+                    tellings = [p.meanings() for p in case.said.parts if part in case.nearest(p)]
                     for told in tellings:
                         lost = lost or _narrowed(part, told, said)
                     lost = lost or _time_left_out(part, said, values)
