@@ -186,9 +186,9 @@ def is_official(opening: str) -> bool:
 def chunk(document: Document) -> list[Clause]:
     """Clauses of a document in reading order; none is empty."""
     head = document.head
-    barely = _asks(document, _BARE_QUESTION)
-    asks = head.kind == "faq" or barely or _asks(document)
-    sections = _sections(document, asks, _BARE_QUESTION if barely else _PLAIN_QUESTION)
+    barely = _asks(document, barely=True)
+    asks = head.kind == "faq" or barely or _asks(document, barely=False)
+    sections = _sections(document, asks, barely)
     structured = any(section.path for section in sections)
     clauses: list[Clause] = []
     seen: Counter[str] = Counter()
@@ -267,40 +267,45 @@ _ARTICLE_LEVEL = 8
 _QUESTION_LEVEL = 10
 
 
-def _asks(document: Document, plain: re.Pattern[str] = _PLAIN_QUESTION) -> bool:
+def _asks(document: Document, *, barely: bool) -> bool:
     """Whether a document that nobody called a list of questions is one all the same.
 
-    plain: how a line asks that has no mark of a question before it.
+    barely: with questions that no mark tells, at least as many as make a list.
     """
     blocks = [b for b in document.blocks if b.kind != "table" and b.text.strip()]
-    asked = [place for place, block in enumerate(blocks) if _opens_question(block, plain)]
+    asked = [place for place, block in enumerate(blocks) if _opens_question(block, barely)]
+    if barely and sum(_asks_barely(blocks[place]) for place in asked) < LEAST_QUESTIONS:
+        return False
     answered = 0
     for place in asked:
         following = blocks[place + 1] if place + 1 < len(blocks) else None
-        if _pair(blocks[place].text, plain)[1]:
+        if _pair(blocks[place].text)[1]:
             answered += 1
         elif following is not None and _QUESTION.match(blocks[place].text):
             answered += bool(_ANSWER.match(following.text))
         elif following is not None:
-            answered += following.kind != "heading" and not _opens_question(following, plain)
+            answered += following.kind != "heading" and not _opens_question(following, barely)
     return len(asked) >= LEAST_QUESTIONS and answered == len(asked)
 
 
-def _opens_question(block: Block, plain: re.Pattern[str]) -> bool:
+def _opens_question(block: Block, barely: bool) -> bool:
+    marked = _QUESTION.match(block.text) or _PLAIN_QUESTION.match(block.text)
+    return bool(marked) or (barely and _asks_barely(block))
+
+
+def _asks_barely(block: Block) -> bool:
     # A heading without a mark is one, whatever it asks.
-    if plain is _BARE_QUESTION and block.kind == "heading":
-        return False
-    return bool(_QUESTION.match(block.text) or plain.match(block.text))
+    return block.kind != "heading" and _BARE_QUESTION.match(block.text) is not None
 
 
-def _pair(text: str, plain: re.Pattern[str]) -> tuple[str, str]:
+def _pair(text: str) -> tuple[str, str]:
     """What a paragraph asks, and what it answers in the same breath, if anything; both without the
     mark that they begin with."""
     if question := _QUESTION.match(text):
         rest = text[question.end() :].strip()
     else:
-        line = plain.match(text)
-        rest = text[line.start("asked") :].strip() if line else text.strip()
+        plain = _PLAIN_QUESTION.match(text) or _BARE_QUESTION.match(text)
+        rest = text[plain.start("asked") :].strip() if plain else text.strip()
     answered = _ANSWER_BEHIND.search(rest)
     if answered:
         return rest[: answered.start()].strip(), rest[answered.end() :].strip()
@@ -308,11 +313,11 @@ def _pair(text: str, plain: re.Pattern[str]) -> tuple[str, str]:
     return asked.strip(), answer.strip()
 
 
-def _sections(document: Document, faq: bool, plain: re.Pattern[str]) -> list[_Section]:
+def _sections(document: Document, faq: bool, barely: bool) -> list[_Section]:
     """The document's blocks grouped under their headings and articles.
 
     faq: it is made of questions and answers.
-    plain: how a question is told there that has no mark before it.
+    barely: also of questions without any mark.
     """
     top = [b for b in document.blocks if b.kind == "heading" and b.level <= 1]
     path: tuple[_Heading, ...] = ()
@@ -355,8 +360,8 @@ def _sections(document: Document, faq: bool, plain: re.Pattern[str]) -> list[_Se
                 heading = replace(heading, level=listed_level)
             open_section(heading)
             continue
-        if faq and _opens_question(block, plain):
-            asked, answer = _pair(block.text, plain)
+        if faq and _opens_question(block, barely):
+            asked, answer = _pair(block.text)
             open_section(_Heading(_QUESTION_LEVEL, _tidy(asked), asked))
             if answer:
                 sections[-1].pieces.append(_paragraph(answer, block))

@@ -90,7 +90,7 @@ def test_lines_that_do_nothing_but_ask_are_questions_too() -> None:
 
 
 def test_lines_that_ask_without_a_mark_are_questions_where_each_is_answered() -> None:
-    note, first, second, third = clauses(
+    note, first, second, third, fourth = clauses(
         paragraph("客服常见问答（2025年8月整理，一线用）"),
         paragraph("几点扣款"),
         paragraph("每日 9:00。"),
@@ -98,11 +98,14 @@ def test_lines_that_ask_without_a_mark_are_questions_where_each_is_answered() ->
         paragraph("不能。"),
         paragraph("旧卡怎么解绑"),
         paragraph("先把另一张卡设为默认。"),
+        paragraph("能改手机号吗？"),
+        paragraph("能。"),
     )
     assert quotable(note) == [note.text]
     assert (first.title, first.text) == ("几点扣款", "每日 9:00。")
     assert (second.title, second.text) == ("能用信用卡还吗", "不能。")
     assert (third.title, third.text) == ("旧卡怎么解绑", "先把另一张卡设为默认。")
+    assert (fourth.title, fourth.text) == ("能改手机号吗？", "能。")
 
 
 def test_headings_and_lists_that_ask_are_no_list_of_questions() -> None:
