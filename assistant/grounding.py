@@ -177,9 +177,10 @@ def find_problem(
     """
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
-    quoted = [read_text(source.quote, names) for source in sources]
-    if any(plainly(text) == plainly(source.quote) for source in sources):
+    plain = plainly(text)
+    if any(plain == plainly(source.quote) for source in sources):
         return None
+    quoted = [read_text(source.quote, names) for source in sources]
     case = _Case(read_text(text, names), quoted, sources, names, asked, tuple(facts))
     for told in (text, *_told_twice(case.said, quoted)):
         problem = _find_problem(told, replace(case, said=read_text(told, names)))

@@ -466,11 +466,9 @@ def make_every(part: Part, seed: int = 7) -> Iterator[Trial]:
             for kind, changed in dict.fromkeys(_every_change(stock, base, citation)):
                 false = _end(changed)
                 true = _bare(chance.choice(truth["says"] or [citation.quote]))
-                for text in (
-                    false,
-                    _dressed(stock, chance, false),
-                    f"{true}{chance.choice(joiners)}{false}",
-                ):
+                dressed = _dressed(stock, chance, false)
+                behind = f"{true}{chance.choice(joiners)}{false}"
+                for text in dict.fromkeys((false, dressed, behind)):
                     yield Trial(kind, text, (citation,), False)
 
 

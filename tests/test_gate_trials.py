@@ -14,7 +14,7 @@ import pytest
 from assistant.gate import Draft, check
 from assistant.models import Citation
 from assistant.reading import Names, names_of
-from evals.mutate import PARTS, Part, citations, make_trials, table, try_gate
+from evals.mutate import PARTS, Part, citations, main, make_every, make_trials, table, try_gate
 from knowledge.lender import load_lender
 from knowledge.text import fold
 
@@ -54,6 +54,22 @@ def other_lenders() -> list[dict[str, Any]]:
 
 def test_the_same_seed_makes_the_same_trials() -> None:
     assert make_trials("development", of_each=60) == make_trials("development", of_each=60)
+
+
+def test_each_change_that_makes_a_true_sentence_false_is_withheld() -> None:
+    trials = list(make_every("opened"))
+    assert len({trial.text for trial in trials}) > 3500
+    assert {trial.kind for trial in trials} >= {"wrong_figure", "wrong_polarity", "swapped"}
+    assert not [o.trial.text for o in try_gate(trials) if not o.reason]
+
+
+@pytest.mark.parametrize("option", ["--show", "--every"])
+def test_a_part_that_is_kept_back_is_not_read(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["heldout", option])
+    assert "measured, not read" in capsys.readouterr().err
 
 
 def test_no_wording_of_the_trials_stands_in_the_gates_data() -> None:
