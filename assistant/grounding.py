@@ -883,14 +883,16 @@ def _lists(case: _Case) -> Problem | None:
                 ]
                 if len(unheard) == 1 and len(unheard[0].raw) > 1:
                     return Problem("invented", unheard[0].raw)
-        for one, other in _listed(part):
+        for items, others in _listed(part):
+            one, other = items[-1], others[-1]
             for item in (one, other):
-                if item.meaning not in known and item.raw not in quoted:
+                if _unheard(item, known, quoted, case.asked):
                     return Problem("invented", item.raw)
             # Beside other words the same characters may be cut into other words.
             if not any(
                 (one.meaning in meanings and other.meaning in meanings)
                 or (one.raw in raw and other.raw in raw)
+                or _begins_so(items, others, meanings, known)
                 for meanings, raw in together
             ):
                 return Problem("figure_role", f"{one.raw}, {other.raw}")
@@ -918,18 +920,28 @@ def _strange(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
     return token.kind == "word" and len(token.raw) > 1 and not told
 
 
-def _listed(part: Part) -> Iterator[tuple[Token, Token]]:
-    """Heads of each two things that stand beside each other in a list."""
+def _begins_so(
+    one: Sequence[Token], other: Sequence[Token], together: Set[str], known: Set[str]
+) -> bool:
+    """Whether one thing and the first word of the other, behind which the sentence goes on, stand
+    together in a quote."""
+    behind = {t.meaning for t in other[1:]}
+    return {*(t.meaning for t in one), other[0].meaning} <= together and behind <= known
+
+
+def _listed(part: Part) -> Iterator[tuple[Sequence[Token], Sequence[Token]]]:
+    """Words of each two things that stand beside each other in a list."""
     items = [
         [t for t in with_signs(tokens_of(stretch)) if t.kind == "word"]
         for stretch in known_words().listing.split(part.raw)
     ]
     held = {t.raw: t for t in part.words()}
-    for one, other in pairwise(items):
+    for pair in pairwise(items):
+        one, other = ([held.get(t.raw, t) for t in words] for words in pair)
         if one and other and one[-1].raw in held and other[-1].raw in held:
-            first, second = held[one[-1].raw], held[other[-1].raw]
+            first, second = one[-1], other[-1]
             if first.kind == "word" and second.kind == "word" and first.meaning != second.meaning:
-                yield first, second
+                yield one, other
 
 
 def _put_in(case: _Case) -> Problem | None:
@@ -1479,7 +1491,8 @@ def _scope(case: _Case) -> Problem | None:
     wording = known_words()
     said = case.said.meanings()
     chars = set("".join(said))
-    quoted_modals = {modal for part in case.quoted_parts() for modal in _modals(part)}
+    demanding = [part for part in case.quoted_parts() if not wording.condition.search(part.raw)]
+    quoted_modals = {modal for part in demanding for modal in _modals(part)}
     if (
         wording.enough.search(case.said.folded)
         and _MUST in quoted_modals
@@ -1761,7 +1774,7 @@ def _counts_things(figure: figures.Figure, listed: set[int]) -> bool:
 
 def _bounds_gone(part: Part, quoted: Part) -> bool:
     """Whether a figure of both stands beside a bound in the quote only."""
-    shared = {(f.kind, f.value) for f in part.figures if not f.bound}
+    shared = {(f.kind, f.value) for f in part.figures if not f.bound and f.kind != "phone"}
     return bool(_bounds(quoted)) and bool(shared & {(f.kind, f.value) for f in quoted.figures})
 
 
