@@ -137,6 +137,7 @@ _MUST = "\u987b"
 _MAY = "\u53ef\u4ee5"
 _WILL = "\u4f1a"
 _PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
+_FIRST = "\u5148"
 _DAY = "\u65e5"
 _LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
 _THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
@@ -1009,7 +1010,9 @@ def _modals_moved(case: _Case) -> Problem | None:
             only = known_words().only in known and not known_words().only_then.search(
                 case.said.folded
             )
-            if modal == _MUST and not demanded and (_MAY in permitted or only):
+            near = {modal for other in case.nearest(part) for modal in _modals(other)}
+            instead = near if _FIRST not in part.raw else permitted
+            if modal == _MUST and not demanded and (_MAY in instead or only):
                 return Problem("polarity", part.raw)
             if modal not in quoted and any((q, modal) in clash for q in quoted):
                 return Problem("polarity", part.raw)
