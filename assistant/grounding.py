@@ -193,10 +193,14 @@ def find_problem(
 def _find_problem(text: str, case: _Case) -> Problem | None:
     text_of_quotes = case.quoted_text()
     matter = tuple(part for part in case.said.parts if not part.of_the_talk(text_of_quotes))
-    case = replace(case, said=_settled(Reading(case.said.folded, matter), case.quoted))
+    case = replace(case, said=_settled(replace(case.said, parts=matter), case.quoted))
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
+    for remark in case.said.remarks:
+        counts_in = known_words().counts_in.fullmatch(remark)
+        if not (_stands(remark, case) or (counts_in and counts_in.group(1) in text_of_quotes)):
+            return Problem("invented", remark)
     for counted in known_words().inclusive.finditer(fold(text)):
         if not _stands(counted.group(), case):
             return Problem("bound_contradicted", counted.group())
@@ -283,7 +287,7 @@ def _settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
         return replace(token, kind=other.kind, meaning=other.meaning)
 
     parts = tuple(replace(p, tokens=tuple(map(settle, p.tokens))) for p in said.parts)
-    return Reading(said.folded, parts)
+    return replace(said, parts=parts)
 
 
 @dataclass(frozen=True)

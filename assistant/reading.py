@@ -122,6 +122,8 @@ class Reading:
 
     folded: str
     parts: tuple[Part, ...]
+    remarks: tuple[str, ...] = ()
+    """What stood in brackets and is too short to be read."""
 
     def tokens(self) -> Iterator[Token]:
         for part in self.parts:
@@ -212,6 +214,8 @@ class Wording:
     limit: re.Pattern[str]
     inclusive: re.Pattern[str]
     """A bound that is told to count in, or not."""
+    counts_in: re.Pattern[str]
+    """A remark that the day itself counts, and by what a quote says so."""
     wants: re.Pattern[str]
     """Who wants something, and what they must do for it."""
     conditional: re.Pattern[str]
@@ -247,7 +251,7 @@ _PRIVATE = re.compile("[\ue000-\uf8ff]")
 _SPACE = re.compile(r"(?<![a-z]) +| +(?![a-z])")
 _MARKS = re.compile("[\u300c\u300d\u201c\u201d\"'\u300a\u300b*`#|]+")
 _ASIDE = re.compile(r"[（(]([^（）()]*)[）)]")
-_REMARK = re.compile(r"[（(][^（）()\ue003]{1,4}[）)]")
+_REMARK = re.compile("[（(]([^（）()\ue000-\ue0ff]{1,4})[）)]")
 BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
 _COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
 _MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
@@ -381,6 +385,7 @@ def known_words() -> Wording:
         exception=re.compile(raw["narrowing"]["exception"]),
         limit=re.compile(raw["narrowing"]["limit"]),
         inclusive=re.compile(raw["narrowing"]["inclusive"]),
+        counts_in=re.compile(raw["narrowing"]["counts_in"]),
         wants=re.compile(raw["narrowing"]["wants"]),
         conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
@@ -447,6 +452,7 @@ def read_text(text: str, names: Names) -> Reading:
     for place, (_, called) in enumerate(names.products):
         for name in sorted(called, key=len, reverse=True):
             masked = masked.replace(name, chr(FIRST_PRODUCT + place))
+    remarks = tuple(r for r in _REMARK.findall(masked) if r not in known_words().others)
     masked = _REMARK.sub(_unless_a_party, masked)
     main, apart = _figure_order(masked, found)
     parts = [
@@ -457,7 +463,7 @@ def read_text(text: str, names: Names) -> Reading:
         Part(aside, tuple(with_signs(tokens_of(aside))), tuple(numbers), aside=True)
         for aside, numbers in zip(_ASIDE.findall(masked), apart, strict=True)
     ]
-    return Reading(folded, tuple(p for p in parts if p.tokens or p.figures))
+    return Reading(folded, tuple(p for p in parts if p.tokens or p.figures), remarks)
 
 
 def _unless_a_party(remark: re.Match[str]) -> str:

@@ -116,6 +116,11 @@ FIXED = "绿洲贷放款后，借款期限不能更改，但双方另行达成�
         ("绿洲贷提前结清，想借多少就能借多少，免收违约金。", FEE, "promise"),
         ("第三方平台宣布提前到期前，应当通知借款人。", NOTICE, "subject"),
         ("绿洲消金在每日22:00至次日8:00不向您的同事进行催收，您同意的除外。", NIGHT, "subject"),
+        ("绿洲贷提前结清，免收违约金（您已获批）。", FEE, "invented"),
+        ("绿洲贷提前结清，（不）免收违约金。", FEE, "invented"),
+        ("绿洲贷（无需还款）提前结清，免收违约金。", FEE, "invented"),
+        ("绿洲贷提前结清，免收违约金（ＱＱ123）。", FEE, "invented"),
+        ("绿洲贷（蓝湖借）提前结清，免收违约金。", FEE, "subject"),
     ],
 )
 def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: str) -> None:
@@ -155,6 +160,8 @@ def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: st
         ("绿洲贷提前还清，违约金分文不收，感谢您的耐心等待。", FEE),
         ("还有哪里不清楚欢迎随时问，绿洲贷提前还清免收违约金。", FEE),
         ("| 绿洲贷提前结清 | 免收违约金 |", FEE),
+        ("绿洲消费金融有限公司（绿洲消金）宣布提前到期前，应当通知您。", NOTICE),
+        ("绿洲贷提前结清（提前），免收违约金。", FEE),
     ],
 )
 def test_what_the_clause_says_in_other_words_passes(text: str, quote: str) -> None:
