@@ -56,7 +56,7 @@ from .evidence import (
     ranked_sentences,
     without_repeats,
 )
-from .gate import Bar, Draft, Finding, Verdict, release, split_complete
+from .gate import IDS, Bar, Draft, Finding, Verdict, plain, release, split_complete
 from .grounding import warm_up as warm_up_grounding
 from .handoff import is_with_agent
 from .known import Known
@@ -95,8 +95,11 @@ HISTORY_TOKENS = 900
 
 CONDENSED_TOKENS = 120
 
+MOST_WRITTEN = 4 * DRAFT.answer
+"""Sentences of one answer that are looked at: a model that writes more repeats itself."""
 
-_IDS = re.compile(r"\[([\d,\s]+)\]")
+MOST_REPAIRED = DRAFT.answer
+"""Sentences of one reply that are written once more."""
 
 _MASKED_IN = {
     "quote": privacy.NUMBERS,
@@ -183,6 +186,8 @@ class _Work:
     retrieve_ms: float = 0.0
     first_sentence_ms: float = 0.0
     gate_s: float = 0.0
+    repaired: set[str] = field(default_factory=set)
+    """Sentences that were written once more, or could not be."""
     front: Front = field(init=False)
     """What it meets first: the same from its beginning to its record."""
 
@@ -1055,20 +1060,27 @@ async def _written(work: _Work, model: ChatModel) -> AsyncGenerator[Draft, None]
     """The model writes sentences that end in the ids they rest on, checked as they come."""
     numbered = work.evidence(DRAFT)
     stream = model.stream(_draft_messages(work, numbered), max_tokens=DRAFT.tokens)
-    buffer = ""
+    buffer, written = "", 0
     async with aclosing(stream):
         async for piece in stream:
             work.model = stream.model
             complete, buffer = split_complete(buffer + piece)
             for sentence in complete:
                 for draft in _as_draft(work, sentence, numbered):
+                    written += 1
                     yield draft
+                if written >= MOST_WRITTEN:
+                    return
     for draft in _as_draft(work, buffer, numbered):
         yield draft
 
 
 async def _repair(work: _Work, draft: Draft, finding: Finding) -> Draft | None:
-    """Has the model write a withheld sentence once more; None where it has no better one."""
+    """Has the model write a withheld sentence once more; None where it has no better one, or was
+    asked often enough."""
+    if draft.text in work.repaired or len(work.repaired) >= MOST_REPAIRED:
+        return None
+    work.repaired.add(draft.text)
     numbered = work.evidence(DRAFT)
     detail = privacy.mask(finding.detail).text
     reason = notice(f"reason_{finding.reason}", "zh-Hans", detail=detail)
@@ -1099,10 +1111,10 @@ def _draft_messages(work: _Work, numbered: Sequence[Citation]) -> list[Message]:
 
 def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[Draft]:
     """A written sentence with the evidence it names; nothing for an empty one."""
-    text = privacy.unmask(_IDS.sub("", written).strip(), work.masked)
+    text = privacy.unmask(plain(written), work.masked)
     if not any(c.isalnum() for c in text) or written.strip() == notice("none_mark", "zh-Hans"):
         return []
-    ids = [int(n) for group in _IDS.findall(written) for n in re.findall(r"\d+", group)]
+    ids = [int(n) for group in IDS.findall(written) for n in re.findall(r"\d+", group)]
     known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))
     cited = tuple(numbered[i - 1] for i in known)
     return [Draft(text, "model", cited, asked=work.asked)]
@@ -1225,7 +1237,10 @@ def _release(work: _Work, verdict: Verdict) -> list[Event]:
         work.withheld.append(Withheld(verdict.withheld.text, reason))
     for draft in verdict.released:
         # A notice that was said of an earlier question is said again: what follows it needs it.
-        if any(s.text == draft.text and s.kind == draft.kind for s in work.said()):
+        if any(
+            s.text == draft.text and (s.kind == "notice") == (draft.kind == "notice")
+            for s in work.said()
+        ):
             continue
         indexes: list[int] = []
         for citation in draft.citations:

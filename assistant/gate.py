@@ -66,9 +66,23 @@ _ABBREVIATED = re.compile(
     r"^\s*(?:[-*]\s*)?\d{1,3}\.$|(?:^|[\s(])(?:[A-Za-z]|[A-Za-z]\.[A-Za-z]|No|Nos|Art|Arts|approx"
     r"|vs|cf|Mr|Mrs|Ms|Dr|Inc|Ltd|Co|Sec)\.$"
 )
-_ID = re.compile(r"\s*\[[\d,\s]+\]")
-_OPEN_ID = re.compile(r"\[[\d,\s]*")
-_IDS_LAST = re.compile(r"\[[\d,\s]{1,40}\]\s*\Z")
+_OPENS, _CLOSES = "[\\[\uff3b\u3010]", "[\\]\uff3d\u3011]"
+_NUMBERS = "\\^?[\\d,\uff0c\u3001;\uff1b\\s]"
+IDS = re.compile(f"{_OPENS}({_NUMBERS}{{1,40}}){_CLOSES}")
+"""Numbers of the clauses' sentences that a written one rests on, as models write them."""
+_ID = re.compile(f"[ \\t]*{IDS.pattern}")
+_IDS_BELOW = re.compile(f"[ \\t]*\n\\s*(?:{IDS.pattern}[ \\t]*)+")
+_OPEN_ID = re.compile(f"{_OPENS}{_NUMBERS}{{0,40}}\\^?")
+_IDS_LAST = re.compile(f"{IDS.pattern}\\s*\\Z")
+
+_IDS_TOLD = re.compile(
+    f"(?:\u6839\u636e|\u4f9d\u636e|\u6309\u7167|\u53c2\u89c1|\u8be6\u89c1|\u89c1)\\s*{IDS.pattern}"
+    f"(?:\\s*[\u548c\u53ca\u4e0e\u3001,\uff0c]?\\s*{IDS.pattern})*\\s*[,\uff0c]?"
+)
+"""Ids as the object of `according to`, with it."""
+_LEADS = re.compile(r"^\s*(?:#{1,6}\s|>\s?|[-*+\u2022]\s|\(?\d{1,2}(?:[.)](?!\d)|\u3001))\s*")
+_EMPHASIS = re.compile("\\*\\*|`|^\\*|\\*$|[\uff08(]\\s*[\uff09)]")
+_GAPS = re.compile("\\s+(?=[\uff0c\u3002\uff1b\uff1a\uff01\uff1f])")
 
 NOBODY = Names()
 
@@ -244,6 +258,15 @@ def _timed_check(draft: Draft, bar: Bar, *, reviewed: bool) -> tuple[Finding | N
     return finding, seconds
 
 
+def plain(written: str) -> str:
+    """A written sentence without its ids and without marks of layout, which are shown as they are."""
+    text = IDS.sub("", _IDS_TOLD.sub("", written)).strip()
+    if text.startswith("|"):
+        cells = [cell.strip() for cell in text.strip("|").split("|") if cell.strip()]
+        text = ("\uff1a" if len(cells) == 2 else "\uff0c").join(cells)
+    return _GAPS.sub("", _EMPHASIS.sub("", _LEADS.sub("", text)).strip())
+
+
 def split_complete(text: str) -> tuple[list[str], str]:
     """Sentences that are complete with their ids, and the rest, which may still grow.
 
@@ -299,8 +322,19 @@ def _end_of(text: str, start: int, place: int) -> int | None:
         end += 1
     if has_ids and text[end : end + 1] == "\n":
         return end
-    while match := _ID.match(text, end):
-        end = match.end()
+    if text[place] == "\n":
+        end = place
+    else:
+        while match := _ID.match(text, end):
+            end = match.end()
+    # What opens a line that goes on is of that line.
+    if below := _IDS_BELOW.match(text, end):
+        behind = text[below.end() :]
+        if not behind or _OPEN_ID.fullmatch(behind):
+            return None
+        if behind[0] == "\n":
+            end = below.end()
+    end = max(end, place + 1)
     rest = text[end:].lstrip()
     if not rest or _OPEN_ID.fullmatch(rest):
         return None

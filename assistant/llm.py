@@ -241,6 +241,36 @@ def _openai_client(
     )
 
 
+class _Answer:
+    """What a model answers, without what it thinks aloud first: `<think>` to `</think>`."""
+
+    def __init__(self) -> None:
+        self._held: str | None = ""
+        """What came so far; None once the answer has begun."""
+
+    def of(self, piece: str) -> str:
+        """What of a piece belongs to the answer, as far as is known by now."""
+        if self._held is None:
+            return piece
+        self._held += piece
+        text = self._held.lstrip()
+        if text.startswith(_THINKS):
+            text = text.partition(_HAS_THOUGHT)[2].lstrip()
+        elif _THINKS.startswith(text):
+            text = ""
+        if text:
+            self._held = None
+        return text
+
+    def rest(self) -> str:
+        """What was held back in case it became a thought."""
+        text = (self._held or "").strip()
+        return "" if text.startswith(_THINKS) else text
+
+
+_THINKS, _HAS_THOUGHT = "<think>", "</think>"
+
+
 class _OpenAIChat:
     def __init__(
         self,
@@ -290,9 +320,10 @@ class _OpenAIChat:
             await self._wait_or_raise(fault, attempt, deadline)
             attempt += 1
         usage = reply.usage_metadata or {}
+        answer = _Answer()
         return _usable(
             Completion(
-                text=_calls_of(reply) if tools else reply.text,
+                text=_calls_of(reply) if tools else answer.of(reply.text) + answer.rest(),
                 model=self.name,
                 input_tokens=usage.get("input_tokens", 0),
                 output_tokens=usage.get("output_tokens", 0),
@@ -311,6 +342,7 @@ class _OpenAIChat:
         deadline = time.monotonic() + self._timeout_s
         attempt = 0
         started = False
+        answer = _Answer()
         finish_reason = None
         usage: Usage | None = None
         while True:
@@ -328,9 +360,12 @@ class _OpenAIChat:
                         finish_reason = chunk.response_metadata.get("finish_reason", finish_reason)
                         if counted := chunk.usage_metadata:
                             usage = Usage(counted["input_tokens"], counted["output_tokens"])
-                        if chunk.text:
+                        if text := answer.of(chunk.text):
                             started = True
-                            yield Piece(chunk.text, self.name)
+                            handed = time.monotonic()
+                            yield Piece(text, self.name)
+                            # What the reader does with it is no waiting for the endpoint.
+                            deadline += time.monotonic() - handed
                 break
             except Exception as error:
                 fault = _fault(error, self.name)
@@ -341,6 +376,9 @@ class _OpenAIChat:
                 continue
             await self._wait_or_raise(fault, attempt, deadline)
             attempt += 1
+        if text := answer.rest():
+            started = True
+            yield Piece(text, self.name)
         if usage is not None:
             yield Piece("", self.name, usage)
         if finish_reason is None:

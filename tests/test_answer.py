@@ -13,7 +13,15 @@ import pytest
 from sqlalchemy import text
 
 from assistant import journal
-from assistant.answer import BadQuestion, answer_question, clean, collect, split_complete
+from assistant.answer import (
+    MOST_REPAIRED,
+    MOST_WRITTEN,
+    BadQuestion,
+    answer_question,
+    clean,
+    collect,
+    split_complete,
+)
 from assistant.deps import Deps
 from assistant.evidence import holds_instead
 from assistant.llm import (
@@ -52,6 +60,12 @@ def number_of(messages: Sequence[Message], part: str) -> int:
     ]
     assert numbers, f"{part!r} is not among the evidence: {prompts[-1]}"
     return numbers[0]
+
+
+def quote_of(messages: Sequence[Message], number: int) -> str:
+    """The evidence sentence of that number, in the last prompt that has any."""
+    prompts = [m.text for m in messages if m.role == "user" and "<条款>" in m.text]
+    return re.findall(rf"^\[{number}\] (.*)$", prompts[-1], re.M)[0]
 
 
 def choosing(*parts: str) -> Callable[[Sequence[Message]], str]:
@@ -235,6 +249,49 @@ async def test_a_sentence_without_a_source_is_withheld(deps: Deps) -> None:
     assert reply.status == "not_covered"
     assert "获批" not in reply.answer
     assert reply.withheld[0].reason == "no_citation"
+
+
+async def test_a_model_that_never_cites_is_asked_to_mend_a_few_sentences_only(deps: Deps) -> None:
+    script = ["".join(f"第{n}句没有出处。" for n in range(100)), *["还是没有。"] * 100]
+    model = ScriptedChat(script, way="draft")
+    deps.use_model(model)
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert len(model.calls) == 1 + MOST_REPAIRED
+    assert len(reply.withheld) == MOST_WRITTEN
+
+
+async def test_a_sentence_that_stayed_wrong_is_not_asked_for_again(deps: Deps) -> None:
+    wrong = ("您最高能借30万元", "1,000 元至 200,000 元")
+    model = ScriptedChat([writing(wrong, wrong, wrong), writing(wrong)], way="draft")
+    deps.use_model(model)
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert len(model.calls) == 2
+    assert [s.kind for s in reply.sentences if "200,000" in s.text] == ["quote"]
+
+
+async def test_a_clause_is_not_quoted_behind_itself(deps: Deps) -> None:
+    def written(messages: Sequence[Message]) -> str:
+        number = number_of(messages, "1,000 元至 200,000 元")
+        return f"{quote_of(messages, number)}[{number}]\n您最高能借30万元[{number}]。"
+
+    deps.use_model(ScriptedChat([written, "[无]"], way="draft"))
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert [s.kind for s in reply.sentences if "200,000" in s.text] == ["model"]
+
+
+async def test_ids_before_a_sentence_and_in_wide_brackets_are_read(deps: Deps) -> None:
+    def written(messages: Sequence[Message]) -> str:
+        fee, since = number_of(messages, "免收提前还款违约金"), number_of(messages, "部分提前还款")
+        free, later = (quote_of(messages, n) for n in (fee, since))
+        return f"[{fee}] {free}\n【{since}】{later}\n根据［{fee}］，{free}"
+
+    deps.use_model(ScriptedChat([written], way="draft"))
+    reply = await answered(asked(EARLY), deps)
+    said = [s for s in reply.sentences if s.kind == "model"]
+    assert len(said) == 2
+    for sentence in said:
+        (cited,) = sentence.citations
+        assert reply.citations[cited].quote == sentence.text
 
 
 async def test_malformed_output_is_asked_for_again_once(deps: Deps) -> None:

@@ -327,6 +327,45 @@ async def test_a_slow_reader_is_not_interrupted_by_the_model_timeout() -> None:
         await model.close()
 
 
+async def test_what_the_reader_does_meanwhile_does_not_count_as_waiting() -> None:
+    async with openai_stub(says("甲乙丙丁", pause_s=0.2)) as stub:
+        model = model_at(stub, timeout_s=1.0, retries=0)
+        text = ""
+        async for piece in model.stream(QUESTION, max_tokens=9):
+            await asyncio.sleep(0.7)
+            text += piece
+        await model.close()
+    assert text == "甲乙丙丁"
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("<think>先看条款[1]。\n再说。</think>\n\n免收[2]。", "免收[2]。"),
+        ("\n<think></think>免收。", "免收。"),
+        ("<th", "<th"),
+        ("<b>免收</b>", "<b>免收</b>"),
+        ("免收<think>。", "免收<think>。"),
+    ],
+)
+async def test_what_a_model_thinks_aloud_is_no_answer(written: str, answer: str) -> None:
+    async with openai_stub(says(written), says(written)) as stub:
+        model = model_at(stub)
+        streamed = "".join([piece async for piece in model.stream(QUESTION, max_tokens=99)])
+        whole = await model.complete(QUESTION, max_tokens=99)
+        await model.close()
+    assert (streamed, whole.text) == (answer, answer)
+
+
+@pytest.mark.parametrize("written", ["<think>没有想完", " \n\n "])
+async def test_an_answer_of_nothing_but_thoughts_or_space_is_garbled(written: str) -> None:
+    async with openai_stub(says(written)) as stub:
+        model = model_at(stub)
+        with pytest.raises(ModelGarbled):
+            [piece async for piece in model.stream(QUESTION, max_tokens=99)]
+        await model.close()
+
+
 async def test_leaving_a_stream_early_ends_the_request() -> None:
     async with openai_stub(stalls_after("一半")) as stub:
         model = model_at(stub)
