@@ -259,7 +259,7 @@ def _timed_check(draft: Draft, bar: Bar, *, reviewed: bool) -> tuple[Finding | N
 
 
 def plain(written: str) -> str:
-    """A written sentence without its ids and without marks of layout, which are shown as they are."""
+    """A written sentence without its ids and marks of layout, which would be shown as they are."""
     text = IDS.sub("", _IDS_TOLD.sub("", written)).strip()
     if text.startswith("|"):
         cells = [cell.strip() for cell in text.strip("|").split("|") if cell.strip()]
