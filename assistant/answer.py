@@ -535,7 +535,7 @@ async def _condensed(
     ]
     products = work.deps.lender.products
     if made == work.masked.text or not conversation.adds_nothing(
-        held, made, [work.masked.text, *told], products
+        held, made, work.masked.text, told, products
     ):
         return said
     newest = work.history[-1]

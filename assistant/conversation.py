@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from knowledge.text import to_simplified, to_traditional
+from knowledge.text import content_words, to_simplified, to_traditional
 from prompts.render import version_of
 
 from . import figures
@@ -232,16 +232,31 @@ def may_lean(
 
 
 def adds_nothing(
-    held: FollowUps, made: str, sources: Sequence[str], products: Mapping[str, Sequence[str]]
+    held: FollowUps,
+    made: str,
+    message: str,
+    told: Sequence[str],
+    products: Mapping[str, Sequence[str]],
 ) -> bool:
-    """Whether a question that a model made of a conversation has no figure, time or product that
-    stands nowhere in it."""
+    """Whether what a model made of a message asks something, of the product that the message names,
+    and has no figure, time, product or word of the matter that stands nowhere in the conversation.
+
+    told: what was said before. It is said back to who asked, as what they asked.
+    """
     reader = _Reader(held, products, lambda product: None)
-    plain = _plain(made)
+    plain, sources = _plain(made), [message, *told]
     if not 0 < len(plain) <= MOST_SHOWN or "\n" in made or figures.unsupported(made, sources):
         return False
-    given = [_plain(source) for source in sources]
-    return all(any(word in source for source in given) for word in reader.slots(plain))
+    if not held.patterns["asking.pattern"].search(plain):
+        return False
+    if not reader.products(_plain(message)) <= reader.products(plain):
+        return False
+    rest = plain
+    for general in ("asking", "acts", "glue"):
+        rest = held.words[general].sub(" ", rest)
+    told_of = reader.slots(plain) + content_words(rest)
+    given = [_plain(source).lower() for source in sources]
+    return bool(told_of) and all(any(w.lower() in each for each in given) for w in told_of)
 
 
 def digest(held: FollowUps, history: Sequence[Said], budget: int) -> list[str]:
@@ -333,6 +348,10 @@ class _Reader:
             or self._matter(said)
             or self._pattern["asking.named"].search(said)
         )
+
+    def products(self, text: str) -> set[str]:
+        """The products that a text names."""
+        return {self._product_of[m.group().lower()] for m in self._names.finditer(text)}
 
     def slots(self, text: str) -> list[str]:
         """The products and the times that a text names, as it names them."""
