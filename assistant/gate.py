@@ -58,6 +58,9 @@ MAX_INSIDE = 120
 LONGEST = 2000
 """Characters at which a sentence that does not end is cut; what is cut is withheld."""
 
+LONGEST_ABBREVIATED = 16
+"""Characters before a point that are looked at for an abbreviation or the number of a list."""
+
 _PAIRS = {"\u300c": "\u300d", "\u300e": "\u300f", "\u201c": "\u201d", "\uff08": "\uff09", "(": ")"}
 _CLOSING = frozenset("\u300d\u300f\u201d\u2019\uff09)\"'*")
 _GOES_ON = frozenset("\uff0c,\u3001\uff1b;\uff1a:\u7684\u548c\u6216")
@@ -307,7 +310,7 @@ def _may_end(text: str, start: int, place: int) -> bool:
         return char in _ENDS
     after = text[place + 1 : place + 2]
     return (not after or after.isspace() or after == "[") and not _ABBREVIATED.search(
-        text[start : place + 1]
+        text[max(start, place - LONGEST_ABBREVIATED) : place + 1]
     )
 
 

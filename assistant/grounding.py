@@ -120,6 +120,7 @@ LEAST_OF_CONDITION = 0.75
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
 _NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
+_LATIN, _HAN = re.compile("[a-z]+"), re.compile("[\u3400-\u9fff]")
 _FIELD_NAMES = re.compile(
     "(?:^|(?<=[;\uff1b\n]))[^,;:\uff1a\u3002\n]{1,10}[:\uff1a](?=[^;\uff1b\n]*[;\uff1b])"
 )
@@ -181,6 +182,9 @@ def find_problem(
     plain = plainly(text)
     if any(plain == plainly(source.quote) for source in sources):
         return None
+    if len(_LATIN.findall(plain)) > len(_HAN.findall(plain)):
+        # Of another language no denial is known, so only its clause's own words will do.
+        return Problem("invented", text)
     quoted = [read_text(source.quote, names) for source in sources]
     case = _Case(read_text(text, names), quoted, sources, names, asked, tuple(facts))
     for told in (text, *_told_twice(case.said, quoted)):
@@ -198,8 +202,9 @@ def _find_problem(text: str, case: _Case) -> Problem | None:
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
     for remark in case.said.remarks:
-        counts_in = known_words().counts_in.fullmatch(remark)
-        if not (_stands(remark, case) or (counts_in and counts_in.group(1) in text_of_quotes)):
+        wording = known_words()
+        told = wording.counts_in.fullmatch(remark) and wording.counted_in.search(text_of_quotes)
+        if not told and not _stands(f"({remark})", case):
             return Problem("invented", remark)
     for counted in known_words().inclusive.finditer(fold(text)):
         if not _stands(counted.group(), case):
@@ -1383,10 +1388,8 @@ def _modal_clash(said: Part, quoted: Part) -> bool:
 def _subject(case: _Case) -> Problem | None:
     """Who and which product: named by the quotes, and in the same place."""
     wording = known_words()
-    keys = {chr(FIRST_PRODUCT + i): key for i, (key, _) in enumerate(case.names.products)}
     held = _products(case.quoted)
-    headed = _products(read_text(s.heading, case.names) for s in case.sources)
-    headed |= {char for char, key in keys.items() if any(s.product == key for s in case.sources)}
+    headed = set().union(*(_headed(source, case.names) for source in case.sources))
     said = _products([case.said])
     if said - (held or headed):
         return Problem("subject", _named(said - (held or headed), case.names))
@@ -1589,6 +1592,10 @@ def _conditions(case: _Case) -> Problem | None:
         return [*case.nearest(part), *held]
 
     used = {id(other) for part in case.said.parts for other in near(part)}
+    tellings: dict[int, list[Set[str]]] = {}
+    for part in case.said.parts:
+        for other in case.nearest(part):
+            tellings.setdefault(id(other), []).append(part.meanings())
     for reading in case.quoted:
         for group in _sentences(reading):
             mine = [i for i, part in enumerate(group) if id(part) in used]
@@ -1600,8 +1607,7 @@ def _conditions(case: _Case) -> Problem | None:
                     lost = _left_out(part, said, denied, values)
                     lost = lost or _own_words_left_out(part, rest, said, case.said.folded)
                 if place in mine:
-                    tellings = [p.meanings() for p in case.said.parts if part in case.nearest(p)]
-                    for told in tellings:
+                    for told in tellings.get(id(part), ()):
                         lost = lost or _narrowed(part, told, said)
                     lost = lost or _time_left_out(part, said, values)
                 elif not limits:
@@ -1842,23 +1848,83 @@ def _rearranged(case: _Case) -> Problem | None:
     return Problem(*found) if found else None
 
 
+def _under_another(case: _Case) -> Problem | None:
+    """What a quoted sentence says, denies or counts, told of what another sentence begins with,
+    which says the contrary or has another figure."""
+    held = [group for reading in case.quoted for group in _sentences(reading)]
+    for topic, *rest in filter(None, _sentences(case.said)):
+        of_it = [group for group in held if any(_same_topic(topic, part) for part in group)]
+        own = _signed(part for group in of_it for part in group)
+        others = _signed(part for group in held if group not in of_it for part in group)
+        for part in rest if of_it else ():
+            for meaning, sign in _signed([part]):
+                contrary = meaning, "said" if sign == "denied" else "denied"
+                if (meaning, sign) not in own and contrary in own and (meaning, sign) in others:
+                    return Problem("polarity", part.raw)
+            there = [f for group in of_it for other in group for f in other.figures]
+            for figure in part.figures:
+                alike = any((f.kind, f.unit) == (figure.kind, figure.unit) for f in there)
+                if alike and not figures.states(there, figure):
+                    return Problem("figure_role", figure.text)
+    return None
+
+
+def _same_topic(one: Part, other: Part) -> bool:
+    alike = one.meanings() == other.meanings() and one.figures == other.figures
+    return bool(one.meanings()) and alike and set(_times(one)) == set(_times(other))
+
+
+def _signed(parts: Iterable[Part]) -> Set[tuple[str, Sign]]:
+    """Words and modals that are said, or denied."""
+    tokens = (t for part in parts for t in part.tokens if t.kind in ("word", "modal"))
+    return {(t.meaning, t.sign) for t in tokens if t.sign != "either"}
+
+
 def _beside_another(case: _Case) -> Problem | None:
     """What the quotes say of one product only, said of another that they speak of too."""
-    held = [(_own_products(part), part.meanings()) for part in case.quoted_parts()]
-    before: set[str] = set()
-    for part in case.said.parts:
-        own = _own_products(part)
-        # What follows without one is told of the same.
-        own = own or before
-        before = set() if part.ends_sentence else own
+    held = [
+        (products, _told(part))
+        for reading, source in zip(case.quoted, case.sources, strict=True)
+        for products, part in _of_which(reading, _headed(source, case.names))
+    ]
+    for own, part in _of_which(case.said):
         for product in own:
             if not any(product in products for products, _ in held):
                 continue
-            for word in part.words():
-                beside = [products for products, words in held if word.meaning in words]
-                if word.kind == "word" and beside and all(p and product not in p for p in beside):
-                    return Problem("subject", word.raw)
+            for told in _told(part):
+                beside = [products for products, there in held if told in there]
+                if beside and all(p and product not in p for p in beside):
+                    return Problem("subject", part.raw)
     return None
+
+
+def _of_which(reading: Reading, headed: Set[str] = frozenset()) -> Iterator[tuple[Set[str], Part]]:
+    """Each part with its products; what follows without one is told of the same, in a row of a
+    table up to the end of its field."""
+    named = _products([reading])
+    if named:
+        headed = named if len(named) == 1 and _ROW.match(reading.folded) else frozenset()
+    for group in _sentences(reading):
+        before = headed
+        for part in group:
+            before = _own_products(part) or before
+            yield before, part
+            before = headed if part.ends_sentence else before
+
+
+def _told(part: Part) -> Set[object]:
+    """Words and figures of a part, the words with and without their denial too."""
+    words = [t for t in part.words() if t.kind == "word"]
+    signed = {(t.meaning, t.sign) for t in words if t.sign != "either"}
+    return {*signed, *(t.meaning for t in words), *((f.kind, f.value) for f in part.figures)}
+
+
+def _headed(source: Source, names: Names) -> Set[str]:
+    """Products under whose title, or in whose terms, a quote stands."""
+    keys = {
+        chr(FIRST_PRODUCT + i) for i, (k, _) in enumerate(names.products) if k == source.product
+    }
+    return keys | _products([read_text(source.heading, names)])
 
 
 def _own_products(part: Part) -> set[str]:
@@ -1909,5 +1975,6 @@ _CHECKS = (
     _conditions,
     _rearranged,
     _beside_another,
+    _under_another,
     _moved,
 )

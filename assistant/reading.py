@@ -28,7 +28,7 @@ MOST_QUOTED_OF_TALK = 0.34
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """How the lender and its products are called, folded."""
+    """How the lender and its products are called, as `plainly` has it."""
 
     lender: tuple[str, ...] = ()
     products: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -38,8 +38,8 @@ class Names:
 def names_of(lender: Lender) -> Names:
     """The names that a lender's file gives."""
     return Names(
-        tuple(fold(name) for name in (lender.name, lender.short_name)),
-        tuple(lender.products.items()),
+        tuple(plainly(name) for name in (lender.name, lender.short_name)),
+        tuple((key, tuple(map(plainly, called))) for key, called in lender.products.items()),
     )
 
 
@@ -215,6 +215,7 @@ class Wording:
     inclusive: re.Pattern[str]
     """A bound that is told to count in, or not."""
     counts_in: re.Pattern[str]
+    counted_in: re.Pattern[str]
     """A remark that the day itself counts, and by what a quote says so."""
     wants: re.Pattern[str]
     """Who wants something, and what they must do for it."""
@@ -386,6 +387,7 @@ def known_words() -> Wording:
         limit=re.compile(raw["narrowing"]["limit"]),
         inclusive=re.compile(raw["narrowing"]["inclusive"]),
         counts_in=re.compile(raw["narrowing"]["counts_in"]),
+        counted_in=re.compile(raw["narrowing"]["counted_in"]),
         wants=re.compile(raw["narrowing"]["wants"]),
         conditional=re.compile(raw["narrowing"]["conditional"]),
         excepts=re.compile(raw["narrowing"]["excepts"]),
@@ -437,23 +439,25 @@ def read_text(text: str, names: Names) -> Reading:
     for said, meant in known_words().rewrite:
         folded = said.sub(meant, folded)
     folded = known_words().affirmed.sub("", folded)
-    found = figures.find(folded)
+    # Before the figures: a name may have one, and is no amount.
+    named = folded
+    for name in sorted(names.lender, key=len, reverse=True):
+        named = named.replace(name, LENDER)
+    for place, (_, called) in enumerate(names.products):
+        for name in sorted(called, key=len, reverse=True):
+            named = named.replace(name, chr(FIRST_PRODUCT + place))
+    found = figures.find(named)
     plain: list[str] = []
     end = 0
     for figure in found:
         start, stop = figure.span
-        plain += [folded[end:start], "" if figure.kind == "ordinal" else FIGURE]
+        plain += [named[end:start], "" if figure.kind == "ordinal" else FIGURE]
         end = stop
-    plain.append(folded[end:])
+    plain.append(named[end:])
     masked = "".join(plain)
     found = [figure for figure in found if figure.kind != "ordinal"]
-    for name in sorted(names.lender, key=len, reverse=True):
-        masked = masked.replace(name, LENDER)
-    for place, (_, called) in enumerate(names.products):
-        for name in sorted(called, key=len, reverse=True):
-            masked = masked.replace(name, chr(FIRST_PRODUCT + place))
-    remarks = tuple(r for r in _REMARK.findall(masked) if r not in known_words().others)
-    masked = _REMARK.sub(_unless_a_party, masked)
+    remarks = tuple(r[1] for r in _REMARK.finditer(masked) if not _unless_it_tells(r))
+    masked = _REMARK.sub(_unless_it_tells, masked)
     main, apart = _figure_order(masked, found)
     parts = [
         Part(stretch, tuple(with_signs(tokens_of(stretch))), tuple(numbers), stop)
@@ -466,9 +470,11 @@ def read_text(text: str, names: Names) -> Reading:
     return Reading(folded, tuple(p for p in parts if p.tokens or p.figures), remarks)
 
 
-def _unless_a_party(remark: re.Match[str]) -> str:
-    """A short remark in brackets is left out, but who it is tells something."""
-    return remark.group() if remark.group()[1:-1] in known_words().others else ""
+def _unless_it_tells(remark: re.Match[str]) -> str:
+    """A short remark in brackets is left out, but who it is, or who is not, tells something."""
+    wording = known_words()
+    told = remark[1] in wording.others or wording.exception.search(remark[1])
+    return remark.group() if told else ""
 
 
 def _figure_order(

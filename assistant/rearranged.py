@@ -58,11 +58,8 @@ def find(said: str, quotes: Sequence[str], lender: Sequence[str] = ()) -> tuple[
     for turn in wording.turns:
         if turn.says.search(said) and (words := turn.found(said, quoted)):
             return turn.reason, words
-    for check in (_by_or_to, _steps, _sequence, _by_another, _by_another_agent, _other_side):
+    for reason, check in _CHECKS:
         if words := check(said, quoted):
-            return "figure_role", words
-    for reason, of_words in _OTHERWISE:
-        if words := of_words(said, quoted):
             return reason, words
     names = "|".join(map(re.escape, (*lender, *wording.lender)))
     for check_names in (_acts_instead, _of_another):
@@ -189,12 +186,11 @@ def _compiled(value: Any) -> Any:
 
 
 def _turn(row: Mapping[str, Any]) -> _Turn:
-    when, unless, spared = (
-        re.compile(row[name]) if name in row else None for name in ("when", "unless", "spared")
-    )
-    says = re.compile(row["says"])
-    flags = row.get("new", False), row.get("more", False)
-    return _Turn(row["reason"], says, when, unless, spared, *flags)
+    """A row of the table; what is text in it is a pattern, but for the reason."""
+    made: dict[str, Any] = {
+        k: re.compile(v) if isinstance(v, str) and k != "reason" else v for k, v in row.items()
+    }
+    return _Turn(**made)
 
 
 def _few(pattern: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
@@ -492,23 +488,6 @@ def _not_outside(said: str, quoted: str) -> str:
     return ""
 
 
-_OTHERWISE: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
-    ("polarity", _other_state),
-    ("figure_role", _other_compound),
-    ("figure_role", _other_kind),
-    ("figure_role", _since_another),
-    ("figure_role", _dated_otherwise),
-    ("figure_role", _listed_otherwise),
-    ("figure_role", _at_that_time),
-    ("condition_dropped", _no_longer_only),
-    ("figure_role", _compared_with),
-    ("polarity", _excluded),
-    ("condition_dropped", _half_a_step),
-    ("condition_dropped", _only_another),
-    ("condition_dropped", _not_outside),
-)
-
-
 def _by_another_agent(said: str, quoted: str) -> str:
     """What one does, as done by another of whom the clause speaks too."""
     known = _pairs(quoted)
@@ -539,6 +518,29 @@ def _by_another(said: str, quoted: str) -> str:
             if all(not own & each or (each - own and (own - each) & known) for each in held):
                 return match.group()
     return ""
+
+
+_CHECKS: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
+    ("figure_role", _by_or_to),
+    ("figure_role", _steps),
+    ("figure_role", _sequence),
+    ("figure_role", _by_another),
+    ("figure_role", _by_another_agent),
+    ("figure_role", _other_side),
+    ("polarity", _other_state),
+    ("figure_role", _other_compound),
+    ("figure_role", _other_kind),
+    ("figure_role", _since_another),
+    ("figure_role", _dated_otherwise),
+    ("figure_role", _listed_otherwise),
+    ("figure_role", _at_that_time),
+    ("condition_dropped", _no_longer_only),
+    ("figure_role", _compared_with),
+    ("polarity", _excluded),
+    ("condition_dropped", _half_a_step),
+    ("condition_dropped", _only_another),
+    ("condition_dropped", _not_outside),
+)
 
 
 def _acts_instead(said: str, quoted: str, names: str) -> str:

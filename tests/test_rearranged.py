@@ -353,3 +353,14 @@ def test_what_only_sounds_like_a_topic_is_told() -> None:
     assert find_problem(said, [Source(quote)], NAMES)
     quote = "本金入账后，额度恢复，可以再次提款。"
     assert find_problem("本金入账后，额度恢复，不可以再提。", [Source(quote)], NAMES)
+
+
+def test_what_is_said_under_one_condition_is_not_said_under_the_other() -> None:
+    quote = "放款前，不可以取消。放款后，可以取消。"
+    for said in ("放款前，可以取消。", "在放款以前，可以取消。", "放款后，不可以取消。"):
+        assert find_problem(said, [Source(quote)], NAMES), said
+    for said in ("放款后，可以取消。", "在放款以前，不能取消。", quote.replace("不可以", "不能")):
+        assert find_problem(said, [Source(quote)], NAMES) is None, said
+    quote = "首次借款，免息 3 天。再次借款，免息 5 天。"
+    assert find_problem("首次借款，免息5天。", [Source(quote)], NAMES)
+    assert find_problem("再次借款，免息5天。", [Source(quote)], NAMES) is None
