@@ -307,11 +307,11 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     except Exception as error:
         log.error("question not answered", trace_id=trace_id, record_id=record_id, exc_info=error)
         contact = _contact(work)
-        yield _handoff(contact, question)
+        yield _handoff(contact, work.question)
         yield Event(
             "error",
             {
-                "text": notice("fault", question.locale),
+                "text": _fault(work),
                 "trace_id": trace_id,
                 "hotline": contact.hotline,
                 "hours": contact.hours,
@@ -365,7 +365,7 @@ async def suggest_answer(
         yield Event("done", _done(reply, work.question), reply)
     except Exception as error:
         log.error("nothing suggested", trace_id=trace_id, exc_info=error)
-        yield Event("error", {"text": notice("fault", question.locale), "trace_id": trace_id})
+        yield Event("error", {"text": _fault(work), "trace_id": trace_id})
 
 
 async def triaged(text: str, deps: Deps) -> triage.Told | None:
@@ -1283,6 +1283,11 @@ def _handoff(contact: Contact, question: Question) -> Event:
     """The offer of a human, as an event."""
     text = way_to_a_person(contact.hotline, contact.hours, question.locale)
     return Event("handoff", {"text": text, "hotline": contact.hotline, "hours": contact.hours})
+
+
+def _fault(work: _Work) -> str:
+    """What is told of a fault, beneath what was shown before it."""
+    return notice("fault_midway" if work.sentences else "fault", work.question.locale)
 
 
 def _done(reply: Reply, question: Question) -> dict[str, object]:

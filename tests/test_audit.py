@@ -43,6 +43,7 @@ from assistant.staff import (
 from knowledge import store
 from knowledge.documents import Evidence
 from knowledge.release import build
+from prompts.render import notice
 
 from .conftest import settings_for
 from .databases import migrated_postgresql, new_database, postgresql  # noqa: F401
@@ -1162,6 +1163,8 @@ async def test_a_chain_that_breaks_during_an_answer_ends_it_in_an_error(small: D
             await drop()
     assert names[-2:] == ["handoff", "error"]
     assert "done" not in names
+    assert "sentence" in names
+    assert event.data["text"] == notice("fault_midway", "zh-Hans")
     names = [event.name async for event in answer_question(asked(HOW), small)]
     assert names == ["handoff", "error"]
     await run(small, text("ALTER TABLE elsewhere RENAME TO audit_entries"))
