@@ -287,10 +287,11 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
             trace_id,
             deps.code_version,
         )
+        deps.under_way.opened(record_id)
         if question.conversation_id:
             work.history = await journal.earlier(deps.engine, conversation_id, record_id)
         work.front = await deps.current_front()
-        async with aclosing(_steps(work)) as events:
+        async with aclosing(deps.under_way.until_broken_off(_steps(work))) as events:
             async for event in events:
                 if work.classes and not seen:
                     seen = True
@@ -301,6 +302,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
             yield _handoff(reply.contact, work.question)
         await journal.close_record(deps.trail, _masked(reply), work.texts, work.played)
         closed = True
+        deps.under_way.closed(record_id)
         yield Event("done", _done(reply, work.question), reply)
     except journal.UnknownConversation:
         raise
@@ -358,7 +360,7 @@ async def suggest_answer(
     work.history = history
     try:
         work.front = replace(await deps.current_front(), triage=None, triage_nearest=None)
-        async with aclosing(_steps(work)) as events:
+        async with aclosing(deps.under_way.until_broken_off(_steps(work))) as events:
             async for event in events:
                 yield event
         reply = _masked(_finished(work))
@@ -1312,3 +1314,5 @@ async def _close_unanswered(work: _Work, conversation_id: str, record_id: str) -
         )
     except Exception as error:
         log.error("record not closed", trace_id=work.trace_id, record_id=record_id, exc_info=error)
+    finally:
+        work.deps.under_way.closed(record_id)

@@ -52,6 +52,7 @@ from .llm import (
 from .local_model import LocalModelError, available, start_local_model
 from .rules import RulePack, load_rules
 from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
+from .under_way import UnderWay
 from .webhooks import Target, target_of
 
 if TYPE_CHECKING:
@@ -138,6 +139,8 @@ class Deps:
     """When people are at the desk, and who is taken first; None where the lender has no desk."""
     webhook: Target | None = None
     """Where it is told what happens; None: nowhere."""
+    under_way: UnderWay = field(default_factory=UnderWay)
+    """What is being answered."""
     _signed: _Signed | None = None
     _front_given: bool = False
     """Whether `front` is all there is: a reply is made again as it was."""

@@ -241,6 +241,15 @@ def quoting_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @contextmanager
 def serving(home: Path, folder: Path, more: Mapping[str, str]) -> Iterator[str]:
+    with served(home, folder, more) as (address, _):
+        yield address
+
+
+@contextmanager
+def served(
+    home: Path, folder: Path, more: Mapping[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Address and process of `zhunxin serve` over a home folder."""
     log = folder / "stderr"
     environ = {
         "PATH": os.environ["PATH"],
@@ -266,7 +275,7 @@ def serving(home: Path, folder: Path, more: Mapping[str, str]) -> Iterator[str]:
             address = re.search(r"http://[\d.]+:\d+", said)
             assert address, f"the server did not start: {said!r} {log.read_text()}"
             wait_until_ready(address.group(), model=more["ZHUNXIN_LLM"] == "local")
-            yield address.group()
+            yield address.group(), server
         finally:
             server.terminate()
             server.wait(20)

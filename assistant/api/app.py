@@ -151,6 +151,8 @@ def create_app(
                 if deps is None:
                     background.append(tasks.create_task(_warm(held)))
                 yield
+                # Answers that were cut off a moment ago are about to be recorded.
+                await held.under_way.all_closed(CLOSED_WITHIN_S)
                 for task in background:
                     task.cancel()
 
@@ -328,6 +330,10 @@ async def quality_page() -> FileResponse:
 @pages.get("/studio")
 async def studio_page() -> FileResponse:
     return FileResponse(WEB / "studio.html")
+
+
+CLOSED_WITHIN_S = 10.0
+"""How long the end of the server waits for records of answers that were cut off."""
 
 
 COLLECT_AFTER = (2_000, 10, 100)

@@ -16,6 +16,11 @@ from assistant.deps import open_deps
 
 from .app import create_app
 
+GRACE_S = 15
+"""How long requests go on when the server is told to end, before they are cut off."""
+BREAK_OFF_S = 7.0
+"""After how much of it answers are broken off, so that borrowers are told and records closed."""
+
 
 class PortTaken(Exception):
     """The address cannot be bound; the message says what to do."""
@@ -39,7 +44,7 @@ def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) 
         app,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACE_S,
     )
     address = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{bound}"
     _Server(config, address, app).run([listening])
@@ -97,6 +102,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Streams that go on would keep the server waiting until it cuts them off.
         self._app.state.bell.end()
+        answers = self._app.state.deps.under_way
+        asyncio.get_running_loop().call_later(BREAK_OFF_S, answers.break_off)
         await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
