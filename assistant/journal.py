@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, null, select, update
@@ -45,6 +45,10 @@ EARLIER = 50
 
 MOST_TURNS = 200
 """How many messages of a conversation whoever takes it over is shown."""
+
+LEFT_OPEN_AFTER = timedelta(days=1)
+"""Age at which an open record is one of a process that is gone: however slow a model and whoever
+reads along, no answer takes as long."""
 
 TOLD_CHARS = 200
 """How much of what was told then is read."""
@@ -364,39 +368,68 @@ async def close_record(
     """
     used = {text.name: text for text in texts}
     await keep_texts(trail, used.values())
-    outputs = [turn.text for turn in played.turns if turn.text]
+    held = {
+        "answered_at": datetime.now(UTC),
+        "status": status or reply.status,
+        "reply": reply_as_json(reply),
+        "raw_output": [turn.text for turn in played.turns if turn.text],
+        "evidence": list(reply.evidence_ids),
+        "timings": timings_as_json(reply),
+        "release": reply.release,
+        "prompt_version": reply.prompt_version,
+        "rules_version": reply.rules_version,
+        "model": reply.model,
+        "texts": {name: text.version for name, text in used.items()},
+        "played": _played_as_json(played),
+    }
+    kind: audit.Kind = "unanswered" if status else "reply"
+    about = {"withheld": len(reply.withheld)}
+    await _close(trail, reply.record_id, reply.conversation_id, kind, held, about)
+
+
+async def close_left_open(trail: Trail, now: datetime | None = None) -> int:
+    """Close the records that a process left open when it was killed, and enter in the chain that
+    it is not known what was shown of their replies; returns how many they were.
+
+    Raises SQLAlchemyError, case_drafts.StillInFile as audit.erase does.
+    """
+    left = select(records.c.id, records.c.conversation_id).where(
+        records.c.status == "open",
+        records.c.asked_at < (now or datetime.now(UTC)) - LEFT_OPEN_AFTER,
+        records.c.erased_seq.is_(None),
+    )
+    async with trail.engine.connect() as connection:
+        rows = (await connection.execute(left)).all()
+    closed = 0
+    for record_id, conversation_id in rows:
+        held, about = {"status": "unanswered"}, {"shown": "unknown"}
+        closed += await _close(trail, record_id, conversation_id, "unanswered", held, about)
+    return closed
+
+
+async def _close(
+    trail: Trail,
+    record_id: str,
+    conversation_id: str,
+    kind: audit.Kind,
+    held: Mapping[str, Any],
+    about: Mapping[str, Any],
+) -> bool:
+    """Whether the record was open, and is closed now."""
     async with audit.transaction(trail) as connection:
         changed = await connection.execute(
             update(records)
-            .where(records.c.id == reply.record_id, records.c.status == "open")
-            .values(
-                answered_at=datetime.now(UTC),
-                status=status or reply.status,
-                reply=reply_as_json(reply),
-                raw_output=outputs,
-                evidence=list(reply.evidence_ids),
-                timings=timings_as_json(reply),
-                release=reply.release,
-                prompt_version=reply.prompt_version,
-                rules_version=reply.rules_version,
-                model=reply.model,
-                texts={name: text.version for name, text in used.items()},
-                played=_played_as_json(played),
-            )
+            .where(records.c.id == record_id, records.c.status == "open")
+            .values(**held)
         )
         if not changed.rowcount:
-            return
-        entry = await audit.seal(
-            connection,
-            trail.keys,
-            "unanswered" if status else "reply",
-            reply.record_id,
-            about={"withheld": len(reply.withheld)},
-        )
+            return False
+        entry = await audit.seal(connection, trail.keys, kind, record_id, about=about)
     await audit.note_head(trail, entry)
-    if await _is_forgotten(trail.engine, reply.conversation_id):
+    if await _is_forgotten(trail.engine, conversation_id):
         # Its borrower had it deleted while it was being answered.
-        await audit.erase(trail, conversation_id=reply.conversation_id, by=BORROWER)
+        await audit.erase(trail, conversation_id=conversation_id, by=BORROWER)
+    return True
 
 
 async def keep_texts(trail: Trail, texts: Iterable[Prompt]) -> None:

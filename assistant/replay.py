@@ -118,7 +118,7 @@ class Player:
         record = await journal.read_record(deps.engine, record_id)
         if record is None:
             raise UnknownRecord(record_id)
-        if record["status"] == "open":
+        if record["reply"] is None:
             return Replay(record_id, "open", code=code)
         try:
             before, after = await self._both(record)

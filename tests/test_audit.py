@@ -861,6 +861,38 @@ async def test_a_question_that_is_being_answered_is_not_erased(lender: Deps) -> 
     assert (await replayed(lender, record_id)).outcome == "open"
 
 
+async def test_a_record_that_a_killed_process_left_open_is_closed_and_says_what_is_unknown(
+    lender: Deps,
+) -> None:
+    reply = await ask(lender)
+    _, record_id = await journal.open_record(lender.trail, asked(HOW), HOW, [], "t" * 32, "0")
+    gone, erased = await journal.open_record(lender.trail, asked(HOW), HOW, [], "t" * 32, "0")
+    _, forgotten = await journal.open_record(
+        lender.trail, asked(HOW, subject="me"), HOW, [], "t" * 32, "0"
+    )
+    talk = (await journal.conversations_of(lender.engine, "me", 1))[0]["conversation_id"]
+    assert await journal.forget(lender.trail, talk, "me") == 0
+    later = datetime.now(UTC) + journal.LEFT_OPEN_AFTER
+    await audit.erase(lender.trail, conversation_id=gone, by="x", now=later)
+    early = later - timedelta(minutes=1)
+    assert await journal.close_left_open(lender.trail, early) == 0, "it may be answered still"
+    assert await journal.close_left_open(lender.trail, later) == 2
+    assert await journal.close_left_open(lender.trail, later) == 0
+    record = await journal.read_record(lender.engine, record_id)
+    assert record is not None
+    assert (record["status"], record["reply"], record["question"]) == ("unanswered", None, HOW)
+    told = await audit.read_entries(lender.engine, subjects=[record_id])
+    assert [entry.kind for entry in told] == ["question", "unanswered"]
+    assert json.loads(told[-1].body)["shown"] == "unknown"
+    assert (await replayed(lender, record_id)).outcome == "open"
+    assert (await replayed(lender, erased)).outcome == "erased"
+    assert (await replayed(lender, forgotten)).outcome == "erased", "its borrower had it deleted"
+    assert (await replayed(lender, reply.record_id)).outcome == "identical"
+    assert (await verify(lender.trail)).ok
+    await run(lender, update(db.records).where(db.records.c.id == record_id).values(status="open"))
+    assert "status" in (await broken(lender)).reason
+
+
 # Replay
 
 

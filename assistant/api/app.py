@@ -25,8 +25,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from assistant import __version__, metrics, privacy
+from assistant import __version__, journal, metrics, privacy
 from assistant.answer import warm_up
+from assistant.case_drafts import StillInFile
 from assistant.compliance import try_examples
 from assistant.config import Settings
 from assistant.demo_customers import demo_file, seed
@@ -144,6 +145,7 @@ def create_app(
                     tasks.create_task(app.state.uploads.run()),
                     tasks.create_task(app.state.bell.run()),
                     tasks.create_task(app.state.offers.run()),
+                    tasks.create_task(_close_left_open(held)),
                     tasks.create_task(
                         WebhookWorker(held.webhook, held.engine, held.settings.home).run()
                     ),
@@ -334,6 +336,18 @@ async def studio_page() -> FileResponse:
 
 CLOSED_WITHIN_S = 10.0
 """How long the end of the server waits for records of answers that were cut off."""
+LEFT_OPEN_EVERY_S = 3600.0
+"""How often records are looked for that a killed process left open."""
+
+
+async def _close_left_open(deps: Deps) -> None:
+    while True:
+        try:
+            if closed := await journal.close_left_open(deps.trail):
+                log.warning("records were closed that a process had left open", records=closed)
+        except (SQLAlchemyError, StillInFile) as error:
+            log.warning("records that were left open stay so", error=type(error).__name__)
+        await asyncio.sleep(LEFT_OPEN_EVERY_S)
 
 
 COLLECT_AFTER = (2_000, 10, 100)
