@@ -109,26 +109,39 @@ def review(
 
     A line break parts no word: the text is judged once more with spaces in place of them, which
     the foldings take for what they are inside Chinese. Of that only findings that go over a break
-    are added.
+    are added. So, too, where a part is shown from right to left: it is judged as it is shown.
     """
     found = _judged(pack, text, task, channel, context, on, whole)
-    if not _BREAK.search(text):
-        return found
-    in_one_line = _BREAK.sub(" ", text)
-    joined = _judged(pack, in_one_line, task, channel, context, on, whole)
     known: dict[str, list[Span]] = {}
     for finding in found.findings:
         known.setdefault(finding.rule.id, []).append(finding.span)
-    more = [
-        replace(finding, text=over)
-        for finding in joined.findings
-        if (over := text[slice(*finding.span)]) != in_one_line[slice(*finding.span)]
-        and not any(_overlap(finding.span, span) for span in known.get(finding.rule.id, ()))
-    ]
-    return _review(pack, [*found.findings, *more], found.unchecked)
+    more: list[Finding] = []
+    for other, places in _other_readings(text):
+        for finding in _judged(pack, other, task, channel, context, on, whole).findings:
+            there = places[slice(*finding.span)]
+            span = min(there, default=0), max(there, default=-1) + 1
+            seen = text[slice(*span)]
+            if seen != finding.text and not any(
+                _overlap(span, one) for one in known.get(finding.rule.id, ())
+            ):
+                more.append(replace(finding, span=span, text=seen))
+    return _review(pack, [*found.findings, *more], found.unchecked) if more else found
+
+
+def _other_readings(text: str) -> Iterator[tuple[str, Sequence[int]]]:
+    """What else a text may be read as, and where each of its characters stands in the text."""
+    if _BREAK.search(text):
+        yield _BREAK.sub(" ", text), range(len(text))
+    if "\u202e" in text:
+        places = list(range(len(text)))
+        for turned in _TURNED.finditer(text):
+            places[slice(*turned.span())] = reversed(range(*turned.span()))
+        yield "".join(map(text.__getitem__, places)), places
 
 
 _BREAK = re.compile("[\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029]")
+_TURNED = re.compile("(?<=\u202e)[^\n\r\u2029\u202c]+")
+"""What is shown from right to left whatever it is."""
 
 
 def _overlap(one: Span, other: Span) -> bool:

@@ -36,6 +36,24 @@ _SPELT_OUT = re.compile(
     rf"(?<![{_HAN}])[{_HAN}](?:[^{_HAN}a-z0-9\n]{{1,3}}[{_HAN}]){{2,}}(?![{_HAN}])"
 )
 _SPELT_LATIN = re.compile(r"(?<![a-z'’])[a-z](?:[ .·*_-][a-z])+(?![a-z])")
+_SPACED_PERCENT = re.compile(rf"(?<=[{_HAN}])[ :]?[0-9][0-9.]*( +)%|(?<=[0-9])( +)%(?= ?[{_HAN}])")
+
+BLANK = frozenset("\u115f\u1160\u3164\uffa0")
+"""Letters of Hangul that are not seen."""
+
+# Digits in circles, brackets, above and below the line; and those of keys.
+_SHAPED = (
+    "(?:[\u00b2\u00b3\u00b9\u2070\u2074-\u2079\u2080-\u2089\u2460-\u2468\u2474-\u247c"
+    "\u2488-\u2490\u24ea\u24f5-\u24fd\u24ff\u2776-\u277e\u2780-\u2788\u278a-\u2792"
+    "\U0001f100-\U0001f10a]|[0-9]\ufe0f?\u20e3)"
+)
+_NUMBERING = re.compile(
+    rf"(?<=[0-9]){_SHAPED}+(?!{_SHAPED}|[%％])|{_SHAPED}+(?=[0-9](?!\ufe0f?\u20e3))"
+)
+"""Shaped digits beside plain ones: they number a list or a note."""
+_USUAL = re.compile(rf"[ -~\n{_HAN}，。、；：！？（）“”《》…—％￥¥·～【】]*")
+_SIGN = "\ufffc"
+_SIGNS_IN_NUMBER = re.compile(f"(?<=[0-9.]){_SIGN}+(?=[0-9.%％万千元])")
 
 PATTERN_BYTES = 1 << 22
 """Memory that one compiled pattern may take; larger ones are refused as broken."""
@@ -218,7 +236,8 @@ class _Characters(dict[str, str]):
         if char == "\n":
             return char
         category = unicodedata.category(char)
-        if category in ("Cf", "Mn", "Me", "Cn") or (category == "Cc" and not char.isspace()):
+        unseen = category in ("Cf", "Mn", "Me", "Cn") or char in BLANK
+        if unseen or (category == "Cc" and not char.isspace()):
             return ""
         if category == "Cs":
             return "\ufffd"
@@ -301,6 +320,28 @@ class Folding:
         folded = _replaced(folded, self._undisguised(folded.text))
         return _replaced(folded, self._sounding(folded.text))
 
+    def numeric(self, text: str) -> Folded:
+        """As figures are read: digits of any shape are digits, without what is not seen and signs
+        within a number; all else stays as it is written."""
+        if _USUAL.fullmatch(text):
+            return Folded(text, range(len(text)), range(1, len(text) + 1))
+        kept = {place for match in _NUMBERING.finditer(text) for place in range(*match.span())}
+        chars: list[str] = []
+        places: list[int] = []
+        for place, char in enumerate(text):
+            digits = char if place in kept else self._digits(char)
+            chars.append(digits)
+            places += [place] * len(digits)
+        read = Folded("".join(chars), places, [place + 1 for place in places])
+        return _without(read, lambda text: (m.span() for m in _SIGNS_IN_NUMBER.finditer(text)))
+
+    def _digits(self, char: str) -> str:
+        folded = self.characters[char]
+        if folded == FILLER and unicodedata.category(char) == "So":
+            # What an arrow leads from and to are two numbers.
+            return char if "ARROW" in unicodedata.name(char, "") else _SIGN
+        return folded if not folded or (folded.isascii() and folded.isalnum()) else char
+
     def pattern(self, pattern: str) -> str:
         """A regular expression whose characters beyond ASCII are folded like texts."""
         return pattern if pattern.isascii() else pattern.translate(self.of_patterns)
@@ -315,6 +356,9 @@ class Folding:
             beside_han = _is_han(before) or _is_han(after)
             if beside_han and _is_written(before) and _is_written(after):
                 yield start, end
+        if "%" in text:
+            for match in _SPACED_PERCENT.finditer(text):
+                yield match.span(match.lastindex or 0)
         for spelt in (_SPELT_OUT, _SPELT_LATIN):
             for match in spelt.finditer(text):
                 start = match.start()

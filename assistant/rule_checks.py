@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,7 +50,9 @@ class Message:
 
     @cached_property
     def figures(self) -> list[Figure]:
-        return [_dated_rate(f, self) for f in figures.find(self.text)[:MOST_FIGURES]]
+        numeric = self.folding.numeric(self.text)
+        found = figures.find(numeric.text)[:MOST_FIGURES]
+        return [_dated_rate(replace(f, span=numeric.origin(*f.span)), self) for f in found]
 
     @property
     def zone(self) -> ZoneInfo:
@@ -72,6 +75,10 @@ class Message:
         """Up to so many folded characters of the clause before original[span]."""
         start, _ = self.place(span)
         return self.bare.text[clause_start(self.bare.text, start, reach, CLAUSE_ENDS) : start]
+
+    def between(self, one: Span, other: Span) -> str:
+        """What stands, folded, between two parts of the original."""
+        return self.bare.text[self.place(one)[1] : self.place(other)[0]]
 
     def place(self, span: Span) -> Span:
         """Where original[span] stands in `bare`."""
@@ -273,7 +280,7 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
                 off = _rounded_by(figure, message)
                 yield figure.span, [((value - off) * 12, (value + off) * 12)]
     for lent, paid in pairwise(money):
-        between = message.text[lent.span[1] : paid.span[0]]
+        between = message.between(lent.span, paid.span)
         sums = (lent.value, paid.value)
         if len(between) > 12 or not all(isinstance(v, Decimal) and v > 0 for v in sums):
             continue
@@ -329,7 +336,7 @@ def _beside(part: Figure, money: list[Figure], message: Message) -> Iterator[Fig
     for figure in money:
         if figure.span[0] < part.span[1]:
             continue
-        between = message.text[part.span[1] : figure.span[0]]
+        between = message.between(part.span, figure.span)
         if len(between) > ASIDE or _SENTENCE_END.search(between) or not _PRICE.search(between):
             return
         yield figure
@@ -366,15 +373,22 @@ def _monthly_rate(payment: float, months: int) -> float:
     return low
 
 
+_DOT = r"(?:\.|[\[({【]\.[\])}】])"
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _LINK = re.compile(
     # With its scheme a link is one whatever its host; without, where its end is known to be one or
     # a path follows.
-    r"(?:https?://|www\.)(?P<named>[^\s/?#\\\"'<>()（），。；、！？]+)"
-    r"|(?<![a-z0-9@.-])(?P<bare>(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
+    r"(?:h(?:tt|xx)ps?://|www\.)(?P<named>[^\s/?#\\\"'<>()（），。；、！？,;!【】“”]+)"
+    rf"|(?<![a-z0-9@.-])(?P<bare>(?:{_LABEL}{_DOT})+"
     r"(?:(?:com|cn|net|org|cc|top|xyz|vip|club|shop|site|online|info|app|link|ltd|me|io|ly|hk|tk|co"
-    r"|biz|pro|fun|icu|work|live|tech|store|cloud|wang|group|mobi|tv|us|uk|ru|in|ws|to|gg|ink)"
-    r"(?![a-z0-9.@-])|[a-z]{2,24}(?=/)))",
-    re.IGNORECASE,
+    r"|biz|pro|fun|icu|work|live|tech|store|cloud|wang|group|mobi|tv|us|uk|ru|in|ws|to|gg|ink|xin"
+    r"|ren|loan|loans|finance|fund|asia|win|bid|press|space|website|host|kim|pub|pw|la|sh|ai|im|ml"
+    r"|ga|cf|gq|su|sbs|cfd|cyou|lol|buzz|quest|bond|cam|click|dev|zone|tw|jp|kr|sg|eu|de)"
+    r"(?![a-z0-9.@-])|[a-z]{2,24}(?=/))"
+    rf"|{_LABEL}。(?:com|cn|net|cc|top|vip|xyz|xin)(?![a-z0-9.@-]))"
+    r"|(?P<han>(?<![\u3400-\u9fff])[\u3400-\u9fff]+\.(?:(?:com|cn|net|cc|top|vip|xyz)(?![a-z0-9.@-])"
+    r"|(?:中国|公司|网络|网址|在线|商城|集团)(?=/|\s|[,。;!?)\]\"”]|$)))"
+    r"|(?<![0-9a-z.])(?P<number>[0-9]{1,3}(?:\.[0-9]{1,3}){3})(?=:[0-9]{2,5}|/[a-z0-9])"
 )
 
 
@@ -392,12 +406,16 @@ def links_elsewhere(message: Message) -> Iterator[Span]:
         for domains in said
         for domain in (domains if isinstance(domains, tuple) else ())
     ]
-    for match in _LINK.finditer(message.text):
+    for match in _LINK.finditer(message.plain.text):
+        found = message.plain.origin(*match.span(match.lastgroup or 0))
+        # What looks like a host that is allowed may be another: it must be spelt so.
+        host = unicodedata.normalize("NFKC", message.text[slice(*found)]).lower()
         # What stands before an @ is no part of the host, however much it looks like one.
-        host = (match["named"] or match["bare"]).lower().rpartition("@")[2].partition(":")[0]
-        host = host.strip(".").removeprefix("www.")
-        if not any(host == domain or host.endswith("." + domain) for domain in allowed):
-            yield match.span()
+        host = host.rpartition("@")[2].partition(":")[0].strip(".").removeprefix("www.")
+        # Where a host of Chinese characters begins in a sentence is not seen.
+        below = "" if match["han"] else "."
+        if not any(host == domain or host.endswith(below + domain) for domain in allowed):
+            yield message.plain.origin(*match.span())
 
 
 _TODAY = re.compile(r"今天|今日|今晚|当日|本日|今夜")

@@ -164,6 +164,12 @@ def hits(found: Review) -> list[str]:
         ("元/天", "元/天"),
         ("3-12期", "3-12期"),
         ("an annual rate of 7.2 %", "an annual rate of 7.2 %"),
+        ("百\u3164分\u115f百\uffa0下\u1160款", "百分百下款"),
+        ("100 % 下款", "百分百下款"),
+        ("资料齐全，100 ％放款", "资料齐全,百分百放款"),
+        ("百分之100下款", "百分百下款"),
+        ("💯下款", "百分百下款"),
+        ("年化 18 % 起", "年化18%起"),
     ],
 )
 def test_disguises_are_taken_off_and_plain_words_stay(written: str, read: str) -> None:
@@ -177,7 +183,7 @@ def test_disguises_are_taken_off_and_plain_words_stay(written: str, read: str) -
     )
 )
 def test_every_place_of_a_folded_text_is_known_in_the_original(text: str) -> None:
-    for folded in (folding().plain(text), folding().bare(text)):
+    for folded in (folding().plain(text), folding().bare(text), folding().numeric(text)):
         assert len(folded.text) == len(folded.starts) == len(folded.ends)
         assert list(folded.starts) == sorted(folded.starts)
         for start, end in zip(folded.starts, folded.ends, strict=True):
@@ -198,6 +204,51 @@ def test_a_finding_shows_the_text_as_it_was_written(before: str, said: str, afte
 
 def test_half_of_a_surrogate_pair_is_only_a_strange_character() -> None:
     assert hits(judge(shipped(), "\ud83d包过\udc00", task="marketing")) == ["包过"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("年利率3\u200b6%", "年利率36%"),
+        ("年化𝟑𝟔%", "年化36%"),
+        ("年化③⑥%", "年化36%"),
+        ("年利率3⃣6⃣%", "年利率36%"),
+        ("额度最高5😀0万元", "额度最高50万元"),
+        ("0.😀05%", "0.05%"),
+        ("3\u31646%", "36%"),
+        # Numbers of a list, and what an arrow leads to, run into no number.
+        ("1️⃣30天 2️⃣36期", "1️⃣30天 2️⃣36期"),
+        ("①3期②6期", "①3期②6期"),
+        ("36➡18%", "36➡18%"),
+        ("满５０元，减5～10元", "满50元，减5～10元"),
+    ],
+)
+def test_numbers_are_read_through_their_disguises(written: str, read: str) -> None:
+    assert folding().numeric(written).text == read
+
+
+@pytest.mark.parametrize(
+    ("rule", "text", "found"),
+    [
+        ("CN-RATE-06", "随借随还，年利率3\u200b6%。", "3\u200b6%"),
+        ("CN-RATE-06", "年化③⑥%起", "③⑥%"),
+        ("CN-CAP-01", "额度最高5😀0万元，年化利率18%", "5😀0万元"),
+        ("CN-RATE-02", "日利率0.0\u200b5%（年化15%）", "15%"),
+        ("CN-PROM-01", "您好\u202e款下百分百\u202c，来吧", "款下百分百"),
+        ("CN-PROM-01", "您好\u202e。款下\n百分百", None),
+        ("CN-RATE-06", "年化\u202e%63\u202c", "%63"),
+    ],
+)
+def test_what_is_shown_is_judged_and_found_where_it_is_written(
+    rule: str, text: str, found: str | None
+) -> None:
+    spans = [
+        finding.span
+        for finding in judge(shipped(), text, task="marketing").findings
+        if finding.rule.id == rule
+    ]
+    start = text.find(found or "")
+    assert spans == ([] if found is None else [(start, start + len(found))])
 
 
 # Triggers
@@ -379,6 +430,30 @@ def test_links_are_compared_with_the_domains_that_the_institution_has_set(
     review = judge(load_rules("zz", tmp_path), text)
     assert hits(review) == found
     assert review.unchecked == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("点 ｅｖｉｌ．ｃｏｍ 办理", ["ｅｖｉｌ．ｃｏｍ"]),
+        ("点evil。com办理", ["evil。com"]),
+        ("点 evil[.]com 办理", ["evil[.]com"]),
+        ("ev\u200bil.com", ["ev\u200bil.com"]),
+        ("贷款.中国", ["贷款.中国"]),
+        ("evil.xin", ["evil.xin"]),
+        ("1.2.3.4/a", ["1.2.3.4"]),
+        ("hxxps://evil.example/a", ["hxxps://evil.example"]),
+        # Looks like x.cn.
+        ("х.cn 与 https://х.cn/a", ["х.cn", "https://х.cn"]),
+        ("点Ｘ．ＣＮ办理，或m.x.cn/a", []),
+        ("详见准信.中国，版本1.2.3.4已发布", []),
+        ("已装APP。点一下，收到资料.公司会审核", []),
+    ],
+)
+def test_a_link_is_one_however_it_is_written(text: str, found: list[str]) -> None:
+    allowed = read_context({"link_domains_allowed": ["x.cn", "准信.中国"]})
+    links = judge(shipped(), text, task="marketing", context=allowed).findings
+    assert [f.text for f in links if f.rule.id == "CN-ID-05"] == found
 
 
 def test_quiet_hours_may_be_told_by_the_clock_of_the_message() -> None:
