@@ -191,8 +191,8 @@ ASIDE = 12
 """Characters behind a price within which it is told what it holds, or what else is paid with it."""
 _DEFAULT = re.compile(r"罚息|逾期|违约|滞纳")
 
-ROUNDING_CNY = 0.51
-"""How far an instalment may be rounded: to the yuan, and a little."""
+ROUNDING_CNY = 1.0
+"""How far an instalment may be off that is cut or rounded to the yuan."""
 
 
 def rates_disagree(message: Message) -> Iterator[Span]:
