@@ -191,7 +191,7 @@ def _judged(
             continue
         if trigger.check:
             checked = list(CHECK_FUNCTIONS[trigger.check](message))
-            checked = [s for s in checked if not _excused(trigger, search, message.place(s))]
+            checked = [s for s in checked if not _excused(trigger, search, search.folded.place(s))]
             if not checked:
                 continue
             spans = checked
@@ -639,7 +639,7 @@ def _text_conditions(
         found = [
             span
             for span in _measured(condition, search, message)
-            if not _excused(trigger, search, message.place(span))
+            if not _excused(trigger, search, search.folded.place(span))
         ]
         if not found:
             return None
@@ -705,7 +705,7 @@ def _measured(condition: FigureCondition, search: _Search, message: Message) -> 
     for value, span in measured(condition.quantity, message):
         if not _within_bounds(value, condition.bounds, message):
             continue
-        clause = message.clause(span)
+        clause = search.folded.clause(span)
         if condition.near and not any(p.within(clause) for p in condition.near):
             continue
         if not any(p.within(clause) for p in condition.not_near):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -85,6 +86,17 @@ class Folded:
     def origin(self, start: int, end: int) -> tuple[int, int]:
         """Where text[start:end] stands in the original; it must not be empty."""
         return self.starts[start], self.ends[end - 1]
+
+    def place(self, span: tuple[int, int]) -> tuple[int, int]:
+        """Where original[span] stands in `text`."""
+        start = bisect_left(self.starts, span[0])
+        return start, max(start, bisect_left(self.starts, span[1]))
+
+    def clause(self, span: tuple[int, int]) -> str:
+        """The clause in which original[span] stands; at most 60 characters each way."""
+        start, end = self.place(span)
+        low = clause_start(self.text, start, 60, CLAUSE_ENDS)
+        return self.text[low : clause_end(self.text, end, 60, CLAUSE_ENDS)]
 
     @property
     def is_long(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -16,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 from . import figures, privacy
 from .figures import Figure
-from .matching import CLAUSE_ENDS, Folded, Folding, clause_end, clause_start
+from .matching import CLAUSE_ENDS, Folded, Folding, clause_start
 from .rules import SettingValue
 
 Span = tuple[int, int]
@@ -63,14 +62,6 @@ class Message:
         assert isinstance(value, Decimal)
         return value
 
-    def clause(self, span: Span) -> str:
-        """The clause, folded, in which original[span] stands; at most 60 characters each way."""
-        start, end = self.place(span)
-        text = self.bare.text
-        return text[
-            clause_start(text, start, 60, CLAUSE_ENDS) : clause_end(text, end, 60, CLAUSE_ENDS)
-        ]
-
     def before(self, span: Span, reach: int = 16) -> str:
         """Up to so many folded characters of the clause before original[span]."""
         start, _ = self.place(span)
@@ -82,8 +73,7 @@ class Message:
 
     def place(self, span: Span) -> Span:
         """Where original[span] stands in `bare`."""
-        start = bisect_left(self.bare.starts, span[0])
-        return start, max(start, bisect_left(self.bare.starts, span[1]))
+        return self.bare.place(span)
 
 
 @lru_cache(maxsize=8)

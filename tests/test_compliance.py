@@ -598,6 +598,23 @@ def test_evasion_may_be_switched_off(pack_of: Any) -> None:
     assert hits(judge(pack, "包过")) == ["包过"]
 
 
+@pytest.mark.parametrize("evasion", ["true", "false"])
+def test_what_excuses_a_figure_is_looked_for_beside_it(pack_of: Any, evasion: str) -> None:
+    stars = "★ 好 ★ 消 ★ 息 ★ 来 ★ 了 ★ 哦 ★。"
+    over = f"evasion = {evasion}\nfigures = [{{ quantity = 'annual_rate', over = 0.3"
+    forbidden = pack_of(rule_text(f"{over} }}]\nunless_before = ['禁止']"))
+    assert hits(judge(forbidden, stars + "禁止宣传年利率36%")) == []
+    assert hits(judge(forbidden, stars + "年利率36%")) == ["36%"]
+    near = pack_of(rule_text(f"{over}, near = ['宣传'] }}]"))
+    assert hits(judge(near, stars + "宣传年利率36%，先看")) == ["36%"]
+    links = pack_of(
+        rule_text(f"evasion = {evasion}\ncheck = 'links_elsewhere'\nunless_before = ['勿点']")
+    )
+    said = {"link_domains_allowed": ["qingsui.example"]}
+    found = judge(links, stars + "请勿点 http://a.example 谢谢", context=said)
+    assert hits(found) == []
+
+
 def test_overlapping_findings_of_a_rule_are_one_with_the_worst_severity(pack_of: Any) -> None:
     pack = pack_of(
         rule_text(
