@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -962,10 +963,11 @@ def _context(talk: _Talk) -> Mapping[str, Any]:
     called = talk.collections and (talk.staff[0] == 0 or talk.turns[0].speaker != "borrower")
     if called and first.at is not None and "at" not in said:
         said["at"] = _zoned(first.at, talk.pack).isoformat()
-    try:
-        context = dict(read_context(said, keys))
-    except ContextError:
-        return {}
+    context: dict[str, Any] = {}
+    for key, value in said.items():
+        # What is not understood is not said, and takes nothing else with it.
+        with suppress(ContextError):
+            context |= read_context({key: value}, keys)
     context.pop("complete", None)
     return context
 

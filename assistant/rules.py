@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import MAXYEAR, MINYEAR, date, datetime, time
 from decimal import Decimal
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -49,7 +49,9 @@ HELD: frozenset[Evidence] = frozenset({"text", "quote"})
 REACH: Mapping[Reach, frozenset[str]] = {"clause": CLAUSE_ENDS, "sentence": SENTENCE_ENDS}
 FEWEST_EXAMPLES = 3
 
-ContextKind = Literal["bool", "int", "decimal", "date", "instant", "text", "texts"]
+ContextForm = Literal["bool", "int", "decimal", "date", "instant", "text", "texts"]
+ContextKind = ContextForm | tuple[str, ...]
+"""What is said under a key: of a form, or one of these words."""
 
 CONTEXT_KEYS: Mapping[str, ContextKind] = {
     "complete": "bool",
@@ -60,7 +62,7 @@ CONTEXT_KEYS: Mapping[str, ContextKind] = {
     "calls_this_week": "int",
     "calls_today": "int",
     "identity_verified": "bool",
-    "recipient": "text",
+    "recipient": ("borrower", "guarantor", "third_party"),
     "customer.student": "bool",
     "customer.age": "int",
     "customer.hardship": "bool",
@@ -435,7 +437,8 @@ def read_context(raw: object, keys: Mapping[str, ContextKind] = CONTEXT_KEYS) ->
 
 def _context_value(key: str, kind: ContextKind, value: object) -> object:
     is_number = isinstance(value, str | int | float) and not isinstance(value, bool)
-    wrong = ContextError(f"context {key!r}: expected {_KIND_WORDS[kind]}, not {value!r}")
+    expected = _KIND_WORDS[kind] if isinstance(kind, str) else f"one of {', '.join(kind)}"
+    wrong = ContextError(f"context {key!r}: expected {expected}, not {value!r}")
     match kind:
         case "bool" if isinstance(value, bool):
             return value
@@ -447,7 +450,9 @@ def _context_value(key: str, kind: ContextKind, value: object) -> object:
             return tuple(value)
         case "date" if isinstance(value, date) and not isinstance(value, datetime):
             return value
-        case "instant" if isinstance(value, datetime) and value.tzinfo is not None:
+        case "instant" if isinstance(value, datetime) and _is_instant(value):
+            return value
+        case tuple() if value in kind:
             return value
     try:
         if kind == "decimal" and is_number:
@@ -458,19 +463,24 @@ def _context_value(key: str, kind: ContextKind, value: object) -> object:
             return date.fromisoformat(value)
         if kind == "instant" and isinstance(value, str):
             instant = datetime.fromisoformat(value)
-            if instant.tzinfo is not None:
+            if _is_instant(instant):
                 return instant
     except (ArithmeticError, ValueError):
         raise wrong from None
     raise wrong
 
 
-_KIND_WORDS: Mapping[ContextKind, str] = {
+def _is_instant(value: datetime) -> bool:
+    """Whether it says its zone, and the clock of any other can be read at it."""
+    return value.tzinfo is not None and MINYEAR < value.year < MAXYEAR
+
+
+_KIND_WORDS: Mapping[ContextForm, str] = {
     "bool": "true or false",
     "int": "a whole number",
     "decimal": "a number",
     "date": "a day as YYYY-MM-DD",
-    "instant": "a time as YYYY-MM-DDTHH:MM+08:00",
+    "instant": f"a time as YYYY-MM-DDTHH:MM+08:00 between the years {MINYEAR} and {MAXYEAR}",
     "text": "a text",
     "texts": "a list of texts",
 }
@@ -506,9 +516,11 @@ class _Reader:
     def read_fragments(self, file: str, table: Mapping[str, Any], problems: list[str]) -> None:
         """Classes of words and keys of context first, since all else may name them."""
         keys = table.get("context", {})
-        for key, kind in keys.items() if isinstance(keys, dict) else [("?", keys)]:
-            if kind not in get_args(ContextKind):
-                expected = f"expected one of {', '.join(get_args(ContextKind))}, not {kind!r}"
+        for key, raw in keys.items() if isinstance(keys, dict) else [("?", keys)]:
+            kind = _kind(raw)
+            if kind is None:
+                forms = ", ".join(get_args(ContextForm))
+                expected = f"expected one of {forms}, or a list of words, not {raw!r}"
                 problems.append(f"{file}: context.{key}: {expected}")
             elif self.context_keys.setdefault(key, kind) != kind:
                 problems.append(f"{file}: context.{key}: it is {self.context_keys[key]} already")
@@ -782,6 +794,8 @@ class _Reader:
                 raise _Wrong(where, "bounds need a key that is a number, and a bound")
             return ContextCondition(key, bounds=bounds)
         values = value if isinstance(value, list) else [value]
+        if not values:
+            raise _Wrong(where, "is empty: nothing is ever one of none")
         try:
             return ContextCondition(
                 key, is_=tuple(_context_value(key, kind, one) for one in values)
@@ -958,6 +972,13 @@ def _text(table: Mapping[str, Any], name: str, default: str | None = None, where
             _at(where, name), "expected a text" + ("" if value is None else f", not {value!r}")
         )
     return value
+
+
+def _kind(raw: object) -> ContextKind | None:
+    """What a pack says is said under a key of its own; None where that is nothing known."""
+    if isinstance(raw, list) and raw and all(isinstance(word, str) and word for word in raw):
+        return tuple(raw)
+    return next((form for form in get_args(ContextForm) if form == raw), None)
 
 
 def _date(table: Mapping[str, Any], name: str, where: str = "") -> date | None:

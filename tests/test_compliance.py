@@ -400,8 +400,20 @@ def test_a_pack_may_say_what_else_can_be_known_of_a_message(pack_of: Any) -> Non
     assert judge(pack, "您好", context=said).verdict == "block"
     with pytest.raises(ContextError, match="'prescreened' is not known"):
         read_context({"prescreened": True})
-    with pytest.raises(RulePackError, match=r"zz-all.toml: context.x: expected one of"):
-        pack_of('\n[context]\nx = "yes"\n', rule_text("patterns = ['包过']"))
+    for wrong in ('"yes"', "[]", "[1]", "5"):
+        with pytest.raises(RulePackError, match=r"zz-all.toml: context.x: expected one of"):
+            pack_of(f"\n[context]\nx = {wrong}\n", rule_text("patterns = ['包过']"))
+
+
+def test_a_pack_may_say_which_words_can_be_said_of_a_message(pack_of: Any) -> None:
+    own = '\n[context]\nsegment = ["new", "renewing"]\n'
+    pack = pack_of(own, rule_text("context = { segment = 'new' }"))
+    said = read_context({"segment": "new"}, pack.context_keys)
+    assert judge(pack, "您好", context=said).verdict == "block"
+    with pytest.raises(ContextError, match="'segment': expected one of new, renewing"):
+        read_context({"segment": "News"}, pack.context_keys)
+    with pytest.raises(RulePackError, match=r"context.segment: context 'segment': expected one"):
+        pack_of(own, rule_text("context = { segment = ['new', 'nwe'] }"))
 
 
 @pytest.mark.parametrize(
@@ -767,6 +779,13 @@ GOOD = HEAD + rule_text("patterns = ['包过']")
         ("patterns = ['包过']", "evasion = 'no'\npatterns = ['包过']", "triggers[1].evasion"),
         ("patterns = ['包过']", "context = { wether = true }", "context.wether"),
         ("patterns = ['包过']", "context = { consent = 'no' }", "context.consent"),
+        ("patterns = ['包过']", "context = { recipient = 'third party' }", "context.recipient"),
+        ("patterns = ['包过']", "context = { recipient = [] }", "context.recipient: is empty"),
+        (
+            'good = ["四"',
+            'good = [{ text = "四", context = { recipient = "nobody" } }',
+            "good[1]: context 'recipient': expected one of borrower",
+        ),
         ("patterns = ['包过']", "context = { at = { within = ['a', 'b'] } }", "context.at.within"),
         ("patterns = ['包过']", "context = { consent = { over = 3 } }", "context.consent"),
         ("patterns = ['包过']", "figures = [{ quantity = 'weight' }]", "figures[1].quantity"),
@@ -881,6 +900,10 @@ def test_a_failing_example_is_named(pack_of: Any) -> None:
         ({"consent": "yes"}, "'consent': expected true or false"),
         ({"at": "2026-11-20T10:00:00"}, "'at': expected a time"),
         ({"at": "soon"}, "'at': expected a time"),
+        ({"at": "0001-01-01T00:00+08:00"}, "'at': expected a time"),
+        ({"at": "9999-12-31T23:00-10:00"}, "'at': expected a time"),
+        ({"recipient": "third party"}, "'recipient': expected one of borrower, guarantor, third_"),
+        ({"recipient": ["third_party"]}, "'recipient': expected one of"),
         ({"sent_this_week": True}, "'sent_this_week': expected a whole number"),
         ({"amount_due_cny": "NaN"}, "'amount_due_cny': expected a number"),
         ({"amount_due_cny": "much"}, "'amount_due_cny': expected a number"),
@@ -1245,6 +1268,10 @@ def test_a_wrong_call_of_check_is_refused(shell: Shell) -> None:  # noqa: F811
     options = ("check", "-", "--task", "chat")
     assert "'consent'" in shell.refused(2, *options, "--context", bad, given="x")
     assert "not JSON" in shell.refused(2, *options, "--context", worse, given="x")
+    nobody = shell.write("nobody.json", '{"recipient": "third party"}')
+    assert "expected one of borrower" in shell.refused(2, *options, "--context", nobody, given="x")
+    early = shell.write("early.json", '{"at": "0001-01-01T00:00+08:00"}')
+    assert "'at': expected" in shell.refused(2, *options, "--context", early, given="x")
     empty = shell.write("list.json", "[]")
     assert "must be an object" in shell.refused(2, *options, "--context", empty, given="x")
     assert "row 1" in shell.refused(2, "check", "--jsonl", rows)
@@ -1314,6 +1341,17 @@ def test_staff_check_a_text_by_the_rules_of_another_country(staff: httpx.Client)
         ({"text": "x", "task": "poetry"}, 422),
         ({"text": "x", "task": "chat", "channel": "fax"}, 422),
         ({"text": "x", "task": "chat", "context": {"wether": 1}}, 422),
+        ({"text": "x", "task": "collections", "context": {"recipient": "third party"}}, 422),
+        ({"text": "x", "task": "chat", "context": {"at": "0001-01-01T00:00+08:00"}}, 422),
+        (
+            {
+                "text": "x",
+                "task": "chat",
+                "on": "2026-01-01",
+                "context": {"at": "0001-01-01T00:00+14:00"},
+            },
+            422,
+        ),
         ({"text": "x", "task": "chat", "more": 1}, 422),
         ({"text": "x", "task": "chat", "on": "soon"}, 422),
         ({"text": "包" * 300_000, "task": "chat"}, 413),
@@ -1321,6 +1359,12 @@ def test_staff_check_a_text_by_the_rules_of_another_country(staff: httpx.Client)
 )
 def test_a_wrong_check_is_a_problem(staff: httpx.Client, sent: Any, status: int) -> None:
     assert staff.post("/v1/check", json=sent).status_code == status
+
+
+def test_the_api_tells_whom_a_message_may_go_to(staff: httpx.Client) -> None:
+    described = staff.get("/openapi.json").json()["components"]["schemas"]["CheckRequest"]
+    told = described["properties"]["context"]["properties"]["recipient"]["enum"]
+    assert told == ["borrower", "guarantor", "third_party", None]
 
 
 def test_half_of_a_surrogate_pair_is_answered(staff: httpx.Client) -> None:

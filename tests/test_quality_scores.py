@@ -157,6 +157,8 @@ def test_the_hour_of_a_first_contact_is_judged_once(pack: RulePack, book: Book) 
     )
     found = score(called, pack, book, None, on=DAY, channel="phone")
     assert [p.turn for p in found.points if p.code == "CN-COL-05"] == [0]
+    mistyped = replace(called, facts={"recipient": "third party"})
+    assert "CN-COL-05" in codes(score(mistyped, pack, book, None, on=DAY, channel="phone"))
     asked = replace(called, turns=(Turn("borrower", "我想问下还款", late), *called.turns))
     assert "CN-COL-05" not in codes(score(asked, pack, book, None, on=DAY, channel="phone"))
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from assistant.rules import Anchor, Channel, Evidence, Severity, Task
+from assistant.rules import CONTEXT_KEYS, Anchor, Channel, Evidence, Severity, Task
 from assistant.staff import Role
 
 LocaleName = Literal["zh-Hans", "zh-Hant", "en"]
@@ -247,7 +247,15 @@ class CheckRequest(BaseModel):
     )
     context: dict[str, Any] = Field(
         default_factory=dict,
-        description="Consent, time, campaign and the like; docs/rules.md lists the keys.",
+        description="Consent, time, campaign and the like; docs/rules.md lists the keys. null "
+        "counts as not said.",
+        json_schema_extra={
+            "properties": {
+                key: {"enum": [*kind, None]}
+                for key, kind in CONTEXT_KEYS.items()
+                if isinstance(kind, tuple)
+            }
+        },
     )
     on: date | None = Field(
         default=None,
