@@ -668,8 +668,12 @@ def rules_show(
 def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
     """Try every rule on its own examples; exit 1 where one does not do what it should."""
     from .compliance import try_examples
+    from .rules import passed_by
 
     rules = _rule_pack(pack)
+    others = passed_by(rules, _settings().rules)
+    for name in others:
+        typer.echo(f"not read: {name}, whose rules are not of the pack {pack}", err=True)
     failures = try_examples(rules)
     tried = sum(len(rule.bad) + len(rule.good) for rule in rules.rules)
     if as_json:
@@ -677,6 +681,8 @@ def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
             {
                 "rules": len(rules.rules),
                 "examples": tried,
+                "files": list(rules.files),
+                "not_read": others,
                 "failures": [
                     {
                         "file": failure.rule.file,
@@ -697,6 +703,7 @@ def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
                 f"{failure.rule.file}: rule {failure.rule.id}: {failure.kind}[{failure.place}] "
                 f"{failure.detail}: {failure.example.text}"
             )
+        typer.echo(f"read: {', '.join(rules.files)}")
         typer.echo(
             f"{len(rules.rules)} rules, {tried} examples, {len(failures)} failures, "
             f"rules {rules.version}"
@@ -1978,12 +1985,14 @@ def _read_rows(file: Path, most_mb: int | None = None) -> list[dict[str, Any]]:
     return rows
 
 
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+def _print_json(value: object, indent: int | None = 2) -> None:
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    # Half of a surrogate pair is no character: it is printed as JSON escapes it.
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _print_row(value: object) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, default=str))
+    _print_json(value, indent=None)
 
 
 def _hit_json(item: Any) -> dict[str, Any]:

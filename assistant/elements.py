@@ -126,9 +126,12 @@ def load_channels(own: Path | None = None) -> Channels:
     place of the shipped one. Raises ChannelsError."""
     file = own / SHIPPED.name if own and (own / SHIPPED.name).is_file() else SHIPPED
     try:
-        raw = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ChannelsError(f"{file}: cannot be read ({error})") from error
+    for name in ("channels", "languages"):
+        if not isinstance(raw.get(name), dict):
+            raise ChannelsError(f"{file}: {name}: expected a table")
     forms = {channel: _form(file, channel, raw) for channel in get_args(Channel)}
     languages = {locale: _language(file, locale, raw) for locale in get_args(Locale)}
     rows = raw.get("elements", [])
@@ -139,7 +142,7 @@ def load_channels(own: Path | None = None) -> Channels:
 
 
 def _form(file: Path, channel: str, raw: Mapping[str, Any]) -> ChannelForm:
-    table = raw.get("channels", {}).get(channel)
+    table = raw["channels"].get(channel)
     where = f"{file}: channels.{channel}"
     if not isinstance(table, dict):
         raise ChannelsError(f"{where}: expected a table")
@@ -152,7 +155,7 @@ def _form(file: Path, channel: str, raw: Mapping[str, Any]) -> ChannelForm:
 
 
 def _language(file: Path, locale: Locale, raw: Mapping[str, Any]) -> Language:
-    table = raw.get("languages", {}).get(locale)
+    table = raw["languages"].get(locale)
     where = f"{file}: languages.{locale}"
     names = ("stop", "apart", "rate", "rates_apart")
     if not isinstance(table, dict) or not all(isinstance(table.get(n), str) for n in names):

@@ -423,16 +423,22 @@ def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding
         for word, disguises in words.items()
         for disguise in disguises
     }
+    if "" in folded:
+        raise VariantsError(f"{VARIANTS}: words: a disguise has no character that is seen")
     sounds = tomllib.loads((shipped / SOUNDS).read_text(encoding="utf-8"))
     syllables = {char: syllable for syllable, chars in sounds.items() for char in chars}
     # Words of Latin letters are looked up whole; the longer of two other disguises is tried first.
     mixed = [d for d in folded if not (d.isascii() and d.isalpha())]
     mixed.sort(key=lambda disguise: (-len(disguise), disguise))
+    try:
+        disguises = compile_pattern("|".join([*map(re2.escape, mixed), "[a-z]+"]))
+    except BadPattern:
+        raise VariantsError(f"{VARIANTS}: words: {len(folded)} disguises are too many") from None
     return Folding(
         characters=characters,
         fillers=re.compile(f"[{re.escape(fillers)}{FILLER} ]+"),
         words=folded,
-        disguises=compile_pattern("|".join([*map(re2.escape, mixed), "[a-z]+"])),
+        disguises=disguises,
         sounding=_alike_in_sound(protected, sounds, syllables),
         protected={"".join(syllables[char] for char in word): word for word in reversed(protected)},
         syllables=syllables,
@@ -481,10 +487,18 @@ def _ends(text: str, place: int) -> bool:
     )
 
 
+def toml_of(written: bytes) -> dict[str, Any]:
+    """What a file of TOML says, with a byte order mark before it or without. Raises ValueError."""
+    try:
+        return tomllib.loads(written.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = toml_of(file.read_bytes())
+    except (OSError, ValueError) as error:
         raise VariantsError(f"{file}: cannot be read ({error})") from error
     for name, value in table.items():
         if name == "fillers":

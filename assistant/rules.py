@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import MAXYEAR, MINYEAR, date, datetime, time
@@ -31,6 +30,7 @@ from .matching import (
     VariantsError,
     compile_pattern,
     load_folding,
+    toml_of,
 )
 
 Task = Literal["chat", "marketing", "agent", "collections"]
@@ -321,7 +321,7 @@ def of_text(text: str) -> RulePack:
             if Path(name).name != plain or not plain.endswith(".toml"):
                 raise RulePackError(f"{name!r} is no name of a rule file")
             (shipped / name).write_bytes(written.encode())
-        return load_rules(held["jurisdiction"], own if any(own.iterdir()) else None, shipped)
+        return _loaded(held["jurisdiction"], _own_files(own), shipped, None)
 
 
 def load_rules(
@@ -334,11 +334,23 @@ def load_rules(
     Raises RulePackError, with every mistake found.
     """
     own_files = _own_files(own)
-    packs = sorted(shipped.glob(f"{jurisdiction}-*.toml"))
-    packs += [file for file in own_files if file.name.startswith(f"{jurisdiction}-")]
+    packs = (file.name for file in (*shipped.glob("*-*.toml"), *own_files) if "-" in file.name)
+    known = frozenset(name.partition("-")[0] for name in packs)
+    return _loaded(jurisdiction, own_files, shipped, known)
+
+
+def _loaded(
+    jurisdiction: str, own_files: Sequence[Path], shipped: Path, known: frozenset[str] | None
+) -> RulePack:
+    """known: jurisdictions for which an institution may have settings; None: any."""
+    packs = [
+        file
+        for file in (*sorted(shipped.glob("*-*.toml")), *own_files)
+        if file.name.startswith(f"{jurisdiction}-")
+    ]
     if not packs:
-        known = sorted({file.name.partition("-")[0] for file in shipped.glob("*-*.toml")})
-        raise RulePackError(f"no rule pack for {jurisdiction!r}; there are {', '.join(known)}")
+        there = sorted({file.name.partition("-")[0] for file in shipped.glob("*-*.toml")})
+        raise RulePackError(f"no rule pack for {jurisdiction!r}; there are {', '.join(there)}")
     settings_files = [shipped / "settings.toml"]
     settings_files += [file for file in own_files if file.name == "settings.toml"]
     variants = [file for file in own_files if file.name == "variants.toml"]
@@ -359,6 +371,7 @@ def load_rules(
         tuple(variants),
         shipped,
         tuple(files),
+        known,
     )
 
 
@@ -371,6 +384,7 @@ def _built(
     variants: Sequence[Path],
     shipped: Path,
     files: Sequence[tuple[str, str]],
+    known: frozenset[str] | None,
 ) -> RulePack:
     """Kept, since putting the patterns together takes half a second."""
     try:
@@ -378,7 +392,7 @@ def _built(
     except VariantsError as error:
         raise RulePackError(str(error)) from error
     problems: list[str] = []
-    settings = _settings(settings_files, jurisdiction, problems)
+    settings = _settings(settings_files, jurisdiction, known, problems)
     tables = {file: _toml(file, problems) for file in packs}
     reader = _Reader(folding, settings)
     for read_shared in (reader.read_fragments, reader.read_shared):
@@ -545,7 +559,8 @@ class _Reader:
         for key in table:
             if key not in _PACK_KEYS:
                 problems.append(f"{file}: {key}: expected one of {', '.join(_PACK_KEYS)}")
-        for name in table.get("fragments", ()):
+        fragments = table.get("fragments", {})
+        for name in fragments if isinstance(fragments, dict) else ():
             try:
                 # Nothing or anything may match a part, so that it is tried beside something.
                 self._pattern(f"{{{name}}}~", "value")
@@ -767,7 +782,10 @@ class _Reader:
                     raise _Wrong(f"{where}.{name}", f"{bound!r} is no setting with a number")
                 bounds.append((name, bound))
             elif isinstance(bound, int | float) and not isinstance(bound, bool):
-                bounds.append((name, Decimal(str(bound))))
+                try:
+                    bounds.append((name, _finite(bound)))
+                except ValueError as error:
+                    raise _Wrong(f"{where}.{name}", str(error)) from None
             else:
                 raise _Wrong(f"{where}.{name}", "expected a number or the name of a setting")
         return tuple(bounds)
@@ -845,24 +863,38 @@ class _Reader:
             raise _Wrong(where, str(error)) from None
 
 
+_OWN_FILE = re.compile(r"(?:settings|variants|channels|[a-z]+-.+)\.toml")
+
+
 def _own_files(own: Path | None) -> list[Path]:
     if own is None:
         return []
-    if own.is_dir():
-        files = sorted(own.glob("*.toml"))
-    elif own.is_file():
+    if own.is_file():
         files = [own]
     else:
-        raise RulePackError(f"{own}: no such file or folder")
+        try:
+            files = sorted(file for file in own.iterdir() if file.suffix.lower() == ".toml")
+        except FileNotFoundError:
+            raise RulePackError(f"{own}: no such file or folder") from None
+        except OSError as error:
+            raise RulePackError(f"{own}: cannot be read ({error.strerror})") from error
+        files = [file for file in files if not file.name.startswith(".")]
     for file in files:
-        if (
-            file.name not in ("settings.toml", "variants.toml", "channels.toml")
-            and "-" not in file.name
-        ):
+        if not _OWN_FILE.fullmatch(file.name):
             raise RulePackError(
-                f"{file}: expected settings.toml, variants.toml or <jurisdiction>-<topic>.toml"
+                f"{file}: expected settings.toml, variants.toml, channels.toml or "
+                "<jurisdiction>-<topic>.toml, in small letters"
             )
     return files
+
+
+def passed_by(pack: RulePack, own: Path | None) -> list[str]:
+    """Names of an institution's files that hold rules, but none of this pack."""
+    return [
+        file.name
+        for file in _own_files(own)
+        if "-" in file.name and f"own/{file.name}" not in pack.files
+    ]
 
 
 def _bytes(file: Path) -> bytes:
@@ -874,49 +906,93 @@ def _bytes(file: Path) -> bytes:
 
 def _toml(file: Path, problems: list[str]) -> Mapping[str, Any]:
     try:
-        return tomllib.loads(_bytes(file).decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return toml_of(_bytes(file))
+    except ValueError as error:
         problems.append(f"{file.name}: not valid TOML ({error})")
         return {}
 
 
 def _settings(
-    files: Sequence[Path], jurisdiction: str, problems: list[str]
+    files: Sequence[Path],
+    jurisdiction: str,
+    known: frozenset[str] | None,
+    problems: list[str],
 ) -> Mapping[str, SettingValue]:
     """The first file says which settings there are, for any jurisdiction and for this one; the
     others change them, and may add some for a jurisdiction that the first does not know."""
+    tables = [_toml(file, problems) for file in files]
+    shipped = tables[0]
+    jurisdictions = sorted({"any", *shipped, *(known or ())})
+    of_any = _rows(shipped, "any")
+    # A number whose default is a fraction is a rate or a share.
+    shares = {
+        name
+        for of in shipped
+        for name, default in _rows(shipped, of).items()
+        if isinstance(default, float) and default < 1
+    }
     settings: dict[str, SettingValue] = {}
-    tables = [(file, _toml(file, problems)) for file in files]
-    fixed = jurisdiction in tables[0][1]
-    rows = [(tables[0][0], "any", tables[0][1].get("any", {}))]
-    rows += [(file, jurisdiction, table.get(jurisdiction, {})) for file, table in tables]
-    for place, (file, of, table) in enumerate(rows):
-        for name, value in table.items() if isinstance(table, dict) else ():
-            where = f"{file.name}: {of}.{name}"
-            try:
-                read = _setting(name, value)
-            except ValueError as error:
-                problems.append(f"{where}: {error}")
-                continue
-            known = settings.get(name)
-            if place > 1 and fixed and known is None:
-                problems.append(f"{where}: no such setting; there are {', '.join(settings)}")
-            elif known is not None and type(read) is not type(known):
-                problems.append(f"{where}: expected the like of {known}, not {value!r}")
-            else:
-                settings[name] = read
+    for file, table in zip(files, tables, strict=True):
+        is_own = table is not shipped
+        for name, value in table.items():
+            if not isinstance(value, dict):
+                problems.append(f"{file.name}: {name}: expected it in a table such as [cn]")
+            elif is_own and known is not None and name not in jurisdictions:
+                told = f"no such jurisdiction; there are {', '.join(jurisdictions)}"
+                problems.append(f"{file.name}: {name}: {told}")
+        for of in ("any", jurisdiction):
+            there_are = of_any if of == "any" else settings
+            fixed = is_own and (of == "any" or jurisdiction in shipped)
+            for name, value in _rows(table, of).items():
+                where = f"{file.name}: {of}.{name}"
+                try:
+                    read = _setting(name, value, is_share=name in shares)
+                except ValueError as error:
+                    problems.append(f"{where}: {error}")
+                    continue
+                default = settings.get(name)
+                if fixed and name not in there_are:
+                    problems.append(f"{where}: no such setting; there are {', '.join(there_are)}")
+                elif default is not None and type(read) is not type(default):
+                    problems.append(f"{where}: expected the like of {default}, not {value!r}")
+                else:
+                    settings[name] = read
+            _order(f"{file.name}: {of}", _rows(table, of), settings, problems)
     return settings
 
 
-def _setting(name: str, value: object) -> SettingValue:
-    if name == "timezone" and value not in available_timezones():
+def _rows(table: Mapping[str, Any], of: str) -> Mapping[str, Any]:
+    rows = table.get(of)
+    return rows if isinstance(rows, dict) else {}
+
+
+def _order(
+    where: str, given: Mapping[str, Any], settings: Mapping[str, SettingValue], problems: list[str]
+) -> None:
+    """What blocks is no less than what warns, where a file says both."""
+    for name in given:
+        warning = f"{name.removesuffix('_block')}_warn"
+        if not name.endswith("_block") or warning not in given:
+            continue
+        block, warn = settings.get(name), settings.get(warning)
+        if isinstance(block, Decimal) and isinstance(warn, Decimal) and block < warn:
+            problems.append(f"{where}.{name}: {block} is below {warning}, which is {warn}")
+
+
+def _setting(name: str, value: object, *, is_share: bool = False) -> SettingValue:
+    if name == "timezone" and not (isinstance(value, str) and value in available_timezones()):
         raise ValueError(f"{value!r} is no time zone such as Asia/Shanghai")
     if name == "hours_of" and value not in ("zone", "message"):
         raise ValueError(f"expected zone or message, not {value!r}")
     if isinstance(value, time):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return Decimal(str(value))
+        number = _finite(value)
+        if number < 0:
+            raise ValueError(f"expected a number from 0, not {value!r}")
+        if is_share and number > 1:
+            raise ValueError(f"expected a fraction from 0 to 1, as 0.24 is 24 %, not {value!r}")
+        return number
     if isinstance(value, str) and value:
         return value
     if isinstance(value, list) and all(isinstance(one, str) and one for one in value):
@@ -924,6 +1000,13 @@ def _setting(name: str, value: object) -> SettingValue:
     raise ValueError(
         f"expected a number, a text, a list of texts or a time such as 21:00:00, not {value!r}"
     )
+
+
+def _finite(value: float) -> Decimal:
+    number = Decimal(str(value))
+    if not number.is_finite():
+        raise ValueError(f"expected a finite number, not {value!r}")
+    return number
 
 
 def _rules_of(file: str, table: Mapping[str, Any], problems: list[str]) -> Sequence[object]:

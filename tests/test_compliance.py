@@ -42,7 +42,15 @@ from assistant.matching import (
     pattern_options,
 )
 from assistant.rule_checks import flat_fee_annual_rate
-from assistant.rules import ContextError, RulePack, RulePackError, load_rules, read_context
+from assistant.rules import (
+    ContextError,
+    RulePack,
+    RulePackError,
+    load_rules,
+    of_text,
+    passed_by,
+    read_context,
+)
 from assistant.wording import review_wording
 from knowledge.embed import Embedder, open_embedder
 from tests.knowledge_server import serving
@@ -794,6 +802,16 @@ GOOD = HEAD + rule_text("patterns = ['包过']")
             "figures = [{ quantity = 'money_cny', over = 'apr_blok' }]",
             "figures[1].over",
         ),
+        (
+            "patterns = ['包过']",
+            "figures = [{ quantity = 'annual_rate', over = nan }]",
+            "triggers[1].figures[1].over: expected a finite number",
+        ),
+        (
+            "patterns = ['包过']",
+            "context = { 'customer.age' = { under = inf } }",
+            "context.customer.age.under: expected a finite number",
+        ),
         ('severity = "block"', 'severity = "stop"', "severity"),
         ('anchor = "derived"', 'anchor = "sure"', "anchor"),
         ('tasks = ["chat", "marketing"]', 'tasks = ["chatting"]', "tasks"),
@@ -827,6 +845,9 @@ def test_a_mistake_is_told_with_file_rule_and_field(
     [
         ("[[rules]", "not valid TOML"),
         ("rules = 3", "rules: expected [[rules]]"),
+        ("fragments = 5", "zz-mine.toml: fragments: expected a table"),
+        (f"rules = {'[' * 100_000}", "zz-mine.toml: not valid TOML (nested too deeply)"),
+        (f"rules = {'9' * 5000}", "zz-mine.toml: not valid TOML"),
         (HEAD, "there are none"),
         (HEAD + "[sorces.X]\ntitle = 'x'", "sorces"),
         (HEAD + "[sources.X]\ntitle = 'x'\nheld = 'perhaps'", "sources.X: held"),
@@ -850,6 +871,28 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
         ("settings.toml", "[cn]\napr_blok = 0.2", "settings.toml: cn.apr_blok: no such setting"),
         ("settings.toml", "[cn]\napr_block = '20%'", "settings.toml: cn.apr_block: expected"),
         ("settings.toml", "[cn]\nmarketing_quiet_from = true", "marketing_quiet_from"),
+        ("settings.toml", "apr_block = 0.15", "settings.toml: apr_block: expected it in a table"),
+        ("settings.toml", "cn = 5", "settings.toml: cn: expected it in a table"),
+        ("settings.toml", "[CN]\napr_block = 0.15", "settings.toml: CN: no such jurisdiction"),
+        ("settings.toml", "[china]\n", "settings.toml: china: no such jurisdiction"),
+        ("settings.toml", "[any]\napr_block = 0.15", "settings.toml: any.apr_block: no such"),
+        ("settings.toml", "[cn]\napr_block = 20", "cn.apr_block: expected a fraction from 0 to 1"),
+        ("settings.toml", "[cn]\napr_block = -1", "cn.apr_block: expected a number from 0"),
+        ("settings.toml", "[cn]\napr_block = inf", "cn.apr_block: expected a finite number"),
+        ("settings.toml", "[cn]\nmarketing_sms_per_week = nan", "expected a finite number"),
+        (
+            "settings.toml",
+            "[cn]\napr_block = 0.15\napr_warn = 0.20",
+            "cn.apr_block: 0.15 is below apr_warn",
+        ),
+        ("settings.toml", "[cn]\ntimezone = ['a']", "cn.timezone: ['a'] is no time zone"),
+        ("settings.toml", f"[cn]\napr_block = {'9' * 5000}", "settings.toml: not valid TOML"),
+        ("settings.toml", f"[cn]\napr_block = {'[' * 100_000}", "nested too deeply"),
+        ("variants.toml", f"words = {'[' * 100_000}", "nested too deeply"),
+        ("variants.toml", f"words = {'9' * 5000}", "cannot be read"),
+        ("variants.toml", "[words]\n'贷款' = ['\u200b']", "variants.toml: words: a disguise"),
+        ("CN-own.toml", "", "expected settings.toml"),
+        ("cn-own.TOML", "", "expected settings.toml"),
         ("variants.toml", "[words]\n'贷款' = 'dk'", "variants.toml: words"),
         ("variants.toml", "protected = ['abc']", "'abc'"),
         ("mine.toml", "", "expected settings.toml"),
@@ -859,6 +902,46 @@ def test_a_mistake_in_a_lenders_own_settings_is_told(
     tmp_path: Path, name: str, text: str, told: str
 ) -> None:
     assert told in mistake(tmp_path, text, name)
+    with pytest.raises(RulePackError, match=re.escape(told)):
+        load_rules("cn", tmp_path)
+
+
+def test_what_an_institution_sets_for_any_jurisdiction_is_used_in_each(tmp_path: Path) -> None:
+    own = tmp_path / "settings.toml"
+    own.write_text('[any]\nown_domains = ["a.com"]\ntimezone = "Asia/Tokyo"\n', encoding="utf-8")
+    for jurisdiction in ("cn", "us"):
+        found = load_rules(jurisdiction, tmp_path).settings
+        assert (found["own_domains"], found["timezone"]) == (("a.com",), "Asia/Tokyo")
+    own.write_text("[any]\nday_count = 360\n[cn]\nday_count = 365\n", encoding="utf-8")
+    assert load_rules("cn", tmp_path).settings["day_count"] == 365
+    assert load_rules("us", tmp_path).settings["day_count"] == 360
+
+
+def test_settings_of_a_jurisdiction_of_ones_own_stand_beside_those_of_others(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "zz-mine.toml").write_text(GOOD, encoding="utf-8")
+    settings = "[zz]\napr_block = 0.2\nmarketing_sms_per_week = 1\n"
+    (tmp_path / "settings.toml").write_text(settings, encoding="utf-8")
+    kept = load_rules("cn", tmp_path)
+    assert of_text(kept.text).version == kept.version
+    assert passed_by(kept, tmp_path) == ["zz-mine.toml"]
+    mine = load_rules("zz", tmp_path)
+    assert mine.settings["apr_block"] == Decimal("0.2")
+    assert passed_by(mine, tmp_path) == []
+    (tmp_path / "settings.toml").write_text("[zz]\napr_block = 20\n", encoding="utf-8")
+    with pytest.raises(RulePackError, match=r"zz\.apr_block: expected a fraction"):
+        load_rules("zz", tmp_path)
+
+
+def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+    mark = "\ufeff"
+    (tmp_path / "zz-mine.toml").write_text(mark + GOOD, encoding="utf-8")
+    (tmp_path / "settings.toml").write_text(f"{mark}[zz]\nday_count = 360\n", encoding="utf-8")
+    (tmp_path / "variants.toml").write_text(f"{mark}fillers = '_'\n", encoding="utf-8")
+    pack = load_rules("zz", tmp_path)
+    assert hits(judge(pack, "包_过")) == ["包_过"]
+    assert of_text(pack.text).version == pack.version
 
 
 def test_a_lenders_own_folder_adds_rules_and_changes_settings(tmp_path: Path) -> None:
@@ -880,8 +963,9 @@ def test_the_version_changes_with_any_byte(pack_of: Any) -> None:
 
 
 def test_an_unknown_jurisdiction_is_refused() -> None:
-    with pytest.raises(RulePackError, match="there are cn"):
-        load_rules("atlantis")
+    for name in ("atlantis", "/", "", "*", "cn-rates"):
+        with pytest.raises(RulePackError, match="there are cn"):
+            load_rules(name)
 
 
 def test_a_failing_example_is_named(pack_of: Any) -> None:
@@ -1259,6 +1343,13 @@ def test_check_takes_many_in_order(shell: Shell) -> None:  # noqa: F811
     assert [row["verdict"] for row in ran.rows()][:2] == ["block", "pass"]
 
 
+def test_an_id_that_is_no_text_to_print_comes_back_as_it_was(shell: Shell) -> None:  # noqa: F811
+    file = shell.write("in.jsonl", '{"id": "\\ud800", "text": "您好", "task": "chat"}')
+    ran = shell.run("check", "--jsonl", file)
+    assert ran.code == 0
+    assert [row["id"] for row in ran.rows()] == ["\ud800"]
+
+
 def test_a_wrong_call_of_check_is_refused(shell: Shell) -> None:  # noqa: F811
     bad = shell.write("context.json", '{"consent": "yes"}')
     worse = shell.write("broken.json", "{")
@@ -1275,7 +1366,8 @@ def test_a_wrong_call_of_check_is_refused(shell: Shell) -> None:  # noqa: F811
     empty = shell.write("list.json", "[]")
     assert "must be an object" in shell.refused(2, *options, "--context", empty, given="x")
     assert "row 1" in shell.refused(2, "check", "--jsonl", rows)
-    assert "no rule pack" in shell.refused(2, *options, "--pack", "xx", given="x")
+    for pack in ("xx", "/"):
+        assert "no rule pack" in shell.refused(2, *options, "--pack", pack, given="x")
     assert "no such file" in shell.refused(2, *options, given="x", ZHUNXIN_RULES="nowhere")
 
 
@@ -1301,6 +1393,16 @@ def test_rules_are_listed_shown_and_tried(shell: Shell) -> None:  # noqa: F811
     assert "cn-own.toml: rule OWN-01: good[2] fires on 五: 五" in ran.out
     report = shell.run("rules", "test", "--json", ZHUNXIN_RULES=str(own)).json()
     assert [failure["example"] for failure in report["failures"]] == ["bad[3]", "good[2]"]
+    assert report["files"][0] == "cn-ai.toml"
+    assert "own/cn-own.toml" in report["files"]
+    assert report["not_read"] == []
+
+
+def test_rules_that_were_not_read_are_named(shell: Shell) -> None:  # noqa: F811
+    folder = shell.write("my-rules.toml", GOOD).parent
+    ran = shell.run("rules", "test", "--pack", "us", ZHUNXIN_RULES=str(folder))
+    assert "not read: my-rules.toml" in ran.err
+    assert "us-credit.toml" in ran.out
 
 
 # HTTP

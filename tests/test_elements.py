@@ -280,6 +280,9 @@ def test_the_shipped_file_names_rules_that_there_are(pack: RulePack, channels: C
         ("[languages.en]", "[languages.fr]", r"languages\.en"),
         ('stop = "."', "stop = 1", r"languages\.en"),
         ("[channels.sms]", "[channels.sms", "cannot be read"),
+        ("longest = 500", f"longest = {'9' * 5000}", "cannot be read"),
+        ("longest = 500", f"longest = {'[' * 100_000}", "cannot be read"),
+        (SHIPPED.read_text(encoding="utf-8"), "channels = 5", "channels: expected a table"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(tmp_path: Path, old: str, new: str, said: str) -> None:
@@ -293,7 +296,7 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, old: str, new: str, said
 
 def test_an_institutions_own_file_takes_its_place_beside_its_rules(tmp_path: Path) -> None:
     text = SHIPPED.read_text(encoding="utf-8").replace("拒收请回复R", "拒收请回复T")
-    (tmp_path / "channels.toml").write_text(text, encoding="utf-8")
+    (tmp_path / "channels.toml").write_text("\ufeff" + text, encoding="utf-8")
     done = append_required(load_rules(own=tmp_path), load_channels(tmp_path), given(ADVERT), FACTS)
     assert done.text.endswith("拒收请回复T")
 
