@@ -149,6 +149,10 @@ def test_a_marketer_drafts_an_officer_approves_and_the_run_writes_a_file(
     template.fill("低门槛，{coupon}秒到账。")
     expect(marketer.locator(".finding.block")).to_contain_text("CN-PROM-03")
     expect(marketer.locator(".preview mark.block").first).to_be_visible()
+    template.fill("😀😀您好，{coupon}百分百下款。")
+    marketer.locator(".finding[data-rule=CN-PROM-01] .place").click()
+    chosen = template.evaluate("a => a.value.slice(a.selectionStart, a.selectionEnd)")
+    assert chosen == "百分百下款", "an emoji before it is one character there, two here"
     template.fill("{coupo}")
     expect(marketer.locator(".marked .chip.unknown")).to_have_text("{coupo}")
     expect(marketer.get_by_role("button", name=ZH["edit.save"], exact=True)).to_be_disabled()

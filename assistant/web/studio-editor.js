@@ -1,6 +1,7 @@
 /* The editor of a template: slots are shown as chips, what comes from data is locked, and the rules
    look at every pause. */
 
+import { inUnits } from "./check-spans.js";
 import { build, button, call, failure, Failure, field, t } from "./knowledge-kit.js";
 
 const PAUSE_MS = 300;
@@ -213,7 +214,8 @@ export function templateEditor({ draft, login, kind, signal, shown, step }) {
     /** Selects a finding's words where they are the template's own, else points at them in the preview. */
     go(finding, found) {
       const values = { ...known, ...draft.values };
-      const [start, end] = finding.span.map((place) => placeIn(area.value, values, found, place));
+      const [{ span }] = inUnits([finding], found.sample);
+      const [start, end] = span.map((place) => placeIn(area.value, values, found, place));
       if ((finding.where ?? "text") === "subject" && hasSubject) {
         subject.focus();
         return;
