@@ -512,6 +512,8 @@ _TRIGGER_KEYS = (
 )  # fmt: skip
 _FRAGMENT = re.compile(r"(?<!\\p)\{([a-z][a-z0-9_]*)\}")
 """Where a pattern names a class of words; `{2,4}` and `\\p{Han}` are RE2's own."""
+_LIST = re.compile("@[A-Za-z0-9_-]+")
+"""How lists of words are named where they excuse what stands beside them."""
 _WINDOW = 12
 """Characters within which words written into a trigger excuse what stands beside them."""
 
@@ -624,6 +626,18 @@ class _Reader:
             raise _Wrong("effective_to", "is before effective_from")
         if not tasks:
             raise _Wrong("tasks", f"expected one or more of {', '.join(get_args(Task))}")
+        triggers = table.get("triggers")
+        if not isinstance(triggers, list) or not triggers:
+            raise _Wrong("triggers", "expected one or more")
+        read = tuple(self._trigger(t, f"triggers[{i}]") for i, t in enumerate(triggers, 1))
+        for place, trigger in enumerate(read, start=1):
+            for name, all_of, some in (
+                ("tasks", tasks, trigger.tasks),
+                ("channels", channels, trigger.channels),
+            ):
+                beyond = ", ".join(sorted(some - all_of)) if all_of else ""
+                if beyond:
+                    raise _Wrong(f"triggers[{place}].{name}", f"the rule is not for {beyond}")
         last_day = effective_to or date.max
         # An example is tried as the first task and channel that the rule names.
         first_task: Task = table["tasks"][0]
@@ -638,9 +652,6 @@ class _Reader:
                 for i, e in enumerate(given, start=1)
             )
 
-        triggers = table.get("triggers")
-        if not isinstance(triggers, list) or not triggers:
-            raise _Wrong("triggers", "expected one or more")
         return Rule(
             id=rule_id,
             file=file,
@@ -651,7 +662,7 @@ class _Reader:
             severity=_one_of(table, "severity", get_args(Severity)),
             anchor=_one_of(table, "anchor", get_args(Anchor)),
             bases=self._bases(table),
-            triggers=tuple(self._trigger(t, f"triggers[{i}]") for i, t in enumerate(triggers, 1)),
+            triggers=read,
             effective_from=effective_from,
             effective_to=effective_to,
             suggestion_zh=_text(table, "suggestion_zh"),
@@ -709,7 +720,7 @@ class _Reader:
         _only(table, _TRIGGER_KEYS, where)
 
         def patterns(name: str) -> tuple[Pattern, ...]:
-            return tuple(self._pattern(p, f"{where}.{name}") for p in _texts(table, name, where))
+            return self._patterns(table, name, where)
 
         def conditions_of(name: str) -> tuple[ContextCondition, ...]:
             said = _table(table.get(name, {}), f"{where}.{name}")
@@ -765,10 +776,8 @@ class _Reader:
         return FigureCondition(
             quantity=_one_of(row, "quantity", QUANTITIES, where=where),
             bounds=self._bounds(row, where),
-            near=tuple(self._pattern(p, f"{where}.near") for p in _texts(row, "near", where)),
-            not_near=tuple(
-                self._pattern(p, f"{where}.not_near") for p in _texts(row, "not_near", where)
-            ),
+            near=self._patterns(row, "near", where),
+            not_near=self._patterns(row, "not_near", where),
         )
 
     def _bounds(self, row: Mapping[str, Any], where: str) -> tuple[tuple[str, str | Decimal], ...]:
@@ -834,6 +843,14 @@ class _Reader:
         if written:
             excuses.append(Words(self._any_of(written, f"{where}.{name}"), "clause", _WINDOW))
         return tuple(excuses)
+
+    def _patterns(self, row: Mapping[str, Any], name: str, where: str) -> tuple[Pattern, ...]:
+        sources = _texts(row, name, where)
+        for source in sources:
+            if source[:1] == "@" and (source[1:] in self._words or _LIST.fullmatch(source)):
+                told = "lists of words stand in unless_before and unless_after; [@] is the sign"
+                raise _Wrong(f"{where}.{name}", f"{source!r}: {told}")
+        return tuple(self._pattern(source, f"{where}.{name}") for source in sources)
 
     def _any_of(self, sources: Sequence[str], where: str) -> Pattern:
         try:

@@ -783,6 +783,26 @@ GOOD = HEAD + rule_text("patterns = ['包过']")
         ("patterns = ['包过']", "patterns = '包过'", "expected a list"),
         ("patterns = ['包过']", "unless = ['包过']", "no condition"),
         ("patterns = ['包过']", "patterns = ['包过']\nunless_before = ['@no']", "'@no'"),
+        *(
+            ("patterns = ['包过']", f"patterns = ['包过']\n{field} = ['@warning']", f"{field}: '@w")
+            for field in ("unless", "unless_with", "only_with", "requires_any")
+        ),
+        ("patterns = ['包过']", "patterns = ['@no']", "triggers[1].patterns: '@no': lists of"),
+        (
+            "patterns = ['包过']",
+            "figures = [{ quantity = 'percentage', not_near = ['@warning'] }]",
+            "triggers[1].figures[1].not_near: '@warning': lists of",
+        ),
+        (
+            "patterns = ['包过']",
+            "patterns = ['包过']\ntasks = ['chat', 'agent']",
+            "triggers[1].tasks: the rule is not for agent",
+        ),
+        (
+            '"六"]\n[[rules.triggers]]',
+            '"六"]\nchannels = ["sms"]\n[[rules.triggers]]\nchannels = ["push", "sms"]',
+            "triggers[1].channels: the rule is not for push",
+        ),
         ("patterns = ['包过']", "check = 'magic'", "triggers[1].check"),
         ("patterns = ['包过']", "evasion = 'no'\npatterns = ['包过']", "triggers[1].evasion"),
         ("patterns = ['包过']", "context = { wether = true }", "context.wether"),
