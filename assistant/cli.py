@@ -1944,6 +1944,10 @@ def _show_review(found: Review, *, to_stderr: bool = False) -> None:
         )
         console.print(Text(f"      {source['regulation']} {article}", style="dim"))
         console.print(Text(f"      {finding.rule.suggestion_zh}"))
+        if finding.channels:
+            console.print(
+                Text(f"      only on: {', '.join(sorted(finding.channels))}", style="dim")
+            )
         if finding.like:
             console.print(Text(f"      resembles: {finding.like}", style="dim"))
     for unchecked in found.unchecked:

@@ -65,6 +65,8 @@ class Finding:
     text: str
     like: str = ""
     """The example that it resembles in meaning, where that is all that speaks against it."""
+    channels: frozenset[Channel] = frozenset()
+    """On which alone it is one, where the text was judged for any; empty: on all of the rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _judged(
     message = Message(text, context, pack.folding, pack.settings)
     plan = _plan(pack, task, channel, frozenset(context), on, whole)
     searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
-    findings: dict[str, list[tuple[Span, Severity]]] = {}
+    findings: dict[str, list[_Place]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
     for rule, trigger, needs in plan.awake(searches):
@@ -196,13 +198,15 @@ def _judged(
                 continue
             spans = checked
         rules[rule.id] = rule
+        severity = trigger.severity or rule.severity
+        channels = trigger.channels if channel is None else frozenset()
         findings.setdefault(rule.id, []).extend(
-            (span, trigger.severity or rule.severity) for span in spans or [(0, len(text))]
+            (span, severity, channels) for span in spans or [(0, len(text))]
         )
     found = [
-        Finding(rules[rule_id], severity, span, text[slice(*span)])
+        Finding(rules[rule_id], severity, span, text[slice(*span)], channels=channels)
         for rule_id, places in findings.items()
-        for span, severity in _merged(places)[:MOST_FINDINGS]
+        for span, severity, channels in _merged(places)[:MOST_FINDINGS]
     ]
     return _review(
         pack,
@@ -294,6 +298,7 @@ def review_as_json(result: Review) -> dict[str, Any]:
                 "suggestion": finding.rule.suggestion_zh,
                 "suggestion_en": finding.rule.suggestion_en,
                 "like": finding.like,
+                "channels": [c for c in get_args(Channel) if c in finding.channels],
             }
             for finding in result.findings
         ],
@@ -768,14 +773,21 @@ def _holds(condition: ContextCondition, message: Message) -> bool:
     return value in condition.is_
 
 
-def _merged(places: Sequence[tuple[Span, Severity]]) -> list[tuple[Span, Severity]]:
-    """Overlapping places as one, with the worst severity."""
-    merged: list[tuple[Span, Severity]] = []
-    for span, severity in sorted(places, key=lambda place: place[0]):
+_Place = tuple[Span, Severity, frozenset[Channel]]
+"""Where a trigger fires, how severe that is, and on which channels alone; empty: on any."""
+
+
+def _merged(places: Sequence[_Place]) -> list[_Place]:
+    """Overlapping places as one, with the worst severity and the channels on which it is that."""
+    merged: list[_Place] = []
+    for span, severity, channels in sorted(places, key=lambda place: place[0]):
         if merged and span[0] < merged[-1][0][1]:
-            (start, end), before = merged[-1]
-            worst = max(before, severity, key=RANK.__getitem__)
-            merged[-1] = (start, max(end, span[1])), worst
+            (start, end), before, there = merged[-1]
+            if severity == before:
+                channels = channels | there if channels and there else frozenset()
+            elif RANK[severity] < RANK[before]:
+                severity, channels = before, there
+            merged[-1] = (start, max(end, span[1])), severity, channels
         else:
-            merged.append((span, severity))
+            merged.append((span, severity, channels))
     return merged

@@ -222,6 +222,19 @@ def test_what_is_not_checked_says_what_it_needs_and_leads_there(open_page: OpenP
 
 
 @pytest.mark.browser
+def test_without_a_channel_a_finding_says_on_which_it_is_one(open_page: OpenPage) -> None:
+    page = open_page()
+    page.locator("#text").fill("【准信消费金融】您的借款已逾期3天，应还1,256.30元，请尽快还款。")
+    page.get_by_label(ZH["task"], exact=True).select_option("collections")
+    found = page.locator(".finding[data-rule=CN-COL-04]")
+    told = ZH["finding.channels"].replace("{channels}", ZH["channel.push"])
+    expect(found).to_contain_text(told)
+    page.locator("#channel").select_option("push")
+    expect(found).not_to_contain_text(told)
+    expect(found).to_be_visible()
+
+
+@pytest.mark.browser
 def test_the_newest_answer_wins(open_page: OpenPage) -> None:
     page = open_page()
     held: list[Route] = []

@@ -651,6 +651,32 @@ def test_overlapping_findings_of_a_rule_are_one_with_the_worst_severity(pack_of:
     assert judge(pack, "秒到").verdict == "warn"
 
 
+def test_a_finding_says_on_which_channels_alone_it_is_one(pack_of: Any) -> None:
+    def shown(found: Review) -> list[tuple[str, str, list[str]]]:
+        rows = review_as_json(found)["findings"]
+        return [(row["text"], row["severity"], row["channels"]) for row in rows]
+
+    pack = pack_of(
+        rule_text(
+            "patterns = ['包过']\nchannels = ['push', 'sms']\n"
+            "[[rules.triggers]]\nseverity = 'warn'\npatterns = ['过了', '秒批']\n"
+            "[[rules.triggers]]\npatterns = ['秒批快', '必批']\nchannels = ['email']\n"
+            "[[rules.triggers]]\npatterns = ['必批的']\nchannels = ['push']\n"
+            "[[rules.triggers]]\npatterns = ['批的哦']"
+        )
+    )
+    assert shown(judge(pack, "包过")) == [("包过", "block", ["sms", "push"])]
+    assert shown(judge(pack, "包过", channel="sms")) == [("包过", "block", [])]
+    # Of two that overlap, those on which it is the worse; of two alike, those of either.
+    assert shown(judge(pack, "包过了")) == [("包过了", "block", ["sms", "push"])]
+    assert shown(judge(pack, "秒批快")) == [("秒批快", "block", ["email"])]
+    assert shown(judge(pack, "必批的")) == [("必批的", "block", ["push", "email"])]
+    assert shown(judge(pack, "必批的哦")) == [("必批的哦", "block", [])]
+    text = "【准信消费金融】您的借款已逾期3天，应还1,256.30元，请尽快还款。"
+    (found,) = shown(judge(shipped(), text, task="collections"))
+    assert found[1:] == ("block", ["push"])
+
+
 def test_an_article_is_named_only_where_its_text_or_a_quote_is_held(pack_of: Any) -> None:
     heard = rule_text("patterns = ['秒批']").replace(
         'source = "AD", article = "第四条", evidence = "text"',

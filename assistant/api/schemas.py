@@ -302,6 +302,10 @@ class FindingBody(BaseModel):
     suggestion: str
     suggestion_en: str = Field(description="Empty where the rule has none.")
     like: str = Field(description="The bad example that it resembles, if that is all; else empty.")
+    channels: list[Channel] = Field(
+        default=[],
+        description="Where no channel was given, those on which alone it is one, if not on all.",
+    )
 
 
 class UncheckedBody(BaseModel):

@@ -12,7 +12,7 @@ const VERDICTS = { block: "refused", fix: "mend", warn: "look", pass: "good" };
 export function byRule(findings) {
   const rules = new Map();
   for (const finding of findings) {
-    const key = `${finding.rule} ${finding.severity}`;
+    const key = `${finding.rule} ${finding.severity} ${finding.channels ?? ""}`;
     rules.set(key, [...(rules.get(key) ?? []), finding]);
   }
   return [...rules.values()].sort((one, other) => RANK[other[0].severity] - RANK[one[0].severity]);
@@ -69,6 +69,7 @@ export function findingItem(group, text, jump) {
       build("code", { class: "small" }, first.rule),
     ),
     places,
+    first.channels.length ? build("p", { class: "small" }, t("finding.channels", { channels: named(first.channels) })) : "",
     build(
       "dl",
       { class: "because" },
@@ -78,6 +79,11 @@ export function findingItem(group, text, jump) {
       build("dd", {}, ...source(first)),
     ),
   );
+}
+
+function named(channels) {
+  const words = new Intl.ListFormat(locale, { type: "conjunction" });
+  return words.format(channels.map((channel) => t(`channel.${channel}`)));
 }
 
 function source({ source: basis, anchor }) {
