@@ -171,6 +171,7 @@ _EACH_TIME = re.compile(r"(?:每期|每月|月供|月还|期还)[^,，。;；]{0
 _PRINCIPAL = re.compile(r"(?:借|贷|本金|用|取)[^,，。;；]{0,6}$|^$")
 _PRICE = re.compile(r"(?:费|利息|息费)[^,，。;；共总]{0,4}$")
 _SENTENCE_END = re.compile(r"[。；;!?！？\n]|共|合计|总")
+_SHARE = re.compile("的?部分")
 _ABOUT = re.compile(r"(?:约|大概|差不多|近似|接近)(?:是|为|在)?$")
 _USUAL_TERMS = (2, 3, 6, 12, 24, 36, 60)
 """Numbers of instalments between which a fee's annual rate lies where no term is stated."""
@@ -187,7 +188,13 @@ ROUNDING_CNY = 1.0
 
 def rates_disagree(message: Message) -> Iterator[Span]:
     """Annual rates that the daily, monthly or instalment price beside them does not come to."""
-    annual = [(value, f.span) for f in message.figures for value in _annual_rate(f, message)]
+    annual = [
+        (value, f.bound, f.span)
+        for f in message.figures
+        for value in _annual_rate(f, message)
+        # A share above a limit is no price.
+        if not _SHARE.match(message.text, f.span[1])
+    ]
     if not annual:
         return
     tolerance = float(message.number("apr_tolerance"))
@@ -203,12 +210,14 @@ def rates_disagree(message: Message) -> Iterator[Span]:
         if message.asked.text[end - 1] in "%％"
     ]
     for place, right in here + asked:
+        # What a rate stays below need not be what it comes to.
         if not any(
-            low - tolerance <= float(stated) <= high + tolerance
-            for stated, _ in annual
+            low - tolerance <= float(stated)
+            and (bound == "max" or float(stated) <= high + tolerance)
+            for stated, bound, _ in annual
             for low, high in right
         ):
-            yield min(annual, key=lambda found: abs(found[1][0] - place))[1]
+            yield min(annual, key=lambda found: abs(found[2][0] - place))[2]
 
 
 def _annual_rate(figure: Figure, message: Message) -> Iterator[Decimal]:
