@@ -593,6 +593,24 @@ async def held_as_entered(
     return entries if same else []
 
 
+async def account_as_entered(
+    connection: AsyncConnection, keys: Keys, staff_id: str
+) -> dict[str, Any] | None:
+    """What the last row of the chain about a staff account says, where it was made with one of the
+    keys and the account is as it holds it; that later rows were removed shows in `verify` alone."""
+    rows = await connection.execute(
+        select(*audit_entries.columns, *map(_raw, staff.columns))
+        .join(staff, staff.c.id == audit_entries.c.subject)
+        .where(audit_entries.c.subject == staff_id, audit_entries.c.kind == "account")
+    )
+    last = max(rows, key=lambda row: row.seq, default=None)
+    if last is None or not is_genuine(keys, entry := Entry(*last[: len(_COLUMNS)])):
+        return None
+    told: dict[str, Any] = json.loads(entry.body)
+    stored = [_as_stored(value) for value in last[len(_COLUMNS) :]]
+    return told if told["state"] == _fingerprint(stored) else None
+
+
 async def whole_after(connection: AsyncConnection, seq: int) -> bool:
     """Whether no row of the chain is missing from a number on to its end: rows are counted, and not
     read, so that one that was put in the place of another shows in `verify` alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import hmac
 import re
 import secrets
 import tomllib
@@ -23,7 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from . import audit
-from .audit import Trail
+from .audit import Keys, Trail
 from .db import as_utc, sign_in_failures, staff, staff_sessions
 
 if TYPE_CHECKING:
@@ -315,7 +316,7 @@ async def sign_in(
     right = await _verify(password, row.password_hash if row else None)
     signed_in = None
     if row and right and not row.disabled and (rules.demo or not row.demo):
-        signed_in = await _open_session(engine, row, rules, now)
+        signed_in = await _open_session(trail, row, rules, now)
     if row is None or signed_in is None:
         reason = "unknown login" if row is None else "account closed" if right else "wrong password"
         who = {} if row is None else {"staff": row.id, "login": row.login}
@@ -337,35 +338,41 @@ async def sign_in(
 
 
 async def session_of(
-    engine: AsyncEngine,
+    trail: Trail,
     token: str,
     rules: SessionRules,
     *,
     now: datetime | None = None,
     used: bool = True,
 ) -> Signed | None:
-    """Who a session token stands for; None where it is unknown, expired, idle or closed.
+    """Who a session token stands for; None where it is unknown, expired, idle or closed, or where
+    the account is not as the audit chain holds it.
 
     used: whether this is a use of the session, which keeps it from being idle.
     """
     now = now or datetime.now(UTC)
     if not token.startswith(TOKEN_PREFIX) or len(token) > 128:
         return None
-    token_hash = _token_hash(token)
-    async with engine.connect() as connection:
+    token_hash = _token_hash(trail.keys, token)
+    async with trail.engine.connect() as connection:
         found = await connection.execute(
             select(staff_sessions.c.last_seen_at, staff_sessions.c.expires_at, staff)
             .join(staff, staff.c.id == staff_sessions.c.staff_id)
             .where(staff_sessions.c.token_hash == token_hash)
         )
         row = found.one_or_none()
-    if row is None or row.disabled or (row.demo and not rules.demo):
+        # A row that was turned to another account is no session of that one.
+        if row is None or row.id != token.removeprefix(TOKEN_PREFIX).partition("_")[0]:
+            return None
+        if not await _is_as_entered(connection, trail.keys, row):
+            return None
+    if row.disabled or (row.demo and not rules.demo):
         return None
     seen, expires = as_utc(row.last_seen_at), as_utc(row.expires_at)
     if now >= expires or now >= seen + rules.idle:
         return None
     if used and now - seen >= min(SEEN_EVERY, rules.idle / 4):
-        async with engine.begin() as connection:
+        async with trail.engine.begin() as connection:
             await connection.execute(
                 update(staff_sessions)
                 .where(staff_sessions.c.token_hash == token_hash)
@@ -388,20 +395,19 @@ async def present(
     return [each for each in accounts if rules.demo or not each.demo]
 
 
-async def sign_out(engine: AsyncEngine, token: str) -> None:
+async def sign_out(trail: Trail, token: str) -> None:
     """End a session; nothing happens where there is none."""
-    async with engine.begin() as connection:
-        await connection.execute(
-            delete(staff_sessions).where(staff_sessions.c.token_hash == _token_hash(token))
-        )
+    held = staff_sessions.c.token_hash == _token_hash(trail.keys, token)
+    async with trail.engine.begin() as connection:
+        await connection.execute(delete(staff_sessions).where(held))
 
 
 async def _open_session(
-    engine: AsyncEngine, row: Row[Any], rules: SessionRules, now: datetime
+    trail: Trail, row: Row[Any], rules: SessionRules, now: datetime
 ) -> SignedIn | None:
-    token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+    token = f"{TOKEN_PREFIX}{row.id}_{secrets.token_urlsafe(32)}"
     expires = now + rules.longest
-    async with engine.begin() as connection:
+    async with trail.engine.begin() as connection:
         await connection.execute(
             delete(staff_sessions).where(
                 (staff_sessions.c.expires_at <= now)
@@ -410,7 +416,7 @@ async def _open_session(
         )
         await connection.execute(
             insert(staff_sessions).values(
-                token_hash=_token_hash(token),
+                token_hash=_token_hash(trail.keys, token),
                 staff_id=row.id,
                 created_at=now,
                 last_seen_at=now,
@@ -425,10 +431,22 @@ async def _open_session(
             .with_for_update()
         )
         current = held.one()
-        if current.disabled or current.password_hash != row.password_hash:
+        same = not current.disabled and current.password_hash == row.password_hash
+        if not same or not await _is_as_entered(connection, trail.keys, row):
             await connection.rollback()
             return None
     return SignedIn(_signed(row, token, expires), token)
+
+
+async def _is_as_entered(connection: AsyncConnection, keys: Keys, row: Row[Any]) -> bool:
+    """Whether nobody who can only write to the database gave an account a role or a password."""
+    told = await audit.account_as_entered(connection, keys, row.id)
+    # What was read before must be it too: it may have been put back since.
+    names = ("roles", "disabled", "demo")
+    same = told is not None and all(told[name] == row._mapping[name] for name in names)
+    if not same:
+        log.error("a staff account is not as the audit chain holds it", staff=row.id)
+    return same
 
 
 async def _count_attempt(
@@ -540,8 +558,10 @@ def _signed(row: Row[Any], token: str, expires: datetime) -> Signed:
     )
 
 
-def _token_hash(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+def _token_hash(keys: Keys, token: str) -> str:
+    """Made with a key that is not in the database: who can only write there makes no session."""
+    message = b"zhunxin session\0" + token.encode("utf-8", "surrogatepass")
+    return hmac.new(keys.by_id[keys.current], message, hashlib.sha256).hexdigest()
 
 
 def _subject(kind: str, text: str) -> str:

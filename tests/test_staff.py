@@ -21,7 +21,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from typer.testing import CliRunner
 
 import assistant
@@ -38,8 +38,8 @@ from assistant.api.app import create_app
 from assistant.api.server import NotOnLoopback, hold_to_loopback
 from assistant.audit import Trail
 from assistant.cli import app as command_line
+from assistant.db import audit_entries, staff_sessions
 from assistant.db import staff as staff_table
-from assistant.db import staff_sessions
 from assistant.deps import Deps, open_deps
 from assistant.journal import read_record
 from assistant.logs import log_to_stderr
@@ -194,7 +194,7 @@ async def test_a_session_stands_for_who_signed_in(trail: Trail) -> None:
     account = await add(trail, "lihua", "marketer", "agent")
     signed_in = await enter(trail, "LIHUA")
     assert isinstance(signed_in, SignedIn)
-    found = await staff.session_of(trail.engine, signed_in.token, RULES, now=NOW)
+    found = await staff.session_of(trail, signed_in.token, RULES, now=NOW)
     assert found == signed_in.signed
     assert (found.staff_id, found.login, found.name) == (account.id, "lihua", "李华")
     assert found.roles == {"agent", "marketer"}
@@ -306,7 +306,7 @@ async def test_a_session_ends_when_idle_and_after_its_longest_time(trail: Trail)
     token = await session(trail, now=NOW)
 
     async def alive(after: timedelta) -> bool:
-        return await staff.session_of(trail.engine, token, RULES, now=NOW + after) is not None
+        return await staff.session_of(trail, token, RULES, now=NOW + after) is not None
 
     assert await alive(timedelta(minutes=29))
     assert await alive(timedelta(minutes=58))
@@ -334,11 +334,11 @@ async def test_a_changed_account_has_to_sign_in_again(trail: Trail, change: Chan
     account, bystander = await add(trail), await add(trail, "zhao")
     token, untouched = await session(trail), await session(trail, "zhao")
     await change(trail, account.id)
-    assert await staff.session_of(trail.engine, token, RULES) is None
-    assert await staff.session_of(trail.engine, untouched, RULES) is not None
+    assert await staff.session_of(trail, token, RULES) is None
+    assert await staff.session_of(trail, untouched, RULES) is not None
     # Opened again, the account does not get the old session back.
     await staff.set_disabled(trail, account.id, False)
-    assert await staff.session_of(trail.engine, token, RULES) is None
+    assert await staff.session_of(trail, token, RULES) is None
     assert bystander.id != account.id
 
 
@@ -349,9 +349,78 @@ async def test_a_password_reset_while_the_old_one_is_verified_leaves_no_session(
     async with trail.engine.connect() as connection:
         before = (await connection.execute(select(staff_table))).one()
     await staff.reset_password(trail, account.id, OTHER)
-    assert await staff._open_session(trail.engine, before, RULES, NOW) is None
+    assert await staff._open_session(trail, before, RULES, NOW) is None
     async with trail.engine.connect() as connection:
         assert (await connection.execute(select(staff_sessions))).all() == []
+
+
+# Who can write to the database, and has no key
+
+
+async def test_a_planted_session_is_nobodys(trail: Trail) -> None:
+    boss = await add(trail, "boss", "admin")
+    token = f"zxs_{boss.id}_{'A' * 43}"
+    async with trail.engine.begin() as connection:
+        await connection.execute(
+            insert(staff_sessions).values(
+                token_hash=hashlib.sha256(token.encode()).hexdigest(),
+                staff_id=boss.id,
+                created_at=NOW,
+                last_seen_at=NOW,
+                expires_at=NOW + timedelta(hours=1),
+            )
+        )
+    assert await staff.session_of(trail, token, RULES, now=NOW) is None
+
+
+async def test_a_session_that_was_turned_to_another_account_is_nobodys(trail: Trail) -> None:
+    boss = await add(trail, "boss", "admin")
+    await add(trail)
+    token = await session(trail, now=NOW)
+    async with trail.engine.begin() as connection:
+        await connection.execute(update(staff_sessions).values(staff_id=boss.id))
+    assert await staff.session_of(trail, token, RULES, now=NOW) is None
+
+
+@pytest.mark.parametrize("change", [{"roles": ["admin"]}, {"login": "wang"}, {"name": "wang"}])
+async def test_an_account_that_was_changed_past_the_chain_is_nobodys(
+    trail: Trail, change: dict[str, Any]
+) -> None:
+    account = await add(trail)
+    token = await session(trail, now=NOW)
+    async with trail.engine.begin() as connection:
+        await connection.execute(update(staff_table).values(change))
+    assert await staff.session_of(trail, token, RULES, now=NOW) is None
+    assert await enter(trail, str(change.get("login", "lihua"))) == Denied()
+    await staff.set_roles(trail, account.id, ["agent"], by="admin")
+    assert isinstance(await enter(trail, str(change.get("login", "lihua"))), SignedIn)
+
+
+async def test_a_password_that_was_put_in_place_of_another_opens_nothing(trail: Trail) -> None:
+    await add(trail, "boss", "admin")
+    await staff.create_account(trail, "lihua", "x", ["agent"], OTHER)
+    async with trail.engine.begin() as connection:
+        known = select(staff_table.c.password_hash).where(staff_table.c.login == "lihua")
+        await connection.execute(
+            update(staff_table).values(password_hash=await connection.scalar(known))
+        )
+    assert await enter(trail, "boss", OTHER) == Denied()
+    assert isinstance(await enter(trail, "lihua", OTHER), SignedIn)
+
+
+async def test_an_account_that_the_chain_does_not_know_cannot_sign_in(trail: Trail) -> None:
+    account = await add(trail)
+    async with trail.engine.begin() as connection:
+        row = (await connection.execute(select(staff_table))).one()._asdict()
+        await connection.execute(
+            insert(staff_table).values(row | {"id": "f" * 32, "login": "wang"})
+        )
+        entry = select(audit_entries).where(audit_entries.c.subject == account.id)
+        told = (await connection.execute(entry)).one()._asdict()
+        copied = told | {"seq": told["seq"] + 1, "subject": "f" * 32}
+        await connection.execute(insert(audit_entries).values(copied))
+    assert await enter(trail, "wang") == Denied()
+    assert isinstance(await enter(trail), SignedIn)
 
 
 # The HTTP API

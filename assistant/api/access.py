@@ -276,7 +276,7 @@ async def is_staff(request: Request) -> bool:
     token, _ = presented_token(request)
     deps: Deps = request.app.state.deps
     rules = session_rules(deps.settings, request.app.state.demo is not None)
-    return bool(token and await staff.session_of(deps.engine, token, rules))
+    return bool(token and await staff.session_of(deps.trail, token, rules))
 
 
 def session_rules(settings: Settings, demo: bool) -> SessionRules:
@@ -393,7 +393,7 @@ class Guard:
             return None
         token, by_cookie = presented_token(request)
         deps: Deps = request.app.state.deps
-        signed = token and await staff.session_of(deps.engine, token, self._sessions)
+        signed = token and await staff.session_of(deps.trail, token, self._sessions)
         if not signed:
             return self._to_sign_in(request, rule) or _not_signed_in(request)
         if not access & signed.roles:

@@ -126,7 +126,7 @@ async def _follow(
             if clock() - proved >= keep_alive_s:
                 # Listening is no use of the session, which may end while one listens.
                 proved = clock()
-                if not await staff.session_of(deps.engine, token, rules, used=False):
+                if not await staff.session_of(deps.trail, token, rules, used=False):
                     yield Sent("signed_out", {})
                     return
             if not heard:

@@ -71,7 +71,7 @@ async def open_session(body: SignInRequest, request: Request, deps: FromDeps) ->
         case SignedIn(signed=signed, token=token):
             earlier, by_cookie = presented_token(request)
             if earlier and by_cookie:
-                await staff.sign_out(deps.engine, earlier)
+                await staff.sign_out(deps.trail, earlier)
             me = _me(signed).model_dump(mode="json")
             answer = JSONResponse({**me, "token": token if body.token else None}, headers=NOT_KEPT)
             if not body.token:
@@ -85,7 +85,7 @@ async def open_session(body: SignInRequest, request: Request, deps: FromDeps) ->
 async def close_session(request: Request, deps: FromDeps) -> Response:
     """Sign out: the session ends everywhere."""
     token, _ = presented_token(request)
-    await staff.sign_out(deps.engine, token)
+    await staff.sign_out(deps.trail, token)
     request.app.state.bell.tidy()
     answer = Response(status_code=204)
     answer.delete_cookie(
