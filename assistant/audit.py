@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
 import structlog
 from sqlalchemy import (
@@ -77,6 +78,7 @@ from .db import (
     promises,
     quality_appeals,
     quality_reviews,
+    quality_scores,
     records,
     saved_segments,
     staff,
@@ -136,6 +138,12 @@ PERSONAL_EVENT = ("text", "contact")
 
 PERSONAL_COPILOT = ("text",)
 """Columns of an event of the copilot that are erased with it."""
+
+PERSONAL_POINT = ("text", "right")
+"""What a point of a score tells of the conversation, which is erased with it."""
+
+_NOTES: Mapping[Kind, tuple[str, ...]] = {"review": ("note",), "appeal": ("reason", "comment")}
+"""Columns in which people write of a scored conversation, erased with it."""
 
 HELD: Mapping[Kind, tuple[Any, ...]] = {
     "offer": (offer_drafts.c.id, offer_versions.c.draft_id),
@@ -752,8 +760,8 @@ async def erase(
     now: datetime | None = None,
 ) -> int:
     """Remove what borrowers wrote and were told, with the salts, of a conversation or of all that
-    is older, and what was suggested and promised in it; returns of how many records and events.
-    Each erasure is a decision in the chain.
+    is older, and what was suggested and promised in it, and kept of it with its score; returns of
+    how many records, events and imported conversations. Each erasure is a decision in the chain.
 
     Records that are still being answered stay. Raises case_drafts.StillInFile where all is erased
     but for what stands in the file of cases.
@@ -764,17 +772,21 @@ async def erase(
     wanted: list[ColumnElement[bool]] = [records.c.salt.is_not(None)]
     said: list[ColumnElement[bool]] = [handoff_events.c.salt.is_not(None)]
     suggested: list[ColumnElement[bool]] = [copilot_events.c.salt.is_not(None)]
+    scored: list[ColumnElement[bool]] = [quality_scores.c.turns.is_not(None)]
     reason: dict[str, Any] = {"by": by}
     if conversation_id:
         wanted.append(records.c.conversation_id == conversation_id)
         said.append(handoff_events.c.conversation_id == conversation_id)
         suggested.append(copilot_events.c.conversation_id == conversation_id)
+        scored.append(quality_scores.c.conversation_id == conversation_id)
         reason["conversation"] = conversation_id
     if older_than_days is not None:
         before = instant - timedelta(days=older_than_days)
         wanted.append(records.c.asked_at < before)
         said.append(handoff_events.c.at < before)
         suggested.append(copilot_events.c.at < before)
+        last_day = before.astimezone(ZoneInfo("Asia/Shanghai")).date()
+        scored.append(quality_scores.c.held_on <= last_day)
         reason["older_than_days"] = older_than_days
     # An answer under way is over within minutes; one that never ended has nothing to wait for.
     wanted.append(
@@ -787,13 +799,22 @@ async def erase(
             batch = await _ids(connection, records.c.id, wanted)
             events = await _ids(connection, handoff_events.c.id, said)
             beside = await _ids(connection, copilot_events.c.id, suggested)
-            if not batch and not events and not beside:
+            scores = (
+                await connection.execute(
+                    select(quality_scores.c.id, quality_scores.c.source, quality_scores.c.document)
+                    .where(*scored)
+                    .order_by(quality_scores.c.id)
+                    .limit(_BATCH)
+                )
+            ).all()
+            if not batch and not events and not beside and not scores:
                 break
             body = {
                 **reason,
                 "records": batch,
                 **({"events": events} if events else {}),
                 **({"copilot": beside} if beside else {}),
+                **({"scores": [row.id for row in scores]} if scores else {}),
             }
             entry = await append_in(
                 connection, trail.keys, "erasure", conversation_id, body, at=now
@@ -824,8 +845,11 @@ async def erase(
             await connection.execute(delete(promises).where(promises.c.event_id.in_(beside)))
             await _disown(connection, batch, events)
             await _erase_beside(connection, batch)
+            await _erase_scored(connection, trail.keys, scores, by)
         await note_head(trail, entry)
-        erased += len(batch) + len(events) + len(beside)
+        # Of our own conversations no word is kept with a score.
+        imported = sum(row.source == "import" for row in scores)
+        erased += len(batch) + len(events) + len(beside) + imported
     if erased and trail.engine.dialect.name == "sqlite":
         # The log beside the file still has the pages as they were.
         async with trail.engine.connect() as connection:
@@ -888,6 +912,31 @@ async def _erase_beside(connection: AsyncConnection, record_ids: Sequence[str]) 
         records.c.id == answer_drafts.c.record_id, records.c.erased_seq.is_not(None)
     )
     await connection.execute(delete(answer_drafts).where(answer_drafts.c.state != "signed", erased))
+
+
+async def _erase_scored(
+    connection: AsyncConnection, keys: Keys, scores: Sequence[Any], by: str
+) -> None:
+    """What is kept of conversations with their scores, and what people wrote of them: a score stays
+    with what it was lost for, its words do not."""
+    for row in scores:
+        points = [point | dict.fromkeys(PERSONAL_POINT, "") for point in row.document["points"]]
+        await connection.execute(
+            update(quality_scores)
+            .where(quality_scores.c.id == row.id)
+            .values(turns=null(), document=row.document | {"points": points})
+        )
+    for kind, names in _NOTES.items():
+        (column,) = HELD[kind]
+        notes = column.table.c
+        emptied = await connection.scalars(
+            update(column.table)
+            .where(column.in_([row.id for row in scores]), or_(*(notes[n] != "" for n in names)))
+            .values(dict.fromkeys(names, ""))
+            .returning(column)
+        )
+        for score_id in sorted(set(emptied)):
+            await seal_held(connection, keys, kind, score_id, {"action": "erased", "by": by})
 
 
 def is_genuine(keys: Keys, entry: Entry) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -285,6 +286,60 @@ async def test_an_appeal_that_is_upheld_gives_points_back(deps: Deps, book: Book
     assert await quality_store.forget(deps.trail, "c", by=boss)
     assert await quality_store.list_scores(deps.engine) == ([], 0)
     assert (await audit.verify(deps.trail)).ok
+
+
+@pytest.mark.parametrize("which", [{"conversation_id": "c"}, {"older_than_days": 3}], ids=str)
+async def test_an_erased_conversation_leaves_its_score_and_no_word(
+    deps: Deps, book: Book, which: dict[str, Any]
+) -> None:
+    li, boss = await account(deps, "li"), await account(deps, "boss")
+    held_on = today() - timedelta(days=3)
+    found = score(BAD, deps.rules, book, None, on=held_on)
+    other = replace(BAD, id="d")
+    newer = score(other, deps.rules, book, None, on=held_on + timedelta(days=1))
+    await quality_store.keep(deps.engine, [(BAD, found), (other, newer)], "import")
+    (_, kept), _ = await quality_store.list_scores(deps.engine)
+    place = next(i for i, p in enumerate(found.points) if not p.met)
+    reason = "他只问了扣款"
+    made = await quality_store.appeal(
+        deps.trail, kept.id, place, staff_id=li, login="li", reason=reason
+    )
+    assert isinstance(made, str)
+    await quality_store.draw(
+        deps.trail, first=held_on, last=held_on, each=1, staff_id=boss, seed="1"
+    )
+    await quality_store.review(
+        deps.trail,
+        kept.id,
+        staff_id=boss,
+        login="boss",
+        total=40,
+        verdicts={"rules": "ok"},
+        note="她说听不懂",
+    )
+    assert await audit.erase(deps.trail, older_than_days=4, by="test") == 0
+    assert await audit.erase(deps.trail, **which, by="test") == 1
+    after = await quality_store.read_score(deps.engine, kept.id)
+    assert after is not None
+    assert after.turns == ()
+    blank = [
+        replace(p, text="", right="", span=q.span)
+        for p, q in zip(found.points, after.score.points, strict=True)
+    ]
+    assert after.score == replace(found, points=tuple(blank))
+    verdict = await audit.verify(deps.trail)
+    assert verdict.ok, verdict.reason
+    (review,), _ = await quality_store.list_reviews(deps.engine, done=True)
+    (appeal,) = await quality_store.list_appeals(deps.engine)
+    assert (review.total, review.note, appeal.state, appeal.reason) == (40, "", "open", "")
+    assert await audit.erase(deps.trail, **which, by="test") == 0
+    assert (await quality_store.read_score(deps.engine, kept.id)) == after
+    assert await audit.erase(deps.trail, conversation_id="d", by="test") == 1
+    for file in deps.settings.home.glob("*.db*"):
+        data = await asyncio.to_thread(file.read_bytes)
+        for word in ("听不懂", "扣了我两次钱", "百分之百", reason):
+            assert word.encode() not in data
+            assert json.dumps(word)[1:-1].encode() not in data
 
 
 @pytest.mark.parametrize("told", [{}, {"accounts": True}], ids=["nothing", "accounts"])
