@@ -14,6 +14,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 from collections.abc import (
     AsyncIterator,
@@ -850,14 +851,78 @@ async def erase(
         # Of our own conversations no word is kept with a score.
         imported = sum(row.source == "import" for row in scores)
         erased += len(batch) + len(events) + len(beside) + imported
-    if erased and trail.engine.dialect.name == "sqlite":
-        # The log beside the file still has the pages as they were.
-        async with trail.engine.connect() as connection:
-            await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    # PostgreSQL would keep everybody out of the tables meanwhile.
+    if erased and trail.engine.dialect.name == "sqlite" and (left := await scrub(trail.engine)):
+        log.warning("what was erased may still stand in files; erase again", files=left)
     if trail.cases is not None:
         # Whatever was erased now: an erasure that was cut off here is completed by the next.
         await drop_erased(trail.engine, trail.cases)
     return erased
+
+
+_SCRUBBED = (
+    *(records, conversations, handoff_events, handoff_customers, copilot_events, promises),
+    *(feedback, case_drafts, case_labels, answer_drafts),
+    *(quality_scores, quality_reviews, quality_appeals),
+)
+"""Tables that an erasure takes something from."""
+
+_SCRUB_WAIT_S = 3
+
+
+async def scrub(engine: AsyncEngine) -> list[str]:
+    """Take what was erased out of the database's files, too; returns where it may still stand.
+
+    SQLite's log is emptied, unless somebody reads what was before. PostgreSQL writes the tables
+    anew, which keeps everybody out of each meanwhile, and needs their owner, and the database's for
+    its statistics; what is named could not be written, or old rows of it are still read. Its own
+    log, replicas and backups are not reached.
+    """
+    async with engine.connect() as connection:
+        try:
+            if engine.dialect.name == "sqlite":
+                # While it waits nobody can write.
+                await connection.exec_driver_sql(f"PRAGMA busy_timeout={_SCRUB_WAIT_S * 1000}")
+                checkpoint = await connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+                return [f"{engine.url.database}-wal"] if checkpoint.scalar_one() else []
+            alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+            await alone.exec_driver_sql(f"SET lock_timeout = '{_SCRUB_WAIT_S}s'")
+            # What stood in columns most often stands in the statistics as well, until they are
+            # made anew, and then in rows of theirs that were replaced.
+            left = [*(table.name for table in _SCRUBBED), "pg_statistic"]
+            for _ in range(2):  # whoever was reading for a moment no longer is
+                left = [name for name in left if not await _rewrite(alone, name)]
+            return left
+        finally:
+            await connection.invalidate()  # its settings are its own
+
+
+async def _rewrite(connection: AsyncConnection, table: str) -> bool:
+    """Whether PostgreSQL has written a table anew, without any row that was replaced or removed."""
+    details: list[str] = []
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+
+    def told(_: Any, message: Any) -> None:
+        details.append(message.detail or "")
+
+    file = select(func.pg_relation_filenode(table))
+    driver.add_log_listener(told)
+    try:
+        before = await connection.scalar(file)
+        await connection.exec_driver_sql(f"VACUUM (FULL, VERBOSE) {table}")
+        if table != "pg_statistic":
+            await connection.exec_driver_sql(f"ANALYZE {table}")
+        # A table of somebody else is passed over with a warning.
+        written = await connection.scalar(file) != before
+    except DBAPIError as error:
+        log.warning("a table is not written anew", table=table, error=str(error.orig))
+        return False
+    finally:
+        driver.remove_log_listener(told)
+    # "0 dead row versions cannot be removed yet", in the server's language: somebody who reads
+    # something else may see them still.
+    kept = [int(found[0]) for detail in details if (found := re.search(r"\d+", detail))]
+    return written and kept[:1] == [0]
 
 
 async def _ids(

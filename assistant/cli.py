@@ -1207,10 +1207,18 @@ def audit_erase(
     older_than: Annotated[
         int | None, typer.Option(metavar="DAYS", min=0, help="All that was asked so long ago.")
     ] = None,
+    rewrite: Annotated[
+        bool,
+        typer.Option(
+            help="Have PostgreSQL write its tables anew: until then its files hold what was "
+            "erased, and meanwhile nobody reads or writes them."
+        ),
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what borrowers wrote and were told; that it was erased stays in the chain."""
-    from .audit import erase
+    """Remove what borrowers wrote and were told; that it was erased stays in the chain. Ends with 1
+    where it may still stand in a file of the database."""
+    from .audit import erase, scrub
     from .case_drafts import StillInFile
 
     if (older_than is None) == (not conversation):
@@ -1223,10 +1231,25 @@ def audit_erase(
             )
         except StillInFile as error:
             _fail(str(error), 1)
+        sqlite = deps.engine.dialect.name == "sqlite"
+        left = await scrub(deps.engine) if sqlite or rewrite else []
         if as_json:
-            _print_json({"erased": erased})
+            _print_json({"erased": erased} | ({"left": left} if left else {}))
         else:
             typer.echo(f"{erased} records erased")
+        if not sqlite:
+            files = "log (WAL)" if rewrite else "tables, statistics and log (WAL)"
+            typer.echo(
+                f"note: PostgreSQL's {files}, replicas, archives and backups hold what was erased "
+                "until they are written over",
+                err=True,
+            )
+        if left:
+            _fail(
+                f"what was erased may still stand in {', '.join(left)}: somebody reads what was "
+                "before, or it is owned by another; erase again when that has ended",
+                1,
+            )
 
     _with_deps(run)
 

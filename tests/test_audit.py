@@ -823,6 +823,62 @@ async def test_what_was_erased_is_not_left_in_the_file(small: Deps) -> None:
         assert not any(word in data for word in said), file
 
 
+async def stands_in_files(deps: Deps, word: str) -> bool:
+    """Whether a file of a database on PostgreSQL holds a word."""
+    async with deps.engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("CHECKPOINT"))
+        place = "current_setting('data_directory') || '/base/' || oid"
+        own = f"SELECT {place} FROM pg_database WHERE datname = current_database()"
+        folder = str(await connection.scalar(text(own)))
+
+    def holds() -> bool:
+        files = [file for file in Path(folder).iterdir() if file.is_file()]
+        assert files
+        return any(word.encode() in file.read_bytes() for file in files)
+
+    return await asyncio.to_thread(holds)
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_what_was_erased_is_not_left_in_files_of_postgresql(lender: Deps) -> None:
+    first = await ask(lender, "我住在青石巷，" + HOW)
+    await ask(lender, "我住在青石巷，" + HOW)
+    await run(lender, text("ANALYZE records"))
+    held = "SELECT most_common_vals::text FROM pg_stats WHERE attname = 'question'"
+    async with lender.engine.connect() as connection:
+        assert "青石巷" in str(await connection.scalar(text(held)))
+    assert await audit.erase(lender.trail, older_than_days=0, by="x") == 2
+    assert await stands_in_files(lender, "青石巷")
+    assert await audit.scrub(lender.engine) == []
+    assert not await stands_in_files(lender, "青石巷")
+    assert (await verify(lender.trail)).ok
+    assert (await replayed(lender, first.record_id)).outcome == "erased"
+    assert (await ask(lender)).status == "answered"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_table_of_which_old_rows_are_read_is_named_and_written_the_next_time(
+    lender: Deps,
+) -> None:
+    await ask(lender, "我住在青石巷，" + HOW)
+    async with lender.engine.connect() as reader:
+        await reader.execution_options(isolation_level="REPEATABLE READ")
+        await reader.execute(select(db.templates.c.version))
+        assert await audit.erase(lender.trail, older_than_days=0, by="x") == 1
+        assert "records" in await audit.scrub(lender.engine)
+        assert await stands_in_files(lender, "青石巷")
+    assert await audit.scrub(lender.engine) == []
+    assert not await stands_in_files(lender, "青石巷")
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+async def test_a_table_that_is_in_use_is_named(lender: Deps) -> None:
+    async with lender.engine.connect() as reader:
+        await reader.execute(select(db.feedback.c.day))
+        assert "feedback" in await audit.scrub(lender.engine)
+
+
 async def test_what_is_older_is_erased_and_the_rest_stays(lender: Deps) -> None:
     replies = [await ask(lender) for _ in range(3)]
     later = datetime.now(UTC) + timedelta(days=30, minutes=1)

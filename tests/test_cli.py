@@ -10,6 +10,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,26 @@ def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
     assert "broken at" in own.refused(1, "audit", "verify")
     told = own.run("audit", "replay", reply["record_id"], "--json")
     assert (told.code, told.json()["outcome"]) == (1, "broken")
+
+
+def test_an_erasure_beside_a_reader_says_what_is_left_and_the_next_completes_it(
+    shell: Shell, sample_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "read"
+    shutil.copytree(sample_home, home, ignore=shutil.ignore_patterns("*.lock"))
+    own, file = Shell(shell.folder, home), home / "zhunxin.db"
+    with closing(sqlite3.connect(file)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM records").fetchone()
+        reply = own.run("ask", "我住在青石巷，提前还款要收违约金吗？", "--json").json()
+        erase = ("audit", "erase", "--conversation", reply["conversation_id"])
+        beside = own.run(*erase)
+        assert (beside.code, beside.out) == (1, "1 records erased\n")
+        assert f"{file}-wal" in beside.err
+    assert own.run(*erase, "--json").json() == {"erased": 0}
+    for each in home.glob("*.db*"):
+        for word in ("青石巷".encode(), json.dumps("青石巷")[1:-1].encode()):
+            assert word not in each.read_bytes(), each
 
 
 def test_batch_questions_keep_their_order_and_a_bad_one_does_not_end_the_run(
