@@ -88,8 +88,9 @@ async def export(
         conversation_id,
         {**asked, "by": by, "records": len(wanted), "conversations": len(grouped)},
     )
+    await asyncio.to_thread(out.mkdir, 0o700, parents=True, exist_ok=True)
     pages = out / "conversations"
-    await asyncio.to_thread(pages.mkdir, parents=True)
+    await asyncio.to_thread(pages.mkdir)
     versions: set[str] = set()
     done = broken = 0
     for conversation, record_ids in grouped.items():

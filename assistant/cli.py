@@ -1193,7 +1193,8 @@ def audit_verify(as_json: AsJson = False) -> None:
             typer.echo(f"the chain holds: {verdict.entries} rows, {verdict.records} replies")
         else:
             typer.echo(f"the chain is broken at {verdict.broken_at}: {verdict.reason}", err=True)
-        for warning in () if as_json else verdict.warnings:
+        warnings = (*(() if as_json else verdict.warnings), *deps.settings.exposed())
+        for warning in warnings:
             typer.echo(f"warning: {warning}", err=True)
         if not verdict.ok:
             raise typer.Exit(1)
@@ -1268,6 +1269,7 @@ def audit_export(
 ) -> None:
     """Write records with their rows of the chain as JSONL, and a page for each conversation."""
     from .audit_export import FolderNotEmpty, export
+    from .config import is_open
     from .journal import UnreadableRecord
 
     start, end = _day(first), _day(last)
@@ -1294,6 +1296,8 @@ def audit_export(
             _fail(str(error), 1)
         if not done.records:
             _fail("there is no such record", 1)
+        if is_open(out):
+            typer.echo(f"warning: {out}: others on this machine may read it", err=True)
         if as_json:
             _print_json(asdict(done))
         else:

@@ -215,6 +215,16 @@ class Settings(BaseModel):
     def audit_heads_file(self) -> Path:
         return self.audit_heads or self.home / "audit-heads.jsonl"
 
+    def exposed(self) -> list[str]:
+        """Warnings of what others of this machine may read, and should not."""
+        # The key is for its owner alone; the folder may be for a group, where somebody chose so.
+        rows = ((self.home, 0o007, "700"), (self.audit_key_file, 0o077, "600"))
+        return [
+            f"{path}: others on this machine may read it; chmod {wanted} {path}"
+            for path, bits, wanted in rows
+            if is_open(path, bits)
+        ]
+
     @property
     def cases_file(self) -> Path:
         """Cases that staff made of borrowers' questions: beside the lender's file, and in the home
@@ -225,6 +235,11 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
+
+
+def is_open(path: Path, bits: int = 0o007) -> bool:
+    """Whether a file or folder is there and its mode has some of these bits: lets others in."""
+    return os.name == "posix" and path.exists() and bool(path.stat().st_mode & bits)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = None) -> Settings:

@@ -498,7 +498,7 @@ def open_engine(url: str) -> AsyncEngine:
         if sqlite:
             if parsed.database in (None, "", ":memory:"):
                 raise ValueError("a database in memory would be another one for each connection")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            Path(parsed.database).parent.mkdir(0o700, parents=True, exist_ok=True)
         created = create_async_engine(
             parsed,
             connect_args={"factory": _Connection} if sqlite else {},

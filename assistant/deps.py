@@ -543,7 +543,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
     rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
     answers = folder_of(settings.lender)
-    settings.home.mkdir(parents=True, exist_ok=True)
+    settings.home.mkdir(0o700, parents=True, exist_ok=True)
     engine = open_engine(settings.database)
     keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
     deps = Deps(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
 import shutil
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import closing
@@ -18,7 +20,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from assistant.api.server import _try_to_open
 from assistant.cli import app
+from assistant.logs import log_to_stderr
+from tests.conftest import settings_for
 
 DOCUMENT = "# 条款\n\n第一条 借款人可以提前还款，免收违约金。\n\n第二条 逾期应当支付罚息。\n"
 
@@ -356,6 +361,49 @@ def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
     assert "broken at" in own.refused(1, "audit", "verify")
     told = own.run("audit", "replay", reply["record_id"], "--json")
     assert (told.code, told.json()["outcome"]) == (1, "broken")
+
+
+OTHERS = "others on this machine may read it"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_new_home_is_for_its_owner_and_one_that_others_may_read_is_named(
+    shell: Shell, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = tmp_path / "deep" / "home"
+    own = Shell(shell.folder, home)
+    assert OTHERS not in own.run("audit", "verify").err
+    assert mode(home) == 0o700
+    key = home / "audit.key"
+    home.chmod(0o755)
+    key.chmod(0o640)
+    open_to_all = own.run("audit", "verify")
+    assert open_to_all.code == 0
+    for path in (home, key):
+        assert f"warning: {path}: {OTHERS}" in open_to_all.err
+    assert (mode(home), mode(key)) == (0o755, 0o640)
+    log_to_stderr()
+    asyncio.run(_try_to_open(settings_for(home)))
+    assert capsys.readouterr().err.count(OTHERS) == 2
+
+
+def test_an_export_is_for_its_owner_and_a_folder_that_others_may_read_is_named(
+    shell: Shell, sample_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "exported"
+    shutil.copytree(sample_home, home, ignore=shutil.ignore_patterns("*.lock"))
+    own = Shell(shell.folder, home)
+    reply = own.run("ask", "提前还款要收违约金吗？", "--json").json()
+    new, given = tmp_path / "new", tmp_path / "given"
+    given.mkdir()
+    given.chmod(0o755)
+    one = ("--conversation", reply["conversation_id"], "--json")
+    assert OTHERS not in own.run("audit", "export", "--out", new, *one).err
+    assert OTHERS in own.run("audit", "export", "--out", given, *one).err
+    assert (mode(new), mode(given)) == (0o700, 0o755)
 
 
 def test_an_erasure_beside_a_reader_says_what_is_left_and_the_next_completes_it(

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 import sys
 
+import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
@@ -15,6 +16,8 @@ from assistant.config import Settings
 from assistant.deps import open_deps
 
 from .app import create_app
+
+log = structlog.get_logger()
 
 GRACE_S = 15
 """How long requests go on when the server is told to end, before they are cut off."""
@@ -77,7 +80,8 @@ def _reached_at(host: str) -> str:
 async def _try_to_open(settings: Settings) -> None:
     """What keeps the application from starting is told in a sentence, not by the web server."""
     async with open_deps(settings):
-        pass
+        for warning in settings.exposed():
+            log.warning(warning)
 
 
 def hold_to_loopback(host: str) -> None:
