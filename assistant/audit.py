@@ -26,7 +26,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -168,6 +168,8 @@ _LOCK = 0x5A59
 """Number of the advisory lock; another one than that of the writers of releases."""
 _WARNINGS = 20
 """How many warnings are told in full."""
+_BREAKS = 100
+"""How many breaks are told in full."""
 
 Progress = Callable[[int, int], None]
 """Called with how many rows are done, and of how many."""
@@ -232,6 +234,15 @@ _COLUMNS = ("seq", "at", "kind", "subject", "body", "prev_hash", "key_id", "hash
 
 
 @dataclass(frozen=True, slots=True)
+class Break:
+    """One place where the chain, or what it tells of, does not hold."""
+
+    at: int | str
+    """Number of the row at which it breaks, or the id of what is in none."""
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a check of the whole chain found; the first break, if any."""
 
@@ -240,15 +251,18 @@ class Verdict:
     """Replies and questions that were compared with their entries."""
     entries: int
     broken_at: int | str | None = None
-    """Number of the row at which it breaks, or the id of a record that has none."""
+    """As in `Break`."""
     reason: str = ""
+    further: tuple[Break, ...] = ()
+    """The other breaks, of which the last may only say that there are more."""
     warnings: tuple[str, ...] = ()
     """What is odd and breaks nothing: a clock that went back, a head that cannot be read."""
 
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"ok": self.ok, "records": self.records, "entries": self.entries}
         if not self.ok:
-            found |= {"broken_at": self.broken_at, "reason": self.reason}
+            further = [{"at": each.at, "reason": each.reason} for each in self.further]
+            found |= {"broken_at": self.broken_at, "reason": self.reason, "further": further}
         return found | {"warnings": list(self.warnings)}
 
 
@@ -1063,21 +1077,23 @@ def _last_hash(file: Path) -> str:
             lines.seek(max(0, lines.tell() - 4096))
             last = lines.read().splitlines()[-1:]
         return str(json.loads(last[0])["hash"]) if last else ""
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
 
 
-def _heads(file: Path) -> Iterator[tuple[int, str] | None]:
-    """(number, hash) of each exported head; None for a line that cannot be read."""
+def _heads(file: Path) -> Iterator[tuple[int, int, str]]:
+    """(number of the line, number of the row, hash) of each exported head; row 0 for a line that
+    cannot be read."""
     if not file.is_file():
         return
     with file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+        for number, line in enumerate(lines, start=1):
             try:
                 head = json.loads(line)
-                yield int(head["seq"]), str(head["hash"])
-            except (ValueError, KeyError, TypeError):
-                yield None
+                found = number, int(head["seq"]), str(head["hash"])
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+                found = number, 0, ""
+            yield found
 
 
 # Verifying
@@ -1086,7 +1102,7 @@ def _heads(file: Path) -> Iterator[tuple[int, str] | None]:
 class _Broken(Exception):
     """Where the chain breaks, and why."""
 
-    def __init__(self, at: int | str | None, reason: str) -> None:
+    def __init__(self, at: int | str, reason: str) -> None:
         super().__init__(reason)
         self.at = at
         self.reason = reason
@@ -1101,6 +1117,7 @@ class _Walk:
     progress: Progress
     last: Entry | None = None
     records: int = 0
+    breaks: list[Break] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     erasures: dict[int, frozenset[str]] = field(default_factory=dict)
     """Ids of what was erased, by the number of the row that says so."""
@@ -1114,8 +1131,35 @@ class _Walk:
     """Parts of runs in which customers were written to, by the run's id."""
 
     def age(self, entry: Entry) -> int:
-        """Place of its key among those that came one after the other."""
-        return list(self.trail.keys.by_id).index(entry.key_id)
+        """Place of its key among those that came one after the other; -1 of one that is unknown."""
+        known = list(self.trail.keys.by_id)
+        return known.index(entry.key_id) if entry.key_id in known else -1
+
+    @contextmanager
+    def going_on(self, at: int | str) -> Iterator[None]:
+        """Note what is found broken, and go on behind it. at: number or id of what is looked at,
+        which may hold anything where somebody wrote it without the key."""
+        try:
+            yield
+        except _Broken as broken:
+            self.note(broken.at, broken.reason)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+            what = f"row {at}" if isinstance(at, int) else at
+            self.note(at, f"{what} cannot be read ({type(error).__name__})")
+
+    @property
+    def reason(self) -> str:
+        """Of the first break; empty where there is none."""
+        return self.breaks[0].reason if self.breaks else ""
+
+    def note(self, at: int | str, reason: str) -> None:
+        found = Break(at, reason)
+        if found in self.breaks:
+            return
+        if len(self.breaks) < _BREAKS:
+            self.breaks.append(found)
+        elif len(self.breaks) == _BREAKS:
+            self.breaks.append(Break(at, "further breaks are left out"))
 
     def warn(self, said: str) -> None:
         if len(self.warnings) < _WARNINGS:
@@ -1125,55 +1169,96 @@ class _Walk:
 
 
 async def verify(trail: Trail, progress: Progress = lambda done, total: None) -> Verdict:
-    """Read the whole chain and all it tells of, in bounded memory, up to the first break."""
+    """Read the whole chain and all it tells of, in bounded memory; behind a break it goes on."""
     async with trail.engine.connect() as connection:
         walk = _Walk(trail, connection, progress)
-        broken: _Broken | None = None
-        try:
-            await _check_rows(walk)
-            await _check_heads(walk)
-            await _check_strays(walk)
-        except _Broken as found:
-            broken = found
-        except DBAPIError as error:
+        for check in (_check_rows, _check_heads, *_AFTER_ROWS):
             at = walk.last.seq if walk.last else 0
-            broken = _Broken(at, f"unreadable after row {at} ({type(error.orig).__name__})")
+            try:
+                with walk.going_on(at):
+                    await check(walk)
+            except DBAPIError as error:
+                await _note_unreadable(walk, walk.last.seq if walk.last else 0, error)
     return Verdict(
-        ok=broken is None,
+        ok=not walk.breaks,
         records=walk.records,
         entries=walk.last.seq if walk.last else 0,
-        broken_at=broken.at if broken else None,
-        reason=broken.reason if broken else "",
+        broken_at=walk.breaks[0].at if walk.breaks else None,
+        reason=walk.reason,
+        further=tuple(walk.breaks[1:]),
         warnings=tuple(walk.warnings),
     )
+
+
+async def _note_unreadable(walk: _Walk, after: int, error: DBAPIError) -> None:
+    walk.note(after, f"unreadable after row {after} ({type(error.orig).__name__})")
+    # PostgreSQL reads nothing more in a transaction that met an error.
+    await walk.connection.rollback()
 
 
 async def _check_rows(walk: _Walk) -> None:
     total = await walk.connection.scalar(select(func.count()).select_from(audit_entries)) or 0
     while True:
-        query = select(audit_entries).order_by(audit_entries.c.seq).limit(_BATCH)
-        if walk.last:
-            query = query.where(audit_entries.c.seq > walk.last.seq)
-        batch = [Entry(**row._mapping) for row in await walk.connection.execute(query)]
+        batch = await _read_batch(walk)
         if not batch:
             return
         for entry in batch:
-            _check_link(walk, entry)
+            with walk.going_on(entry.seq):
+                _check_link(walk, entry)
             walk.last = entry
         by_kind: dict[str, list[Entry]] = {}
         for entry in batch:
             by_kind.setdefault(entry.kind, []).append(entry)
         for kind, entries in by_kind.items():
-            if check := _CHECKS.get(kind):
-                await check(walk, entries)
+            if kind in _CHECKS:
+                await _check_kind(walk, kind, entries)
         walk.progress(walk.last.seq if walk.last else 0, total)
+
+
+async def _read_batch(walk: _Walk) -> list[Entry]:
+    """The next rows; in the place of one that cannot be read, an empty one."""
+    after = [audit_entries.c.seq > walk.last.seq] if walk.last else []
+    query = select(audit_entries).where(*after).order_by(audit_entries.c.seq).limit(_BATCH)
+    try:
+        return [Entry(**row._mapping) for row in await walk.connection.execute(query)]
+    except DBAPIError:
+        await walk.connection.rollback()
+    found = []
+    numbers = await walk.connection.scalars(query.with_only_columns(audit_entries.c.seq))
+    for seq in numbers.all():
+        try:
+            row = await walk.connection.execute(
+                select(audit_entries).where(audit_entries.c.seq == seq)
+            )
+            found.append(Entry(**row.one()._mapping))
+        except DBAPIError as error:
+            await _note_unreadable(walk, seq - 1, error)
+            found.append(Entry(seq, *[""] * (len(_COLUMNS) - 1)))
+    return found
+
+
+async def _check_kind(walk: _Walk, kind: str, entries: Sequence[Entry]) -> None:
+    """What rows of a kind tell of; one by one where something of it cannot be read."""
+    try:
+        with walk.going_on(entries[0].seq):
+            await _CHECKS[kind](walk, entries)
+    except DBAPIError as error:
+        if len(entries) == 1:
+            await _note_unreadable(walk, entries[0].seq - 1, error)
+            return
+        await walk.connection.rollback()
+        for entry in entries:
+            await _check_kind(walk, kind, [entry])
 
 
 def _check_link(walk: _Walk, entry: Entry) -> None:
     before = walk.last
     expected = before.seq + 1 if before else 1
     if entry.seq != expected:
-        raise _Broken(expected, f"row {expected} is missing")
+        gone = f"row {expected} is" if entry.seq == expected + 1 else f"rows from {expected} on are"
+        walk.note(expected, f"{gone} missing")
+        _check_made(walk, entry)
+        return
     _check_made(walk, entry)
     if entry.prev_hash != (before.hash if before else GENESIS):
         raise _Broken(entry.seq, f"row {entry.seq} does not follow row {expected - 1}")
@@ -1202,28 +1287,30 @@ async def _check_records(walk: _Walk, entries: Sequence[Entry]) -> None:
     """The rows that entries of questions and replies tell of are as they were entered."""
     rows = await _read_rows(walk.connection, [entry.subject for entry in entries])
     for entry in entries:
-        said = json.loads(entry.body)
-        row = rows.get(entry.subject)
-        if row is None:
-            raise _Broken(entry.seq, f"record {entry.subject} of row {entry.seq} is gone")
+        with walk.going_on(entry.seq):
+            said = json.loads(entry.body)
+            row = rows.get(entry.subject)
+            if row is None:
+                raise _Broken(entry.seq, f"record {entry.subject} of row {entry.seq} is gone")
 
-        def differs(name: str, entry: Entry = entry) -> _Broken:
-            return _Broken(
-                entry.seq, f"{name!r} of record {entry.subject} is not what row {entry.seq} holds"
-            )
+            def differs(name: str, entry: Entry = entry) -> _Broken:
+                return _Broken(
+                    entry.seq,
+                    f"{name!r} of record {entry.subject} is not what row {entry.seq} holds",
+                )
 
-        for name, value in said["row"].items():
-            if row.get(name) != value:
-                raise differs(name)
-        if said["conversation"] != _fingerprint(row["conversation"]):
-            raise differs("conversation")
-        if row["erased_seq"] is not None:
-            await _check_erased(walk, entry, row)
-            continue
-        for name, value in said["sealed"].items():
-            if _salted(row["salt"] or "", name, row[name]) != value:
-                raise differs(name)
-        walk.records += entry.kind != "question"
+            for name, value in said["row"].items():
+                if row.get(name) != value:
+                    raise differs(name)
+            if said["conversation"] != _fingerprint(row["conversation"]):
+                raise differs("conversation")
+            if row["erased_seq"] is not None:
+                await _check_erased(walk, entry, row)
+                continue
+            for name, value in said["sealed"].items():
+                if _salted(row["salt"] or "", name, row[name]) != value:
+                    raise differs(name)
+            walk.records += entry.kind != "question"
 
 
 async def _check_copilot(walk: _Walk, entries: Sequence[Entry]) -> None:
@@ -1236,20 +1323,21 @@ async def _check_events(
     """Events of hand-overs, or of the copilot, are as they were entered."""
     rows = await _read_events(walk.connection, [entry.subject for entry in entries], table)
     for entry in entries:
-        said, row = json.loads(entry.body), rows.get(entry.subject)
-        if row is None:
-            raise _Broken(entry.seq, f"event {entry.subject} of row {entry.seq} is gone")
-        erased = row["erased_seq"] is not None
-        if erased and not await _told_in(walk, row["erased_seq"], entry.subject):
-            raise _Broken(entry.seq, f"event {entry.subject} was erased, and no row says so")
-        sealed = {} if erased else said["sealed"]
-        held = {name: _salted(row["salt"] or "", name, row[name]) for name in sealed}
-        for name, value in (*said["row"].items(), *sealed.items()):
-            if (held[name] if name in held else row.get(name)) != value:
-                raise _Broken(
-                    entry.seq,
-                    f"{name!r} of event {entry.subject} is not what row {entry.seq} holds",
-                )
+        with walk.going_on(entry.seq):
+            said, row = json.loads(entry.body), rows.get(entry.subject)
+            if row is None:
+                raise _Broken(entry.seq, f"event {entry.subject} of row {entry.seq} is gone")
+            erased = row["erased_seq"] is not None
+            if erased and not await _told_in(walk, row["erased_seq"], entry.subject):
+                raise _Broken(entry.seq, f"event {entry.subject} was erased, and no row says so")
+            sealed = {} if erased else said["sealed"]
+            held = {name: _salted(row["salt"] or "", name, row[name]) for name in sealed}
+            for name, value in (*said["row"].items(), *sealed.items()):
+                if (held[name] if name in held else row.get(name)) != value:
+                    raise _Broken(
+                        entry.seq,
+                        f"{name!r} of event {entry.subject} is not what row {entry.seq} holds",
+                    )
 
 
 async def _check_erased(walk: _Walk, entry: Entry, row: Mapping[str, Any]) -> None:
@@ -1279,20 +1367,22 @@ async def _told_in(walk: _Walk, erased_seq: str, subject: str) -> bool:
 async def _check_erasures(walk: _Walk, entries: Sequence[Entry]) -> None:
     """What was erased is still empty."""
     for entry in entries:
-        told = json.loads(entry.body)
-        await _check_erased_events(walk, entry, told.get("events", ()))
-        await _check_erased_events(walk, entry, told.get("copilot", ()), copilot_events)
-        ids = told["records"]
-        rows = await _read_rows(walk.connection, ids)
-        for record_id in ids:
-            row = rows.get(record_id)
-            if row is None:
-                raise _Broken(entry.seq, f"record {record_id} of row {entry.seq} is gone")
-            empty = all(row[name] == blank for name, blank in _BLANK.items())
-            if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
-                raise _Broken(
-                    entry.seq, f"record {record_id} is not empty, as row {entry.seq} says it is"
-                )
+        with walk.going_on(entry.seq):
+            told = json.loads(entry.body)
+            await _check_erased_events(walk, entry, told.get("events", ()))
+            await _check_erased_events(walk, entry, told.get("copilot", ()), copilot_events)
+            ids = told["records"]
+            rows = await _read_rows(walk.connection, ids)
+            for record_id in ids:
+                row = rows.get(record_id)
+                if row is None:
+                    walk.note(entry.seq, f"record {record_id} of row {entry.seq} is gone")
+                    continue
+                empty = all(row[name] == blank for name, blank in _BLANK.items())
+                if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
+                    walk.note(
+                        entry.seq, f"record {record_id} is not empty, as row {entry.seq} says it is"
+                    )
 
 
 async def _check_erased_events(
@@ -1302,12 +1392,11 @@ async def _check_erased_events(
     for event_id in ids:
         row = rows.get(event_id)
         if row is None:
-            raise _Broken(entry.seq, f"event {event_id} of row {entry.seq} is gone")
+            walk.note(entry.seq, f"event {event_id} of row {entry.seq} is gone")
+            continue
         empty = not any(row.get(name) for name in PERSONAL_EVENT)
         if not empty or row["salt"] is not None or row["erased_seq"] != str(entry.seq):
-            raise _Broken(
-                entry.seq, f"event {event_id} is not empty, as row {entry.seq} says it is"
-            )
+            walk.note(entry.seq, f"event {event_id} is not empty, as row {entry.seq} says it is")
 
 
 async def _check_texts(walk: _Walk, entries: Sequence[Entry]) -> None:
@@ -1318,49 +1407,56 @@ async def _check_texts(walk: _Walk, entries: Sequence[Entry]) -> None:
         )
     }
     for entry in entries:
-        row, said = found.get(entry.subject), json.loads(entry.body)
-        if row is None or (row.name, _sha256(row.text)) != (said["name"], said["sha256"]):
-            raise _Broken(
-                entry.seq, f"text {entry.subject} ({said['name']}) is not what row {entry.seq} says"
-            )
+        with walk.going_on(entry.seq):
+            row, said = found.get(entry.subject), json.loads(entry.body)
+            if row is None or (row.name, _sha256(row.text)) != (said["name"], said["sha256"]):
+                raise _Broken(
+                    entry.seq,
+                    f"text {entry.subject} ({said['name']}) is not what row {entry.seq} says",
+                )
 
 
 async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
     for entry in entries:
-        said = json.loads(entry.body)
-        if said["action"] == "cleared":
-            walk.let_stand.setdefault(said["text"], set()).update(said["rules"])
-        elif said["action"] == "withdrawn":
-            walk.let_stand.pop(said["text"], None)
-        if entry.subject not in walk.contents:
-            try:
-                content = await store.content_hash(walk.connection, entry.subject, walk.documents)
-            except KeyError:
+        with walk.going_on(entry.seq):
+            said = json.loads(entry.body)
+            if said["action"] == "cleared":
+                walk.let_stand.setdefault(said["text"], set()).update(said["rules"])
+            elif said["action"] == "withdrawn":
+                walk.let_stand.pop(said["text"], None)
+            if entry.subject not in walk.contents:
+                try:
+                    content = await store.content_hash(
+                        walk.connection, entry.subject, walk.documents
+                    )
+                except KeyError:
+                    raise _Broken(
+                        entry.seq, f"release {entry.subject} of row {entry.seq} is gone"
+                    ) from None
+                walk.contents[entry.subject] = content
+            if said["content"] != walk.contents[entry.subject]:
                 raise _Broken(
-                    entry.seq, f"release {entry.subject} of row {entry.seq} is gone"
-                ) from None
-            walk.contents[entry.subject] = content
-        if said["content"] != walk.contents[entry.subject]:
-            raise _Broken(
-                entry.seq,
-                f"the clauses of release {entry.subject} are not those that row {entry.seq} holds",
-            )
+                    entry.seq,
+                    f"the clauses of release {entry.subject} are not those that row {entry.seq} "
+                    "holds",
+                )
 
 
 async def _check_runs(walk: _Walk, entries: Sequence[Entry]) -> None:
     """Who was written to in each part of a run is as it was entered."""
     for entry in entries:
-        said = json.loads(entry.body)
-        if "chunk" not in said:
-            continue
-        walk.chunks.setdefault(entry.subject, set()).add(said["chunk"])
-        written = await _read_contacts(walk.connection, entry.subject, said["chunk"])
-        if _fingerprint(written) != said["written"]:
-            raise _Broken(
-                entry.seq,
-                f"who was written to in part {said['chunk']} of run {entry.subject} is not what "
-                f"row {entry.seq} holds",
-            )
+        with walk.going_on(entry.seq):
+            said = json.loads(entry.body)
+            if "chunk" not in said:
+                continue
+            walk.chunks.setdefault(entry.subject, set()).add(said["chunk"])
+            written = await _read_contacts(walk.connection, entry.subject, said["chunk"])
+            if _fingerprint(written) != said["written"]:
+                raise _Broken(
+                    entry.seq,
+                    f"who was written to in part {said['chunk']} of run {entry.subject} is not "
+                    f"what row {entry.seq} holds",
+                )
 
 
 _CHECKS = {
@@ -1377,14 +1473,10 @@ _CHECKS = {
 }
 
 
-async def _check_strays(walk: _Walk) -> None:
+async def _check_tables(walk: _Walk) -> None:
     """Nothing stands in the tables that no row of the chain tells of."""
-
-    def told(subject: Any, *kinds: Kind) -> ColumnElement[bool]:
-        return exists().where(audit_entries.c.subject == subject, audit_entries.c.kind.in_(kinds))
-
-    record, asked = records.c.id, told(records.c.id, "question", "adopted")
-    answered = told(records.c.id, "reply", "unanswered", "adopted")
+    record, asked = records.c.id, _told(records.c.id, "question", "adopted")
+    answered = _told(records.c.id, "reply", "unanswered", "adopted")
     closed = or_(
         records.c.status != "open",
         and_(records.c.reply.is_not(None), cast(records.c.reply, Text) != "null"),
@@ -1404,12 +1496,12 @@ async def _check_strays(walk: _Walk) -> None:
         ),
         (
             handoff_events.c.id,
-            ~told(handoff_events.c.id, "handoff"),
+            ~_told(handoff_events.c.id, "handoff"),
             "event {} of a hand-over is in no row of the chain",
         ),
         (
             copilot_events.c.id,
-            ~told(copilot_events.c.id, "copilot"),
+            ~_told(copilot_events.c.id, "copilot"),
             "event {} of the copilot is in no row of the chain",
         ),
         (
@@ -1425,29 +1517,46 @@ async def _check_strays(walk: _Walk) -> None:
         ),
         (
             templates.c.version,
-            ~told(templates.c.version, "text"),
+            ~_told(templates.c.version, "text"),
             "text {} is in no row of the chain",
         ),
     ):
-        stray = await walk.connection.scalar(select(column).where(wrong).limit(1))
-        if stray is not None:
-            raise _Broken(str(stray), said.format(stray))
+        await _note_strays(walk, column, wrong, said)
+
+
+def _told(subject: Any, *kinds: Kind) -> ColumnElement[bool]:
+    return exists().where(audit_entries.c.subject == subject, audit_entries.c.kind.in_(kinds))
+
+
+async def _note_strays(walk: _Walk, column: Any, wrong: ColumnElement[bool], said: str) -> None:
+    """said: what to tell of each, with a place for its id."""
+    for stray in await walk.connection.scalars(select(column).where(wrong).limit(_BREAKS + 1)):
+        walk.note(str(stray), said.format(stray))
+
+
+async def _check_unsaid(walk: _Walk) -> None:
+    """What may have come about without a row, if a process ended in between."""
     for release in await store.list_releases(walk.connection):
-        # Not a break: a process may end between the switch to a release and its row.
-        if not await walk.connection.scalar(select(told(literal(release.id), "release"))):
+        if not await walk.connection.scalar(select(_told(literal(release.id), "release"))):
             walk.warn(f"no row of the chain tells of release {release.id}")
     for text, rules in (await store.clearances_by_text(walk.connection)).items():
         if unsaid := sorted(rules - walk.let_stand.get(text, set())):
             walk.warn(f"no row of the chain tells who let text {text} break {', '.join(unsaid)}")
-    await _check_accounts(walk)
-    for kind in HELD:
-        await _check_held(walk, kind)
+
+
+async def _check_parts(walk: _Walk) -> None:
+    """Nobody was written to in a part of a run that no row of the chain tells of."""
     parts = await walk.connection.stream(
         select(contacts.c.run_id, contacts.c.chunk).group_by(contacts.c.run_id, contacts.c.chunk)
     )
     async for run_id, chunk in parts:
         if chunk not in walk.chunks.get(run_id, ()):
-            raise _Broken(str(run_id), f"part {chunk} of run {run_id} is in no row of the chain")
+            walk.note(str(run_id), f"part {chunk} of run {run_id} is in no row of the chain")
+
+
+async def _check_all_held(walk: _Walk) -> None:
+    for kind in HELD:
+        await _check_held(walk, kind)
 
 
 async def _check_held(walk: _Walk, kind: Kind) -> None:
@@ -1472,21 +1581,20 @@ async def _check_held(walk: _Walk, kind: Kind) -> None:
                 audit_entries.c.seq.in_(last.values())
             )
         )
-        for subject, body in bodies:
-            if json.loads(body)["held"] == _fingerprint(list(held[subject])):
-                continue
-            now = await held_as_entered(walk.connection, walk.trail.keys, kind, subject)
-            # Something may have been done to it since its last row was looked for.
-            if not now or now[-1].seq == last[subject]:
-                raise _Broken(
-                    last[subject],
-                    f"{kind} {subject} is not what row {last[subject]} holds, or gone",
-                )
+        for subject, body in bodies.all():
+            with walk.going_on(last[subject]):
+                if json.loads(body)["held"] == _fingerprint(list(held[subject])):
+                    continue
+                now = await held_as_entered(walk.connection, walk.trail.keys, kind, subject)
+                # Something may have been done to it since its last row was looked for.
+                if not now or now[-1].seq == last[subject]:
+                    raise _Broken(
+                        last[subject],
+                        f"{kind} {subject} is not what row {last[subject]} holds, or gone",
+                    )
     for column in HELD[kind]:
         told = exists().where(audit_entries.c.subject == column, audit_entries.c.kind == kind)
-        stray = await walk.connection.scalar(select(column).where(~told).limit(1))
-        if stray is not None:
-            raise _Broken(str(stray), f"{kind} {stray} is in no row of the chain")
+        await _note_strays(walk, column, ~told, f"{kind} {{}} is in no row of the chain")
 
 
 async def _check_accounts(walk: _Walk) -> None:
@@ -1512,17 +1620,19 @@ async def _check_accounts(walk: _Walk) -> None:
     )
     for row in told:
         entry = Entry(*row[: len(_COLUMNS)])
-        _check_made(walk, entry)
-        stored = [_as_stored(value) for value in row[len(_COLUMNS) :]]
-        if json.loads(entry.body)["state"] != _fingerprint(stored):
-            raise _Broken(
-                entry.seq, f"account {entry.subject} is not what row {entry.seq} holds, or gone"
-            )
-    stray = await walk.connection.scalar(
-        select(staff.c.id).where(staff.c.id.not_in(select(last.c.subject))).limit(1)
-    )
-    if stray is not None:
-        raise _Broken(str(stray), f"account {stray} is in no row of the chain")
+        with walk.going_on(entry.seq):
+            _check_made(walk, entry)
+            stored = [_as_stored(value) for value in row[len(_COLUMNS) :]]
+            if json.loads(entry.body)["state"] != _fingerprint(stored):
+                raise _Broken(
+                    entry.seq, f"account {entry.subject} is not what row {entry.seq} holds, or gone"
+                )
+    untold = staff.c.id.not_in(select(last.c.subject))
+    await _note_strays(walk, staff.c.id, untold, "account {} is in no row of the chain")
+
+
+_AFTER_ROWS = (_check_tables, _check_unsaid, _check_accounts, _check_all_held, _check_parts)
+"""What is looked at once all rows are known, in this order."""
 
 
 def _last(column: Any, *kinds: str) -> ColumnElement[str]:
@@ -1551,13 +1661,14 @@ async def _check_heads(walk: _Walk) -> None:
     heads = _heads(walk.trail.heads)
     seen = 0
     while batch := [head for _, head in zip(range(_BATCH), heads, strict=False)]:
-        readable = [head for head in batch if head is not None]
-        if len(readable) < len(batch):
-            walk.warn("a line of the file of exported heads cannot be read")
+        readable = [(seq, value) for _, seq, value in batch if seq > 0]
+        for number, seq, _ in batch:
+            if seq <= 0:
+                walk.warn(f"line {number} of the file of exported heads cannot be read")
         seen += len(readable)
         # Asked for after the heads were read: while the chain was walked it may have grown.
         last = await walk.connection.scalar(select(func.max(audit_entries.c.seq))) or 0
-        wanted = [seq for seq, _ in readable if 0 < seq <= last]
+        wanted = [seq for seq, _ in readable if seq <= last]
         rows = await walk.connection.execute(
             select(audit_entries.c.seq, audit_entries.c.hash).where(audit_entries.c.seq.in_(wanted))
         )
@@ -1568,7 +1679,7 @@ async def _check_heads(walk: _Walk) -> None:
                     last + 1, f"cut off: row {seq} was exported, and the chain ends at row {last}"
                 )
             if held.get(seq) != value:
-                raise _Broken(seq, f"row {seq} is not the one that was exported")
+                walk.note(seq, f"row {seq} is not the one that was exported")
     if walk.last and not seen:
         walk.warn("no head was exported: rows cut off at the end would not be noticed")
 
@@ -1596,7 +1707,7 @@ async def check_record(trail: Trail, record_id: str) -> RecordState | None:
         erased = row["erased_seq"] is not None
         told = await read_entries(trail.engine, subjects=[record_id])
         entries = [entry for entry in told if _CHECKS.get(entry.kind) is _check_records]
-        try:
+        with walk.going_on(record_id):
             if not entries:
                 raise _Broken(record_id, f"record {record_id} is in no row of the chain")
             for entry in entries:
@@ -1604,9 +1715,7 @@ async def check_record(trail: Trail, record_id: str) -> RecordState | None:
             await _check_records(walk, entries)
             if row["reply"] not in (None, "null") and {e.kind for e in entries} == {"question"}:
                 raise _Broken(record_id, f"the reply of record {record_id} is in no row")
-        except _Broken as broken:
-            return RecordState(row["code_version"], erased, broken.reason)
-    return RecordState(row["code_version"], erased, "")
+    return RecordState(row["code_version"], erased, walk.reason)
 
 
 async def check_event(trail: Trail, event_id: str) -> str:
@@ -1615,14 +1724,14 @@ async def check_event(trail: Trail, event_id: str) -> str:
     entries = await read_entries(trail.engine, subjects=[event_id])
     async with trail.engine.connect() as connection:
         walk = _Walk(trail, connection, lambda done, total: None)
-        try:
+        with walk.going_on(event_id):
+            if not entries:
+                raise _Broken(event_id, f"event {event_id} is in no row of the chain")
             for entry in entries:
                 _check_made(walk, entry)
             await _check_events(walk, [entry for entry in entries if entry.kind == "handoff"])
             await _check_copilot(walk, [entry for entry in entries if entry.kind == "copilot"])
-        except _Broken as broken:
-            return broken.reason
-    return "" if entries else f"event {event_id} is in no row of the chain"
+    return walk.reason
 
 
 # Reading

@@ -1193,6 +1193,8 @@ def audit_verify(as_json: AsJson = False) -> None:
             typer.echo(f"the chain holds: {verdict.entries} rows, {verdict.records} replies")
         else:
             typer.echo(f"the chain is broken at {verdict.broken_at}: {verdict.reason}", err=True)
+            for each in verdict.further:
+                typer.echo(f"also at {each.at}: {each.reason}", err=True)
         warnings = (*(() if as_json else verdict.warnings), *deps.settings.exposed())
         for warning in warnings:
             typer.echo(f"warning: {warning}", err=True)

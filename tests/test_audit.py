@@ -537,7 +537,21 @@ async def test_heads_are_exported_at_intervals_and_when_it_ends(tmp_path: Path) 
     async with open_deps(settings_for(tmp_path / "home", **more)) as deps:
         verdict = await verify(deps.trail)
     assert verdict.ok
-    assert verdict.warnings == ("a line of the file of exported heads cannot be read",)
+    number = len(lines) + 1
+    assert verdict.warnings == (f"line {number} of the file of exported heads cannot be read",)
+
+
+@pytest.mark.parametrize(
+    "line", ['{"seq":1e999,"hash":"x"}', "[" * 200_000, '{"seq":NaN,"hash":""}', "7", "{}"]
+)
+async def test_a_head_that_is_no_head_is_named_by_its_line(small: Deps, line: str) -> None:
+    await audit.export_head(small.trail)
+    with small.trail.heads.open("a") as heads:
+        heads.write(f"{line}\n")
+    verdict = await verify(small.trail)
+    assert verdict.ok
+    assert verdict.warnings == ("line 2 of the file of exported heads cannot be read",)
+    assert await audit.export_head(small.trail) is not None
 
 
 async def test_whoever_goes_away_while_something_is_written_leaves_nothing_locked(
@@ -619,6 +633,72 @@ async def test_a_damaged_file_is_told_without_a_fault(small: Deps) -> None:
     await filled(small)
     await run(small, text("UPDATE records SET reply = CAST(x'ff00fe' AS TEXT)"))
     assert not (await verify(small.trail)).ok
+
+
+def everything(verdict: Verdict) -> str:
+    """All breaks that are told, one a line."""
+    assert not verdict.ok
+    return "\n".join([verdict.reason, *(each.reason for each in verdict.further)])
+
+
+BREAKS = {
+    "row 2 was changed": "UPDATE audit_entries SET body = body || ' ' WHERE seq = 2",
+    "row 5 is missing": "DELETE FROM audit_entries WHERE seq = 5",
+    "'question' of record": "UPDATE records SET question = '?' WHERE status = 'answered'",
+    "text ": "UPDATE templates SET text = text || ' ' WHERE name = 'notices'",
+    "the clauses of release": "UPDATE clauses SET title = 'x'",
+    "account ": "UPDATE staff SET disabled = NOT disabled",
+}
+
+
+async def test_behind_a_break_the_check_goes_on_and_tells_of_each(lender: Deps) -> None:
+    await filled(lender)
+    await run(lender, *(text(statement) for statement in BREAKS.values()))
+    verdict = await broken(lender)
+    assert verdict.broken_at == 2
+    told = everything(verdict)
+    for said in BREAKS:
+        assert said in told, told
+    assert "row 3" not in told, "it follows the hash that row 2 holds"
+    further = verdict.as_json()["further"]
+    assert [each["reason"] for each in further] == told.splitlines()[1:]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = CAST(x'ff00fe' AS TEXT)",
+        "body = x'ff'",
+        "body = '[]'",
+        "body = '{}'",
+        "at = x'00'",
+        "hash = x'ff'",
+        "key_id = 'none'",
+        "subject = CAST(x'ff' AS TEXT)",
+        "kind = 'handoff'",
+        "kind = 'run', body = '7'",
+    ],
+)
+async def test_a_row_of_whatever_was_put_there_blinds_nobody(small: Deps, change: str) -> None:
+    await filled(small)
+    rows = await audit.read_entries(small.engine)
+    for row in rows[:-1:3]:
+        await run(small, text(f"UPDATE audit_entries SET {change} WHERE seq = {row.seq}"))
+    last = rows[-1].seq
+    await run(small, text(f"UPDATE audit_entries SET body = body || ' ' WHERE seq = {last}"))
+    told = everything(await verify(small.trail))
+    for row in rows[:-1:3]:
+        assert f"row {row.seq} " in told or f"after row {row.seq - 1} " in told
+    assert f"row {last} was changed" in told
+
+
+async def test_of_very_many_breaks_the_first_are_told(small: Deps) -> None:
+    for number in range(audit._BREAKS + 5):
+        await audit.append(small.trail, "approval", f"{number}", {})
+    await run(small, text("UPDATE audit_entries SET body = '{ }' WHERE kind = 'approval'"))
+    verdict = await broken(small)
+    assert len(verdict.further) == audit._BREAKS
+    assert verdict.further[-1].reason == "further breaks are left out"
 
 
 # Staff accounts

@@ -34,6 +34,13 @@ class EntryBody(BaseModel):
     hash: str
 
 
+class BreakBody(BaseModel):
+    """One place where the chain, or what it tells of, does not hold."""
+
+    at: int | str
+    reason: str
+
+
 class VerdictBody(BaseModel):
     """What a check of the whole chain found."""
 
@@ -42,6 +49,7 @@ class VerdictBody(BaseModel):
     entries: int
     broken_at: int | str | None = None
     reason: str = ""
+    further: list[BreakBody] = Field(default=[], description="The other breaks.")
     warnings: list[str]
 
 
