@@ -53,7 +53,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -163,6 +163,9 @@ Seal = Callable[[Kind, str, Mapping[str, Any]], Awaitable[None]]
 NOBODY = "erased"
 """In place of a borrower's hash, which it equals none of."""
 
+SETTLE_S = 10.0
+"""How long a release may be live before its row is written: what it says is hashed before."""
+
 _BATCH = 500
 _LOCK = 0x5A59
 """Number of the advisory lock; another one than that of the writers of releases."""
@@ -193,6 +196,22 @@ TURN_S = 10.0
 """How long a writer waits for those before it, which is how long SQLite has one wait."""
 
 
+class TailGone(SQLAlchemyError):
+    """The row that this process wrote last is no longer in the chain, or is another one."""
+
+
+@dataclass(slots=True)
+class Writer:
+    """What those who write to a chain in one process share."""
+
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held by who writes: see `transaction`."""
+    last: tuple[int, str] | None = None
+    """Number and hash of the last row: somebody who cuts the end off has to end the process too."""
+    failed: bool = False
+    """Whether what was written last could not be: the disk is full, or the database is away."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trail:
     """A chain and what it is written with."""
@@ -205,8 +224,7 @@ class Trail:
     """Rows between two heads."""
     cases: Path | None = None
     """File of cases that were made of borrowers' questions; what is erased goes out of it."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False, compare=False)
-    """Held by who writes in this process: see `transaction`."""
+    writer: Writer = field(default_factory=Writer, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,21 +336,50 @@ def _key_id(key: bytes) -> str:
 
 @asynccontextmanager
 async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
-    """A transaction that writes what the chain tells of. Raises SQLAlchemyError.
+    """A transaction that writes what the chain tells of. Raises SQLAlchemyError, of it TailGone.
 
     Those of one process take turns: whom SQLite has wait tries again after up to a tenth of a
     second, in no order, so that some of many waited for a second. It is not entered twice.
     """
     try:
         async with asyncio.timeout(TURN_S):
-            await trail.turn.acquire()
+            await trail.writer.turn.acquire()
     except TimeoutError:
         raise PoolTimeout(f"others have been writing for {TURN_S:.0f} s") from None
     try:
         async with trail.engine.begin() as connection:
+            if seq := await _lost(connection, trail.writer):
+                raise TailGone(f"row {seq}, which this process wrote last, is gone or another one")
             yield connection
+        trail.writer.failed = False
+    except IntegrityError:
+        raise
+    except (DBAPIError, TailGone, OSError):
+        trail.writer.failed = True
+        raise
     finally:
-        trail.turn.release()
+        trail.writer.turn.release()
+
+
+async def _lost(connection: AsyncConnection, writer: Writer) -> int:
+    """Number of the row that this process wrote last, if it is not there as it was; 0 if it is."""
+    if writer.last is None:
+        return 0
+    seq, value = writer.last
+    rows = select(audit_entries.c.hash).where(audit_entries.c.seq == seq)
+    return 0 if await connection.scalar(rows) == value else seq
+
+
+async def can_write(trail: Trail) -> bool:
+    """Whether the chain can be written, as far as it is known: where it could not be the last time,
+    a row is added that says that it can again."""
+    if not trail.writer.failed:
+        return True
+    try:
+        await append(trail, "resumed", "", {})
+    except (SQLAlchemyError, OSError):
+        return False
+    return True
 
 
 async def append(
@@ -430,8 +477,9 @@ async def found(trail: Trail) -> None:
             await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
 
 
-_TAKEN_IN = frozenset({"accounts", "scores"})
-"""What was there before it was entered: staff accounts; samples of quality scores and appeals."""
+_TAKEN_IN = frozenset({"accounts", "scores", "dates"})
+"""What was there before it was entered: staff accounts; samples of quality scores and appeals;
+dates of documents that persons confirmed."""
 
 
 async def _told_of(engine: AsyncEngine) -> set[str]:
@@ -457,6 +505,9 @@ async def _take_in(connection: AsyncConnection, keys: Keys, what: Collection[str
             (column,) = HELD[kind]
             for score_id in (await connection.scalars(select(column).distinct())).all():
                 await seal_held(connection, keys, kind, score_id, {"action": "adopted", "by": ""})
+    if "dates" in what:
+        for said in (await store.confirmed(connection)).values():
+            await seal_dates(connection, said, keys=keys, action="adopted")
 
 
 async def seal_account(
@@ -481,6 +532,52 @@ async def seal_account(
     return await append_in(connection, keys, "account", staff_id, body)
 
 
+async def seal_dates(
+    connection: AsyncConnection, said: store.Confirmation, *, keys: Keys, action: str = "confirmed"
+) -> Entry:
+    """Enter what a person said of the dates of a file, as it stands in the caller's transaction."""
+    row = (await _read_dates(connection))[said.source, said.sha256]
+    body = {"action": action, "by": said.by, "row": row}
+    return await append_in(connection, keys, "confirmation", said.sha256, body)
+
+
+async def confirmed_dates(
+    connection: AsyncConnection, *, keys: Keys
+) -> dict[tuple[str, str], store.Confirmation]:
+    """As `store.confirmed`, those that stand in the chain alone."""
+    told, held = await _read_told_dates(connection, keys), await _read_dates(connection)
+    said = await store.confirmed(connection)
+    return {key: said[key] for key, (_, row) in told.items() if held.get(key) == row}
+
+
+async def _read_dates(connection: AsyncConnection) -> dict[tuple[str, str], dict[str, str | None]]:
+    """Confirmations as they are stored, by source and hash of the file."""
+    columns = list(store.confirmations.columns)
+    rows = await connection.execute(select(*map(_raw, columns)))
+    stored = [
+        {c.name: _as_stored(value) for c, value in zip(columns, row, strict=True)} for row in rows
+    ]
+    return {(str(row["source"]), str(row["sha256"])): row for row in stored}
+
+
+async def _read_told_dates(
+    connection: AsyncConnection, keys: Keys
+) -> dict[tuple[str, str], tuple[int, dict[str, str | None]]]:
+    """What the chain tells of confirmations, by source and hash of the file: the number of the last
+    row about it, and how it was stored then."""
+    rows = await connection.execute(
+        select(audit_entries)
+        .where(audit_entries.c.kind == "confirmation")
+        .order_by(audit_entries.c.seq)
+    )
+    found = {}
+    for entry in (Entry(**row._mapping) for row in rows):
+        if is_genuine(keys, entry):
+            row = json.loads(entry.body)["row"]
+            found[row["source"], row["sha256"]] = (entry.seq, row)
+    return found
+
+
 async def note_release(
     trail: Trail, release_id: str, action: str, *, by: str, **more: Any
 ) -> Entry | None:
@@ -500,7 +597,8 @@ async def note_release(
             return None
         # Before other writers are made to wait: a large release takes seconds.
         content = await store.content_hash(connection, release_id)
-    body = {"action": action, "by": by, "content": content, **more}
+        vectors = await store.vectors_hash(connection, release_id)
+    body = {"action": action, "by": by, "content": content, "vectors": vectors, **more}
     return await append(trail, "release", release_id, body)
 
 
@@ -693,13 +791,27 @@ def _as_stored(value: Any) -> str | None:
     return value if value is None or isinstance(value, str) else str(value)
 
 
+def belongs_to(subject: str) -> ColumnElement[bool]:
+    """Of conversations: those of a borrower, or of nobody where it is empty: one that was begun
+    without an account stays so, or who else has its id would read on. What its records say is
+    looked at too: it is sealed, and the row of the conversation could be written to."""
+    said = records.alias()
+    others = exists().where(
+        said.c.conversation_id == conversations.c.id,
+        said.c.erased_seq.is_(None),
+        func.coalesce(said.c.settings["subject"].as_string(), "") != subject,
+    )
+    return and_(func.coalesce(conversations.c.subject, "") == subject, ~others)
+
+
 async def _read_rows(
     connection: AsyncConnection, record_ids: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    """Records by id, each column as it is stored, and `conversation`: that of its conversation."""
+    """Records by id, each column as it is stored, with `conversation`, that of its conversation,
+    and `owner`, whose that is."""
     # Whose conversation it is stands, sealed and to be erased, in the settings of its records.
     talks = [c for c in conversations.columns if c.name != "subject"]
-    columns = [*records.columns, *talks]
+    columns = [*records.columns, *talks, conversations.c.subject]
     found: dict[str, dict[str, Any]] = {}
     for start in range(0, len(record_ids), _BATCH):
         rows = await connection.execute(
@@ -712,8 +824,8 @@ async def _read_rows(
         for row in rows:
             stored = [_as_stored(value) for value in row]
             held = dict(zip((c.name for c in records.columns), stored, strict=False))
-            talk = stored[len(held) :]
-            found[str(held["id"])] = {**held, "conversation": talk}
+            *talk, owner = stored[len(held) :]
+            found[str(held["id"])] = {**held, "conversation": talk, "owner": owner}
     return found
 
 
@@ -1020,15 +1132,24 @@ async def _erase_scored(
 
 def is_genuine(keys: Keys, entry: Entry) -> bool:
     """Whether a row was made with one of the keys, as it stands."""
-    key = keys.by_id.get(entry.key_id)
-    return key is not None and hmac.compare_digest(_mac(entry, key), entry.hash)
+    key = keys.by_id.get(str(entry.key_id))
+    if key is None:
+        return False
+    try:
+        made = _mac(entry, key)
+    except UnicodeEncodeError:
+        return False
+    return hmac.compare_digest(made, str(entry.hash).encode("ascii", "replace").decode())
 
 
 # Heads
 
 
 async def note_head(trail: Trail, entry: Entry) -> None:
-    """Write the head after every so many rows; to be called once a row is committed."""
+    """Remember a row, and write the head after every so many; to be called once it is committed."""
+    writer = trail.writer
+    if writer.last is None or writer.last[0] < entry.seq:
+        writer.last = (entry.seq, entry.hash)
     if entry.seq % trail.every == 0:
         await _write_head(trail.heads, entry)
 
@@ -1125,8 +1246,10 @@ class _Walk:
     """Rules that a person let a text break, by the hash of the text."""
     contents: dict[str, str] = field(default_factory=dict)
     """Hash of what a release says, by its id."""
+    vectors: dict[str, str] = field(default_factory=dict)
+    """Hash of the vectors of a release, by its id."""
     documents: dict[str, str] = field(default_factory=dict)
-    """Hash of a document, by its key."""
+    """Hash of a document, and of its vectors, by its key."""
     chunks: dict[str, set[int]] = field(default_factory=dict)
     """Parts of runs in which customers were written to, by the run's id."""
 
@@ -1270,16 +1393,11 @@ def _check_link(walk: _Walk, entry: Entry) -> None:
 
 def _check_made(walk: _Walk, entry: Entry) -> None:
     """A row was made with one of the keys, as it is."""
-    key = walk.trail.keys.by_id.get(str(entry.key_id))
-    if key is None:
+    if str(entry.key_id) not in walk.trail.keys.by_id:
         raise _Broken(
             entry.seq, f"row {entry.seq} was made with a key that is not here ({entry.key_id})"
         )
-    try:
-        made = _mac(entry, key)
-    except UnicodeEncodeError:
-        made = ""
-    if not hmac.compare_digest(made, str(entry.hash).encode("ascii", "replace").decode()):
+    if not is_genuine(walk.trail.keys, entry):
         raise _Broken(entry.seq, f"row {entry.seq} was changed, or made without the key")
 
 
@@ -1310,6 +1428,13 @@ async def _check_records(walk: _Walk, entries: Sequence[Entry]) -> None:
             for name, value in said["sealed"].items():
                 if _salted(row["salt"] or "", name, row[name]) != value:
                     raise differs(name)
+            said_by = json.loads(row["settings"]).get("subject")
+            if (row["owner"] or None) not in (said_by, NOBODY):
+                talk = row["conversation_id"]
+                raise _Broken(
+                    entry.seq,
+                    f"conversation {talk} is not whose record {entry.subject} says it is",
+                )
             walk.records += entry.kind != "question"
 
 
@@ -1440,6 +1565,18 @@ async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
                     f"the clauses of release {entry.subject} are not those that row {entry.seq} "
                     "holds",
                 )
+            # Rows of the versions before hold no vectors.
+            if "vectors" in said:
+                if entry.subject not in walk.vectors:
+                    walk.vectors[entry.subject] = await store.vectors_hash(
+                        walk.connection, entry.subject, walk.documents
+                    )
+                if said["vectors"] != walk.vectors[entry.subject]:
+                    raise _Broken(
+                        entry.seq,
+                        f"the vectors of release {entry.subject} are not those that row "
+                        f"{entry.seq} holds",
+                    )
 
 
 async def _check_runs(walk: _Walk, entries: Sequence[Entry]) -> None:
@@ -1505,6 +1642,14 @@ async def _check_tables(walk: _Walk) -> None:
             "event {} of the copilot is in no row of the chain",
         ),
         (
+            handoff_events.c.id,
+            ~exists().where(
+                handoffs.c.id == handoff_events.c.handoff_id,
+                handoffs.c.conversation_id == handoff_events.c.conversation_id,
+            ),
+            "the hand-over of event {} is gone, or is of another conversation",
+        ),
+        (
             handoffs.c.id,
             or_(
                 _last(handoff_events.c.state) != handoffs.c.state,
@@ -1532,6 +1677,73 @@ async def _note_strays(walk: _Walk, column: Any, wrong: ColumnElement[bool], sai
     """said: what to tell of each, with a place for its id."""
     for stray in await walk.connection.scalars(select(column).where(wrong).limit(_BREAKS + 1)):
         walk.note(str(stray), said.format(stray))
+
+
+async def _check_handoffs(walk: _Walk) -> None:
+    """Hand-overs wait for whom and in the place that their events say."""
+    # In one statement: a step that is made meanwhile is seen with its event, or not at all.
+    steps = await walk.connection.stream(
+        select(handoffs, handoff_events.c.at, handoff_events.c.told)
+        .join(handoff_events, handoff_events.c.handoff_id == handoffs.c.id)
+        .where(handoff_events.c.kind.in_(("asked", "ticket", "raised")))
+        .order_by(handoffs.c.id, handoff_events.c.seq)
+    )
+    now: Any = None
+    told: dict[str, Any] = {}
+
+    def compare() -> None:
+        wrong = [name for name, value in told.items() if getattr(now, name) != value]
+        if wrong:
+            walk.note(now.id, f"{wrong[0]!r} of hand-over {now.id} is not what its events say")
+
+    async for step in steps:
+        with walk.going_on(step.id):
+            if now is not None and now.id != step.id:
+                compare()
+                told = {}
+            now = step
+            told |= {name: step.told[name] for name in _PLACED if name in step.told}
+            if "added" not in step.told and "priority" in step.told:
+                told["asked_at"] = step.at
+    if now is not None:
+        compare()
+
+
+_PLACED = ("classes", "priority", "skill")
+"""What events tell of the place of a hand-over in the queue."""
+
+
+async def _check_live(walk: _Walk) -> None:
+    """The release that is live is the one that was switched to last."""
+    for wait_s in [SETTLE_S / 20] * 20:
+        if await _read_live(walk) is None:
+            return
+        await asyncio.sleep(wait_s)
+    if wrong := await _read_live(walk):
+        raise wrong
+
+
+async def _read_live(walk: _Walk) -> _Broken | None:
+    """What is wrong with the release that is live now."""
+    rows = await walk.connection.execute(
+        select(audit_entries.c.seq, audit_entries.c.subject, audit_entries.c.body)
+        .where(audit_entries.c.kind == "release")
+        .order_by(audit_entries.c.seq.desc())
+        .limit(1)
+    )
+    last = rows.first()
+    # Which one was live when the chain was begun is not told.
+    if last is None or json.loads(last.body)["action"] == "adopted":
+        return None
+    releases = store.releases
+    live = (await walk.connection.scalars(select(releases.c.id).where(releases.c.active))).all()
+    if live == [last.subject]:
+        return None
+    return _Broken(
+        last.seq,
+        f"live is {', '.join(live) or 'no release'}, and row {last.seq}, the last of a switch, "
+        f"says {last.subject}: `zhunxin release activate` makes the right one live",
+    )
 
 
 async def _check_unsaid(walk: _Walk) -> None:
@@ -1631,7 +1843,37 @@ async def _check_accounts(walk: _Walk) -> None:
     await _note_strays(walk, staff.c.id, untold, "account {} is in no row of the chain")
 
 
-_AFTER_ROWS = (_check_tables, _check_unsaid, _check_accounts, _check_all_held, _check_parts)
+async def _check_last(walk: _Walk) -> None:
+    """The row that this process wrote last is there."""
+    if seq := await _lost(walk.connection, walk.trail.writer):
+        raise _Broken(seq, f"cut off: row {seq}, which this process wrote, is gone or another one")
+
+
+async def _check_dates(walk: _Walk) -> None:
+    """Dates of documents are confirmed as the chain tells, and no others."""
+    for last in (False, True):  # between the two readings one may have been confirmed
+        told = await _read_told_dates(walk.connection, walk.trail.keys)
+        held = await _read_dates(walk.connection)
+        if held == {key: row for key, (_, row) in told.items()} or last:
+            break
+    for key, (seq, row) in told.items():
+        if held.get(key) != row:
+            walk.note(seq, f"the dates of {key[0]} are not confirmed as row {seq} holds them")
+    for source, _ in sorted(held.keys() - told.keys()):
+        walk.note(source, f"that the dates of {source} are confirmed is in no row of the chain")
+
+
+_AFTER_ROWS = (
+    _check_last,
+    _check_tables,
+    _check_handoffs,
+    _check_live,
+    _check_dates,
+    _check_unsaid,
+    _check_accounts,
+    _check_all_held,
+    _check_parts,
+)
 """What is looked at once all rows are known, in this order."""
 
 

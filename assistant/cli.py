@@ -155,7 +155,7 @@ def ingest(
     from knowledge.documents import KINDS, Head, Kind
     from knowledge.release import build
 
-    from .audit import note_release
+    from .audit import confirmed_dates, note_release
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -184,6 +184,7 @@ def ingest(
                 figures=stated,
                 rules=clause_rules(deps.rules, today()),
                 computed=SAMPLE if sample else None,
+                confirmed=partial(confirmed_dates, keys=deps.keys),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -777,7 +778,7 @@ def demo_command(
     from knowledge.store import active_release
 
     from .api.server import NotOnLoopback, hold_to_loopback
-    from .audit import note_release
+    from .audit import confirmed_dates, note_release
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -801,6 +802,7 @@ def demo_command(
                 figures=stated,
                 rules=clause_rules(deps.rules, today()),
                 computed=SAMPLE,
+                confirmed=partial(confirmed_dates, keys=deps.keys),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -1046,7 +1048,7 @@ def release_confirm(
     """
     from knowledge.release import confirm
 
-    from .audit import note_release
+    from .audit import note_release, seal_dates
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -1066,6 +1068,7 @@ def release_confirm(
                 source,
                 lock_file=deps.settings.ingest_lock,
                 by="cli",
+                enter=partial(seal_dates, keys=deps.keys),
                 figures=stated,
                 rules=clause_rules(deps.rules, today()),
                 progress=progress,

@@ -32,7 +32,7 @@ from . import __version__, approved, signed_answers
 from .approved import NEAREST as NEAREST_APPROVED
 from .approved import ApprovedAnswers, NotServed, folder_of, load_approved
 from .asked import ToolBook, load_tools
-from .audit import Keys, Trail, export_head, found, open_keys
+from .audit import Keys, Trail, Writer, export_head, found, open_keys
 from .config import ConfigError, Settings
 from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
@@ -162,7 +162,7 @@ class Deps:
     _local: Any = None
     _model_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _index_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _writer: Writer = field(default_factory=Writer)
     """Of the trail, which is made anew each time it is asked for."""
 
     @property
@@ -175,7 +175,7 @@ class Deps:
             settings.audit_heads_file,
             settings.audit_head_every,
             settings.cases_file,
-            self._turn,
+            self._writer,
         )
 
     def campaigns(self) -> Mapping[str, Campaign]:

@@ -886,7 +886,7 @@ async def is_with_agent(engine: AsyncEngine, conversation_id: str, subject: str)
             .where(
                 handoffs.c.conversation_id == conversation_id,
                 handoffs.c.state == "taken",
-                func.coalesce(conversations.c.subject, "") == subject,
+                audit.belongs_to(subject),
             )
         )
     return found is not None
@@ -917,7 +917,7 @@ async def _is_theirs(connection: AsyncConnection, conversation_id: str, subject:
     found = await connection.scalar(
         select(conversations.c.id).where(
             conversations.c.id == conversation_id,
-            func.coalesce(conversations.c.subject, "") == subject,
+            audit.belongs_to(subject),
         )
     )
     return found is not None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, insert, null, select, update
+from sqlalchemy import func, insert, null, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -94,7 +94,7 @@ async def open_record(
             conversation_id = question.conversation_id
             known = await connection.scalar(
                 select(conversations.c.id).where(
-                    conversations.c.id == conversation_id, _is_owner(question.subject)
+                    conversations.c.id == conversation_id, audit.belongs_to(question.subject)
                 )
             )
             if known is None:
@@ -213,7 +213,7 @@ async def conversation(
         head = (
             await connection.execute(
                 select(conversations).where(
-                    conversations.c.id == conversation_id, _is_owner(subject)
+                    conversations.c.id == conversation_id, audit.belongs_to(subject)
                 )
             )
         ).first()
@@ -292,7 +292,7 @@ async def conversations_of(engine: AsyncEngine, subject: str, most: int) -> list
     message = func.coalesce(first, said)
     query = (
         select(conversations.c.id, conversations.c.created_at, message.label("message"))
-        .where(conversations.c.subject == subject, message.is_not(None))
+        .where(audit.belongs_to(subject), message.is_not(None))
         .order_by(conversations.c.created_at.desc(), conversations.c.id)
         .limit(most)
     )
@@ -320,7 +320,7 @@ async def forget(trail: Trail, conversation_id: str, subject: str) -> int:
         await audit.lock(connection)
         changed = await connection.execute(
             update(conversations)
-            .where(conversations.c.id == conversation_id, _is_owner(subject))
+            .where(conversations.c.id == conversation_id, audit.belongs_to(subject))
             .values(subject=audit.NOBODY)
         )
         if not changed.rowcount:
@@ -337,11 +337,6 @@ async def _is_forgotten(engine: AsyncEngine, conversation_id: str) -> bool:
             select(conversations.c.subject).where(conversations.c.id == conversation_id)
         )
     return subject == audit.NOBODY
-
-
-def _is_owner(subject: str) -> ColumnElement[bool]:
-    """One begun without an account stays so: who else has its id would read on."""
-    return func.coalesce(conversations.c.subject, "") == subject
 
 
 def for_borrower(reply: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,7 +34,7 @@ from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_mani
 from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
-from .audit import Trail, note_release
+from .audit import Trail, confirmed_dates, note_release
 from .clause_review import clause_rules
 from .config import Settings
 from .db import as_utc, in_thread, uploads
@@ -379,6 +380,7 @@ class Worker:
                 lock_file=self.settings.ingest_lock,
                 figures=stated,
                 rules=clause_rules(self.rules, today()),
+                confirmed=partial(confirmed_dates, keys=self.trail.keys),
                 progress=progress,
             )
             async with engine.connect() as connection:

@@ -7,7 +7,15 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -52,6 +60,12 @@ EMBED_BATCH = 8
 
 CACHE_BATCH = 5000
 """How many vectors are read from the cache at a time."""
+
+Confirmations = Callable[[AsyncConnection], Awaitable[Mapping[tuple[str, str], store.Confirmation]]]
+"""What persons said of dates, by source and hash of the file: what of it is to be believed."""
+
+Enter = Callable[[AsyncConnection, store.Confirmation], Awaitable[object]]
+"""Called in the transaction in which a confirmation is stored, so that both stand or fall."""
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage (`wait`, `read`, `check`, `embed`, `review`, `write`), how many are done, and
@@ -164,6 +178,7 @@ async def build(
     figures: Figures = plain_figures,
     rules: Rules = NO_RULES,
     computed: Path | None = None,
+    confirmed: Confirmations = store.confirmed,
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
@@ -172,6 +187,7 @@ async def build(
     figures: finds the figures by which clauses contradict each other.
     rules: what lenders' clauses are reviewed by; one that they block is for agents only.
     computed: file of vectors that come with the documents; they are not computed again.
+    confirmed: dates that persons gave; others that are stored are named, and not taken.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
     Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
@@ -181,13 +197,13 @@ async def build(
         if computed is not None:
             await _take(engine, computed, embedder.name)
         keys, skipped, warnings = await _read_all(
-            engine, paths, jsonl, defaults or Head(), progress
+            engine, paths, jsonl, defaults or Head(), confirmed, progress
         )
         live = await store.active_release(engine)
         before = await _sources_of(engine, live.id) if live else {}
         reviewed = load_reviewed(live.reviewed if live else None)
         async with engine.connect() as connection:
-            confirmed = await store.clearances_by_text(connection)
+            cleared = await store.clearances_by_text(connection)
         after = keys if replace_all else before | keys
         parts = await _parts_of(engine, after)
         warnings += _shared_ids(parts)
@@ -198,7 +214,7 @@ async def build(
             and live.embeddings == embedder.name
             and is_current(live.coverage)
             and reviewed.version == rules.version
-            and not reviewed.outdated(confirmed)
+            and not reviewed.outdated(cleared)
             and await asyncio.to_thread(vector_store.has, live.id, len(parts))
             and (kept := await _report_of(engine, live.id))
         ):
@@ -210,7 +226,7 @@ async def build(
                 review_clauses,
                 parts,
                 rules,
-                confirmed,
+                cleared,
                 reviewed,
                 unchanged,
                 partial(progress, "check"),
@@ -245,6 +261,7 @@ async def _read_all(
     paths: Sequence[Path],
     jsonl: Path | None,
     defaults: Head,
+    confirmed: Confirmations,
     progress: Progress,
 ) -> tuple[dict[str, str], list[Skipped], list[Skipped]]:
     """Source -> key of each document, which is stored then; those left out; what was noticed.
@@ -253,7 +270,11 @@ async def _read_all(
     """
     files, skipped, warnings = await asyncio.to_thread(_find_files, paths, defaults)
     async with engine.connect() as connection:
-        said = await store.confirmed(connection)
+        stored, said = await store.confirmed(connection), await confirmed(connection)
+    warnings += [
+        Skipped(source, "dates stored for it were confirmed by nobody: they are not taken")
+        for source, _ in sorted(stored.keys() - said.keys())
+    ]
     keys: dict[str, str] = {}
     if jsonl is not None:
         try:
@@ -284,6 +305,7 @@ async def confirm(
     effective_from: store.Answer = None,
     effective_to: store.Answer = None,
     reviewed: store.Answer = None,
+    enter: Enter | None = None,
     figures: Figures = plain_figures,
     rules: Rules = NO_RULES,
     progress: Progress = lambda stage, done, total: None,
@@ -291,7 +313,7 @@ async def confirm(
     """Record that a person looked at the dates of a document of the live release, and corrected
     those that are given.
 
-    source: its name, or a part of it that no other has. by: who it was.
+    source: its name, or a part of it that no other has. by: who it was. enter: keeps what was said.
     Raises NoRelease, UnknownDocument, WrongDates, VectorsMissing.
     """
     async with _locked(engine, lock_file, progress):
@@ -307,6 +329,8 @@ async def confirm(
             async with engine.begin() as connection:
                 await store.confirm(connection, said)
                 key = await store.add_corrected(connection, held.base, said)
+                if enter is not None:
+                    await enter(connection, said)
         except ValueError as error:
             raise WrongDates(str(error)) from error
         if key == held.key:

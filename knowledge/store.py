@@ -576,7 +576,7 @@ async def content_hash(
     """SHA-256 over all that a release says: its documents, every column of their clauses, and what
     of them is held back.
 
-    Without the vectors, which follow from the text. known: hashes of documents by key, which those
+    Without the vectors, see `vectors_hash`. known: hashes of documents by key, which those
     that are computed are added to; releases share most of their documents. Raises KeyError.
     """
     hashes = {} if known is None else known
@@ -623,6 +623,52 @@ async def _document_hash(connection: AsyncConnection, key: str) -> str:
             return digest.hexdigest()
         digest.update(json.dumps(held).encode())
         after = held[-1][1]
+
+
+async def vectors_hash(
+    connection: AsyncConnection, release_id: str, known: dict[str, str] | None = None
+) -> str:
+    """SHA-256 over the vectors by which the clauses of a release are found. known: as for
+    `content_hash`, of one more sort."""
+    hashes = {} if known is None else known
+    digest = hashlib.sha256()
+    rows = await connection.execute(
+        select(release_documents.c.document_key, releases.c.embeddings)
+        .join(releases, releases.c.id == release_documents.c.release_id)
+        .where(releases.c.id == release_id)
+        .order_by(release_documents.c.document_key)
+    )
+    for key, model in rows.all():
+        name = f"{key} {model}"
+        if name not in hashes:
+            hashes[name] = await _document_vectors_hash(connection, key, model)
+        digest.update(f"{name} {hashes[name]}\n".encode())
+    return digest.hexdigest()
+
+
+async def _document_vectors_hash(connection: AsyncConnection, key: str, model: str) -> str:
+    digest = hashlib.sha256()
+    after = -1
+    while True:
+        rows = await connection.execute(
+            select(clauses.c.ordinal, embeddings.c.vector, embeddings.c.sentences)
+            .join(embeddings, embeddings.c.embed_hash == clauses.c.embed_hash)
+            .where(
+                clauses.c.document_key == key,
+                clauses.c.ordinal > after,
+                embeddings.c.model == model,
+            )
+            .order_by(clauses.c.ordinal)
+            .limit(_HASH_CHUNK)
+        )
+        held = rows.all()
+        if not held:
+            return digest.hexdigest()
+        for ordinal, vector, sentences in held:
+            digest.update(f"{ordinal} {len(vector)} {len(sentences)} ".encode())
+            digest.update(vector)
+            digest.update(sentences)
+        after = held[-1].ordinal
 
 
 async def document_counts(connection: AsyncConnection) -> dict[str, int]:

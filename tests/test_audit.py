@@ -48,6 +48,7 @@ from prompts.render import notice
 from .conftest import settings_for
 from .databases import migrated_postgresql, new_database, postgresql  # noqa: F401
 from .test_answer import EARLY, asked, choosing, number_of, writing
+from .test_identity import serving
 
 RULES = """# 提前还款规则
 
@@ -86,6 +87,11 @@ async def small(tmp_path: Path) -> AsyncIterator[Deps]:
     """The same on SQLite alone."""
     async with opened(tmp_path, ZHUNXIN_THREADS="1") as deps:
         yield deps
+
+
+def started_again(deps: Deps) -> Deps:
+    """As another process, which remembers nothing of what this one wrote."""
+    return replace(deps, _writer=audit.Writer())
 
 
 class opened:
@@ -234,6 +240,7 @@ async def test_a_key_that_was_changed_still_proves_the_older_rows(lender: Deps) 
 async def test_what_was_recorded_before_there_was_a_chain_is_taken_into_it(small: Deps) -> None:
     reply = await ask(small)
     await run(small, delete(db.audit_entries), update(db.records).values(salt=None, played=None))
+    small = started_again(small)
     await audit.found(small.trail)
     verdict = await verify(small.trail)
     assert (verdict.ok, verdict.records) == (True, 1)
@@ -285,6 +292,9 @@ def flipped(value: Any, place: int) -> Any:
             return value ^ (1 << place % 8)
         case datetime():
             return value + timedelta(microseconds=1)
+        case bytes():
+            place %= len(value)
+            return value[:place] + bytes([value[place] ^ 1]) + value[place + 1 :]
         case str():
             place %= len(value)
             return value[:place] + chr(ord(value[place]) ^ 1) + value[place + 1 :]
@@ -292,7 +302,6 @@ def flipped(value: Any, place: int) -> Any:
 
 
 UNSEEN = {
-    ("releases", "active"),  # which is live is no part of what it says
     ("releases", "created_at"),
     ("releases", "report"),
     ("releases", "findings"),
@@ -308,6 +317,7 @@ TABLES: tuple[Table, ...] = (
     store.release_documents,
     store.documents,
     store.clauses,
+    store.embeddings,
     db.staff,
 )
 
@@ -385,7 +395,10 @@ async def cells(deps: Deps, table: Table) -> list[Cell]:
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
-async def test_a_flipped_bit_in_any_column_is_found(lender: Deps, table: Table) -> None:
+async def test_a_flipped_bit_in_any_column_is_found(
+    lender: Deps, table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "SETTLE_S", 0)
     await filled(lender)
     assert (await verify(lender.trail)).ok
     seen = await cells(lender, table)
@@ -458,7 +471,9 @@ async def test_rows_that_change_places_are_found(lender: Deps) -> None:
 async def test_a_chain_made_anew_without_the_key_is_found(lender: Deps) -> None:
     reply = await ask(lender)
     forger = replace(
-        lender.trail, keys=open_keys(Path("no-such-file"), "k" * 40), heads=Path("no-such-file")
+        started_again(lender).trail,
+        keys=open_keys(Path("no-such-file"), "k" * 40),
+        heads=Path("no-such-file"),
     )
     await run(
         lender,
@@ -517,9 +532,57 @@ async def test_rows_cut_off_at_the_end_are_missed(lender: Deps) -> None:
     assert verdict.broken_at == kept.seq + 1
     assert "cut off" in verdict.reason
     # Nor can others be put in their place, even with the key.
-    await ask(lender)
-    await ask(lender)
-    assert (await broken(lender)).broken_at == verdict.broken_at + 1
+    other = started_again(lender)
+    await ask(other)
+    await ask(other)
+    assert (await broken(other)).broken_at == verdict.broken_at + 1
+
+
+async def test_a_process_misses_the_row_that_it_wrote_last_and_writes_no_more(lender: Deps) -> None:
+    kept = await audit.last_entry(lender.engine)
+    gone = await ask(lender)
+    assert kept is not None
+    entries = db.audit_entries
+    await run(
+        lender,
+        delete(entries).where(entries.c.seq > kept.seq),
+        delete(db.templates),
+        delete(db.records).where(db.records.c.id == gone.record_id),
+        delete(db.conversations).where(db.conversations.c.id == gone.conversation_id),
+    )
+    assert (await verify(started_again(lender).trail)).ok, "no head was exported"
+    assert "cut off: row" in (await broken(lender)).reason
+    with pytest.raises(audit.TailGone):
+        await audit.append(lender.trail, "approval", "x", {"by": "test"})
+    events = [event.name async for event in answer_question(asked(HOW), lender)]
+    assert events == ["handoff", "error"]
+    # Nor where another process went on from there.
+    other = started_again(lender)
+    while (await audit.last_entry(lender.engine)).seq < 40:
+        await audit.append(other.trail, "approval", "y", {"by": "test"})
+    with pytest.raises(audit.TailGone):
+        await audit.append(lender.trail, "approval", "x", {"by": "test"})
+    assert "another one" in (await broken(lender)).reason
+
+
+async def test_a_server_that_cannot_record_is_not_ready_until_it_can(small: Deps) -> None:
+    async with serving(small) as served:
+        assert (await served.client.get("/readyz")).status_code == 200
+        await run(small, text("ALTER TABLE audit_entries RENAME TO elsewhere"))
+        await served.ask(HOW)
+        for _ in range(2):
+            answer = await served.client.get("/readyz")
+            assert answer.status_code == 503
+            assert answer.json()["detail"] == "the audit chain cannot be written"
+        await run(small, text("ALTER TABLE elsewhere RENAME TO audit_entries"))
+        before = await audit.last_entry(small.engine)
+        for _ in range(2):
+            assert (await served.client.get("/readyz")).status_code == 200
+        after = await audit.last_entry(small.engine)
+    assert before is not None
+    assert after is not None
+    assert (after.kind, after.seq) == ("resumed", before.seq + 1), "once"
+    assert (await verify(small.trail)).ok
 
 
 async def test_heads_are_exported_at_intervals_and_when_it_ends(tmp_path: Path) -> None:
@@ -701,6 +764,49 @@ async def test_of_very_many_breaks_the_first_are_told(small: Deps) -> None:
     assert verdict.further[-1].reason == "further breaks are left out"
 
 
+async def test_another_release_that_is_live_than_was_switched_to_is_found(
+    lender: Deps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "SETTLE_S", 0)
+    old = (await ask(lender)).release
+    new = await ingest(lender, tmp_path / "docs", RULES.replace("3 天", "5 天"))
+    assert (await verify(lender.trail)).ok
+    await run(lender, text(f"UPDATE releases SET active = (id = '{old}')"))
+    found = await broken(lender)
+    assert f"live is {old}, and row" in found.reason
+    await run(lender, text("UPDATE releases SET active = (1 = 1)"))
+    assert new in (await broken(lender)).reason
+    await run(lender, text(f"UPDATE releases SET active = (id = '{new}')"))
+    assert (await verify(lender.trail)).ok
+
+
+async def test_a_release_whose_row_is_being_written_is_no_break(small: Deps) -> None:
+    async with small.engine.connect() as connection:
+        row = (await connection.execute(select(store.releases))).one()._asdict()
+    await run(
+        small,
+        update(store.releases).values(active=False),
+        insert(store.releases).values(row | {"id": "next"}),
+    )
+    checked = asyncio.create_task(verify(small.trail))
+    await asyncio.sleep(0.3)
+    await audit.note_release(small.trail, "next", "activated", by="test")
+    assert (await checked).ok
+
+
+async def test_a_release_of_a_version_that_entered_no_vectors_still_holds(small: Deps) -> None:
+    (release,) = {e.subject for e in await audit.read_entries(small.engine) if e.kind == "release"}
+    async with small.engine.connect() as connection:
+        content = await store.content_hash(connection, release)
+    await run(small, delete(db.audit_entries))
+    other = started_again(small)
+    await audit.found(other.trail)
+    body = {"action": "ingested", "by": "test", "content": content}
+    await audit.append(other.trail, "release", release, body)
+    await run(small, text("UPDATE embeddings SET vector = x'00'"))
+    assert (await verify(other.trail)).ok
+
+
 # Staff accounts
 
 
@@ -774,7 +880,7 @@ async def test_accounts_of_a_version_that_did_not_enter_them_are_taken_in(tmp_pa
         await create_account(deps.trail, "lihua", "李华", ["agent"], PASSWORD)
         entries = db.audit_entries
         await run(deps, delete(entries))
-        await audit.append(deps.trail, "founded", "", {})
+        await audit.append(started_again(deps).trail, "founded", "", {})
     for _ in range(2):
         async with open_deps(settings_for(tmp_path / "home")) as deps:
             kinds = [entry.kind for entry in await audit.read_entries(deps.engine)]

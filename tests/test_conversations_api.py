@@ -9,8 +9,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import select, update
 
-from assistant import audit
+from assistant import audit, db
 from assistant.deps import open_deps
 from assistant.replay import Player
 from prompts.render import notice
@@ -63,6 +64,37 @@ async def test_history_is_read_and_exported_by_its_owner_alone(served: Served) -
     assert begun[ALICE] in [each["conversation_id"] for each in listed]
     assert not {begun[BOB], begun[""]} & {each["conversation_id"] for each in listed}
     assert (await served.client.get(HISTORY)).json() == {"conversations": []}
+
+
+@pytest.mark.parametrize("owner", [ALICE, ""])
+async def test_a_conversation_whose_owner_was_changed_in_the_database_is_shown_to_nobody(
+    served: Served, owner: str
+) -> None:
+    conversation_id = await talk(served, owner)
+    mine = await talk(served, BOB)
+    talks = db.conversations
+    stolen = update(talks).where(talks.c.id == conversation_id)
+    async with served.deps.engine.begin() as connection:
+        own, bob = [
+            await connection.scalar(select(talks.c.subject).where(talks.c.id == each))
+            for each in (conversation_id, mine)
+        ]
+        await connection.execute(stolen.values(subject=bob))
+    url = f"{HISTORY}/{conversation_id}"
+    for who in (ALICE, BOB, ""):
+        problem_of(await served.client.get(url, headers=headers(who)), 404)
+        again = await served.ask("那之前呢", who, conversation_id=conversation_id)
+        problem_of(again, 404)
+    listed = (await served.client.get(HISTORY, headers=headers(BOB))).json()["conversations"]
+    told = [each["conversation_id"] for each in listed]
+    assert mine in told
+    assert conversation_id not in told
+    verdict = await audit.verify(served.deps.trail)
+    assert not verdict.ok
+    assert f"conversation {conversation_id} is not whose record" in verdict.reason
+    async with served.deps.engine.begin() as connection:
+        await connection.execute(stolen.values(subject=own))
+    assert (await audit.verify(served.deps.trail)).ok
 
 
 async def test_an_export_holds_all_that_was_written_and_told_and_nothing_of_the_rules(

@@ -23,6 +23,7 @@ from assistant.handoff import Declined, Handoff, HandoffEvent, Member
 from assistant.staff import create_account, find_account
 
 from .databases import new_database, postgresql  # noqa: F401
+from .test_audit import run
 
 OPEN = datetime(2026, 11, 26, 4, 0, tzinfo=UTC)  # noon in Shanghai
 NIGHT = datetime(2026, 11, 26, 15, 0, tzinfo=UTC)
@@ -432,6 +433,30 @@ async def test_a_change_of_what_was_entered_is_found(trail: Trail, change: Any, 
     await talked(trail)
     async with trail.engine.begin() as connection:
         await connection.execute(change)
+    verdict = await audit.verify(trail)
+    assert not verdict.ok
+    assert told in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (delete(handoffs), "is gone, or is of another conversation"),
+        (update(handoffs).values(conversation_id="another"), "is of another conversation"),
+        (update(handoff_events).values(handoff_id="another"), "'handoff_id' of event"),
+        (update(handoffs).values(priority=99), "'priority' of hand-over"),
+        (update(handoffs).values(skill="another"), "'skill' of hand-over"),
+        (update(handoffs).values(classes=[]), "'classes' of hand-over"),
+        (update(handoffs).values(asked_at=datetime(2030, 1, 1, tzinfo=UTC)), "'asked_at' of"),
+    ],
+    ids=["removed", "conversation", "events", "priority", "skill", "classes", "time"],
+)
+async def test_who_waits_is_held_against_the_events(trail: Trail, change: Any, told: str) -> None:
+    waits = await ask(trail)
+    raised = await ask(trail, conversation_id=waits.conversation_id, classes=("complaint",))
+    assert raised.classes != waits.classes
+    assert (await audit.verify(trail)).ok
+    await run(trail, change)
     verdict = await audit.verify(trail)
     assert not verdict.ok
     assert told in verdict.reason

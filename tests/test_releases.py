@@ -13,11 +13,15 @@ import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
+from assistant.audit import Writer, append, confirmed_dates, note_release, read_entries, verify
 from assistant.clause_review import clause_rules
+from assistant.db import audit_entries
 from assistant.deps import open_deps
 from assistant.figures import stated
 from assistant.models import today
@@ -28,6 +32,7 @@ from knowledge.documents import Clause, Head
 from knowledge.readers import read, read_manifest
 from knowledge.release import (
     Confirmed,
+    Report,
     UnknownDocument,
     WrongDates,
     confirm,
@@ -127,6 +132,71 @@ async def test_a_confirmation_can_be_corrected_and_wins_over_the_head(home: Home
     await say(home, "a.md", effective_from="open")
     assert await starts(home) == {"a.md": None}
     assert counts(await home.ingest()) == (0, 0, 0, 1)
+
+
+async def read_again(home: Home) -> Report:
+    """As `zhunxin ingest` does."""
+    report = await home.ingest(confirmed=partial(confirmed_dates, keys=home.deps.keys))
+    await note_release(home.deps.trail, report.release, "ingested", by="test")
+    return report
+
+
+async def test_only_dates_that_the_chain_tells_of_are_taken(home: Home) -> None:
+    (home.docs / "law.md").write_text(LAW, encoding="utf-8")
+    home.write("b.md", "额度有效期为一年。")
+    await read_again(home)
+    code, _, err = await run(home, "release", "confirm", "law.md", "--effective-from", "2026-08-01")
+    assert code == 0, err
+    assert not (await read_again(home)).warnings
+    held = {"law.md": date(2026, 8, 1), "b.md": None}
+    assert await starts(home) == held
+    assert (await verify(home.deps.trail)).ok
+    # Somebody who can write to the database, and has no key, says something of both.
+    async with home.deps.engine.begin() as connection:
+        keys = [*(await store.release_sources(connection, await home.live())).values()]
+        for document in await store.stored_documents(connection, keys):
+            planted = store.Confirmation(
+                document.source, document.sha256, effective_from=date(2030, 1, 1), by="officer"
+            )
+            await store.confirm(connection, planted)
+    verdict = await verify(home.deps.trail)
+    reasons = [verdict.reason, *(each.reason for each in verdict.further)]
+    assert len(reasons) == 2, reasons
+    assert "the dates of law.md are not confirmed as row" in reasons[0]
+    assert "the dates of b.md are confirmed is in no row" in reasons[1]
+    again = await read_again(home)
+    assert {warning.path for warning in again.warnings} == {"law.md", "b.md"}
+    assert await starts(home) == {"law.md": date(2026, 7, 1), "b.md": None}
+    # A person confirms them again.
+    for name, day in (("law.md", "2026-08-01"), ("b.md", "open")):
+        await run(home, "release", "confirm", name, "--effective-from", day)
+    assert (await verify(home.deps.trail)).ok
+    assert not (await read_again(home)).warnings
+    assert await starts(home) == held
+    async with home.deps.engine.begin() as connection:
+        await connection.execute(delete(store.confirmations))
+    assert not (await verify(home.deps.trail)).ok
+
+
+async def test_what_was_confirmed_before_the_chain_told_of_it_is_taken_in(home: Home) -> None:
+    (home.docs / "law.md").write_text(LAW, encoding="utf-8")
+    await home.ingest()
+    await say(home, "law.md", effective_from=date(2026, 8, 1))
+    async with home.deps.engine.begin() as connection:
+        # As a version left it that did not enter what was confirmed.
+        await connection.execute(delete(audit_entries))
+    await append(
+        replace(home.deps, _writer=Writer()).trail,
+        "founded",
+        "",
+        {"accounts": True, "scores": True},
+    )
+    for _ in range(2):
+        async with open_deps(home.deps.settings) as opened:
+            kinds = [entry.kind for entry in await read_entries(opened.engine)]
+            assert kinds == ["founded", "founded", "confirmation"]
+    assert not (await read_again(home)).warnings
+    assert await starts(home) == {"law.md": date(2026, 8, 1)}
 
 
 async def test_a_wrong_confirmation_is_refused_and_changes_nothing(home: Home) -> None:

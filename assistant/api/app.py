@@ -27,6 +27,7 @@ from starlette.routing import BaseRoute
 
 from assistant import __version__, journal, metrics, privacy
 from assistant.answer import warm_up
+from assistant.audit import can_write
 from assistant.case_drafts import StillInFile
 from assistant.compliance import try_examples
 from assistant.config import Settings
@@ -275,6 +276,8 @@ async def readyz(request: Request) -> dict[str, str] | JSONResponse:
     except SQLAlchemyError as error:
         log.error("the database does not answer", exc_info=error)
         return problem(503, "the database does not answer")
+    if not await can_write(held.trail):
+        return problem(503, "the audit chain cannot be written")
     model = "loading" if held.model_loading else "ready"
     return {
         "status": "ready",

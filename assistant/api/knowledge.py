@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from assistant import journal, privacy, uploads
-from assistant.audit import note_release
+from assistant.audit import note_release, seal_dates
 from assistant.clause_review import clause_rules
 from assistant.db import in_thread
 from assistant.deps import Deps
@@ -592,6 +592,7 @@ async def confirm_dates(
                 body.source,
                 lock_file=deps.settings.ingest_lock,
                 by=by,
+                enter=partial(seal_dates, keys=deps.keys),
                 effective_from=body.effective_from,
                 effective_to=body.effective_to,
                 reviewed=body.reviewed,
