@@ -354,11 +354,15 @@ def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
     assert own.run("audit", "verify").code == 0
     with sqlite3.connect(home / "zhunxin.db") as connection:
         connection.execute("UPDATE records SET model = 'other' WHERE id = ?", [reply["record_id"]])
+        connection.execute("INSERT INTO templates (version, name, text) VALUES ('x', 'x', 'x')")
     connection.close()
     broken = own.run("audit", "verify", "--json")
     assert broken.code == 1
     assert (broken.json()["ok"], "'model'" in broken.json()["reason"]) == (False, True)
-    assert "broken at" in own.refused(1, "audit", "verify")
+    first, *others = own.refused(1, "audit", "verify").splitlines()
+    assert first.startswith("the chain is broken at ")
+    assert others[0] == "also at x: text x is in no row of the chain"
+    assert [each["at"] for each in broken.json()["further"]] == ["x"]
     told = own.run("audit", "replay", reply["record_id"], "--json")
     assert (told.code, told.json()["outcome"]) == (1, "broken")
 
