@@ -847,6 +847,7 @@ def test_when_something_fell_due_is_not_the_day_that_is_asked_about() -> None:
         ("一万一天三块五，借8万，一年，等额本息每月还多少", "instalment", {"rate_said": "day"}),
         ("万分之五一天，一年下来是百分之几", "convert_rate", {"annual_rate": Decimal("0.1825")}),
         ("日利率0.035%是年化几", "convert_rate", {"rate_said": "day"}),
+        ("日利率.035%是年化几", "convert_rate", {"annual_rate": Decimal("0.12775")}),
         ("到账10000，月月还980，12个月，实际年化", "annual_rate", {"instalment_cny": Decimal(980)}),
     ],
 )
