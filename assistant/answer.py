@@ -39,7 +39,7 @@ from prompts.render import (
 )
 
 from . import approved, calling, compliance, conversation, journal, privacy, tools, triage
-from .asked import Asked, ToolBook, asks_not_held, asks_of_others
+from .asked import Asked, ToolBook, asks_not_held, asks_of_others, with_answer
 from .deps import Deps, Front
 from .evidence import (
     BEST,
@@ -173,6 +173,8 @@ class _Work:
     """The tool that was run for the question at hand."""
     ran: list[str] = field(default_factory=list)
     """All that were."""
+    asked_for: list[str] = field(default_factory=list)
+    """For each question so far, the argument that was asked for; empty text where none was."""
     exempt: frozenset[str] = frozenset()
     """Rules that do not bind what the tool tells."""
     brief: bool = False
@@ -413,6 +415,7 @@ def _finished(work: _Work, conversation_id: str = "", record_id: str = "") -> Re
         classes=work.classes,
         understood=work.understood,
         called="+".join(dict.fromkeys(work.ran)),
+        asked_for=tuple(work.asked_for) if any(work.asked_for) else (),
         record_id=record_id,
         conversation_id=conversation_id,
         timings=Timings(
@@ -476,6 +479,7 @@ async def _steps(work: _Work) -> AsyncGenerator[Event, None]:
     statuses: list[Status] = []
     for asked in await _questions(work):
         work.asked, work.status = asked, told_by_triage
+        work.asked_for.append("")
         async with aclosing(_answered(work)) as events:
             async for event in events:
                 yield event
@@ -491,8 +495,15 @@ async def _questions(work: _Work) -> Sequence[str]:
     text, held = work.masked.text, work.front.follow_ups
     if held is None:
         return (text,)
-    said = conversation.understand(
-        held, work.history, text, work.deps.lender.products, partial(_terms_since, work)
+    # In a thread, as tools are read.
+    said = await asyncio.to_thread(
+        conversation.understand,
+        held,
+        work.history,
+        text,
+        work.deps.lender.products,
+        partial(_terms_since, work),
+        partial(_with_answer, work),
     )
     if work.history and conversation.may_lean(held, text, work.deps.lender.products, said):
         said = await _condensed(work, held, said)
@@ -548,6 +559,16 @@ async def _condensed(
         as_of=said.as_of or newest.as_of,
         contract_date=said.contract_date or newest.contract_date,
     )
+
+
+def _with_answer(
+    work: _Work, earlier: Said, argument: str, question: str, given: str
+) -> str | None:
+    """An earlier question with what was asked for of it, as far as tools can be told of it."""
+    book, today = work.front.tools, work.question.today
+    if book is None:
+        return None
+    return with_answer(book, earlier.called, argument, question, given, today)
 
 
 def _terms_since(work: _Work, product: str) -> date | None:
@@ -764,6 +785,8 @@ async def _run(
     work.settled = outcome.settled and not calls.by_model
     work.brief = outcome.beneath and not calls.by_model
     work.unfinished = work.unfinished or outcome.person
+    if book.answering and outcome.asks in book.answering.forms:
+        work.asked_for[-1] = outcome.asks
     work.calculations += outcome.calculations
     for calculation in outcome.calculations:
         yield Event("calculation", journal.calculation_as_json(calculation))

@@ -136,6 +136,23 @@ class Month:
 
 
 @dataclass(frozen=True, slots=True)
+class Answering:
+    """How a message gives what its borrower was asked for."""
+
+    forms: Mapping[str, Mapping[str, Mapping[str, str]]]
+    """Argument that may be asked for -> `number`, without its unit, or `figure`, with it -> `zh`
+    and `en` -> what one alone is said as; where there is none, it does not tell what it is."""
+    joined: Mapping[str, str]
+    """`zh` and `en` -> a question with what was given."""
+    number: re.Pattern[str]
+    """A number without its unit."""
+    edges: re.Pattern[str]
+    """What says nothing, before or behind what is given."""
+    words: Pattern
+    """What may stand beside figures in a message that asks and tells nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolBook:
     """All that messages are read by."""
 
@@ -185,6 +202,8 @@ class ToolBook:
     """That word."""
     signed: re.Pattern[str]
     """Behind a day that a contract was signed on."""
+    answering: Answering | None
+    """None in books from before answers were understood."""
 
     def row(self, tool: str) -> ToolRow | None:
         return next((row for row in self.tools if row.id == tool), None)
@@ -298,6 +317,7 @@ def of_text(source: str) -> ToolBook:
             vague=re.compile(table["vague"]),
             and_more=re.compile(table["and_more"]),
             signed=re.compile(table["signed"]),
+            answering=_answering(table["answering"]) if "answering" in table else None,
         )
     except (
         tomllib.TOMLDecodeError,
@@ -309,6 +329,17 @@ def of_text(source: str) -> ToolBook:
         RecursionError,
     ) as error:
         raise ToolsError(f"tools: {type(error).__name__}: {error}") from None
+
+
+def _answering(table: Mapping[str, Any]) -> Answering:
+    edges = table["edges"]
+    return Answering(
+        forms={row["argument"]: row for row in table["form"]},
+        joined={name: table[name] for name in ("zh", "en")},
+        number=re.compile(table["number"], re.IGNORECASE),
+        edges=re.compile(f"^(?:{edges})+|(?:{edges})+$", re.IGNORECASE),
+        words=compile_pattern(table["words"]),
+    )
 
 
 def seen(book: ToolBook, text: str) -> str:
@@ -338,6 +369,79 @@ def read(book: ToolBook, text: str, today: date) -> Asked | None:
             if not row.if_complete or all(asked.arguments.get(name) for name in row.takes):
                 return asked
     return None
+
+
+def with_answer(
+    book: ToolBook, called: str, argument: str, question: str, given: str, today: date
+) -> str | None:
+    """A question with what a message gives whose borrower was asked for an argument of its tool.
+
+    called: tools that the question ran, joined by `+`. The question as it is where what is given is
+    not what was asked for, so that it is asked for again. None where the question lacks nothing, or
+    the message says anything but figures, words for values and what they are of.
+    """
+    how = book.answering
+    asked = _told(book, called, argument, question, today)
+    if how is None or argument not in how.forms or asked is None or _has(asked, argument):
+        return None
+    core = how.edges.sub("", given)
+    bare = how.number.fullmatch(core)
+    if not core or not (bare or _only_gives(book, how, core)):
+        return None
+    language = "zh" if _CHINESE.search(question + core) else "en"
+    found = figures.find(core)
+    leads = bool(bare or (found and not found[0].span[0]))
+    forms = how.forms[argument].get("number" if bare else "figure", {})
+    ways = [forms[language].format(core)] if forms and leads else []
+    # Of a number alone nothing but what was asked for tells what it is.
+    ways += [] if bare else [core]
+    for words in ways:
+        made = how.joined[language].format(question=question, given=words)
+        after = _told(book, called, argument, made, today)
+        if after and _adds(asked, after) and (_has(after, argument) or words == core):
+            return made
+    rest = core[found[0].span[1] :] if leads and not bare else ""
+    return question if leads and (not rest or book.and_more.fullmatch(rest)) else None
+
+
+_CHINESE = re.compile(r"[\u3400-\u9fff]")
+
+
+def _told(book: ToolBook, called: str, argument: str, question: str, today: date) -> Asked | None:
+    """The tool that a question asks for; by one of those that a model called, where the patterns
+    tell of none."""
+    if asked := read(book, question, today):
+        return asked
+    ran = called.split("+")
+    row = next((r for r in book.tools if r.id in ran and argument in r.takes), None)
+    return read_arguments(book, row, question, today) if row else None
+
+
+def _has(asked: Asked, argument: str) -> bool:
+    return asked.arguments.get(argument) is not None
+
+
+def _adds(before: Asked, after: Asked) -> bool:
+    """Whether one more thing is told, all else being as it was."""
+    held = {name: value for name, value in before.arguments.items() if value is not None}
+    told = {name: value for name, value in after.arguments.items() if value is not None}
+    return (
+        after.own == before.own
+        and not (after.unclear or after.vague)
+        and held.items() < told.items()
+    )
+
+
+def _only_gives(book: ToolBook, how: Answering, given: str) -> bool:
+    """Whether a message has nothing but figures, words for values or days, and what they are of."""
+    said = seen(book, given)
+    spans = [figure.span for figure in figures.find(said)]
+    for pattern in (how.words, *(words.pattern for words in book.words)):
+        spans += pattern.spans(said)
+    for day in book.days:
+        spans += [match.span() for match in day.pattern.finditer(said)]
+    left = "".join(char for at, char in enumerate(said) if not any(a <= at < b for a, b in spans))
+    return not re.search(r"[^\W_]|[?？]", left)
 
 
 def _kinds_of(book: ToolBook, said: str, today: date) -> set[FigureKind]:

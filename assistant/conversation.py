@@ -47,6 +47,11 @@ _LOCALES: Mapping[str, Locale] = {
 TermsSince = Callable[[str], date | None]
 """Product -> first day of its terms that are in force; None where that is not known."""
 
+WithAnswer = Callable[[Said, str, str, str], str | None]
+"""Earlier message, argument that was asked for, question that lacks it, and what is given now ->
+the question with it, or as it is where it has to be asked for again; None where the message is no
+answer."""
+
 
 class ConversationError(Exception):
     """The data of follow-ups cannot be used; the message names what is wrong."""
@@ -97,6 +102,9 @@ class Understood:
     as_of: date | None = None
     contract_date: date | None = None
     """Given beside the earlier message that this one leans on."""
+    answers: bool = False
+    """Whether the message gives what was asked for, so that nothing is left to be told by a model.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +158,15 @@ def of_text(source: str) -> FollowUps:
                 Matter(_any_of(row["words"]), row["ask"], row["en"], row["bound"])
                 for row in table["matter"]
             ),
-            forms={name: table[name] for name in ("signed", "joined", "summary", "several")},
+            # Books from before answers were understood have no such table.
+            forms={"answer": {"signed": ()}}
+            | {name: table[name] for name in _FORMS if name in table or name != "answer"},
         )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as error:
         raise ConversationError(f"follow-ups: {type(error).__name__}: {error}") from None
 
+
+_FORMS = ("signed", "joined", "summary", "several", "answer")
 
 _PATTERNS = (
     ("social", "pattern"),
@@ -203,13 +215,15 @@ def understand(
     text: str,
     products: Mapping[str, Sequence[str]],
     terms_since: TermsSince,
+    with_answer: WithAnswer,
 ) -> Understood:
     """What a message asks, after the earlier ones of its conversation, oldest first.
 
     products: product -> how borrowers name it. terms_since: asked for what is earlier than now.
     """
     reader = _Reader(held, products, terms_since)
-    return reader.read(text, reader.frame(history[-LOOKED_BACK:]))
+    lately = history[-LOOKED_BACK:]
+    return reader.answering(lately, text, with_answer) or reader.read(text, reader.frame(lately))
 
 
 def shown(question: str, locale: Locale) -> str:
@@ -225,7 +239,7 @@ def may_lean(
 ) -> bool:
     """Whether it is worth asking a model what a message leans on: it was completed, or it is short
     and names nothing that is known, so that it could go on from anything."""
-    if len(said.parts) > 1 or said.locale or len(text) > held.longest:
+    if said.answers or len(said.parts) > 1 or said.locale or len(text) > held.longest:
         return False
     reader = _Reader(held, products, lambda product: None)
     return said.completed or reader.is_vague(_plain(text))
@@ -378,6 +392,42 @@ class _Reader:
         if one is None or frame is None or one == said:
             return Understood((text,))
         return Understood((one,), True, None, frame.as_of, frame.contract_date)
+
+    # Answers ------------------------------------------------------------------------------------
+
+    def answering(
+        self, history: Sequence[Said], text: str, with_answer: WithAnswer
+    ) -> Understood | None:
+        """A message that gives what the last reply asked for; None where it is none."""
+        said = _plain(text)
+        last = next((e for e in reversed(history) if not self._is_social(_plain(e.text))), None)
+        if last is None or len(said) > self._held.longest:
+            return None
+        parts: list[str] = []
+        for part, argument in zip(last.understood or (last.text,), last.asked_for, strict=False):
+            question = _PLACEHOLDER.sub("", _plain(part)).strip(_EDGES)
+            if argument and (made := self._answered(last, argument, question, said, with_answer)):
+                parts.append(made)
+        if not parts:
+            return None
+        whole = tuple(dict.fromkeys(parts))
+        return Understood(whole, True, None, last.as_of, last.contract_date, answers=True)
+
+    def _answered(
+        self, last: Said, argument: str, question: str, said: str, with_answer: WithAnswer
+    ) -> str | None:
+        """A question with what a message gives: product or time of the contract, or a figure."""
+        by_contract = argument in self._held.forms["answer"]["signed"]
+        core = self._after("opening.pattern", said)
+        if not self._asks(core) and (made := self._slots(core, _Frame(question), by_contract)):
+            return made
+        if product := self._product(said):
+            question = self._with_product(question, product)
+        if time := self._said_time(said):
+            question = self._with_time(question, time)
+        # Not its edges: a point before a figure is part of it.
+        rest = self._pattern["signed.phrase"].sub(" ", self._names.sub(" ", said))
+        return with_answer(last, argument, question, rest)
 
     # Several questions --------------------------------------------------------------------------
 

@@ -193,6 +193,8 @@ def _said(row: Mapping[str, Any], answered: bool) -> Said:
         asked_on=_day(settings.get("today")),
         as_of=_day(settings.get("as_of")),
         contract_date=_day(settings.get("contract_date")),
+        called=reply.get("called", ""),
+        asked_for=tuple(reply.get("asked_for", ())),
     )
 
 
@@ -650,6 +652,7 @@ def reply_as_json(reply: Reply, *, staff: bool = True) -> dict[str, Any]:
         **({"classes": list(reply.classes)} if reply.classes else {}),
         **({"understood": list(reply.understood)} if reply.understood else {}),
         **({"called": reply.called} if reply.called else {}),
+        **({"asked_for": list(reply.asked_for)} if reply.asked_for else {}),
         "record_id": reply.record_id,
         "conversation_id": reply.conversation_id,
         "timings": timings_as_json(reply),

@@ -71,6 +71,9 @@ class Said:
     asked_on: date | None = None
     as_of: date | None = None
     contract_date: date | None = None
+    called: str = ""
+    asked_for: tuple[str, ...] = ()
+    """Both as its reply has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,9 @@ class Reply:
     """The questions that were answered, where they are not the message as it stands."""
     called: str = ""
     """The tool that was run, if any; of several questions, joined by `+`."""
+    asked_for: tuple[str, ...] = ()
+    """For each question that was answered, the argument of its tool that was asked for, which the
+    next message may give; empty text where none was. Nothing where none was for any."""
     record_id: str = ""
     conversation_id: str = ""
     timings: Timings = field(default_factory=Timings)

@@ -185,6 +185,8 @@ class Outcome:
     """Whether the closest clause is quoted beneath, without a model."""
     person: bool = False
     """Whether a person is offered."""
+    asks: str = ""
+    """The argument that is asked for."""
 
 
 Run = Callable[[Case], Awaitable[list[Worked]]]
@@ -211,7 +213,14 @@ async def call(case: Case) -> Outcome:
         # What is said in general helps who was asked for what their contract says.
         beneath = not case.asked.own
         draft = Draft(text, "notice", facts=facts)
-        return Outcome(tool, (draft,), status="clarify", settled=not beneath, beneath=beneath)
+        return Outcome(
+            tool,
+            (draft,),
+            status="clarify",
+            settled=not beneath,
+            beneath=beneath,
+            asks=asks.code if asks.section == "ask" else "",
+        )
     except BadArgument as error:
         name = _label(error.field.rpartition(".")[2], locale)
         drafts = note("bad_argument", locale, name=name, problem=error.words(locale))

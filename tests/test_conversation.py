@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from assistant import audit, journal
+from assistant import asked, audit, conversation, journal
 from assistant.answer import answer_question, collect
 from assistant.conversation import digest, load_follow_ups, shown, tokens, understand
 from assistant.db import audit_entries
@@ -31,7 +32,13 @@ FOLLOW_UPS = load_follow_ups()
 PRODUCTS = load_lender().products
 SINCE = {"anxin": date(2026, 1, 1), "suixin": date(2026, 7, 1)}
 
-read = partial(understand, FOLLOW_UPS, products=PRODUCTS, terms_since=SINCE.get)
+read = partial(
+    understand,
+    FOLLOW_UPS,
+    products=PRODUCTS,
+    terms_since=SINCE.get,
+    with_answer=lambda said, argument, question, given: None,
+)
 
 
 def before(*texts: str) -> list[Said]:
@@ -176,6 +183,121 @@ async def test_two_questions_are_both_answered_each_with_its_own_sources(deps: D
 
     neither = await ask(deps, "你们老板叫什么名字？另外今天股市怎么样？")
     assert neither.status == "not_covered"
+
+
+RATE = "借2万分12期每个月还多少"
+UPLIFT = "逾期本金2000元，借据年利率14.4%，逾期10天罚息多少"
+DAYS = "逾期本金2000元，年利率14.4%，上浮50%，罚息多少"
+LEVEL = "1,788.22"
+"""20,000 yuan at 13.2 % in 12 level instalments, by numpy-financial's pmt."""
+PENALTY = "11.84"
+"""2,000 yuan times 14.4 % times 1.5 for 10 days of 365."""
+
+GIVEN = [
+    (RATE, ["13.2%"], LEVEL),
+    (RATE, ["年利率13.2%，等额本息"], LEVEL),
+    (RATE, ["好的", "大概是13.2%吧"], LEVEL),
+    # Nothing said that it is one a year, or in per cent.
+    (RATE, ["13.2", "年化13.2"], LEVEL),
+    (RATE, ["1.1%", "月利率1.1%"], LEVEL),
+    (RATE, ["等额本息", "13.2%"], LEVEL),
+    (RATE, ["安心贷", "13.2%"], LEVEL),
+    ("借2万每个月还多少", ["13.2%", "12"], LEVEL),
+    ("借2万每个月还多少", ["13.2%，分12期还"], LEVEL),
+    ("分12期年利率13.2%每个月还多少", ["2万多", "2万"], LEVEL),
+    (UPLIFT, ["50%"], PENALTY),
+    (UPLIFT, ["百分之五十"], PENALTY),
+    (UPLIFT, ["50"], PENALTY),
+    (UPLIFT, ["上浮50%"], PENALTY),
+    (UPLIFT, ["安心贷，上浮50%"], PENALTY),
+    (UPLIFT, ["安心贷", "2025年9月1日"], PENALTY),
+    (DAYS, ["10天"], PENALTY),
+    (DAYS, ["十"], PENALTY),
+    ("逾期本金2000元，年利率14.4%，罚息多少", ["上浮50%", "10天"], PENALTY),
+    ("借2万分12期每个月还多少？另外怎么开发票", ["13.2%"], LEVEL),
+    ("借2萬分12期每個月還多少", ["13.2%，等額本息"], LEVEL),
+    ("I borrow 20000 yuan, how much per month?", ["It is 13.2% a year", "12"], LEVEL),
+    ("overdue principal 2000 yuan, annual rate 14.4%, how much penalty?", ["50%", "10"], PENALTY),
+]
+
+
+@pytest.mark.parametrize(("question", "given", "figure"), GIVEN)
+async def test_what_was_asked_for_is_understood_when_it_is_given(
+    deps: Deps, question: str, given: list[str], figure: str
+) -> None:
+    locale = "zh-Hans" if re.search("[\u3400-\u9fff]", question) else "en"
+    said = [await ask(deps, question, locale=locale)]
+    for text in given:
+        said.append(await ask(deps, text, said[0].conversation_id, locale=locale))
+    assert figure in said[-1].answer
+    assert said[-1].sentences[0].text.startswith(("您问的是：", "Read as: "))
+    player = Player(deps)
+    assert {(await player.replay(each.record_id)).outcome for each in said} == {"identical"}
+
+
+async def test_what_was_asked_for_is_known_after_a_restart(deps: Deps, sample_home: Path) -> None:
+    first = await ask(deps, DAYS)
+    assert first.asked_for == ("days_overdue",)
+    async with open_deps(settings_for(sample_home)) as restarted:
+        second = await ask(restarted, "10天", first.conversation_id)
+    assert second.sentences[0].text.endswith("罚息多少，逾期10天")
+    assert PENALTY in second.answer
+    assert not second.asked_for
+    assert (await Player(deps).replay(second.record_id)).identical
+
+
+NOT_GIVEN = [
+    "客服几点下班",
+    "13.2%吗",
+    "13.2%，不对，14%",
+    "13.2%，可以提前还吗",
+    "你们利率多少",
+    "我10天前打过电话",
+    "我逾期10天了",
+    "安心贷的利率",
+    "还不上",
+    "利率",
+]
+
+
+@pytest.mark.parametrize("text", NOT_GIVEN)
+async def test_what_asks_or_tells_something_else_is_no_answer(deps: Deps, text: str) -> None:
+    first = await ask(deps, RATE)
+    reply = await ask(deps, text, first.conversation_id)
+    assert RATE not in "".join(reply.understood)
+
+
+async def test_an_answer_to_nothing_is_none(deps: Deps) -> None:
+    first = await ask(deps, RATE)
+    between = await ask(deps, "客服几点下班", first.conversation_id)
+    assert not between.asked_for
+    assert not (await ask(deps, "13.2%", first.conversation_id)).understood
+
+
+async def test_an_answer_is_not_condensed_by_a_model(deps: Deps) -> None:
+    first = await ask(deps, RATE)
+    model = ScriptedChat(["[无]"], way="draft")
+    deps.use_model(model)
+    reply = await ask(deps, "13.2%", first.conversation_id)
+    assert LEVEL in reply.answer
+    assert not [c for c in model.calls if "<最后一句>" in c.messages[-1].text]
+
+
+async def test_records_from_before_answers_were_understood_are_made_again(deps: Deps) -> None:
+    held = deps.front
+    assert held.tools
+    assert held.follow_ups
+    without = re.sub(r"(?s)\n\[answering\].*?(?=\n\[parts\])", "", held.tools.source)
+    old = re.sub(r"\n\[answer\]\nsigned.*", "", held.follow_ups.source)
+    assert "[answer" not in without + old
+    deps.front = replace(held, tools=asked.of_text(without), follow_ups=conversation.of_text(old))
+    first = await ask(deps, RATE)
+    second = await ask(deps, "13.2%", first.conversation_id)
+    assert "asked_for" not in journal.reply_as_json(first)
+    assert not second.understood
+    deps.front = held
+    for each in (first, second):
+        assert (await Player(deps).replay(each.record_id)).identical
 
 
 CONDENSED = [

@@ -46,6 +46,14 @@ async def talk(served: Served, who: str) -> str:
     return str(first["conversation_id"])
 
 
+async def test_a_client_is_told_what_is_asked_for(served: Served) -> None:
+    asked = (await served.ask("借2万分12期每个月还多少", "")).json()
+    assert asked["asked_for"] == ["annual_rate"]
+    given = await served.ask("13.2%", "", conversation_id=asked["conversation_id"])
+    assert given.json()["status"] == "answered"
+    assert "asked_for" not in given.json()
+
+
 async def test_history_is_read_and_exported_by_its_owner_alone(served: Served) -> None:
     begun = {who: await talk(served, who) for who in (ALICE, BOB, "")}
     for owner, conversation_id in begun.items():

@@ -860,6 +860,19 @@ def test_what_borrowers_call_it_is_understood(
     assert arguments.items() <= asked.arguments.items()
 
 
+async def test_the_day_that_was_asked_for_is_understood(
+    deps: Deps, people: dict[str, Record]
+) -> None:
+    deps.use_customers(MemoryCustomers(people.values()))
+    first = await ask(deps, "我下周五提前结清要还多少", "demo-0036")
+    assert first.asked_for == ("on",)
+    more = {"conversation_id": first.conversation_id}
+    reply = await ask(deps, "12月2日", "demo-0036", **more)
+    assert (reply.status, reply.called) == ("answered", "settle")
+    assert "2026-12-02" in told(reply)
+    await is_identical(deps, reply)
+
+
 @pytest.mark.parametrize(
     ("text", "amount"),
     [

@@ -131,6 +131,11 @@ class ReplyBody(BaseModel):
     called: str = Field(
         default="", description="The tools that were run, such as `settle`, joined by `+`."
     )
+    asked_for: list[str] = Field(
+        default_factory=list,
+        description="For each question that was answered, the figure that is asked back for, such "
+        "as `annual_rate`; the next message may be nothing but it.",
+    )
     handoff: dict[str, Any] | None = Field(
         default=None, description="How a hand-over to a person stands, where there is one."
     )
