@@ -49,17 +49,23 @@ _END = _day("end")
 
 _SELF = (
     r"本(?:法|条例|规定|办法|规则|细则|解释|决定|批复|通知|公告|指引|准则|标准|政策|条款|协议|合同"
-    r"|说明|制度|流程|规程|手册|章程|版本|版|文件|指南|须知|声明|表|活动|规范|意见|方案)"
+    r"|说明|制度|流程|规程|手册|章程|版本|版|文件|指南|须知|声明|表|活动|规范|意见|方案|公示)"
 )
 _IN_FORCE = r"(?:正式)?(?:施行|实施|生效|启用)(?!的|前|后|以|之|日|期|满)"
+_CLOSED = r"\s*(?:[）)】。；;，,]|$)"
 _FROM_TEXT = re.compile(
     rf"(?:[自从于由]\s*)?{_START}\s*(?:起|开始|之日起|日起)?\s*(?:正式)?"
-    rf"(?:(?P<own>{_IN_FORCE})|(?P<run>执行)(?!的|前|后|以|之|日|期))"
+    rf"(?:(?P<own>{_IN_FORCE})|(?P<run>执行(?!的|前|后|以|之|日|期)|适用(?={_CLOSED}))"
+    rf"(?P<closed>(?={_CLOSED}))?)"
 )
 _REPEALED = re.compile(
     rf"(?:[自从于由]\s*)?{_START}\s*(?:起|开始)?\s*(?:废止|失效|停止执行|停止使用)(?!的)"
 )
 _APPROVED = re.compile(r"(?:通过|公布|发布|印发|颁布)[，,、]?\s*(?:现予\S{2})?[，,]?\s*$")
+_NUMBERED = re.compile(
+    r"[\s（(]*(?:[^《》（(，,：:据照]{0,20}〔\d{4}〕\s*第?\s*\d+\s*号|版本号?\s*[:：]\s*[\w.\-]+)[\s，,、]*"
+)
+"""The document's own number and nothing else."""
 _OWN_SUBJECT = re.compile(rf"{_SELF}[）)》\s]*(?:[^。；;]{{0,80}}[，,]\s*)?$")
 _OWN_DIRECTLY = re.compile(rf"{_SELF}[）)》\s]*$")
 
@@ -181,8 +187,9 @@ def _in_sentences(text: str, place: str, title: str, near: bool) -> Iterator[_Hi
         outright = match.group("own") is not None
         about = _OWN_SUBJECT if outright else _OWN_DIRECTLY
         own = bool(about.search(subject)) or _names(subject, title)
-        bare = near and outright
-        told = bare and (not subject.strip("（( ，,") or _APPROVED.search(subject))
+        bare = near and (outright or match.group("closed") is not None)
+        alone = not subject.strip("（( ，,") or _NUMBERED.fullmatch(subject)
+        told = bare and (alone or (outright and _APPROVED.search(subject)))
         if own or told:
             yield from _hit(0, "effective_from", match, "start", text, place)
     for match in _REPEALED.finditer(text):

@@ -49,7 +49,7 @@ from .readers import MANIFEST, MAX_BYTES, READERS, Unreadable, read, read_manife
 from .sentences import pack, sentence_texts
 from .vectors import VectorStore
 
-PARSER = "5"
+PARSER = "6"
 """Raised when readers or chunker give other clauses for the same bytes: all is read again."""
 
 KEPT_RELEASES = 5
