@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -52,6 +52,15 @@ _ANNEX = re.compile(
     r"(?:附\s*件|附\s*录|附\s*錄)\s*[0-9０-９一二三四五六七八九十]*\s*[：:]?\s*(?P<name>.*)"
 )
 _LISTED_HEADING = re.compile(r"\s*[一二三四五六七八九十]+、\s*\S.*")
+_LISTED_LEAD = re.compile(
+    r"\s*(?P<label>(?P<number>[一二三四五六七八九十]+)、\s*[^\s，。；：:、]{2,20})[：:]\s*\S.*",
+    re.DOTALL,
+)
+"""A part whose heading stands in one line with its text."""
+_NUMBERED_HEADING = re.compile(r"\s*(?P<number>[0-9]{1,2})、\s*[^\n。；，：:]{2,29}")
+_NO_TEXT = re.compile(
+    r"\s*[（(【\[]?\s*(?:以下|[本此]页)(?:无正文|空白)(?:[，,][^。]{0,60})?[）)】\]]?。?\s*"
+)
 _CONTENTS = re.compile(r"\s*目\s*录\s*")
 _LEADERS = re.compile(r"[\s.·…]{2,}\d+$")
 _BRACKET_TITLE = re.compile(r"【([^【】\n]{1,30})】\s*")
@@ -86,7 +95,8 @@ ENUMERATOR = re.compile(
 )
 """The number before an enumerated item."""
 _OF_THE_FORM = re.compile(
-    r"[^。；;!?！？]*[：:]\s*[_＿]{3,}[^。；;!?！？]*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
+    r"(?:特此(?:公告|通知|通告|声明|说明)|尊敬的(?:客户|用户))[。！!，,：:]*"
+    r"|[^。；;!?！？]*[：:]\s*[_＿]{3,}[^。；;!?！？]*|(?:内部版本|导出时间|打印时间|下载时间|文档编号|文件编号|维护(?:人|部门)?|编制(?:人|部门)?)"
     r"\s*[：:vV].{0,80}"
     r"|[^。；;!?！？]{0,60}\d{4}\s*(?:年|[-./])\s*\d{1,2}\s*(?:月|[-./])?(?:\s*\d{1,2}\s*日?)?\s*"
     r"(?:更新|修订|整理|编制|印发|制表)(?:[）)，,、｜|·\s][^。；;!?！？起施]{0,20})?"
@@ -262,6 +272,7 @@ class _Place:
 _ANNEX_LEVEL = 2
 _LISTED_LEVEL = 6
 """Parts numbered in the manner of a list, where they stand above the articles."""
+_NUMBERED_LEVEL = 7
 _ARTICLE_LEVEL = 8
 """Articles opened by a paragraph stand below every heading."""
 _QUESTION_LEVEL = 10
@@ -327,13 +338,16 @@ def _sections(document: Document, faq: bool, barely: bool) -> list[_Section]:
     """Whether the last article had its number in brackets."""
     listed_level = 0
     """Level of parts numbered as a list, which the first of them decides; 0 before it."""
+    listed = 0
+    """Number of the last of them."""
+    numbered = _numbered_headings(document.blocks)
 
     def open_section(heading: _Heading, pending: str = "") -> None:
         nonlocal path
         path = (*(h for h in path if h.level < heading.level), heading)
         sections.append(_Section(path, pending=pending))
 
-    for block in document.blocks:
+    for place, block in enumerate(document.blocks):
         if block.kind == "table":
             pairs = _question_rows(block)
             for asked, answer in pairs:
@@ -346,7 +360,7 @@ def _sections(document: Document, faq: bool, barely: bool) -> list[_Section]:
             else:
                 sections[-1].pieces.append(block)
             continue
-        if not block.text.strip():
+        if not block.text.strip() or _NO_TEXT.fullmatch(block.text):
             continue
         if block.kind == "heading" and block.level <= 1 and _names_document(block, document, top):
             path = ()
@@ -358,7 +372,18 @@ def _sections(document: Document, faq: bool, barely: bool) -> list[_Section]:
                 # Where they come after the first article they are its parts, else above it.
                 listed_level = listed_level or (_ARTICLE_LEVEL + 1 if in_article else heading.level)
                 heading = replace(heading, level=listed_level)
+                listed = number_of(heading.label.partition("、")[0].strip())
             open_section(heading)
+            continue
+        if place in numbered:
+            label = _tidy(block.text)
+            open_section(_Heading(_NUMBERED_LEVEL, label, label))
+            continue
+        lead = _LISTED_LEAD.fullmatch(block.text) if listed else None
+        if lead and number_of(lead["number"]) == listed + 1:
+            listed += 1
+            open_section(_Heading(listed_level, _tidy(lead["label"]), _tidy(lead["label"])))
+            sections[-1].pieces.append(block)
             continue
         if faq and _opens_question(block, barely):
             asked, answer = _pair(block.text)
@@ -400,6 +425,30 @@ def _sections(document: Document, faq: bool, barely: bool) -> list[_Section]:
                 if text:
                     sections[-1].pieces.append(_paragraph(text, block))
     return sections
+
+
+def _numbered_headings(blocks: Sequence[Block]) -> frozenset[int]:
+    """Places of the lines that a plain text numbers in place of headings; none where they may be a
+    list: they have to follow on, each with its text below it."""
+    if count_articles(blocks):
+        return frozenset()
+    found = {
+        place: number_of(match["number"])
+        for place, block in enumerate(blocks)
+        if block.kind == "paragraph" and (match := _NUMBERED_HEADING.fullmatch(block.text))
+    }
+    follow_on = all(
+        number in (1, before + 1) for before, number in itertools.pairwise([0, *found.values()])
+    )
+    with_text = all(
+        place + 1 < len(blocks) and place + 1 not in found and _is_text(blocks[place + 1])
+        for place in found
+    )
+    return frozenset(found) if len(found) > 1 and follow_on and with_text else frozenset()
+
+
+def _is_text(block: Block) -> bool:
+    return block.kind == "table" or block.text.rstrip().endswith(tuple(_TERMINAL))
 
 
 def _names_document(block: Block, document: Document, top: list[Block]) -> bool:

@@ -434,6 +434,59 @@ def test_parts_numbered_as_a_list_stand_below_an_article_that_came_first() -> No
     assert [c.locator for c in above] == ["一、一般规定 > 第一条", "二、违约责任 > 第二条"]
 
 
+def test_a_part_headed_in_one_line_with_its_text_is_no_part_of_the_one_before() -> (
+    None
+):
+    found = clauses(
+        paragraph("一、收费项目"),
+        paragraph("收费项目见下表。"),
+        paragraph("二、不收费事项：账户管理、额度评估均不收费。"),
+        paragraph("三、监督：对收费有异议的，可以来电。"),
+        paragraph("二、本行不接上文：仍属于上一部分。"),
+    )
+    assert [(c.locator, quotable(c)[0]) for c in found] == [
+        ("一、收费项目", "收费项目见下表。"),
+        ("二、不收费事项", "不收费事项：账户管理、额度评估均不收费。"),
+        ("三、监督", "监督：对收费有异议的，可以来电。"),
+    ]
+    assert "本行不接上文" in found[2].text
+    (alone,) = clauses(paragraph("一、对象：新客户。"), paragraph("二、内容：领取一张券。"))
+    assert "领取一张券" in alone.text
+
+
+def test_lines_numbered_in_digits_are_headings_where_each_has_its_text() -> None:
+    found = clauses(
+        paragraph("1、报送频率"),
+        paragraph("我们按月报送。"),
+        paragraph("2、逾期记录保留多久"),
+        paragraph("保留5年。"),
+    )
+    assert [(c.locator, c.text) for c in found] == [
+        ("1、报送频率", "我们按月报送。"),
+        ("2、逾期记录保留多久", "保留5年。"),
+    ]
+    (items,) = clauses(
+        paragraph("需要的材料："),
+        paragraph("1、身份证"),
+        paragraph("2、收入证明"),
+        paragraph("材料应当真实。"),
+    )
+    assert "1、身份证" in items.text
+
+
+def test_what_only_says_that_a_text_ends_or_whom_it_greets_is_no_quote() -> None:
+    (only,) = clauses(
+        heading(2, "附表 费用"),
+        Block("table", rows=(("项目", "标准"), ("还款卡变更", "0元"))),
+        paragraph("（以下无正文）"),
+    )
+    assert only.text == "项目：还款卡变更；标准：0元"
+    (notice,) = clauses(
+        paragraph("尊敬的客户："), paragraph("还款短信提前3天发送。"), paragraph("特此公告。")
+    )
+    assert quotable(notice) == ["还款短信提前3天发送。"]
+
+
 def test_an_annex_is_no_part_of_the_last_article() -> None:
     found = clauses(
         paragraph("第一章 附则"),
