@@ -1193,7 +1193,8 @@ def _grouped(numbered: Sequence[Citation]) -> list[tuple[str, list[tuple[int, st
 
 
 async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
-    """Says which versions were used where that matters, and quotes an older one that differs."""
+    """Says which versions were used where that matters, and quotes an older one that differs, of
+    the sentence shown that bears most on the question."""
     if work.scope is None or work.found is None or not work.said_something():
         return
     question, scope = work.question, work.scope
@@ -1211,7 +1212,8 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
     if scope.contract_date:
         return
     spoken_of = [days for citation in cited if (days := signed_between(citation.quote))]
-    for citation in cited:
+    best = {citation: rank for rank, citation in enumerate(work.ranked or ())}
+    for citation in sorted(cited, key=lambda one: best.get(one, len(best))):
         for item in work.found.evidence:
             older = next((c for c in item.versions if _before(c, item.clause)), None)
             now = closest(citation.quote, item.clause) if older else None

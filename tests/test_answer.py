@@ -192,6 +192,13 @@ async def test_an_older_version_that_differs_is_quoted_with_its_dates(deps: Deps
     assert any("2024-01-01" in s.text and "2025-12-31" in s.text for s in reply.sentences)
 
 
+async def test_the_older_version_that_is_quoted_is_of_what_was_asked(deps: Deps) -> None:
+    question = asked("老是忘记日子，快到还款日你们会提前几天通知一声不")
+    reply = await collect(answer_question(question, deps))
+    (older,) = (c for c in reply.citations if c.clause.source == "anxin-terms-2024-01.md")
+    assert older.quote == "青穗消金在安心贷还款日前 3 日通过短信提醒还款金额和日期。"
+
+
 async def test_a_written_sentence_with_a_supported_figure_is_released(deps: Deps) -> None:
     sentence = "安心贷单笔最高可以借200,000元"
     deps.use_model(ScriptedChat([writing((sentence, "200,000 元"))], way="draft"))

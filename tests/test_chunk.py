@@ -434,9 +434,7 @@ def test_parts_numbered_as_a_list_stand_below_an_article_that_came_first() -> No
     assert [c.locator for c in above] == ["一、一般规定 > 第一条", "二、违约责任 > 第二条"]
 
 
-def test_a_part_headed_in_one_line_with_its_text_is_no_part_of_the_one_before() -> (
-    None
-):
+def test_a_part_headed_in_one_line_with_its_text_is_no_part_of_the_one_before() -> None:
     found = clauses(
         paragraph("一、收费项目"),
         paragraph("收费项目见下表。"),
