@@ -963,6 +963,7 @@ def question_scope(
         question.on,
         contract_date=signed[1] if signed else None,
         product=product,
+        products=lender.products,
         audience="agent" if question.desk else "borrower",
     )
     return scope, signed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -164,6 +164,11 @@ def _gives(sentence: str, rate: Rate) -> bool:
 
 def named_product(lender: Lender, text: str) -> str:
     """Key of the one product that `text` names; empty where it names none or several."""
+    return product_in(lender.products, text)
+
+
+def product_in(products: Mapping[str, Sequence[str]], text: str) -> str:
+    """The same, of products by their folded names."""
     folded = fold(text)
-    named = {key for key, names in lender.products.items() if any(name in folded for name in names)}
+    named = {key for key, names in products.items() if any(name in folded for name in names)}
     return named.pop() if len(named) == 1 else ""

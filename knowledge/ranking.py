@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from . import store
 from .documents import CONTRACT_DATED, Audience, Clause, Head, Kind
 from .embed import Vectors
+from .lender import product_in
 from .lexical import Lexical, Scores, bm25, build_lexical
 from .text import bigrams, words
 
@@ -64,6 +65,9 @@ class Scope:
     """Agents see borrower material too."""
     product: str = ""
     """Leaves out clauses of other products; clauses of no product stay."""
+    products: Mapping[str, Sequence[str]] = field(default_factory=dict, hash=False)
+    """Product key -> its folded names, by the only one of which in its title a document is of that
+    product where nobody said so."""
 
     def terms_known(self, clauses: Iterable[Clause]) -> bool:
         """Whether terms of the named product were in force on the day of the contract; where no
@@ -99,6 +103,10 @@ class Section:
     contract_dated: NDArray[np.bool_]
     kinds: NDArray[np.str_]
     products: NDArray[np.str_]
+    titles: Sequence[str]
+    """Of documents of no product, each once."""
+    titled: NDArray[np.int32]
+    """Which of them each clause is of; one past the last where none."""
 
     def admitted(self, scope: Scope) -> NDArray[np.bool_]:
         """Which of them are in force on their day, and of the kind and product asked for."""
@@ -110,6 +118,8 @@ class Section:
             admitted &= np.isin(self.kinds, sorted(scope.kinds))
         if scope.product:
             admitted &= (self.products == "") | (self.products == scope.product)
+            own = [product_in(scope.products, title) for title in self.titles]
+            admitted &= np.isin([*own, ""], ["", scope.product])[self.titled]
         return admitted
 
 
@@ -145,6 +155,9 @@ def section(clauses: Sequence[tuple[int, Clause]], vectors: Vectors) -> Section:
     """Arrays of clauses and their vectors; each clause comes with its ordinal in the release."""
     heads = [clause.head for _, clause in clauses]
     texts = [store.embedding_text(clause) for _, clause in clauses]
+    titles = {
+        title: at for at, title in enumerate(dict.fromkeys(h.title for h in heads if not h.product))
+    }
     return Section(
         ordinals=np.array([ordinal for ordinal, _ in clauses], np.int32),
         vectors=vectors,
@@ -157,6 +170,10 @@ def section(clauses: Sequence[tuple[int, Clause]], vectors: Vectors) -> Section:
         contract_dated=np.array([head.kind in CONTRACT_DATED for head in heads], np.bool_),
         kinds=np.array([head.kind for head in heads], np.str_),
         products=np.array([head.product for head in heads], np.str_),
+        titles=[*titles],
+        titled=np.array(
+            [len(titles) if head.product else titles[head.title] for head in heads], np.int32
+        ),
     )
 
 

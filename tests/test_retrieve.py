@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import opencc
 import pytest
 
@@ -17,7 +18,7 @@ from knowledge.dating import as_released
 from knowledge.documents import CONTRACT_DATED, Clause, Evidence, Head
 from knowledge.embed import LocalEmbedder
 from knowledge.lender import load_lender, named_product
-from knowledge.ranking import WEIGHTS
+from knowledge.ranking import WEIGHTS, section
 from knowledge.release import build
 from knowledge.retrieve import Found, Index, Scope, covers, open_index, retrieve
 from knowledge.store import embedding_text
@@ -201,8 +202,8 @@ def test_exactly_the_clauses_of_the_scope_are_ranked(
     kinds: frozenset[Any],
 ) -> None:
     scope = Scope(on, contract_date, kinds, "borrower", product)
-    section = index.sections["borrower"]
-    ranked = {index.clauses[n].id for n in section.ordinals[section.admitted(scope)]}
+    borrower = index.sections["borrower"]
+    ranked = {index.clauses[n].id for n in borrower.ordinals[borrower.admitted(scope)]}
     wanted = set()
     for clause in index.clauses:
         head = clause.head
@@ -215,6 +216,30 @@ def test_exactly_the_clauses_of_the_scope_are_ranked(
         ):
             wanted.add(clause.id)
     assert ranked == wanted
+
+
+def test_a_title_that_names_one_product_tells_of_which_a_document_is() -> None:
+    documents = {
+        "“随心借”循环额度服务条款": "",
+        "青穗安心贷借款合同": "",
+        "安心贷与随心借对照": "",
+        "个人信息保护政策": "",
+        "随心借客户也可申请的贷款": "anxin",
+    }
+    parts = [
+        (n, Clause(str(n), f"{n}.md", Head(title=title, product=product), "第一条", "", "条文。"))
+        for n, (title, product) in enumerate(documents.items())
+    ]
+    searched = section(parts, np.zeros((len(parts), 2), np.float32))
+    names = load_lender().products
+
+    def left(product: str) -> list[int]:
+        scope = Scope(TODAY, product=product, products=names)
+        return [int(n) for n in np.flatnonzero(searched.admitted(scope))]
+
+    assert left("anxin") == [1, 2, 3, 4]
+    assert left("suixin") == [0, 2, 3]
+    assert left("") == [0, 1, 2, 3, 4]
 
 
 def test_scripts_are_for_agents_only(search: Search, index: Index) -> None:
