@@ -9,21 +9,35 @@ from datetime import date
 from knowledge.chunk import quotable
 from knowledge.clearance import Flaw, Rules
 from knowledge.documents import Clause
+from knowledge.lender import Lender, is_of_another
+from prompts.render import notice
 
 from .compliance import applicable, review
 from .rules import RulePack, read_context
 
+OTHER_COMPANY = "other-company"
+"""What stands against all clauses of another company's document."""
 
-def clause_rules(pack: RulePack, on: date) -> Rules:
+
+def clause_rules(pack: RulePack, on: date, lender: Lender | None = None) -> Rules:
     """The rules of a day, for clauses: each sentence as it would be quoted, and judged, in a chat.
 
     What depends on the question is left to the gate, which knows it.
+    lender: whose documents they are; None where nobody said so.
     """
     in_force = dict.fromkeys(rule.id for rule, _ in applicable(pack, "chat", "chat", on))
-    named = "\n".join([pack.version, *in_force])
+    named = "\n".join([pack.version, *in_force, lender.name if lender else ""])
     context = read_context({"own_platform": True})
 
     def flaws(clause: Clause) -> Iterator[Flaw]:
+        if lender and is_of_another(lender, clause.head.title):
+            yield Flaw(
+                rule=OTHER_COMPANY,
+                title=notice("other_company", "zh-Hans"),
+                title_en=notice("other_company", "en"),
+                severity="block",
+                span=(0, len(clause.text.partition("\n")[0])),
+            )
         at = 0
         for quote in quotable(clause):
             at = clause.text.index(quote, at)

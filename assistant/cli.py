@@ -182,7 +182,7 @@ def ingest(
                 replace_all=replace,
                 jsonl=jsonl,
                 figures=stated,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 computed=SAMPLE if sample else None,
                 confirmed=partial(confirmed_dates, keys=deps.keys),
                 progress=progress,
@@ -204,7 +204,7 @@ def ingest(
         _show_noticed(report.release, report.found_dates, report.duplicates, report.contradictions)
         if report.held:
             typer.echo(
-                f"{report.held} clauses are held back from borrowers: rules forbid what they say "
+                f"{report.held} clauses are held back from borrowers until somebody confirms them "
                 f"(see `zhunxin release show {report.release}`, then `zhunxin release clear`)"
             )
 
@@ -800,7 +800,7 @@ def demo_command(
                 _sample_paths(),
                 lock_file=deps.settings.ingest_lock,
                 figures=stated,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 computed=SAMPLE,
                 confirmed=partial(confirmed_dates, keys=deps.keys),
                 progress=progress,
@@ -1070,7 +1070,7 @@ def release_confirm(
                 by="cli",
                 enter=partial(seal_dates, keys=deps.keys),
                 figures=stated,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 progress=progress,
                 **said,
             )
@@ -1114,7 +1114,7 @@ def release_clear(
                 await deps.embedder(),
                 clause_id,
                 lock_file=deps.settings.ingest_lock,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 progress=progress,
             )
         await note_release(

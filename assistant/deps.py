@@ -178,6 +178,11 @@ class Deps:
             self._writer,
         )
 
+    @property
+    def named_lender(self) -> Lender | None:
+        """The lender; None where no file names it and the sample stands for it."""
+        return self.lender if self.settings.lender else None
+
     def campaigns(self) -> Mapping[str, Campaign]:
         """What may be offered, by id: the folder `campaigns` beside the lender file, read again
         whenever a file of it has changed.

@@ -29,6 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from knowledge import store
 from knowledge.documents import Audience, Head, Kind
 from knowledge.embed import Embedder
+from knowledge.lender import Lender
 from knowledge.parsed import decode
 from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_manifest
 from knowledge.release import NothingReadable, Progress, Skipped, build
@@ -275,6 +276,8 @@ class Worker:
     embedder: Callable[[], Awaitable[Embedder]]
     trail: Trail
     rules: RulePack
+    lender: Lender | None
+    """Whose documents they are; None where nobody said so."""
     switched: Callable[[], None] = lambda: None
     """Called when another release has gone live."""
     wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -379,7 +382,7 @@ class Worker:
                 [folder],
                 lock_file=self.settings.ingest_lock,
                 figures=stated,
-                rules=clause_rules(self.rules, today()),
+                rules=clause_rules(self.rules, today(), self.lender),
                 confirmed=partial(confirmed_dates, keys=self.trail.keys),
                 progress=progress,
             )

@@ -53,7 +53,7 @@ async def planted(
             lock_file=own.ingest_lock,
             replace_all=True,
             figures=stated,
-            rules=clause_rules(deps.rules, today),
+            rules=clause_rules(deps.rules, today, deps.named_lender),
             progress=progress,
         )
         if report.skipped:

@@ -131,7 +131,7 @@ QUANTITY = re.compile(r"\d[\d,.]*\s*(?:[%％‰元天期日月年次个倍笔]|[
 _LAW_TITLE = re.compile(rf"(?:(?<![办方用做算说看])法|条例){_BOOK_END}")
 _RULE_TITLE = re.compile(rf"(?:办法|规定|细则|解释|决定|批复|规则|准则|通知|指引){_BOOK_END}")
 _OFFICIAL = re.compile(r"〔\d{4}〕\s*第?\s*\d+\s*号|令[\s〔〕\d年]*第\s*\d+\s*号")
-_COMPANY = re.compile(r"有限(?:责任)?公司")
+COMPANY = re.compile(r"有限(?:责任)?公司")
 _DIGITS = {char: value for value, char in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _POWERS = {"十": 10, "百": 100, "千": 1000}
 
@@ -183,7 +183,7 @@ def is_law_title(title: str, *, official: bool) -> bool:
     known by their title alone; lenders, too, issue rules and measures.
     """
     title = title.strip()
-    if _COMPANY.search(title):
+    if COMPANY.search(title):
         return False
     return bool(_LAW_TITLE.search(title)) or (official and bool(_RULE_TITLE.search(title)))
 

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from .chunk import quotable
+from .chunk import COMPANY, quotable
 from .documents import Clause
 from .text import fold
 
@@ -160,6 +160,13 @@ def _gives(sentence: str, rate: Rate) -> bool:
     return rate.name in sentence and all(
         re.search(rf"(?<![\d.]){re.escape(figure)}", sentence) for figure in (rate.least, rate.most)
     )
+
+
+def is_of_another(lender: Lender, title: str) -> bool:
+    """Whether a document's title names a company, and not the lender."""
+    folded = fold(title)
+    own = any(fold(name) in folded for name in (lender.name, lender.short_name))
+    return COMPANY.search(folded) is not None and not own
 
 
 def named_product(lender: Lender, text: str) -> str:

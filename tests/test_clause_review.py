@@ -22,7 +22,8 @@ from assistant.rules import RulePack, load_rules
 from knowledge import store
 from knowledge.clearance import Flaw, Rules, text_hash
 from knowledge.documents import Clause, Evidence, Head
-from knowledge.lender import Lender, stated_contact
+from knowledge.lender import SAMPLE as SAMPLE_LENDER
+from knowledge.lender import Lender, load_lender, stated_contact
 from knowledge.release import (
     Cleared,
     NothingToClear,
@@ -52,7 +53,7 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 
 
 def rules(home: Home) -> Rules:
-    return clause_rules(home.deps.rules, today())
+    return clause_rules(home.deps.rules, today(), home.deps.named_lender)
 
 
 async def ingest(home: Home, **options: object) -> Report:
@@ -115,6 +116,42 @@ def clause(text: str, **head: object) -> Clause:
 @pytest.fixture(scope="module")
 def pack() -> RulePack:
     return load_rules()
+
+
+def test_another_company_s_document_is_held_back_until_it_is_confirmed(pack: RulePack) -> None:
+    held = clause_rules(pack, today(), load_lender()).review
+    other = clause(GOOD, title="星澜小额贷款有限公司“星澜借”产品说明")
+    (flaw,) = held(other)
+    assert (flaw.rule, flaw.severity, other.text[slice(*flaw.span)]) == (
+        "other-company",
+        "block",
+        GOOD,
+    )
+    assert flaw.title
+    assert flaw.title_en
+    for title in ("青穗消费金融有限公司借款合同", "消费金融公司管理办法", "青穗安心贷条款", ""):
+        assert not held(clause(GOOD, title=title))
+    assert not clause_rules(pack, today()).review(other), "whose documents they are is not known"
+    mine = clause_rules(pack, today(), load_lender())
+    assert mine.version != clause_rules(pack, today()).version
+
+
+async def test_another_company_s_document_answers_only_once_it_is_confirmed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "docs").mkdir()
+    file = tmp_path / "lender.toml"
+    file.write_bytes(SAMPLE_LENDER.read_bytes())
+    more = {"ZHUNXIN_THREADS": "1", "ZHUNXIN_LENDER": str(file)}
+    async with open_deps(settings_for(tmp_path / "home", **more)) as deps:
+        home = Home(deps, tmp_path / "docs")
+        home.write("星澜小额贷款有限公司产品说明.md", GOOD)
+        report = await home.ingest(rules=rules(home))
+        assert (report.held, report.rule_findings) == (1, 1)
+        assert not await evidence(home)
+        (known,) = await home.clauses()
+        await let_stand(home, known.id)
+        assert len(await evidence(home)) == 1
 
 
 def test_a_flaw_says_which_words_of_the_clause_break_which_rule(pack: RulePack) -> None:

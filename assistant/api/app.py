@@ -131,6 +131,7 @@ def create_app(
                 held.embedder,
                 held.trail,
                 held.rules,
+                held.named_lender,
                 held.forget_release,
             )
             if demo:

@@ -539,7 +539,7 @@ async def _change_clearance(
                 embedder,
                 body.clause_id,
                 lock_file=deps.settings.ingest_lock,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 seen=body.sha256,
                 progress=_unless_busy,
             ),
@@ -597,7 +597,7 @@ async def confirm_dates(
                 effective_to=body.effective_to,
                 reviewed=body.reviewed,
                 figures=stated,
-                rules=clause_rules(deps.rules, today()),
+                rules=clause_rules(deps.rules, today(), deps.named_lender),
                 progress=_unless_busy,
             ),
         )
