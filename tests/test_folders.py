@@ -1,5 +1,5 @@
-"""Documents of four made-up lenders as they lie in a folder, put in without a word about them, and
-what borrowers ask of them; answered by quoting. Their hands had not seen this project."""
+"""Documents of made-up lenders as they lie in a folder, put in without a word about them, and what
+borrowers ask of them; answered by quoting. Their hands had not seen this project."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from assistant.answer import answer_question, collect
+from assistant.clause_review import clause_rules
 from assistant.deps import open_deps
 from assistant.models import Question
 from knowledge.embed import LocalEmbedder
@@ -57,3 +58,46 @@ async def test_a_folder_of_documents_answers_what_it_says_and_declines_what_it_d
                 rest.append(each["q"])
     assert len(right) >= answered, rest
     assert len(quiet) >= declined, rest
+
+
+async def test_of_a_named_lender_nothing_is_shown_that_a_stranger_says(tmp_path: Path) -> None:
+    """Fourteen documents, among them another company's and one with an order in it, and what the
+    lender's file says; each question has what must be shown, where it is answered, and what must
+    not be."""
+    lines = (FOLDERS / "e.jsonl").read_text(encoding="utf-8").splitlines()
+    lender = str(FOLDERS / "e.toml")
+    settings = settings_for(tmp_path, ZHUNXIN_LLM="extractive", ZHUNXIN_LENDER=lender)
+    right: list[str] = []
+    rest: list[str] = []
+    async with open_deps(settings) as deps:
+        files = sorted((FOLDERS / "e").iterdir())
+        rules = clause_rules(deps.rules, LATER, deps.named_lender)
+        built = await build(
+            deps.engine,
+            deps.vector_store,
+            LocalEmbedder(1),
+            files,
+            lock_file=tmp_path / "lock",
+            rules=rules,
+        )
+        assert not built.skipped
+        held = {clause.head.title for clause in (await deps.index()).clauses if clause.held}
+        assert any("星澜" in title for title in held)
+        for each in map(json.loads, lines):
+            if "history" in each:
+                continue
+            question = Question(
+                text=each["text"],
+                today=LATER,
+                locale=each.get("locale", "zh-Hans"),
+                contract_date=date.fromisoformat(each["contract_date"])
+                if "contract_date" in each
+                else None,
+            )
+            reply = await collect(answer_question(question, deps))
+            shown = bare("".join(sentence.text for sentence in reply.sentences))
+            assert not [m for m in each["mustnot"] if bare(m) in shown], each["text"]
+            if each["must"]:
+                told = all(any(bare(m) in shown for m in ms.split("|")) for ms in each["must"])
+                (right if told else rest).append(each["text"])
+    assert len(right) >= 34, rest
