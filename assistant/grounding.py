@@ -120,6 +120,8 @@ LEAST_OF_CONDITION = 0.75
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
 _NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
+_POINTED = re.compile("(?<![0-9a-z])\\.[0-9]+")
+"""A number whose nought is left out, which figures.py reads as a whole one."""
 _LATIN, _HAN = re.compile("[a-z]+"), re.compile("[\u3400-\u9fff]")
 _FIELD_NAMES = re.compile(
     "(?:^|(?<=[;\uff1b\n]))[^,;:\uff1a\u3002\n]{1,10}[:\uff1a](?=[^;\uff1b\n]*[;\uff1b])"
@@ -201,6 +203,9 @@ def _find_problem(text: str, case: _Case) -> Problem | None:
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
+    pointed = _POINTED.search(fold(text))
+    if pointed and not _stands(pointed.group(), case):
+        return Problem("unsupported_figure", pointed.group())
     for remark in case.said.remarks:
         wording = known_words()
         told = wording.counts_in.fullmatch(remark) and wording.counted_in.search(text_of_quotes)
