@@ -1892,7 +1892,9 @@ def _beside_another(case: _Case) -> Problem | None:
         for reading, source in zip(case.quoted, case.sources, strict=True)
         for products, part in _of_which(reading, _headed(source, case.names))
     ]
-    for own, part in _of_which(case.said):
+    # A sentence that names none answers of the one that was asked about.
+    asked = _products([read_text(case.asked, case.names)])
+    for own, part in _of_which(case.said, asked if len(asked) == 1 else frozenset()):
         for product in own:
             if not any(product in products for products, _ in held):
                 continue

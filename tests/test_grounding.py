@@ -195,6 +195,9 @@ def test_of_two_products_each_keeps_what_is_said_of_it() -> None:
     terms = [Source("宽限期为 5 天。", product="green"), Source("宽限期为 3 天。", product="blue")]
     assert find_problem("绿洲贷的宽限期是3天。", terms, NAMES)
     assert find_problem("绿洲贷的宽限期是5天。", terms, NAMES) is None
+    of_green = "绿洲贷宽限期几天"
+    assert find_problem("宽限期是3天。", terms, NAMES, asked=of_green)
+    assert find_problem("宽限期是5天。", terms, NAMES, asked=of_green) is None
     row = Source("项目：提前结清；绿洲贷：收取 2%；蓝湖借：免收")
     assert find_problem("绿洲贷提前结清免收。", [row], NAMES)
 
