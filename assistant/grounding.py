@@ -1855,13 +1855,17 @@ def _rearranged(case: _Case) -> Problem | None:
 
 def _under_another(case: _Case) -> Problem | None:
     """What a quoted sentence says, denies or counts, told of what another sentence begins with,
-    which says the contrary or has another figure."""
+    which says the contrary, or has another figure or charge."""
     held = [group for reading in case.quoted for group in _sentences(reading)]
     for topic, *rest in filter(None, _sentences(case.said)):
         of_it = [group for group in held if any(_same_topic(topic, part) for part in group)]
         own = _signed(part for group in of_it for part in group)
         others = _signed(part for group in held if group not in of_it for part in group)
         for part in rest if of_it else ():
+            charges = {t.meaning for t in part.words() if t.raw in known_words().charges}
+            told = {m for group in of_it if group[1:] for other in group for m in other.meanings()}
+            if told and any(c not in told and (c, "said") in others for c in charges):
+                return Problem("figure_role", part.raw)
             for meaning, sign in _signed([part]):
                 contrary = meaning, "said" if sign == "denied" else "denied"
                 if (meaning, sign) not in own and contrary in own and (meaning, sign) in others:

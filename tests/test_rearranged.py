@@ -361,6 +361,9 @@ def test_what_is_said_under_one_condition_is_not_said_under_the_other() -> None:
         assert find_problem(said, [Source(quote)], NAMES), said
     for said in ("放款后，可以取消。", "在放款以前，不能取消。", quote.replace("不可以", "不能")):
         assert find_problem(said, [Source(quote)], NAMES) is None, said
+    quote = "逾期不超过 90 天的，只收罚息。逾期超过 90 天的，另收违约金。"
+    assert find_problem("逾期超过90天，只收罚息。", [Source(quote)], NAMES)
+    assert find_problem("逾期超过90天的，另收违约金。", [Source(quote)], NAMES) is None
     quote = "首次借款，免息 3 天。再次借款，免息 5 天。"
     assert find_problem("首次借款，免息5天。", [Source(quote)], NAMES)
     assert find_problem("再次借款，免息5天。", [Source(quote)], NAMES) is None
