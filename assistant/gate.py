@@ -79,13 +79,16 @@ _OPEN_ID = re.compile(f"{_OPENS}{_NUMBERS}{{0,40}}\\^?")
 _IDS_LAST = re.compile(f"{IDS.pattern}\\s*\\Z")
 
 _IDS_TOLD = re.compile(
+    "(?:^|(?<=[\n,;(\uff0c\u3002\uff1b\uff1a\uff08]))"
     f"(?:\u6839\u636e|\u4f9d\u636e|\u6309\u7167|\u53c2\u89c1|\u8be6\u89c1|\u89c1)\\s*{IDS.pattern}"
     f"(?:\\s*[\u548c\u53ca\u4e0e\u3001,\uff0c]?\\s*{IDS.pattern})*\\s*[,\uff0c]?"
 )
-"""Ids as the object of `according to`, with it."""
-_LEADS = re.compile(r"^\s*(?:#{1,6}\s|>\s?|[-*+\u2022]\s|\(?\d{1,2}(?:[.)](?!\d)|\u3001))\s*")
+"""Ids as the object of `according to`, with it, where a clause begins."""
+_LEADS = re.compile(
+    r"^\s*(?:#{1,6}\s|>\s?|[-*+\u2022]\s|\(?\d{1,2}(?:[.)](?!\d)|\u3001(?!\s*\d)))\s*"
+)
 _EMPHASIS = re.compile("\\*\\*|`|^\\*|\\*$|[\uff08(]\\s*[\uff09)]")
-_GAPS = re.compile("\\s+(?=[\uff0c\u3002\uff1b\uff1a\uff01\uff1f])")
+_GAPS = re.compile("[\\s,\uff0c]+(?=[\u3002\uff01\uff1f])|\\s+(?=[\uff0c\uff1b\uff1a])")
 
 NOBODY = Names()
 

@@ -20,6 +20,7 @@ from assistant.gate import (
     Repair,
     Verdict,
     check,
+    plain,
     release,
     split_complete,
 )
@@ -200,6 +201,26 @@ def test_a_sentence_of_50_000_characters_is_withheld_at_once() -> None:
 )
 def test_a_stream_is_cut_where_sentences_end(written: str, complete: list[str], rest: str) -> None:
     assert split_complete(written) == (complete, rest)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("根据[7]，安心贷免收[8]。", "安心贷免收。"),
+        ("安心贷免收，详见[7]和【8】。", "安心贷免收。"),
+        ("安心贷免收（见[7]）。", "安心贷免收。"),
+        ("您可以提出意见[7]。", "您可以提出意见。"),
+        ("以合同为依据[7]，免收。", "以合同为依据，免收。"),
+        ("**结论**：免收 [7] 。", "结论：免收。"),
+        ("1. 免收[1]。", "免收。"),
+        ("2、免收[1]。", "免收。"),
+        ("3、6、12 期可选[1]。", "3、6、12 期可选。"),
+        ("3.5% 起[1]。", "3.5% 起。"),
+        ("| 安心贷 | 3 天 |[2]", "安心贷：3 天"),
+    ],
+)
+def test_ids_and_marks_of_layout_are_taken_off_and_nothing_else(written: str, shown: str) -> None:
+    assert plain(written) == shown
 
 
 @given(
