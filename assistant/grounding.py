@@ -100,6 +100,9 @@ negative is taken to say the opposite."""
 MOST_PAIRS = 50
 """Parts of a sentence beside parts of a quote of which each two are compared."""
 
+MOST_BETWEEN = 8
+"""Characters between two names that a quote joins, which may tell what of each it is."""
+
 LEAST_LISTED = 2
 """Charges that a sentence names of those that a quote lists, from which none may stand in the place
 of another."""
@@ -120,6 +123,9 @@ LEAST_OF_CONDITION = 0.75
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
 _NAMED = re.compile("[\u300c\u201c\u300a]([^\u300d\u201d\u300b]{1,20})[\u300d\u201d\u300b]")
+_NAMED_APP = re.compile(
+    "[\u300c\u201c\u300a][^\u300d\u201d\u300b]{1,20}[\u300d\u201d\u300b] ?[Aa][Pp][Pp]"
+)
 _POINTED = re.compile("(?<![0-9a-z])\\.[0-9]+")
 """A number whose nought is left out, which figures.py reads as a whole one."""
 _LATIN, _HAN = re.compile("[a-z]+"), re.compile("[\u3400-\u9fff]")
@@ -138,6 +144,7 @@ _MARKERS = frozenset(["\u5c06"])
 """What tells the future by itself, and behind another modal only marks an object."""
 _MUST = "\u987b"
 _MAY = "\u53ef\u4ee5"
+_FREE = "\u514d"
 _WILL = "\u4f1a"
 _PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
 _FIRST = "\u5148"
@@ -203,6 +210,11 @@ def _find_problem(text: str, case: _Case) -> Problem | None:
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
+    for app in _NAMED_APP.findall(text):
+        if not any(plainly(app) in plainly(source.quote) for source in case.sources):
+            return Problem("invented", app)
+    if _out_of_order(_NAMED.findall(text), case):
+        return Problem("figure_role", text)
     pointed = _POINTED.search(fold(text))
     if pointed and not _stands(pointed.group(), case):
         return Problem("unsupported_figure", pointed.group())
@@ -247,6 +259,16 @@ def _stands(name: str, case: _Case) -> bool:
     texts = map(plainly, told)
     named = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     return any(plain in text for text in (*texts, *named))
+
+
+def _out_of_order(names: Sequence[str], case: _Case) -> bool:
+    """Whether two names follow each other that do so in a quote the other way round."""
+    for source in case.sources:
+        held = set(pairwise(_NAMED.findall(source.quote)))
+        for one, other in pairwise(names):
+            if (other, one) in held and (one, other) not in held:
+                return True
+    return False
 
 
 def _is_called(name: str, case: _Case) -> bool:
@@ -527,7 +549,13 @@ def _polarity(case: _Case) -> Problem | None:
     for word in known_words().refuted:
         if word in case.quoted_text() and word not in case.said.folded:
             return Problem("polarity", word)
-    wrong = _not_denied(case) or _wrong_answer(case) or _wrong_time(case) or _undenied(case)
+    wrong = (
+        _forbidden(case)
+        or _not_denied(case)
+        or _wrong_answer(case)
+        or _wrong_time(case)
+        or _undenied(case)
+    )
     if wrong:
         return Problem("polarity", wrong)
     everywhere = _signs(case.quoted_parts())
@@ -594,6 +622,15 @@ def _polarity(case: _Case) -> Problem | None:
         ):
             return Problem("polarity", part.raw)
     return None
+
+
+def _forbidden(case: _Case) -> str:
+    """What the sentence says cannot be, where the quotes only say that something costs nothing."""
+    denials = [t for part in case.quoted_parts() for t in part.tokens if t.kind == "negation"]
+    if not all(t.raw[0] == _FREE for t in denials):
+        return ""
+    denied = {f"!{_MAY}", f"!{_WILL}"}
+    return next((p.raw for p in case.said.parts if denied & _modals(p)), "")
 
 
 def _not_denied(case: _Case) -> str:
@@ -917,6 +954,17 @@ def _lists(case: _Case) -> Problem | None:
 def _unheard(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
     """Whether a word is of the matter, of more than a character, and in no quote."""
     return token.raw not in known_words().light and _strange(token, known, quoted, asked)
+
+
+def _added(case: _Case) -> Problem | None:
+    """A word that no quote has, and that is not known to add nothing."""
+    quoted, known = case.quoted_text(), case.quoted_meanings()
+    idle = known_words().idle | {known_words().only}
+    for part in case.said.parts:
+        for token in part.tokens:
+            if not {token.raw, token.meaning} & idle and _strange(token, known, quoted, case.asked):
+                return Problem("invented", token.raw)
+    return None
 
 
 def _instead(
@@ -1942,6 +1990,67 @@ def _own_products(part: Part) -> set[str]:
     return {token.meaning for token in part.tokens if token.kind == "product"}
 
 
+def _of_the_other(case: _Case) -> Problem | None:
+    """A figure, or that something is free, told of what the quotes have another one for."""
+    held = [(part, _named_in(part)) for part in case.quoted_parts()]
+    for part in case.said.parts:
+        told = _prices(part)
+        words = _named_in(part)
+        for price in told:
+            own = [w for other, w in held if price in _prices(other)]
+            others = [w for other, w in held if _prices(other) and price not in _prices(other)]
+            if len(own) != 1:
+                continue
+            if any(words & (w - own[0]) and not words & (own[0] - w) for w in others):
+                return Problem("figure_role", part.raw)
+    return None
+
+
+def _named_in(part: Part) -> Set[str]:
+    words = (t for t in part.words() if t.kind == "word" and len(t.raw) > 1)
+    return {t.meaning for t in words if t.raw[0] != _FREE}
+
+
+def _prices(part: Part) -> Set[object]:
+    """The amounts of a part, and whether it says that nothing is charged."""
+    free = {_FREE for t in part.tokens if t.kind == "negation" and t.raw[0] == _FREE}
+    return free | {f.value or _FREE for f in part.figures if f.kind == "money"}
+
+
+def _told_apart(case: _Case) -> Problem | None:
+    """Two products or coupons of which the quotes tell the same, told of different things."""
+    wording = known_words()
+    texts = ["\uff0c".join(part.raw for part in reading.parts) for reading in case.quoted]
+    said = "\uff0c".join(part.raw for part in case.said.parts)
+    joined, alone = set[tuple[str, str, str]](), Counter[str]()
+    for text in texts:
+        names = list(wording.named.finditer(text))
+        alone.update(name.group() for name in names)
+        for one, other in pairwise(names):
+            between = text[one.end() : other.start()]
+            if wording.listing.search(between) and len(between) <= MOST_BETWEEN:
+                joined.add((one.group(), other.group(), between))
+    names = list(wording.named.finditer(said))
+    for one_name, other_name, between in joined:
+        if one_name == other_name or alone[one_name] > 1 or alone[other_name] > 1:
+            continue
+        ones = [n for n in names if n.group() == one_name]
+        others = [n for n in names if n.group() == other_name]
+        alike = any(_alike(said, a, b, between) for a in ones for b in others)
+        if ones and others and not alike:
+            return Problem("subject", said)
+    return None
+
+
+def _alike(said: str, one: re.Match[str], other: re.Match[str], between: str) -> bool:
+    """Whether what stands between two names is told of both, or stands so in the quote."""
+    wording = known_words()
+    first, second = (one, other) if one.start() < other.start() else (other, one)
+    apart = set(wording.named.sub("", said[first.end() : second.start()])) - wording.alongside
+    known = set(said[: first.start()]), set(said[second.end() :]), set(between)
+    return any(apart <= each for each in known)
+
+
 def _moved(case: _Case) -> Problem | None:
     """A thing listed with others, of which the quotes deny what they say of those, or the other way
     round."""
@@ -1987,5 +2096,8 @@ _CHECKS = (
     _rearranged,
     _beside_another,
     _under_another,
+    _of_the_other,
+    _told_apart,
     _moved,
+    _added,
 )

@@ -182,11 +182,16 @@ class Wording:
     together: frozenset[str]
     either: frozenset[str]
     both: frozenset[str]
+    named: re.Pattern[str]
+    """A product or a coupon, by its name."""
+    alongside: frozenset[str]
     offers: re.Pattern[str]
     carriers: frozenset[str]
     led_by: frozenset[str]
     condition_topic: re.Pattern[str]
     light: frozenset[str]
+    idle: frozenset[str]
+    """Words that add nothing by themselves; the light ones too."""
     days: frozenset[str]
     frame: frozenset[str]
     claims: frozenset[str]
@@ -357,11 +362,14 @@ def known_words() -> Wording:
         together=frozenset(raw["joins"]["together"]),
         either=frozenset(raw["joins"]["either"]),
         both=frozenset(raw["joins"]["both"]),
+        named=re.compile(f"[\ue010-\ue0ff]|{raw['joins']['named']}"),
+        alongside=frozenset(raw["joins"]["alongside"]),
         offers=re.compile(raw["joins"]["offers"]),
         carriers=frozenset(raw["narrowing"]["carriers"]),
         led_by=frozenset(raw["narrowing"]["led_by"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
         light=frozenset(raw["light"]["words"]),
+        idle=frozenset((*raw["light"]["words"], *raw["light"]["idle"])),
         days=frozenset(raw["claims"]["days"]),
         frame=frozenset(raw["claims"]["frame"]),
         claims=frozenset(raw["claims"]["words"]),
@@ -583,6 +591,7 @@ def with_signs(tokens: Sequence[Token]) -> Iterator[Token]:
     kept: set[int] = set()
     states: set[int] = set()
     opened = 0
+    unreached: list[Sign] = []
     denied = state = excepted = within = outer = False
     previous: Token | None = None
     for place, token in enumerate(tokens):
@@ -594,6 +603,7 @@ def with_signs(tokens: Sequence[Token]) -> Iterator[Token]:
             if _is_denied_modal(tokens, place) and was and not twice:
                 denied = False
             state = token.raw in wording.states
+            unreached = signs[opened:place]
             for before in range(opened, place):
                 if signs[before] != "denied":
                     signs[before] = "either" if denied else "said"
@@ -602,6 +612,10 @@ def with_signs(tokens: Sequence[Token]) -> Iterator[Token]:
             denied = state = False
             signs.append("said")
         elif state and token.raw == "的":
+            # It only says which ones: what may be done with them is not denied.
+            for before, sign in enumerate(unreached, opened):
+                if tokens[before].kind == "modal" and place + 1 < len(tokens):
+                    signs[before] = sign
             opened, denied, state = place + 1, outer, False
             signs.append("said")
         elif token.raw in wording.ends:

@@ -22,6 +22,10 @@ LIMIT = "绿洲贷单笔金额为 1,000 元至 200,000 元。"
 CAP = "全部产品的授信额度合计不超过 200,000 元。"
 SPEED = "绿洲贷在签署合同后通常 30 分钟内放款。"
 TWO = "首期还款 1,144.00 元，末期还款 1,012.00 元。"
+AGAIN = "绿洲贷或蓝湖借申请未通过的，30 日后可以再次申请。"
+IN_FORCE = "本办法适用于绿洲贷和蓝湖借的全部在贷合同。"
+COUPONS = "优惠券分为折扣券和立减券两种。"
+POSTAGE = "纸质证明的邮寄费为 15 元/次，电子证明免费。"
 NOTICE = "绿洲消金宣布提前到期前，应当通知借款人。"
 ORDER = "绿洲贷的还款，依次归还罚息、利息和本金。"
 NIGHT = "绿洲消金在每日 22:00 至次日 8:00 不进行催收，借款人同意的除外。"
@@ -128,6 +132,17 @@ FIXED = "绿洲贷放款后，借款期限不能更改，但双方另行达成�
         ("绿洲贷（无需还款）提前结清，免收违约金。", FEE, "invented"),
         ("绿洲贷提前结清，免收违约金（ＱＱ123）。", FEE, "invented"),
         ("绿洲贷（蓝湖借）提前结清，免收违约金。", FEE, "subject"),
+        ("绿洲贷未通过的，30 日后可以申请蓝湖借。", AGAIN, "subject"),
+        ("绿洲贷的全部合同和蓝湖借的在贷合同适用本办法。", IN_FORCE, "subject"),
+        ("折扣券分为立减券和优惠券两种。", COUPONS, "subject"),
+        ("绿洲贷在签署合同后由专员协同通常 30 分钟内放款。", SPEED, "invented"),
+        ("绿洲贷单笔金额总和为 1,000 元至 200,000 元。", LIMIT, "invented"),
+        ("依次进入「还款」「我的」。", "依次进入「我的」「还款」。", "figure_role"),
+        ("可以在「还款」App 查询。", "可以在「绿洲」App「还款」查询。", "invented"),
+        ("不能下载。", "可以在官网下载合同和明细，下载均免费。", "polarity"),
+        ("不会下载。", "可以在官网下载合同和明细，下载均免费。", "polarity"),
+        ("仍可在未用完的额度内提款。", "额度到期未续期的，不能再提款。", "polarity"),
+        ("电子证明为 15 元/次。", POSTAGE, "figure_role"),
     ],
 )
 def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: str) -> None:
@@ -139,6 +154,10 @@ def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: st
 @pytest.mark.parametrize(
     ("text", "quote"),
     [
+        ("不能申请绿洲贷，也不能申请蓝湖借。", "不能申请绿洲贷和蓝湖借。"),
+        ("本办法适用于蓝湖借、绿洲贷的全部在贷合同。", IN_FORCE),
+        ("电子证明是免费的，纸质证明的邮寄费为 15 元/次。", POSTAGE),
+        ("违约金标准是 0 元，提前结清免收。", "违约金：0 元；提前结清免收"),
         ("绿洲消金不给未成年人放贷。", MINORS),
         ("“Late payments are not reported.”", "Late payments are not reported."),
         ("借款人可以通过以下渠道投诉。", WAYS),
