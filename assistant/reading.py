@@ -259,6 +259,8 @@ _MARKS = re.compile("[\u300c\u300d\u201c\u201d\"'\u300a\u300b*`#|]+")
 _ASIDE = re.compile(r"[（(]([^（）()]*)[）)]")
 _REMARK = re.compile("[（(]([^（）()\ue000-\ue0ff]{1,4})[）)]")
 BREAK = re.compile(r"[,;:!?\n\u3002\uff0c\uff1b\uff1a\uff01\uff1f\u2026]|\u2014\u2014|\.(?= |$)")
+_NUMBERED = re.compile(r"(?m)^[0-9]{1,2}\. +(?=[0-9])")
+"""Of a list, before what begins with a figure itself: without the space it would be one number."""
 _COUNTED = re.compile("[一二两三四五六七八九十百千]+[个张次笔天日月年期位项种份]?")
 _MATTER: frozenset[Kind] = frozenset({"word", "product", "negation"})
 _EXCEPT = frozenset(["除", "除了"])
@@ -443,7 +445,7 @@ def _senses(same: Mapping[str, Sequence[str]]) -> Mapping[str, frozenset[str]]:
 def read_text(text: str, names: Names) -> Reading:
     """A text as parts of tokens, with its figures; one form for quotes and sentences."""
     # Characters of private use stand for names below; a text may not bring its own.
-    folded = _MARKS.sub("", _SPACE.sub("", _PRIVATE.sub("", fold(text))))
+    folded = _MARKS.sub("", _SPACE.sub("", _NUMBERED.sub("", _PRIVATE.sub("", fold(text)))))
     for said, meant in known_words().rewrite:
         folded = said.sub(meant, folded)
     folded = known_words().affirmed.sub("", folded)
