@@ -97,6 +97,7 @@ Kind = Literal[
     "erasure",
     "release",
     "confirmation",
+    "clearance",
     "account",
     "handoff",
     "approval",
@@ -157,6 +158,13 @@ HELD: Mapping[Kind, tuple[Any, ...]] = {
 }
 """Kind -> columns that hold the subject of its entries. The last entry about a subject holds a hash
 of all rows in which it stands there."""
+
+SAID: Mapping[Kind, Table] = {
+    "confirmation": store.confirmations,
+    "clearance": store.clearances,
+}
+"""Kind -> table of what persons said of documents. What no row of the chain tells of is not taken
+at an ingestion."""
 
 Seal = Callable[[Kind, str, Mapping[str, Any]], Awaitable[None]]
 
@@ -477,9 +485,10 @@ async def found(trail: Trail) -> None:
             await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
 
 
-_TAKEN_IN = frozenset({"accounts", "scores", "dates"})
+_TAKEN_IN = frozenset({"accounts", "scores", "dates", "clearances"})
 """What was there before it was entered: staff accounts; samples of quality scores and appeals;
-dates of documents that persons confirmed."""
+dates of documents that persons confirmed; what they let clauses break, of which the rows of
+releases told."""
 
 
 async def _told_of(engine: AsyncEngine) -> set[str]:
@@ -508,6 +517,27 @@ async def _take_in(connection: AsyncConnection, keys: Keys, what: Collection[str
     if "dates" in what:
         for said in (await store.confirmed(connection)).values():
             await seal_dates(connection, said, keys=keys, action="adopted")
+    if "clearances" in what:
+        let_stand = await _let_stand(connection, keys)
+        for text_hash, rules in (await store.clearances_by_text(connection)).items():
+            if rules <= let_stand.get(text_hash, set()):
+                await seal_clearance(connection, text_hash, keys=keys, by="", action="adopted")
+
+
+async def _let_stand(connection: AsyncConnection, keys: Keys) -> dict[str, set[str]]:
+    """Rules that a person let a text break, by the hash of the text, as the rows of releases tell
+    it."""
+    rows = await connection.execute(
+        select(audit_entries).where(audit_entries.c.kind == "release").order_by(audit_entries.c.seq)
+    )
+    found: dict[str, set[str]] = {}
+    for entry in (Entry(**row._mapping) for row in rows):
+        said = json.loads(entry.body) if is_genuine(keys, entry) else {}
+        if said.get("action") == "cleared":
+            found.setdefault(said["text"], set()).update(said["rules"])
+        elif said.get("action") == "withdrawn":
+            found.pop(said["text"], None)
+    return found
 
 
 async def seal_account(
@@ -536,45 +566,82 @@ async def seal_dates(
     connection: AsyncConnection, said: store.Confirmation, *, keys: Keys, action: str = "confirmed"
 ) -> Entry:
     """Enter what a person said of the dates of a file, as it stands in the caller's transaction."""
-    row = (await _read_dates(connection))[said.source, said.sha256]
+    row = (await _read_said(connection, "confirmation"))[said.source, said.sha256]
     body = {"action": action, "by": said.by, "row": row}
     return await append_in(connection, keys, "confirmation", said.sha256, body)
+
+
+async def seal_clearance(
+    connection: AsyncConnection, text_hash: str, *, keys: Keys, by: str, action: str = ""
+) -> Entry:
+    """Enter what a person lets a text break, or that it is nothing any more, as it stands in the
+    caller's transaction."""
+    row = (await _read_said(connection, "clearance")).get((text_hash,))
+    body = {"action": action or ("cleared" if row else "withdrawn"), "by": by, "row": row}
+    return await append_in(connection, keys, "clearance", text_hash, body)
 
 
 async def confirmed_dates(
     connection: AsyncConnection, *, keys: Keys
 ) -> dict[tuple[str, str], store.Confirmation]:
     """As `store.confirmed`, those that stand in the chain alone."""
-    told, held = await _read_told_dates(connection, keys), await _read_dates(connection)
+    borne_out = await _borne_out(connection, keys, "confirmation")
     said = await store.confirmed(connection)
-    return {key: said[key] for key, (_, row) in told.items() if held.get(key) == row}
+    return {(source, sha256): said[source, sha256] for source, sha256 in borne_out}
 
 
-async def _read_dates(connection: AsyncConnection) -> dict[tuple[str, str], dict[str, str | None]]:
-    """Confirmations as they are stored, by source and hash of the file."""
-    columns = list(store.confirmations.columns)
-    rows = await connection.execute(select(*map(_raw, columns)))
-    stored = [
-        {c.name: _as_stored(value) for c, value in zip(columns, row, strict=True)} for row in rows
+async def clearances(connection: AsyncConnection, *, keys: Keys) -> dict[str, frozenset[str]]:
+    """As `store.clearances_by_text`, those that stand in the chain alone."""
+    borne_out = await _borne_out(connection, keys, "clearance")
+    said = await store.clearances_by_text(connection)
+    return {text_hash: said[text_hash] for (text_hash,) in borne_out}
+
+
+async def _borne_out(connection: AsyncConnection, keys: Keys, kind: Kind) -> list[tuple[str, ...]]:
+    """Keys of what persons said that is stored as the last row about it holds it, and no row is
+    missing since: it may have taken that back."""
+    told, held = await _read_told(connection, keys, kind), await _read_said(connection, kind)
+    before = audit_entries.alias()
+    follows = exists().where(before.c.seq == audit_entries.c.seq - 1)
+    whole_from = await connection.scalar(select(func.max(audit_entries.c.seq)).where(~follows)) or 0
+    return [
+        key
+        for key, (seq, row) in told.items()
+        if seq >= whole_from and row and held.get(key) == row
     ]
-    return {(str(row["source"]), str(row["sha256"])): row for row in stored}
 
 
-async def _read_told_dates(
-    connection: AsyncConnection, keys: Keys
-) -> dict[tuple[str, str], tuple[int, dict[str, str | None]]]:
-    """What the chain tells of confirmations, by source and hash of the file: the number of the last
-    row about it, and how it was stored then."""
+async def _read_said(
+    connection: AsyncConnection, kind: Kind
+) -> dict[tuple[str, ...], dict[str, str | None]]:
+    """What persons said as it is stored, by its key."""
+    table = SAID[kind]
+    rows = await connection.execute(select(*map(_raw, table.columns)))
+    stored = [
+        {c.name: _as_stored(value) for c, value in zip(table.columns, row, strict=True)}
+        for row in rows
+    ]
+    return {_said_key(table, row): row for row in stored}
+
+
+def _said_key(table: Table, row: Mapping[str, str | None]) -> tuple[str, ...]:
+    return tuple(str(row[column.name]) for column in table.primary_key)
+
+
+async def _read_told(
+    connection: AsyncConnection, keys: Keys, kind: Kind
+) -> dict[tuple[str, ...], tuple[int, dict[str, str | None] | None]]:
+    """What the chain tells of what persons said, by its key: the number of the last row about it,
+    and how it was stored then; None where it was taken back."""
     rows = await connection.execute(
-        select(audit_entries)
-        .where(audit_entries.c.kind == "confirmation")
-        .order_by(audit_entries.c.seq)
+        select(audit_entries).where(audit_entries.c.kind == kind).order_by(audit_entries.c.seq)
     )
-    found = {}
+    found: dict[tuple[str, ...], tuple[int, dict[str, str | None] | None]] = {}
     for entry in (Entry(**row._mapping) for row in rows):
         if is_genuine(keys, entry):
             row = json.loads(entry.body)["row"]
-            found[row["source"], row["sha256"]] = (entry.seq, row)
+            key = _said_key(SAID[kind], row) if row else (entry.subject,)
+            found[key] = (entry.seq, row)
     return found
 
 
@@ -1242,8 +1309,6 @@ class _Walk:
     warnings: list[str] = field(default_factory=list)
     erasures: dict[int, frozenset[str]] = field(default_factory=dict)
     """Ids of what was erased, by the number of the row that says so."""
-    let_stand: dict[str, set[str]] = field(default_factory=dict)
-    """Rules that a person let a text break, by the hash of the text."""
     contents: dict[str, str] = field(default_factory=dict)
     """Hash of what a release says, by its id."""
     vectors: dict[str, str] = field(default_factory=dict)
@@ -1545,10 +1610,6 @@ async def _check_releases(walk: _Walk, entries: Sequence[Entry]) -> None:
     for entry in entries:
         with walk.going_on(entry.seq):
             said = json.loads(entry.body)
-            if said["action"] == "cleared":
-                walk.let_stand.setdefault(said["text"], set()).update(said["rules"])
-            elif said["action"] == "withdrawn":
-                walk.let_stand.pop(said["text"], None)
             if entry.subject not in walk.contents:
                 try:
                     content = await store.content_hash(
@@ -1751,9 +1812,6 @@ async def _check_unsaid(walk: _Walk) -> None:
     for release in await store.list_releases(walk.connection):
         if not await walk.connection.scalar(select(_told(literal(release.id), "release"))):
             walk.warn(f"no row of the chain tells of release {release.id}")
-    for text, rules in (await store.clearances_by_text(walk.connection)).items():
-        if unsaid := sorted(rules - walk.let_stand.get(text, set())):
-            walk.warn(f"no row of the chain tells who let text {text} break {', '.join(unsaid)}")
 
 
 async def _check_parts(walk: _Walk) -> None:
@@ -1849,18 +1907,32 @@ async def _check_last(walk: _Walk) -> None:
         raise _Broken(seq, f"cut off: row {seq}, which this process wrote, is gone or another one")
 
 
-async def _check_dates(walk: _Walk) -> None:
-    """Dates of documents are confirmed as the chain tells, and no others."""
-    for last in (False, True):  # between the two readings one may have been confirmed
-        told = await _read_told_dates(walk.connection, walk.trail.keys)
-        held = await _read_dates(walk.connection)
-        if held == {key: row for key, (_, row) in told.items()} or last:
-            break
-    for key, (seq, row) in told.items():
-        if held.get(key) != row:
-            walk.note(seq, f"the dates of {key[0]} are not confirmed as row {seq} holds them")
-    for source, _ in sorted(held.keys() - told.keys()):
-        walk.note(source, f"that the dates of {source} are confirmed is in no row of the chain")
+async def _check_said(walk: _Walk) -> None:
+    """What persons said of documents is stored as the chain tells, and nothing else."""
+    for kind, (otherwise, untold) in _SAID_WRONG.items():
+        for last in (False, True):  # between the two readings something may have been said
+            told = await _read_told(walk.connection, walk.trail.keys, kind)
+            held = await _read_said(walk.connection, kind)
+            if held == {key: row for key, (_, row) in told.items() if row} or last:
+                break
+        for key, (seq, row) in told.items():
+            if held.get(key) != row:
+                walk.note(seq, otherwise.format(key[0], seq))
+        for key in sorted(held.keys() - told.keys()):
+            walk.note(key[0], untold.format(key[0]))
+
+
+_SAID_WRONG: Mapping[Kind, tuple[str, str]] = {
+    "confirmation": (
+        "the dates of {} are not confirmed as row {} holds them",
+        "that the dates of {} are confirmed is in no row of the chain",
+    ),
+    "clearance": (
+        "the text {} is not let stand as row {} holds it",
+        "that the text {} is let stand is in no row of the chain",
+    ),
+}
+"""What to tell where something is stored otherwise than a row holds it, or no row tells of it."""
 
 
 _AFTER_ROWS = (
@@ -1868,7 +1940,7 @@ _AFTER_ROWS = (
     _check_tables,
     _check_handoffs,
     _check_live,
-    _check_dates,
+    _check_said,
     _check_unsaid,
     _check_accounts,
     _check_all_held,

@@ -155,7 +155,7 @@ def ingest(
     from knowledge.documents import KINDS, Head, Kind
     from knowledge.release import build
 
-    from .audit import confirmed_dates, note_release
+    from .audit import clearances, confirmed_dates, note_release
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -185,6 +185,7 @@ def ingest(
                 rules=clause_rules(deps.rules, today(), deps.named_lender),
                 computed=SAMPLE if sample else None,
                 confirmed=partial(confirmed_dates, keys=deps.keys),
+                cleared=partial(clearances, keys=deps.keys),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -778,7 +779,7 @@ def demo_command(
     from knowledge.store import active_release
 
     from .api.server import NotOnLoopback, hold_to_loopback
-    from .audit import confirmed_dates, note_release
+    from .audit import clearances, confirmed_dates, note_release
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -803,6 +804,7 @@ def demo_command(
                 rules=clause_rules(deps.rules, today(), deps.named_lender),
                 computed=SAMPLE,
                 confirmed=partial(confirmed_dates, keys=deps.keys),
+                cleared=partial(clearances, keys=deps.keys),
                 progress=progress,
             )
         await note_release(deps.trail, report.release, "ingested", by="cli")
@@ -1048,7 +1050,7 @@ def release_confirm(
     """
     from knowledge.release import confirm
 
-    from .audit import note_release, seal_dates
+    from .audit import clearances, note_release, seal_dates
     from .clause_review import clause_rules
     from .figures import stated
     from .models import today
@@ -1068,6 +1070,7 @@ def release_confirm(
                 source,
                 lock_file=deps.settings.ingest_lock,
                 by="cli",
+                cleared=partial(clearances, keys=deps.keys),
                 enter=partial(seal_dates, keys=deps.keys),
                 figures=stated,
                 rules=clause_rules(deps.rules, today(), deps.named_lender),
@@ -1100,7 +1103,7 @@ def release_clear(
     """
     from knowledge import release
 
-    from .audit import note_release
+    from .audit import clearances, note_release, seal_clearance
     from .clause_review import clause_rules
     from .models import today
 
@@ -1114,6 +1117,8 @@ def release_clear(
                 await deps.embedder(),
                 clause_id,
                 lock_file=deps.settings.ingest_lock,
+                cleared=partial(clearances, keys=deps.keys),
+                enter=partial(seal_clearance, keys=deps.keys, by="cli"),
                 rules=clause_rules(deps.rules, today(), deps.named_lender),
                 progress=progress,
             )

@@ -35,7 +35,7 @@ from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_mani
 from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
-from .audit import Trail, confirmed_dates, note_release
+from .audit import Trail, clearances, confirmed_dates, note_release
 from .clause_review import clause_rules
 from .config import Settings
 from .db import as_utc, in_thread, uploads
@@ -384,6 +384,7 @@ class Worker:
                 figures=stated,
                 rules=clause_rules(self.rules, today(), self.lender),
                 confirmed=partial(confirmed_dates, keys=self.trail.keys),
+                cleared=partial(clearances, keys=self.trail.keys),
                 progress=progress,
             )
             async with engine.connect() as connection:

@@ -67,6 +67,12 @@ Confirmations = Callable[[AsyncConnection], Awaitable[Mapping[tuple[str, str], s
 Enter = Callable[[AsyncConnection, store.Confirmation], Awaitable[object]]
 """Called in the transaction in which a confirmation is stored, so that both stand or fall."""
 
+Clearances = Callable[[AsyncConnection], Awaitable[Mapping[str, frozenset[str]]]]
+"""Rules that persons let texts break, by the hash of a text: what of it is to be believed."""
+
+EnterText = Callable[[AsyncConnection, str], Awaitable[object]]
+"""As `Enter`, with the hash of a text that is let stand, or no longer."""
+
 Progress = Callable[[str, int, int], None]
 """Called with a stage (`wait`, `read`, `check`, `embed`, `review`, `write`), how many are done, and
 of how many; `wait` is said once, where another ingestion is under way."""
@@ -179,6 +185,7 @@ async def build(
     rules: Rules = NO_RULES,
     computed: Path | None = None,
     confirmed: Confirmations = store.confirmed,
+    cleared: Clearances = store.clearances_by_text,
     progress: Progress = lambda stage, done, total: None,
 ) -> Report:
     """Ingest files and folders into a new live release; the old one serves until the switch.
@@ -187,7 +194,8 @@ async def build(
     figures: finds the figures by which clauses contradict each other.
     rules: what lenders' clauses are reviewed by; one that they block is for agents only.
     computed: file of vectors that come with the documents; they are not computed again.
-    confirmed: dates that persons gave; others that are stored are named, and not taken.
+    confirmed, cleared: dates that persons gave, and what they let stand; others that are stored
+    are named, and not taken.
     Parsed documents and vectors are committed as they come, so that an interrupted run resumes.
     Raises NothingReadable, FileNotFoundError, VectorsMissing; the live release is then as
     it was.
@@ -203,9 +211,19 @@ async def build(
         before = await _sources_of(engine, live.id) if live else {}
         reviewed = load_reviewed(live.reviewed if live else None)
         async with engine.connect() as connection:
-            cleared = await store.clearances_by_text(connection)
+            stored = await store.clearances_by_text(connection)
+            let_stand = await cleared(connection)
         after = keys if replace_all else before | keys
         parts = await _parts_of(engine, after)
+        warnings += [
+            Skipped(
+                part.source, f"nobody is told to have let {part.locator} stand: it is not taken"
+            )
+            for part in parts
+            if stored
+            and (known := text_hash(part)) in stored
+            and stored[known] - let_stand.get(known, frozenset())
+        ]
         warnings += _shared_ids(parts)
         warnings += [Skipped(*wrong) for wrong in unknown_supersedes(parts)]
         if (
@@ -214,7 +232,7 @@ async def build(
             and live.embeddings == embedder.name
             and is_current(live.coverage)
             and reviewed.version == rules.version
-            and not reviewed.outdated(cleared)
+            and not reviewed.outdated(let_stand)
             and await asyncio.to_thread(vector_store.has, live.id, len(parts))
             and (kept := await _report_of(engine, live.id))
         ):
@@ -226,7 +244,7 @@ async def build(
                 review_clauses,
                 parts,
                 rules,
-                cleared,
+                let_stand,
                 reviewed,
                 unchanged,
                 partial(progress, "check"),
@@ -272,7 +290,9 @@ async def _read_all(
     async with engine.connect() as connection:
         stored, said = await store.confirmed(connection), await confirmed(connection)
     warnings += [
-        Skipped(source, "dates stored for it were confirmed by nobody: they are not taken")
+        Skipped(
+            source, "nobody is told to have confirmed the dates stored for it: they are not taken"
+        )
         for source, _ in sorted(stored.keys() - said.keys())
     ]
     keys: dict[str, str] = {}
@@ -308,13 +328,14 @@ async def confirm(
     enter: Enter | None = None,
     figures: Figures = plain_figures,
     rules: Rules = NO_RULES,
+    cleared: Clearances = store.clearances_by_text,
     progress: Progress = lambda stage, done, total: None,
 ) -> Confirmed:
     """Record that a person looked at the dates of a document of the live release, and corrected
     those that are given.
 
     source: its name, or a part of it that no other has. by: who it was. enter: keeps what was said.
-    Raises NoRelease, UnknownDocument, WrongDates, VectorsMissing.
+    cleared: as for `build`. Raises NoRelease, UnknownDocument, WrongDates, VectorsMissing.
     """
     async with _locked(engine, lock_file, progress):
         live = await store.active_release(engine)
@@ -337,7 +358,7 @@ async def confirm(
             return Confirmed(name, live.id, corrected=False)
         after = before | {name: key}
         release_id = await _make_again(
-            engine, vector_store, embedder, live, after, rules, figures, progress
+            engine, vector_store, embedder, live, after, rules, cleared, figures, progress
         )
         return Confirmed(name, release_id, corrected=True)
 
@@ -352,6 +373,8 @@ async def clear(
     by: str,
     rules: Rules,
     seen: str = "",
+    cleared: Clearances = store.clearances_by_text,
+    enter: EnterText | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Cleared:
     """Record that a person lets the text of a clause of the live release stand as it is, and make
@@ -359,6 +382,7 @@ async def clear(
     now; other rules hold it back anew.
 
     by: who it was. seen: hash of the text that was looked at; empty for the one there is.
+    cleared: as for `build`. enter: keeps what was said.
     Raises NoRelease, UnknownClause, TextChanged, NothingToClear, VectorsMissing.
     """
     async with _locked(engine, lock_file, progress):
@@ -368,10 +392,12 @@ async def clear(
         if not broken:
             raise NothingToClear(f"no rule keeps {clause_id} from being shown")
         async with engine.begin() as connection:
-            before = (await store.clearances_by_text(connection)).get(hashed, frozenset())
+            before = (await cleared(connection)).get(hashed, frozenset())
             await store.clear_text(connection, hashed, broken | before, by)
+            if enter is not None:
+                await enter(connection, hashed)
         release_id = await _make_again(
-            engine, vector_store, embedder, live, keys, rules, None, progress
+            engine, vector_store, embedder, live, keys, rules, cleared, None, progress
         )
         return Cleared(release_id, clause_id, hashed, tuple(sorted(broken)))
 
@@ -385,14 +411,16 @@ async def withdraw(
     lock_file: Path,
     rules: Rules,
     seen: str = "",
+    cleared: Clearances = store.clearances_by_text,
+    enter: EnterText | None = None,
     progress: Progress = lambda stage, done, total: None,
 ) -> Cleared:
     """Take back that a person lets the text of a clause stand, wherever it stands, and make a
     release live in which the rules hold it back again.
 
-    seen: as for `clear`. Older releases stay as they are: one that is made live again shows the
-    text until the next ingestion. Raises NoRelease, UnknownClause, TextChanged, NothingToClear,
-    VectorsMissing.
+    seen, cleared, enter: as for `clear`. Older releases stay as they are: one that is made live
+    again shows the text until the next ingestion. Raises NoRelease, UnknownClause, TextChanged,
+    NothingToClear, VectorsMissing.
     """
     async with _locked(engine, lock_file, progress):
         live, keys, _, hashed = await _clause_of_live(engine, clause_id, seen)
@@ -401,8 +429,10 @@ async def withdraw(
             if not before:
                 raise NothingToClear(f"nobody has confirmed the text of {clause_id}")
             await store.withdraw_clearance(connection, hashed)
+            if enter is not None:
+                await enter(connection, hashed)
         release_id = await _make_again(
-            engine, vector_store, embedder, live, keys, rules, None, progress
+            engine, vector_store, embedder, live, keys, rules, cleared, None, progress
         )
         return Cleared(release_id, clause_id, hashed, tuple(sorted(before)))
 
@@ -434,6 +464,7 @@ async def _make_again(
     live: store.Release,
     keys: Mapping[str, str],
     rules: Rules,
+    cleared: Clearances,
     figures: Figures | None,
     progress: Progress,
 ) -> str:
@@ -447,12 +478,12 @@ async def _make_again(
     parts = await _parts_of(engine, keys)
     report = None if figures else await _report_of(engine, live.id)
     async with engine.connect() as connection:
-        confirmed = await store.clearances_by_text(connection)
+        let_stand = await cleared(connection)
     reviewed = await asyncio.to_thread(
         review_clauses,
         parts,
         rules,
-        confirmed,
+        let_stand,
         load_reviewed(live.reviewed),
         unchanged,
         partial(progress, "check"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator
@@ -10,11 +11,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete, insert, select
 from sqlalchemy import text as sql
 
 from assistant import audit
 from assistant.answer import answer_question, collect
 from assistant.clause_review import clause_rules
+from assistant.db import audit_entries
 from assistant.deps import open_deps
 from assistant.models import Question, Reply, today
 from assistant.replay import Player
@@ -40,6 +43,10 @@ from .conftest import settings_for
 from .test_ingest import Home
 from .test_releases import run
 
+BEFORE = ("accounts", "scores", "dates")
+"""What a version before entered."""
+
+PROMISE = "本产品百分百下款，黑户也能贷。"
 BAD = "青穗消金承诺百分百下款，申请就能拿到钱。"
 GOOD = "提前还款需要提前一天在 App 内预约，不收取违约金。"
 QUESTION = "你们承诺百分百下款吗？"
@@ -99,6 +106,13 @@ async def ask(home: Home, text: str = QUESTION) -> Reply:
     reply = await collect(answer_question(Question(text, today()), home.deps))
     assert isinstance(reply, Reply)
     return reply
+
+
+async def reasons(home: Home) -> str:
+    """Why the chain does not hold."""
+    async with open_deps(home.deps.settings) as fresh:
+        verdict = await audit.verify(fresh.trail)
+    return "; ".join([verdict.reason, *(each.reason for each in verdict.further)])
 
 
 async def bad_clause(home: Home) -> Clause:
@@ -307,12 +321,87 @@ async def test_the_command_takes_back_and_the_chain_holds_it(home: Home) -> None
     assert (body["action"], body["by"], body["text"]) == ("withdrawn", "cli", text_hash(held))
     code, _, err = await run(home, "release", "clear", held.id, "--withdraw")
     assert (code, "nobody has confirmed" in err) == (2, True)
-    assert not [w for w in (await audit.verify(home.deps.trail)).warnings if "who let" in w]
+    assert "let stand" not in await reasons(home)
     # Somebody who can write to the database, and has no key, lets it stand again.
     async with home.deps.engine.begin() as connection:
         await store.clear_text(connection, text_hash(held), done["rules"], "officer")
-    verdict = await audit.verify(home.deps.trail)
-    assert any("who let" in w and text_hash(held) in w for w in verdict.warnings)
+    assert f"the text {text_hash(held)} is not let stand as row" in await reasons(home)
+
+
+async def test_what_no_row_of_the_chain_lets_stand_stays_held_back(home: Home) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await run(home, "ingest", home.docs)
+    held = await bad_clause(home)
+    # Somebody who can write to the database, and has no key, lets it stand.
+    broken = [flaw.rule for flaw in rules(home).review(held)]
+    async with home.deps.engine.begin() as connection:
+        await store.clear_text(connection, text_hash(held), broken, "officer")
+    code, _, err = await run(home, "ingest", home.docs)
+    assert (code, "nobody is told to have let" in err) == (0, True)
+    assert (await bad_clause(home)).held
+    assert f"the text {text_hash(held)} is let stand is in no row" in await reasons(home)
+    # A person does.
+    code, _, err = await run(home, "release", "clear", held.id)
+    assert code == 0, err
+    assert (await audit.verify(home.deps.trail)).ok
+    await run(home, "ingest", home.docs)
+    assert not (await bad_clause(home)).held
+    # What a person let stand is not more than they did.
+    async with home.deps.engine.begin() as connection:
+        await store.clear_text(connection, text_hash(held), [*broken, "other-company"], "officer")
+    await run(home, "ingest", home.docs)
+    assert (await bad_clause(home)).held
+
+
+async def test_a_withdrawal_that_is_taken_out_of_the_chain_lets_nothing_stand(home: Home) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await run(home, "ingest", home.docs)
+    held = await bad_clause(home)
+    await run(home, "release", "clear", held.id)
+    async with home.deps.engine.connect() as connection:
+        stood = (await connection.execute(select(store.clearances))).one()._mapping
+    await run(home, "release", "clear", held.id, "--withdraw")
+    (*_, row) = await audit.read_entries(home.deps.engine, subjects=[text_hash(held)])
+    async with home.deps.engine.begin() as connection:
+        await connection.execute(delete(audit_entries).where(audit_entries.c.seq == row.seq))
+        await connection.execute(insert(store.clearances).values(dict(stood)))
+    await run(home, "ingest", home.docs)
+    assert (await bad_clause(home)).held
+
+
+async def test_of_what_was_let_stand_before_only_what_a_row_told_of_is_taken_in(
+    home: Home,
+) -> None:
+    home.write("faq.md", GOOD, BAD)
+    home.write("advert.md", PROMISE)
+    await run(home, "ingest", home.docs)
+    held = await bad_clause(home)
+    await run(home, "release", "clear", held.id)
+    # As a version left it that told of it in the row of the release alone.
+    entries = await audit.read_entries(home.deps.engine)
+    kept = [entry for entry in entries if entry.kind in ("release", "text")]
+    async with home.deps.engine.begin() as connection:
+        await connection.execute(delete(audit_entries))
+        await audit.append_in(
+            connection, home.deps.keys, "founded", "", dict.fromkeys(BEFORE, True)
+        )
+        for entry in kept:
+            body = json.loads(entry.body)
+            await audit.append_in(connection, home.deps.keys, entry.kind, entry.subject, body)
+        planted = hashlib.sha256(PROMISE.encode()).hexdigest()
+        await store.clear_text(connection, planted, ["CN-PROM-01"], "officer")
+    await asyncio.to_thread(home.deps.settings.audit_heads_file.unlink)
+    for _ in range(2):
+        code, _, err = await run(home, "ingest", home.docs)
+        assert code == 0, err
+        assert not (await bad_clause(home)).held
+        told = [
+            entry
+            for entry in await audit.read_entries(home.deps.engine)
+            if entry.kind == "clearance"
+        ]
+        assert [entry.subject for entry in told] == [text_hash(held)]
+    assert f"the text {planted} is let stand is in no row" in await reasons(home)
 
 
 # How long it holds

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from assistant import journal, privacy, uploads
-from assistant.audit import note_release, seal_dates
+from assistant.audit import clearances, note_release, seal_clearance, seal_dates
 from assistant.clause_review import clause_rules
 from assistant.db import in_thread
 from assistant.deps import Deps
@@ -541,6 +541,8 @@ async def _change_clearance(
                 lock_file=deps.settings.ingest_lock,
                 rules=clause_rules(deps.rules, today(), deps.named_lender),
                 seen=body.sha256,
+                cleared=partial(clearances, keys=deps.keys),
+                enter=partial(seal_clearance, keys=deps.keys, by=signed_in(request).staff_id),
                 progress=_unless_busy,
             ),
         )
@@ -592,6 +594,7 @@ async def confirm_dates(
                 body.source,
                 lock_file=deps.settings.ingest_lock,
                 by=by,
+                cleared=partial(clearances, keys=deps.keys),
                 enter=partial(seal_dates, keys=deps.keys),
                 effective_from=body.effective_from,
                 effective_to=body.effective_to,
