@@ -205,7 +205,8 @@ TURN_S = 10.0
 
 
 class TailGone(SQLAlchemyError):
-    """The row that this process wrote last is no longer in the chain, or is another one."""
+    """The row that this process wrote last, or that was exported before it began, is no longer in
+    the chain, or is another one."""
 
 
 @dataclass(slots=True)
@@ -215,7 +216,8 @@ class Writer:
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held by who writes: see `transaction`."""
     last: tuple[int, str] | None = None
-    """Number and hash of the last row: somebody who cuts the end off has to end the process too."""
+    """Number and hash of the last row that this process wrote, or was exported before: somebody who
+    cuts the end off has to get at the file of heads too."""
     failed: bool = False
     """Whether what was written last could not be: the disk is full, or the database is away."""
 
@@ -356,8 +358,8 @@ async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
         raise PoolTimeout(f"others have been writing for {TURN_S:.0f} s") from None
     try:
         async with trail.engine.begin() as connection:
-            if seq := await _lost(connection, trail.writer):
-                raise TailGone(f"row {seq}, which this process wrote last, is gone or another one")
+            if seq := await tail_gone(connection, trail.writer):
+                raise TailGone(f"row {seq}, which was written last, is gone or another one")
             yield connection
         trail.writer.failed = False
     except IntegrityError:
@@ -369,8 +371,9 @@ async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
         trail.writer.turn.release()
 
 
-async def _lost(connection: AsyncConnection, writer: Writer) -> int:
-    """Number of the row that this process wrote last, if it is not there as it was; 0 if it is."""
+async def tail_gone(connection: AsyncConnection, writer: Writer) -> int:
+    """Number of the row that this process wrote last, or that was exported before, if it is not
+    there as it was; 0 if it is."""
     if writer.last is None:
         return 0
     seq, value = writer.last
@@ -459,12 +462,29 @@ def _mac(entry: Entry, key: bytes) -> str:
 
 
 async def found(trail: Trail) -> None:
-    """Begin the chain where there is none, with what was recorded before there were chains."""
+    """Begin the chain where there is none, with what was recorded before there were chains.
+
+    Where it lacks the row that was exported last it is not gone on with: see `TailGone`.
+    """
+    trail.writer.last = await asyncio.to_thread(_last_head, trail.heads)
+    async with trail.engine.connect() as connection:
+        if seq := await tail_gone(connection, trail.writer):
+            log.error(
+                "the audit chain lacks a row that was exported; nothing is written or answered. "
+                "Where the database was put back or begun anew on purpose, move the file away",
+                row=seq,
+                file=str(trail.heads),
+            )
+            return
     last = await last_entry(trail.engine)
     if last is not None:
         if last.key_id not in trail.keys.by_id:
             log.error("the key that the audit chain was written with is not here", id=last.key_id)
         elif untold := _TAKEN_IN - await _told_of(trail.engine):
+            # A row that said so may have been taken out, to have what was planted taken in.
+            if not await _is_whole(trail):
+                log.error("the audit chain does not hold; what it does not tell of is not taken in")
+                return
             async with transaction(trail) as connection:
                 await lock(connection)
                 await _take_in(connection, trail.keys, untold)
@@ -500,6 +520,18 @@ async def _told_of(engine: AsyncEngine) -> set[str]:
             )
         )
         return {name for body in bodies for name, told in json.loads(body).items() if told}
+
+
+async def _is_whole(trail: Trail) -> bool:
+    """Whether all rows are there, each made with one of the keys and holding the one before."""
+    async with trail.engine.connect() as connection:
+        walk = _Walk(trail, connection, lambda done, total: None)
+        while batch := await _read_batch(walk):
+            for entry in batch:
+                with walk.going_on(entry.seq):
+                    _check_link(walk, entry)
+                walk.last = entry
+    return not walk.breaks
 
 
 async def _take_in(connection: AsyncConnection, keys: Keys, what: Collection[str]) -> None:
@@ -601,13 +633,9 @@ async def _borne_out(connection: AsyncConnection, keys: Keys, kind: Kind) -> lis
     """Keys of what persons said that is stored as the last row about it holds it, and no row is
     missing since: it may have taken that back."""
     told, held = await _read_told(connection, keys, kind), await _read_said(connection, kind)
-    before = audit_entries.alias()
-    follows = exists().where(before.c.seq == audit_entries.c.seq - 1)
-    whole_from = await connection.scalar(select(func.max(audit_entries.c.seq)).where(~follows)) or 0
+    first = await whole_from(connection)
     return [
-        key
-        for key, (seq, row) in told.items()
-        if seq >= whole_from and row and held.get(key) == row
+        key for key, (seq, row) in told.items() if seq >= first and row and held.get(key) == row
     ]
 
 
@@ -784,8 +812,9 @@ async def held_as_entered(
 async def account_as_entered(
     connection: AsyncConnection, keys: Keys, staff_id: str
 ) -> dict[str, Any] | None:
-    """What the last row of the chain about a staff account says, where it was made with one of the
-    keys and the account is as it holds it; that later rows were removed shows in `verify` alone."""
+    """What the last row of the chain about a staff account says, and its number as `seq`, where it
+    was made with one of the keys and the account is as it holds it; that later rows were removed is
+    for `whole_after` to see."""
     rows = await connection.execute(
         select(*audit_entries.columns, *map(_raw, staff.columns))
         .join(staff, staff.c.id == audit_entries.c.subject)
@@ -794,7 +823,7 @@ async def account_as_entered(
     last = max(rows, key=lambda row: row.seq, default=None)
     if last is None or not is_genuine(keys, entry := Entry(*last[: len(_COLUMNS)])):
         return None
-    told: dict[str, Any] = json.loads(entry.body)
+    told: dict[str, Any] = json.loads(entry.body) | {"seq": entry.seq}
     stored = [_as_stored(value) for value in last[len(_COLUMNS) :]]
     return told if told["state"] == _fingerprint(stored) else None
 
@@ -805,6 +834,14 @@ async def whole_after(connection: AsyncConnection, seq: int) -> bool:
     counted = select(func.count(), func.max(audit_entries.c.seq)).where(audit_entries.c.seq >= seq)
     rows, last = (await connection.execute(counted)).one()
     return last is not None and rows == last - seq + 1
+
+
+async def whole_from(connection: AsyncConnection) -> int:
+    """Number of the row from which on to the end none is missing, as `whole_after` counts; 0 where
+    there is none."""
+    before = audit_entries.alias()
+    follows = exists().where(before.c.seq == audit_entries.c.seq - 1)
+    return await connection.scalar(select(func.max(audit_entries.c.seq)).where(~follows)) or 0
 
 
 async def trace(connection: AsyncConnection, kind: Kind, subjects: Sequence[str]) -> str:
@@ -1224,12 +1261,14 @@ async def note_head(trail: Trail, entry: Entry) -> None:
 async def export_head(trail: Trail) -> Entry | None:
     """Write the end of the chain to the file of heads, unless it is there already.
 
-    None where there is no chain.
+    None where there is no chain, or one that lacks its end: the next process has to miss it too.
     """
+    async with trail.engine.connect() as connection:
+        gone = await tail_gone(connection, trail.writer)
     entry = await last_entry(trail.engine)
-    if entry is None:
+    if entry is None or gone:
         return None
-    if await asyncio.to_thread(_last_hash, trail.heads) != entry.hash:
+    if await asyncio.to_thread(_last_head, trail.heads) != (entry.seq, entry.hash):
         await _write_head(trail.heads, entry)
     return entry
 
@@ -1258,15 +1297,17 @@ def _add_line(file: Path, line: str) -> None:
         os.close(descriptor)
 
 
-def _last_hash(file: Path) -> str:
+def _last_head(file: Path) -> tuple[int, str] | None:
+    """Number and hash of the row that was exported last; None where no line at the end of the file
+    can be read."""
     try:
         with file.open("rb") as lines:
             lines.seek(0, os.SEEK_END)
             lines.seek(max(0, lines.tell() - 4096))
-            last = lines.read().splitlines()[-1:]
-        return str(json.loads(last[0])["hash"]) if last else ""
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
+            ends = lines.read().splitlines()
+    except OSError:
+        return None
+    return next((head for line in reversed(ends) if (head := _head(line))[0] > 0), None)
 
 
 def _heads(file: Path) -> Iterator[tuple[int, int, str]]:
@@ -1276,12 +1317,16 @@ def _heads(file: Path) -> Iterator[tuple[int, int, str]]:
         return
     with file.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
-            try:
-                head = json.loads(line)
-                found = number, int(head["seq"]), str(head["hash"])
-            except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-                found = number, 0, ""
-            yield found
+            yield number, *_head(line)
+
+
+def _head(line: str | bytes) -> tuple[int, str]:
+    """Number and hash of the row of an exported head; row 0 where it cannot be read."""
+    try:
+        head = json.loads(line)
+        return int(head["seq"]), str(head["hash"])
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return 0, ""
 
 
 # Verifying
@@ -1902,9 +1947,9 @@ async def _check_accounts(walk: _Walk) -> None:
 
 
 async def _check_last(walk: _Walk) -> None:
-    """The row that this process wrote last is there."""
-    if seq := await _lost(walk.connection, walk.trail.writer):
-        raise _Broken(seq, f"cut off: row {seq}, which this process wrote, is gone or another one")
+    """The row that this process wrote last, or that was exported before, is there."""
+    if seq := await tail_gone(walk.connection, walk.trail.writer):
+        raise _Broken(seq, f"cut off: row {seq}, which was written, is gone or another one")
 
 
 async def _check_said(walk: _Walk) -> None:

@@ -364,7 +364,7 @@ async def session_of(
         # A row that was turned to another account is no session of that one.
         if row is None or row.id != token.removeprefix(TOKEN_PREFIX).partition("_")[0]:
             return None
-        if not await _is_as_entered(connection, trail.keys, row):
+        if not await _is_as_entered(connection, trail, row):
             return None
     if row.disabled or (row.demo and not rules.demo):
         return None
@@ -432,18 +432,29 @@ async def _open_session(
         )
         current = held.one()
         same = not current.disabled and current.password_hash == row.password_hash
-        if not same or not await _is_as_entered(connection, trail.keys, row):
+        if not same or not await _is_as_entered(connection, trail, row, later=True):
             await connection.rollback()
             return None
     return SignedIn(_signed(row, token, expires), token)
 
 
-async def _is_as_entered(connection: AsyncConnection, keys: Keys, row: Row[Any]) -> bool:
-    """Whether nobody who can only write to the database gave an account a role or a password."""
-    told = await audit.account_as_entered(connection, keys, row.id)
+async def _is_as_entered(
+    connection: AsyncConnection, trail: Trail, row: Row[Any], *, later: bool = False
+) -> bool:
+    """Whether nobody who can only write to the database gave an account a role or a password.
+
+    later: whether to look, too, if later rows of the chain are missing, which may have closed it or
+    taken a role from it: they are counted, which is too much for each request.
+    """
+    told = await audit.account_as_entered(connection, trail.keys, row.id)
     # What was read before must be it too: it may have been put back since.
     names = ("roles", "disabled", "demo")
-    same = told is not None and all(told[name] == row._mapping[name] for name in names)
+    same = (
+        told is not None
+        and all(told[name] == row._mapping[name] for name in names)
+        and not await audit.tail_gone(connection, trail.writer)
+        and not (later and not await audit.whole_after(connection, told["seq"]))
+    )
     if not same:
         log.error("a staff account is not as the audit chain holds it", staff=row.id)
     return same

@@ -33,6 +33,7 @@ from assistant.llm import Message, ModelGarbled, ModelUnavailable, Piece, Script
 from assistant.models import Event, Question, Reply
 from assistant.replay import Player, Replay, UnknownRecord
 from assistant.staff import (
+    Denied,
     SessionRules,
     create_account,
     reset_password,
@@ -565,6 +566,60 @@ async def test_a_process_misses_the_row_that_it_wrote_last_and_writes_no_more(le
     assert "another one" in (await broken(lender)).reason
 
 
+@pytest.mark.parametrize("left", ["a part of it", "nothing"])
+async def test_a_chain_that_lacks_what_was_exported_is_not_gone_on_with(
+    tmp_path: Path, left: str
+) -> None:
+    entries = db.audit_entries
+    async with opened(tmp_path) as deps:
+        await create_account(deps.trail, "lihua", "李华", ["agent"], PASSWORD)
+        kept = await audit.last_entry(deps.engine)
+        assert kept is not None
+        await audit.append(deps.trail, "approval", "x", {"action": "withdrawn"})
+    seq = kept.seq if left == "a part of it" else 0
+    for _ in range(2):
+        async with open_deps(settings_for(tmp_path / "home")) as deps:
+            await run(deps, delete(entries).where(entries.c.seq > seq))
+            if not seq:  # what was planted is to be taken in with what is there
+                await run(deps, text("UPDATE staff SET roles = '[\"admin\"]'"))
+        async with open_deps(settings_for(tmp_path / "home")) as deps:
+            assert len(await audit.read_entries(deps.engine)) == seq
+            assert "cut off" in (await broken(deps)).reason
+            with pytest.raises(audit.TailGone):
+                await audit.append(deps.trail, "approval", "x", {"by": "test"})
+            events = [event.name async for event in answer_question(asked(HOW), deps)]
+            assert events == ["handoff", "error"]
+            signed_in = await sign_in(deps.trail, "lihua", PASSWORD, STAYING, address="x")
+            assert signed_in == Denied()
+    # The database was put back from a backup, and somebody says so.
+    (tmp_path / "home" / "audit-heads.jsonl").unlink()
+    async with open_deps(settings_for(tmp_path / "home")) as deps:
+        await audit.append(deps.trail, "approval", "x", {"by": "test"})
+
+
+async def test_what_was_planted_is_not_taken_in_where_the_row_is_gone_that_told_of_the_rest(
+    tmp_path: Path,
+) -> None:
+    async with opened(tmp_path) as deps:
+        await create_account(deps.trail, "lihua", "李华", ["agent"], PASSWORD)
+        copied = "SELECT 'x', 'mallory', name, password_hash, roles, demo, disabled, created_at"
+        founded = db.audit_entries.c.kind == "founded"
+        first = await audit.read_entries(deps.engine, limit=1)
+        await run(
+            deps,
+            text(f"INSERT INTO staff {copied} FROM staff"),
+            delete(db.audit_entries).where(founded),
+        )
+    for forged in (False, True):
+        async with open_deps(settings_for(tmp_path / "home")) as deps:
+            assert not await audit.read_entries(deps.engine, subjects=["x"])
+            signed_in = await sign_in(deps.trail, "mallory", PASSWORD, STAYING, address="x")
+            assert signed_in == Denied()
+            if not forged:
+                row = {n: getattr(first[0], n) for n in audit._COLUMNS}
+                await run(deps, insert(db.audit_entries).values(row | {"body": "{}"}))
+
+
 async def test_a_server_that_cannot_record_is_not_ready_until_it_can(small: Deps) -> None:
     async with serving(small) as served:
         assert (await served.client.get("/readyz")).status_code == 200
@@ -811,6 +866,7 @@ async def test_a_release_of_a_version_that_entered_no_vectors_still_holds(small:
 
 
 PASSWORD = "correct horse battery"
+STAYING = SessionRules(timedelta(hours=1), timedelta(hours=8))
 
 
 async def test_each_change_of_an_account_is_entered_without_who_it_is(lender: Deps) -> None:

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from typer.testing import CliRunner
 
 import assistant
@@ -36,7 +36,7 @@ from assistant.api.access import (
 )
 from assistant.api.app import create_app
 from assistant.api.server import NotOnLoopback, hold_to_loopback
-from assistant.audit import Trail
+from assistant.audit import Trail, append, last_entry
 from assistant.cli import app as command_line
 from assistant.db import audit_entries, staff_sessions
 from assistant.db import staff as staff_table
@@ -421,6 +421,36 @@ async def test_an_account_that_the_chain_does_not_know_cannot_sign_in(trail: Tra
         await connection.execute(insert(audit_entries).values(copied))
     assert await enter(trail, "wang") == Denied()
     assert isinstance(await enter(trail), SignedIn)
+
+
+async def test_a_closing_that_is_taken_out_of_the_chain_lets_nobody_in_again(
+    trail: Trail,
+) -> None:
+    account = await add(trail)
+    query = select(staff_table).where(staff_table.c.id == account.id)
+    async with trail.engine.connect() as connection:
+        open_row = (await connection.execute(query)).one()._asdict()
+    await staff.set_disabled(trail, account.id, True, by="admin")
+    closed = await last_entry(trail.engine)
+    assert closed is not None
+    await append(trail, "approval", "x", {})
+    async with trail.engine.begin() as connection:
+        await connection.execute(delete(audit_entries).where(audit_entries.c.seq == closed.seq))
+        await connection.execute(update(staff_table).values(open_row))
+    assert await enter(trail) == Denied()
+    await staff.reset_password(trail, account.id, OTHER, by="admin")
+    assert isinstance(await enter(trail, password=OTHER), SignedIn)
+
+
+async def test_nobody_is_signed_in_while_the_chain_lacks_its_end(trail: Trail) -> None:
+    await add(trail)
+    token = await session(trail, now=NOW)
+    last = await append(trail, "approval", "x", {})
+    assert await staff.session_of(trail, token, RULES, now=NOW)
+    async with trail.engine.begin() as connection:
+        await connection.execute(delete(audit_entries).where(audit_entries.c.seq == last.seq))
+    assert await staff.session_of(trail, token, RULES, now=NOW) is None
+    assert await enter(trail) == Denied()
 
 
 # The HTTP API
