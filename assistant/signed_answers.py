@@ -332,16 +332,18 @@ async def read_signed(trail: Trail, answer_ids: Sequence[str]) -> dict[str, str]
             .order_by(audit_entries.c.seq)
         )
         last = {entry.subject: entry for entry in (Entry(**row._mapping) for row in decisions)}
+        first = await audit.whole_from(connection)
     texts = {row.id: row.signed_text or "" for row in rows}
     return {
         answer_id: texts[answer_id]
         for answer_id in answer_ids
-        if answer_id in texts and _was_signed(trail, last.get(answer_id), texts[answer_id])
+        if answer_id in texts and _was_signed(trail, last.get(answer_id), texts[answer_id], first)
     }
 
 
-def _was_signed(trail: Trail, entry: Entry | None, text: str) -> bool:
-    if entry is None or not audit.is_genuine(trail.keys, entry):
+def _was_signed(trail: Trail, entry: Entry | None, text: str, first: int) -> bool:
+    """first: number of the row from which on none is missing: one that took it back may be."""
+    if entry is None or entry.seq < first or not audit.is_genuine(trail.keys, entry):
         return False
     body = json.loads(entry.body)
     return bool(body.get("action") == "signed" and body.get("text") == _sha256(text))

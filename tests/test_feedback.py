@@ -15,13 +15,13 @@ from typing import Any
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 
 import assistant
 from assistant import approved, audit, case_drafts, signed_answers
 from assistant.api.app import create_app
 from assistant.case_drafts import CaseDraft, Label
-from assistant.db import answer_drafts, feedback, open_engine, staff
+from assistant.db import answer_drafts, audit_entries, feedback, open_engine, staff
 from assistant.deps import Deps, open_deps
 from assistant.feedback import MAX_COMMENT, reasons
 from assistant.models import today
@@ -358,6 +358,18 @@ async def signed_holds(deps: Deps, answer_id: str, served: dict[str, Any]) -> No
     assert answer_id not in {a.id for a in front.approved.answers}
     async with deps.engine.begin() as connection:
         await connection.execute(update(answer_drafts).where(row).values(signed_text=text))
+    # A row that is missing since it was signed may have taken it back.
+    last = await audit.append(deps.trail, "approval", "x", {})
+    gone = audit_entries.c.seq == last.seq
+    await audit.append(deps.trail, "approval", "x", {})
+    texts = await signed_answers.read_signed(deps.trail, [answer_id])
+    assert texts == {answer_id: text}
+    async with deps.engine.begin() as connection:
+        held = (await connection.execute(select(audit_entries).where(gone))).one()._asdict()
+        await connection.execute(delete(audit_entries).where(gone))
+    assert not await signed_answers.read_signed(deps.trail, [answer_id])
+    async with deps.engine.begin() as connection:
+        await connection.execute(insert(audit_entries).values(held))
 
 
 def test_erasing_takes_the_words_and_leaves_the_thumb(
