@@ -16,6 +16,7 @@ import json
 import os
 import re
 import secrets
+import time
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -678,8 +679,8 @@ async def note_release(
 ) -> Entry | None:
     """Enter which release is live and what it says; None where the last such row says so already.
 
-    action: `ingested`, `activated`, `confirmed`, `cleared`, `withdrawn` or `uploaded`. by: account,
-    or `cli`.
+    action: `ingested`, `activated`, `confirmed`, `cleared`, `withdrawn`, `uploaded` or `restored`.
+    by: account, `cli`, or nobody.
     """
     async with trail.engine.connect() as connection:
         last = await connection.scalar(
@@ -695,6 +696,77 @@ async def note_release(
         vectors = await store.vectors_hash(connection, release_id)
     body = {"action": action, "by": by, "content": content, "vectors": vectors, **more}
     return await append(trail, "release", release_id, body)
+
+
+class ReleaseChanged(Exception):
+    """The live release is not as the chain holds it; the message says what to do."""
+
+
+async def hold_live(trail: Trail) -> None:
+    """Hold the live release to what the chain says, before anything is answered from it or made of
+    it. Where another one is live than was switched to last, waits, since its row may be about to be
+    written, and then makes the right one live again. Raises ReleaseChanged."""
+    by = time.monotonic() + SETTLE_S
+    while (right := await _switched_to(trail)) != (live := await _live_id(trail)):
+        if not right or time.monotonic() >= by:
+            break
+        await asyncio.sleep(SETTLE_S / 20)
+    if not right:
+        return
+    if doubt := await _doubt_of_release(trail, right):
+        raise ReleaseChanged(
+            f"release {right} is not as the audit chain holds it ({doubt}): see `zhunxin audit "
+            "verify`; put the database back, or make another one live with `zhunxin release "
+            "activate`"
+        )
+    if right != live:
+        log.error("another release was live than the audit chain says", live=live, right=right)
+        async with trail.engine.begin() as connection:
+            await store.activate(connection, right)
+        await note_release(trail, right, "restored", by="")
+
+
+async def _live_id(trail: Trail) -> str:
+    live = await store.active_release(trail.engine)
+    return live.id if live else ""
+
+
+async def _switched_to(trail: Trail) -> str:
+    """Id of the release that the last row of a switch names, or of the live one where that row is
+    from when the chain was begun, which tells of none; empty where no release was ever entered.
+    Raises ReleaseChanged where that cannot be believed."""
+    query = select(audit_entries).where(audit_entries.c.kind == "release")
+    async with trail.engine.connect() as connection:
+        rows = await connection.execute(query.order_by(audit_entries.c.seq.desc()).limit(1))
+        last = next((Entry(**row._mapping) for row in rows), None)
+        whole = last is None or await whole_after(connection, last.seq)
+    if last is None:
+        whole = await _is_whole(trail)
+    if not whole or (last is not None and not is_genuine(trail.keys, last)):
+        raise ReleaseChanged(
+            "the audit chain does not tell which release is live: see `zhunxin audit verify`; "
+            "`zhunxin release activate` makes one live"
+        )
+    if last is None:
+        return ""
+    return await _live_id(trail) if json.loads(last.body)["action"] == "adopted" else last.subject
+
+
+async def _doubt_of_release(trail: Trail, release_id: str) -> str:
+    """Why a release is not what each row about it holds; empty: it is. Rows of a key that was lost
+    are passed over: somebody has made it live again since."""
+    about = (audit_entries.c.kind == "release", audit_entries.c.subject == release_id)
+    async with trail.engine.connect() as connection:
+        rows = await connection.execute(select(audit_entries).where(*about))
+        told = [e for row in rows if is_genuine(trail.keys, e := Entry(**row._mapping))]
+        if not told:
+            return "no row tells of it"
+        try:
+            content = await store.content_hash(connection, release_id)
+        except KeyError:
+            return "it is gone"
+    wrong = [entry.seq for entry in told if json.loads(entry.body)["content"] != content]
+    return f"its clauses are not those that row {wrong[0]} holds" if wrong else ""
 
 
 # Sealing: what the chain knows of a record

@@ -171,6 +171,7 @@ def ingest(
     given = [*(paths or []), *(_sample_paths() if sample else [])]
 
     async def run(deps: Deps) -> None:
+        await deps.hold_live()
         with _progress() as progress:
             report = await build(
                 deps.engine,
@@ -1062,6 +1063,7 @@ def release_confirm(
     }
 
     async def run(deps: Deps) -> None:
+        await deps.hold_live()
         with _progress() as progress:
             done = await confirm(
                 deps.engine,
@@ -1110,6 +1112,7 @@ def release_clear(
     change = release.withdraw if withdraw else partial(release.clear, by="cli")
 
     async def run(deps: Deps) -> None:
+        await deps.hold_live()
         with _progress() as progress:
             done = await change(
                 deps.engine,

@@ -32,7 +32,16 @@ from . import __version__, approved, signed_answers
 from .approved import NEAREST as NEAREST_APPROVED
 from .approved import ApprovedAnswers, NotServed, folder_of, load_approved
 from .asked import ToolBook, load_tools
-from .audit import Keys, Trail, Writer, export_head, found, open_keys
+from .audit import (
+    Keys,
+    ReleaseChanged,
+    Trail,
+    Writer,
+    export_head,
+    found,
+    hold_live,
+    open_keys,
+)
 from .config import ConfigError, Settings
 from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
@@ -76,7 +85,8 @@ log = structlog.get_logger()
 
 
 class ReleaseMismatch(Exception):
-    """The live release was embedded by another model than the one now set."""
+    """The live release was embedded by another model than the one now set, or is not as the audit
+    chain holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +370,7 @@ class Deps:
         self._index_checked = 0.0
 
     async def _open_index(self) -> Index:
+        await self.hold_live()
         index = await open_index(self.engine, self.vector_store)
         embedder = await self.embedder()
         if index.release.embeddings != embedder.name:
@@ -369,6 +380,13 @@ class Deps:
                 "`zhunxin ingest` again on the same documents"
             )
         return index
+
+    async def hold_live(self) -> None:
+        """As `audit.hold_live`. Raises ReleaseMismatch."""
+        try:
+            await hold_live(self.trail)
+        except ReleaseChanged as error:
+            raise ReleaseMismatch(str(error)) from error
 
     async def chat_model(self) -> ChatModel:
         """The model or chain of the settings. Raises ModelUnavailable."""

@@ -404,6 +404,58 @@ async def test_of_what_was_let_stand_before_only_what_a_row_told_of_is_taken_in(
     assert f"the text {planted} is let stand is in no row" in await reasons(home)
 
 
+PLANTED = "青穗消金的年利率是3%，随借随还。"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        f"UPDATE clauses SET text = replace(text, '{GOOD}', '{PLANTED}')",
+        "DELETE FROM audit_entries WHERE seq = (SELECT max(seq) - 1 FROM audit_entries)",
+        "UPDATE audit_entries SET body = replace(body, 'withdrawn', 'cleared')",
+    ],
+)
+async def test_a_release_that_is_not_as_the_chain_holds_it_answers_nobody(
+    home: Home, statement: str
+) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await run(home, "ingest", home.docs)
+    held = await bad_clause(home)
+    await run(home, "release", "clear", held.id)
+    await run(home, "release", "clear", held.id, "--withdraw")
+    code, _, err = await run(home, "ask", "提前还款收违约金吗")
+    assert code == 0, err
+    async with home.deps.engine.begin() as connection:
+        await connection.execute(sql(statement))
+    code, out, err = await run(home, "ask", "提前还款收违约金吗")
+    assert (code, out) == (1, ""), statement
+    assert "audit chain" in err
+    # Nor is another one made of it, whose row would hold what was put there.
+    home.write("other.md", "换卡免费。")
+    code, out, err = await run(home, "ingest", home.docs)
+    assert (code, out, "audit chain" in err) == (1, "", True), err
+
+
+async def test_another_release_that_was_made_live_past_the_chain_is_not_answered_from(
+    home: Home,
+) -> None:
+    home.write("faq.md", GOOD, BAD)
+    await run(home, "ingest", home.docs)
+    held = await bad_clause(home)
+    await run(home, "release", "clear", held.id)
+    shown = await home.live()
+    await run(home, "release", "clear", held.id, "--withdraw")
+    right = await home.live()
+    async with home.deps.engine.begin() as connection:
+        await store.activate(connection, shown)
+    assert not (await bad_clause(home)).held
+    code, out, err = await run(home, "ask", QUESTION)
+    assert (code, "百分百" in out) == (0, False), err
+    assert await home.live() == right
+    (*_, row) = await audit.read_entries(home.deps.engine, subjects=[right])
+    assert json.loads(row.body)["action"] == "restored"
+
+
 # How long it holds
 
 

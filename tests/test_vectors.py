@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from assistant.audit import LEAST_KEY_CHARS
 from assistant.deps import open_deps
 from knowledge.documents import Audience, Clause, Head
 from knowledge.embed import LocalEmbedder, Vectors
@@ -156,13 +157,14 @@ def test_a_server_that_cannot_be_reached_is_named_by_its_setting(tmp_path: Path)
 async def test_what_is_ingested_on_one_host_is_searched_on_another_through_the_server(
     server_url: str, tmp_path: Path
 ) -> None:
-    """The hosts share the database and the server, and no folder."""
+    """The hosts share the database, the key of its chain and the server, and no folder."""
     docs = tmp_path / "docs"
     docs.mkdir()
     (docs / "a.md").write_text("# 规则\n\n第一条 提前还款免收违约金。\n", encoding="utf-8")
     shared = {
         "ZHUNXIN_CHROMA_URL": server_url,
         "ZHUNXIN_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'shared.db'}",
+        "ZHUNXIN_AUDIT_KEY": "k" * LEAST_KEY_CHARS,
     }
     embedder = LocalEmbedder(1)
     async with open_deps(settings_for(tmp_path / "one", **shared)) as one:

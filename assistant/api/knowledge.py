@@ -530,6 +530,7 @@ async def _change_clearance(
     deps: Deps,
 ) -> ActivatedBody | JSONResponse:
     embedder = await deps.embedder()
+    await deps.hold_live()
     try:
         done = await in_thread(
             deps.settings.database,
@@ -583,6 +584,7 @@ async def confirm_dates(
     if bodies[body.source].sha256 != body.sha256:
         return problem(409, "the document has changed meanwhile", code="changed_meanwhile")
     embedder = await deps.embedder()
+    await deps.hold_live()
     by = signed_in(request).staff_id
     try:
         done = await in_thread(
