@@ -881,6 +881,28 @@ async def held_as_entered(
     return entries if same else []
 
 
+async def not_as_entered(
+    connection: AsyncConnection, keys: Keys, kind: Kind, subjects: Sequence[str]
+) -> set[str]:
+    """Those of some subjects of which the tables are not as the last row of the chain holds them,
+    or are in none. At most some hundred at once."""
+    rows = await connection.execute(
+        select(audit_entries)
+        .where(audit_entries.c.subject.in_(subjects), audit_entries.c.kind == kind)
+        .order_by(audit_entries.c.seq)
+    )
+    last = {entry.subject: entry for entry in (Entry(**row._mapping) for row in rows)}
+    held = await _read_held(connection, kind, subjects)
+    return {
+        subject
+        for subject, tables in held.items()
+        if (entry := last.get(subject)) is not None or any(tables)
+        if entry is None
+        or not is_genuine(keys, entry)
+        or json.loads(entry.body).get("held") != _fingerprint(list(tables))
+    }
+
+
 async def account_as_entered(
     connection: AsyncConnection, keys: Keys, staff_id: str
 ) -> dict[str, Any] | None:

@@ -779,7 +779,9 @@ class _Running:
             for made in outcomes
             if made.customer and (isinstance(made, Message) or made.reason == contacts.HELD_OUT)
         }
-        known = await contacts.past_of(connection, self._campaign.id, named, rendered.at - WINDOW_S)
+        known = await contacts.past_of(
+            connection, self._campaign.id, named, rendered.at - WINDOW_S, keys=self._trail.keys
+        )
         past = {named[handle].row: found for handle, found in known.items()}
         sent: list[Message] = []
         held_out: list[str] = []

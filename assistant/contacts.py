@@ -35,6 +35,9 @@ ALL = "all"
 REASON = "1 to 32 small letters, digits, - and _, such as complaint"
 """What a reason of a suppression looks like: it stays in the audit chain, and names nobody."""
 
+TAMPERED = "tampered"
+"""Why nobody writes to a customer whose suppressions are not as the audit chain holds them."""
+
 AT_ONCE = 500
 """Values of one statement: SQLite takes some thousand."""
 
@@ -247,11 +250,17 @@ async def given_out(engine: AsyncEngine, campaign: str) -> Counter[str]:
 
 
 async def past_of(
-    connection: AsyncConnection, campaign: str, handles: Iterable[str], since: datetime
+    connection: AsyncConnection,
+    campaign: str,
+    handles: Iterable[str],
+    since: datetime,
+    *,
+    keys: Keys,
 ) -> dict[str, Past]:
     """What is known of customers, by handle; those of whom nothing is known are left out.
 
-    since: contacts of other campaigns before it are left out.
+    since: contacts of other campaigns before it are left out. Whose suppressions are not as the
+    chain holds them, since one may have been taken off the list past it, is suppressed.
     """
     wanted = list(handles)
     reached: set[str] = set()
@@ -271,6 +280,8 @@ async def past_of(
             select(suppressions).where(suppressions.c.customer.in_(some))
         ):
             barred.setdefault(row.customer, {})[row.channel] = row.reason
+        for known in await audit.not_as_entered(connection, keys, "suppression", some):
+            barred.setdefault(known, {})[ALL] = TAMPERED
     return {
         known: Past(known in reached, tuple(sent.get(known, ())), barred.get(known, {}))
         for known in {*reached, *sent, *barred}
@@ -320,5 +331,5 @@ async def suppressed(engine: AsyncEngine, customer_ids: Collection[str], keys: K
     """Of some customers, those who are on a list by any channel."""
     by_handle = {handle(keys, customer_id): customer_id for customer_id in customer_ids}
     async with engine.connect() as connection:
-        found = await past_of(connection, "", by_handle, datetime.now(UTC))
+        found = await past_of(connection, "", by_handle, datetime.now(UTC), keys=keys)
     return {by_handle[known] for known, past in found.items() if past.suppressed}

@@ -385,7 +385,9 @@ async def people_in(
     strained = await subjects_of(deps.engine, HARDSHIP, since) if deps.desk else None
     handles = {record.customer.id: contacts.handle(keys, record.customer.id) for record in records}
     async with deps.engine.connect() as connection:
-        past = await contacts.past_of(connection, campaign, handles.values(), at - WINDOW)
+        past = await contacts.past_of(
+            connection, campaign, handles.values(), at - WINDOW, keys=keys
+        )
     people: list[Person] = []
     reached: set[str] = set()
     for record in records:

@@ -28,7 +28,7 @@ from assistant.audit import Trail
 from assistant.bulk import CannotRun, Standing
 from assistant.campaigns import Campaign, load_campaigns
 from assistant.customer_files import BadFile, open_customers
-from assistant.db import audit_entries, campaign_runs, offer_drafts
+from assistant.db import audit_entries, campaign_runs, offer_drafts, suppressions
 from assistant.db import contacts as contacts_table
 from assistant.demo_customers import demo_people
 from assistant.demo_people import COLUMNS, people
@@ -445,6 +445,24 @@ async def test_a_withdrawal_that_is_taken_out_of_the_chain_does_not_bring_it_bac
 
 
 # Suppressions
+
+
+async def test_who_is_taken_off_the_list_past_the_chain_is_not_written_to(
+    trail: Trail, campaign: Campaign, bounds: Bounds, few: Path, tmp_path: Path
+) -> None:
+    plain = replace(campaign, holdout=campaign.holdout * 0, channels=("sms",))
+    await approve(trail, plain, content_of(plain))
+    await contacts.suppress(trail, "C1", reason="complaint", by="officer")
+    await contacts.suppress(trail, "C2", reason="wish", by="officer", channel="sms")
+    await contacts.suppress(trail, "C3", reason="complaint", by="officer")
+    await contacts.lift(trail, "C3", by="officer")
+    async with trail.engine.begin() as connection:
+        await connection.execute(delete(suppressions))
+    await run(trail, plain, bounds, few, tmp_path / "out.jsonl")
+    written = {record["customer"] for record in read(tmp_path / "out.jsonl")}
+    assert not {"C1", "C2"} & written
+    assert "C3" in written
+    assert await contacts.suppressed(trail.engine, ["C1", "C2", "C3"], trail.keys) == {"C1", "C2"}
 
 
 async def test_heads_are_exported_for_runs_and_suppressions_too(
