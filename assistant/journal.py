@@ -206,12 +206,12 @@ def _day(text: str | None) -> date | None:
 
 
 async def conversation(
-    engine: AsyncEngine, conversation_id: str, subject: str, newest: int | None = None
+    trail: Trail, conversation_id: str, subject: str, newest: int | None = None
 ) -> dict[str, Any]:
     """A conversation as its borrower may see it, JSON-ready, its messages in the order in which
-    they came in; only so many of the newest where it is said. Raises UnknownConversation where it
-    is nobody's, or another one's."""
-    async with engine.connect() as connection:
+    they came in, without those that are not as the audit chain holds them; only so many of the
+    newest where it is said. Raises UnknownConversation where it is nobody's, or another one's."""
+    async with trail.engine.connect() as connection:
         head = (
             await connection.execute(
                 select(conversations).where(
@@ -250,12 +250,14 @@ async def conversation(
             }
             for row in said
         ]
+    shown = [turn["record_id"] for turn in turns] + [each["id"] for each in people]
+    planted = await audit.not_as_said(trail, shown)
     return {
         "conversation_id": head.id,
         "created_at": as_utc(head.created_at).isoformat(),
         "locale": head.locale,
-        "turns": turns[::-1],
-        "people": people[::-1],
+        "turns": [turn for turn in reversed(turns) if turn["record_id"] not in planted],
+        "people": [each for each in reversed(people) if each["id"] not in planted],
     }
 
 

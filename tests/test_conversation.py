@@ -373,7 +373,7 @@ async def test_tabs_that_write_at_once_keep_one_order_and_their_own_answers(deps
     first = await ask(deps, "安心贷的利率是多少")
     texts = ["那随心借呢", "客服几点下班", "安心贷宽限期几天", "怎么开发票"] * 3
     replies = await asyncio.gather(*(ask(deps, text, first.conversation_id) for text in texts))
-    seen = await journal.conversation(deps.engine, first.conversation_id, "")
+    seen = await journal.conversation(deps.trail, first.conversation_id, "")
     messages = {turn["record_id"]: turn["message"] for turn in seen["turns"]}
     assert {r.record_id: t for r, t in zip(replies, texts, strict=True)}.items() < messages.items()
     order = list(messages)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import sqlite3
 import threading
 import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, aclosing, contextmanager
+from contextlib import ExitStack, aclosing, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -608,6 +609,47 @@ def test_a_borrower_takes_along_what_a_person_wrote(
     assert PHONE not in page
     assert borrower.delete(url).json()["deleted"] > 0
     assert borrower.get(url).status_code == 404
+
+
+def test_what_was_put_into_the_database_is_told_to_no_borrower(
+    desk: Server, agent: httpx.Client
+) -> None:
+    with customer(desk, 3) as borrower:
+        answer = borrower.post("/v1/chat?stream=false", json={"message": "提前还款收违约金吗"})
+        record = answer.json()["record_id"]
+        talk = answer.json()["conversation_id"]
+        queued = ask(borrower, conversation_id=talk)
+        take(agent, queued["id"])
+        for text in ("您好，请稍等。", "请问还有什么问题？"):
+            assert reply(agent, queued["id"], text).status_code == 201
+        url = f"/v1/conversations/{talk}"
+        assert len(borrower.get(url).json()["turns"]) == 1
+        with closing(sqlite3.connect(desk.home / "zhunxin.db")) as connection, connection:
+            columns = [row[1] for row in connection.execute("PRAGMA table_info(handoff_events)")]
+            chosen = {"seq": "seq + 100000", "id": "'planted'", "text": "'百分百下款'"}
+            values = ", ".join(chosen.get(name, name) for name in columns)
+            connection.execute(
+                f"INSERT INTO handoff_events SELECT {values} FROM handoff_events "
+                "WHERE text = '您好，请稍等。' AND conversation_id = ?",
+                [talk],
+            )
+            connection.execute(
+                "UPDATE handoff_events SET text = '年利率3%' "
+                "WHERE text = '请问还有什么问题？' AND conversation_id = ?",
+                [talk],
+            )
+            connection.execute(
+                "UPDATE records SET reply = replace(reply, :words, :words || '3%') WHERE id = :id",
+                {"words": '"answer": "', "id": record},
+            )
+        events = heard(borrower, f"{url}/events", "handoff")
+        assert told(events) == ["您好，请稍等。"]
+        found = borrower.get(url).json()
+        assert [each["text"] for each in found["people"]] == ["您好，请稍等。"]
+        assert found["turns"] == []
+        assert "百分百" not in borrower.get(f"{url}/export?format=html").text
+        with closing(sqlite3.connect(desk.home / "zhunxin.db")) as connection, connection:
+            connection.execute("DELETE FROM handoff_events WHERE id = 'planted'")
 
 
 async def dropped(server: Server, text: str) -> tuple[list[str], Handoff | None]:

@@ -49,7 +49,7 @@ async def one(
     """A conversation of the borrower's own, with personal data masked as it is kept. One begun
     without an account is known by its id alone."""
     whose = subject(deps, borrower)
-    found = await journal.conversation(deps.engine, conversation_id, whose, newest)
+    found = await journal.conversation(deps.trail, conversation_id, whose, newest)
     label = notice("ai_label", found["locale"])
     return JSONResponse({"label": label, **found}, headers={"Cache-Control": "no-store"})
 
@@ -63,7 +63,7 @@ async def export(
     locale: LocaleName = "zh-Hans",
 ) -> Response:
     """The same to keep, as a file: JSON, or a page to read."""
-    found = await journal.conversation(deps.engine, conversation_id, subject(deps, borrower))
+    found = await journal.conversation(deps.trail, conversation_id, subject(deps, borrower))
     label = notice("ai_label", locale)
     name = f"zhunxin-{conversation_id[:8]}.{form}"
     headers = {**EXPORT_HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 
-from assistant import handoff
+from assistant import audit, handoff
 from assistant.answer import clean
 from assistant.copilot_store import remember_customer
 from assistant.deps import Deps
@@ -258,8 +258,11 @@ async def follow(
                     deps.engine, after=after, conversation_id=conversation_id
                 ):
                     after = found[-1].seq
+                    said = [event.id for event in found if event.kind == "message"]
+                    with handoff.reachable():
+                        planted = await audit.not_as_said(deps.trail, said)
                     for event in found:
-                        if event.kind not in HIDDEN:
+                        if event.kind not in HIDDEN and event.id not in planted:
                             yield _sent(event, locale)
                 current = await handoff.latest(deps.engine, conversation_id)
             if current is None:
