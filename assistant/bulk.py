@@ -558,6 +558,12 @@ async def _begin(asked: _Asked, rows: int, engine: Engine, by: str) -> _Running:
         there = await asyncio.to_thread(_first_there, (out, *_beside(out)))
         if there:
             raise CannotRun(f"{there}: is there already; name another output")
+    if begun and await _is_changed(trail, begun):
+        # A new entry of the chain would hold it as if it were right.
+        raise CannotRun(
+            f"{out}: the run {begun.id} is not as the audit chain holds it: see `zhunxin audit "
+            "verify`; name another output to begin anew"
+        )
     if begun and begun.plan["customers"] != opened.identity:
         raise CannotRun(
             f"{out}: was begun with another file of customers than {opened.path}; "
@@ -584,6 +590,11 @@ async def _begin(asked: _Asked, rows: int, engine: Engine, by: str) -> _Running:
     running = _Running(asked, plan, begun)
     await running.open()
     return running
+
+
+async def _is_changed(trail: Trail, run: Run) -> bool:
+    async with trail.engine.connect() as connection:
+        return bool(await audit.not_as_entered(connection, trail.keys, "run", [run.id]))
 
 
 def _first_there(names: Sequence[Path]) -> Path | None:

@@ -444,6 +444,24 @@ async def test_a_withdrawal_that_is_taken_out_of_the_chain_does_not_bring_it_bac
     assert found == Lapsed("tampered")
 
 
+async def test_a_run_that_was_changed_past_the_chain_is_not_gone_on_with(
+    trail: Trail, campaign: Campaign, bounds: Bounds, few: Path, tmp_path: Path
+) -> None:
+    await approve(trail, campaign, content_of(campaign))
+    out = tmp_path / "out.jsonl"
+    await run(trail, campaign, bounds, few, out)
+    assert read(out)
+    # Somebody who can write to the database has it written again to those whom it reached.
+    out.unlink()
+    async with trail.engine.begin() as connection:
+        await connection.execute(delete(contacts_table))
+        begun = {"state": "running", "chunk": 0, "rows_in": 0, "bytes_out": 0, "counts": {}}
+        await connection.execute(update(campaign_runs).values(begun))
+    with pytest.raises(CannotRun, match="not as the audit chain holds it"):
+        await run(trail, campaign, bounds, few, out)
+    assert not left_over(tmp_path, "out*")
+
+
 # Suppressions
 
 
