@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 
 from .chunk import number_of
 from .documents import DATE_FIELDS, Block, Clause, DateField, FoundDate, Head
+from .text import bigrams
 
 OPENING = 15
 """Blocks at the beginning of a document in which a labelled date is about the document."""
@@ -377,19 +380,135 @@ def _last_start(lines: Iterable[str], *, near: bool) -> FoundDate | None:
 # The end that another document sets
 
 
+_TITLE_VERSION = re.compile(
+    r"[\s_-]*(?:[（(【\[][^（）()【】\[\]]*(?:\d{4}|v\s*\d|修[订正]|第.{1,3}版|[新旧]版)[^（）()【】\[\]]*[）)】\]]"
+    r"|v\s*\d+(?:\.\d+)*|[新旧]版|(?:19|20)\d\d\s*年?版?(?:修订)?版?)$",
+    re.I,
+)
+"""What of a title tells the version and not the document."""
+_GIVES_WAY = re.compile(
+    rf"《(?P<title>[^《》\n]{{2,60}})》[^。；;《》\n]{{0,40}}?(?:[自从于由]\s*{_START}\s*起?)?"
+    r"(?:同时|随即|即行|相应|一并|予以|自动){0,2}(?:废止|失效|停止(?:执行|使用|适用))(?![的前后之])"
+)
+_SIGNED_FOR = re.compile(r"条款|协议|合同")
+_NOT_SIGNED_FOR = re.compile(r"隐私|信息|用户|注册|会员")
+"""Titles of what a borrower agrees to with a loan, and of what is agreed to apart from it."""
+
+SAME_TEXT = 0.5
+"""Share of the pairs of characters of a document that one of the same title has too, from which it
+is a version of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Succession:
+    """An older version that a newer document ends, as its text or title tells."""
+
+    older: str
+    """Source name."""
+    newer: str
+    end: date
+    """Last day of the older."""
+
+
 def as_released(parts: Iterable[Clause]) -> list[Clause]:
     """Clauses in the order that gives each its ordinal, and with the end that a newer text sets.
 
     A document that is superseded ends the day before the one that names it begins. Of regulations
     that share a title, one without an end is in force until the day before the next one's begin: an
-    official text does not say when it will be repealed.
+    official text does not say when it will be repealed. A lender's document without an end gives
+    way to the one that says so, or to the next version of its title; terms that gave way so are
+    those of the day on which a contract was signed.
     """
     ordered = sorted(parts, key=lambda part: part.source)
     ended = _Ends({(part.source, part.head) for part in ordered})
+    heads = {
+        key: ended(*key) for key in dict.fromkeys((part.source, part.head) for part in ordered)
+    }
+    for older, newer, end in _gave_way(ordered):
+        name = series(newer[1])
+        given = heads[older].effective_to or end
+        heads[older] = replace(heads[older], effective_to=min(end, given))
+        if newer[1].kind == "policy" and _is_signed_for(name):
+            heads[older] = replace(heads[older], kind="product", series=name)
+            heads[newer] = replace(heads[newer], kind="product", series=name)
     return [
-        part if (head := ended(part.source, part.head)) == part.head else replace(part, head=head)
+        part if (head := heads[part.source, part.head]) == part.head else replace(part, head=head)
         for part in ordered
     ]
+
+
+def successions(parts: Iterable[Clause]) -> list[Succession]:
+    """Which documents are ended though nobody said so beside the texts; for who put them in."""
+    found = (
+        Succession(older[0], newer[0], end)
+        for older, newer, end in _gave_way(sorted(parts, key=lambda part: part.source))
+    )
+    return list(dict.fromkeys(found))
+
+
+_Key = tuple[str, Head]
+
+
+def _gave_way(parts: Sequence[Clause]) -> list[tuple[_Key, _Key, date]]:
+    """Lenders' documents without an end, those that they gave way to, and their last day."""
+    held: dict[_Key, list[Clause]] = {}
+    for part in parts:
+        if part.head.kind != "regulation":
+            held.setdefault((part.source, part.head), []).append(part)
+    versions: dict[str, list[_Key]] = {}
+    for key in held:
+        versions.setdefault(series(key[1]), []).append(key)
+    found: dict[_Key, tuple[date, _Key]] = {}
+
+    def gives_way(older: _Key, newer: _Key, day: date) -> bool:
+        begins = older[1].effective_from
+        return (
+            older[0] != newer[0]
+            and older[1].effective_to is None
+            and (begins is None or begins < day)
+            and (older not in found or day < found[older][0])
+        )
+
+    for newer, clauses in held.items():
+        for name, day in _named_in(clauses):
+            begin = day or newer[1].effective_from
+            for older in versions.get(_without_version(name), ()):
+                if begin and gives_way(older, newer, begin):
+                    found[older] = (begin, newer)
+    for alike in versions.values():
+        for older, newer in itertools.permutations(alike, 2):
+            begin = newer[1].effective_from
+            if (
+                begin
+                and older[1].effective_from
+                and _of_one_kind(older[1]) == _of_one_kind(newer[1])
+                and gives_way(older, newer, begin)
+                and _is_version(held[older], held[newer])
+            ):
+                found[older] = (begin, newer)
+    return [(older, newer, day - timedelta(days=1)) for older, (day, newer) in found.items()]
+
+
+def _named_in(clauses: Iterable[Clause]) -> Iterator[tuple[str, date | None]]:
+    """Titles of what a document says gives way, and from when where it says so."""
+    for clause in clauses:
+        if "》" in clause.text:
+            for match in _GIVES_WAY.finditer(clause.text.translate(_FOLD)):
+                yield match.group("title"), day_of(match.group("start") or "")
+
+
+def _of_one_kind(head: Head) -> tuple[str, str, str]:
+    return head.kind, head.product, head.audience
+
+
+def _is_version(older: Iterable[Clause], newer: Iterable[Clause]) -> bool:
+    """Whether a document is a version of another, and not one that only has its title."""
+    said, again = ({pair for one in each for pair in bigrams(one.text)} for each in (older, newer))
+    return len(said & again) >= SAME_TEXT * len(said)
+
+
+def _is_signed_for(title: str) -> bool:
+    return bool(_SIGNED_FOR.search(title)) and not _NOT_SIGNED_FOR.search(title)
 
 
 def unknown_supersedes(parts: Iterable[Clause]) -> list[tuple[str, str]]:
@@ -468,4 +587,14 @@ class _Ends:
 
 def series(head: Head) -> str:
     """What all versions of one document have in common."""
-    return head.series or head.title
+    if head.series or head.kind == "regulation":
+        return head.series or head.title
+    return _without_version(head.title)
+
+
+@lru_cache(maxsize=4096)
+def _without_version(title: str) -> str:
+    """A title without what tells its version."""
+    while (shorter := _TITLE_VERSION.sub("", title.strip())) not in ("", title):
+        title = shorter
+    return title

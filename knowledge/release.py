@@ -41,7 +41,7 @@ from .clearance import (
 from .compare import ReleaseChange
 from .computed import load_computed
 from .coverage import calibrate, is_current
-from .dating import as_released, unknown_supersedes
+from .dating import as_released, successions, unknown_supersedes
 from .documents import Clause, Document, Head
 from .embed import Embedder, Vectors
 from .findings import Figures, Findings, plain_figures, review
@@ -214,7 +214,8 @@ async def build(
             stored = await store.clearances_by_text(connection)
             let_stand = await cleared(connection)
         after = keys if replace_all else before | keys
-        parts = await _parts_of(engine, after)
+        as_read = await _stored_parts(engine, after)
+        parts = as_released(as_read)
         warnings += [
             Skipped(
                 part.source, f"nobody is told to have let {part.locator} stand: it is not taken"
@@ -225,6 +226,10 @@ async def build(
             and stored[known] - let_stand.get(known, frozenset())
         ]
         warnings += _shared_ids(parts)
+        warnings += [
+            Skipped(one.older, f"ends on {one.end}, since {one.newer} is a later version of it")
+            for one in successions(as_read)
+        ]
         warnings += [Skipped(*wrong) for wrong in unknown_supersedes(parts)]
         if (
             live
@@ -591,8 +596,13 @@ async def _sources_of(engine: AsyncEngine, release_id: str) -> dict[str, str]:
 
 async def _parts_of(engine: AsyncEngine, keys: Mapping[str, str]) -> list[Clause]:
     """The clauses of these documents, by source name and key, as a release of them holds them."""
+    return as_released(await _stored_parts(engine, keys))
+
+
+async def _stored_parts(engine: AsyncEngine, keys: Mapping[str, str]) -> list[Clause]:
+    """The same, as each document gives them."""
     async with engine.connect() as connection:
-        return as_released(await store.document_clauses(connection, [*keys.values()]))
+        return await store.document_clauses(connection, [*keys.values()])
 
 
 async def _report_of(engine: AsyncEngine, release_id: str) -> store.ReleaseReport | None:

@@ -70,6 +70,9 @@ LONG = 30
 CANDIDATES = 60
 """How many of the best are looked through for clauses of other documents."""
 
+MOVED = 0.4
+"""Likeness from which a clause is what another version says in another place."""
+
 RERANKED = 30
 """How many of the best are put before a reranker."""
 
@@ -110,6 +113,8 @@ class Index:
     by_id: Mapping[str, Clause] = field(repr=False)
     versions: Mapping[str, Sequence[Clause]] = field(repr=False)
     """Clause id -> the clauses at the same place in all versions of its document."""
+    of_series: Mapping[tuple[str, str], Sequence[Clause]] = field(repr=False)
+    """Series and product -> the clauses of all versions, where there are several."""
     prevailing: Sequence[tuple[Clause, str]] = field(repr=False)
     """Sentences that say of themselves that they hold whenever a contract was signed."""
 
@@ -216,6 +221,7 @@ def _load(
         },
         by_id={part.id: part for part in parts},
         versions=_versions(parts),
+        of_series=_of_series(parts),
         prevailing=[
             (part, sentence)
             for part in parts
@@ -236,6 +242,16 @@ def _versions(parts: Sequence[Clause]) -> dict[str, list[Clause]]:
             name = part.title if titled else part.locator
             places.setdefault((series(part.head), part.head.product, name), []).append(part)
     return {part.id: versions for versions in places.values() for part in versions}
+
+
+def _of_series(parts: Sequence[Clause]) -> dict[tuple[str, str], list[Clause]]:
+    held: dict[tuple[str, str], list[Clause]] = {}
+    for part in parts:
+        if part.head.kind in CONTRACT_DATED:
+            held.setdefault((series(part.head), part.head.product), []).append(part)
+    return {
+        key: clauses for key, clauses in held.items() if len({part.source for part in clauses}) > 1
+    }
 
 
 def retrieve(
@@ -445,15 +461,30 @@ def _held(word: str, held: Collection[str], meant: Mapping[str, Sequence[str]]) 
 
 
 def _other_versions(index: Index, clause: Clause) -> tuple[Clause, ...]:
-    """The same place in other versions, where the wording differs, newest first."""
+    """The same place in other versions, where the wording differs, newest first; of a version that
+    is set out otherwise, the clause that says most of the same."""
+    placed = index.versions.get(clause.id, ())
+    sources = {one.source for one in placed}
+    of_series = index.of_series.get((series(clause.head), clause.head.product), ())
+    moved: dict[str, list[Clause]] = {}
+    for one in of_series:
+        if one.source not in sources:
+            moved.setdefault(one.source, []).append(one)
+    alike = [max(held, key=lambda one: _likeness(clause, one)) for held in moved.values()]
     others = [
         other
-        for other in index.versions.get(clause.id, ())
+        for other in [*placed, *(one for one in alike if _likeness(clause, one) >= MOVED)]
         if not _overlap(other, clause)
         and other.audience == clause.audience
         and other.text != clause.text
     ]
     return tuple(sorted(others, key=lambda o: o.head.effective_from or date.min, reverse=True))
+
+
+def _likeness(one: Clause, other: Clause) -> float:
+    """Share of the shorter clause's pairs of characters that the other has too, 0 to 1."""
+    own, others = set(bigrams(one.text)), set(bigrams(other.text))
+    return len(own & others) / max(1, min(len(own), len(others)))
 
 
 def _overlap(one: Clause, other: Clause) -> bool:

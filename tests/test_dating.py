@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
-from knowledge.dating import as_released, day_of, fill, find, unknown_supersedes
+from knowledge.dating import as_released, day_of, fill, find, successions, unknown_supersedes
 from knowledge.documents import Block, Clause, FoundDate, Head
 from knowledge.readers import Unreadable, read
 
@@ -197,3 +198,71 @@ def test_a_supersedes_that_ends_nothing_is_told(head: dict[str, object], wrong: 
     assert source == "new.md"
     assert wrong in reason
     assert as_released(parts)[1].head.effective_to is None
+
+
+TERMS = {"title": "禾贷产品条款", "effective_from": date(2025, 4, 1)}
+
+
+def ends(*parts: Clause) -> dict[str, date | None]:
+    return {one.source: one.head.effective_to for one in as_released(parts)}
+
+
+@pytest.mark.parametrize(
+    ("says", "end"),
+    [
+        ("本条款自2026年6月1日起施行，原《禾贷产品条款》同时废止。", date(2026, 5, 31)),
+        ("《禾贷产品条款（2025版）》自2026年7月1日起停止执行。", date(2026, 6, 30)),
+        ("原《禾贷产品条款》废止前已经放款的借款，仍按其执行。", None),
+        ("原《禾贷收费标准》同时废止。", None),
+    ],
+)
+def test_a_document_ends_where_a_newer_one_says_that_it_gives_way(
+    says: str, end: date | None
+) -> None:
+    begins = date(2026, 6, 1)
+    new = replace(part("new.docx", title="禾贷条款", effective_from=begins), text=says)
+    assert ends(part("old.md", **TERMS), new) == {"old.md": end, "new.docx": None}
+
+
+@pytest.mark.parametrize(
+    ("head", "text", "end"),
+    [
+        ({"title": "禾贷产品条款（2026年修订）"}, "条文。", date(2026, 5, 31)),
+        ({"title": "禾贷产品条款 V2.0"}, "条文。", date(2026, 5, 31)),
+        ({"title": "禾贷产品条款"}, "条文。", date(2026, 5, 31)),
+        ({"title": "禾贷产品条款"}, "另一产品的说明。", None),
+        ({"title": "禾贷产品条款", "product": "he"}, "条文。", None),
+        ({"title": "禾贷产品说明"}, "条文。", None),
+    ],
+)
+def test_a_document_ends_where_the_next_version_of_it_begins(
+    head: dict[str, str], text: str, end: date | None
+) -> None:
+    new = replace(part("new.md", **head, effective_from=date(2026, 6, 1)), text=text)
+    old = part("old.md", **TERMS)
+    assert ends(old, new)["old.md"] == end
+    told = [(one.older, one.newer, one.end) for one in successions([old, new])]
+    assert told == ([("old.md", "new.md", end)] if end else [])
+
+
+def test_an_end_that_is_given_stays_and_each_version_ends_where_the_next_begins() -> None:
+    given = part("old.md", **TERMS, effective_to=date(2025, 12, 31))
+    last = part("last.md", title="禾贷产品条款", effective_from=date(2026, 6, 1))
+    middle = part("middle.md", title="禾贷产品条款", effective_from=date(2025, 9, 1))
+    assert ends(given, last)["old.md"] == date(2025, 12, 31)
+    assert ends(part("old.md", **TERMS), last, middle) == {
+        "old.md": date(2025, 8, 31),
+        "middle.md": date(2026, 5, 31),
+        "last.md": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [("禾贷产品条款", "product"), ("隐私协议", "policy"), ("收费标准", "policy")],
+)
+def test_versions_of_what_a_contract_is_made_of_are_those_of_its_day(title: str, kind: str) -> None:
+    old = part("old.md", title=title, effective_from=date(2025, 4, 1))
+    new = part("new.md", title=title, effective_from=date(2026, 6, 1))
+    assert {one.head.kind for one in as_released([old, new])} == {kind}
+    assert {one.head.kind for one in as_released([new])} == {"policy"}

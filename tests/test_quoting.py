@@ -1,0 +1,112 @@
+"""What is shown of a lender's documents where clauses are quoted without a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+
+from assistant.answer import answer_question, collect
+from assistant.deps import open_deps
+from assistant.models import Question, Reply
+from knowledge.embed import LocalEmbedder
+from knowledge.release import build
+
+from .conftest import settings_for
+
+TODAY = date(2026, 11, 28)
+
+OLD = """# 禾贷产品条款
+
+自2025年4月1日起施行。
+
+## 三、提前结清
+
+1. 借款人可以提前结清，提前结清的，按提前归还本金的3%收取违约金。
+2. 不支持提前归还部分本金。
+
+## 四、逾期
+
+1. 逾期本金按借据利率上浮40%计收罚息。
+"""
+NEW = """# 禾贷产品条款（2026年修订）
+
+第一条 本条款自2026年6月1日起施行，原《禾贷产品条款》同时废止。
+
+第二条 禾贷单户最高额度为150,000元。
+
+第三条 还满3期以后提前结清的，不收取违约金；未满3期提前结清的，按剩余本金的2%收取违约金。
+
+第四条 逾期本金按借据利率上浮25%计收罚息。
+"""
+OTHER = """# 苗分期产品说明
+
+## 额度
+
+苗分期单笔金额为3,000元至80,000元。
+
+## 提前结清
+
+苗分期提前结清不收违约金，须提前2个工作日申请。
+
+## 还款
+
+苗分期还款日为每月20日，设2日宽限期。
+"""
+COUPONS = """# 优惠券规则
+
+1. 每笔借款限用一张，不同种类的券不能叠加。
+2. 券过期自动作废，不补发。
+3. 优惠券在借款时选择使用，放款以后不能补用。
+"""
+
+
+async def replies(
+    home: Path, documents: Mapping[str, str], *questions: str
+) -> list[tuple[Reply, str]]:
+    """What is replied, and the text of it."""
+    folder = home / "documents"
+    folder.mkdir(parents=True)
+    for name, text in documents.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    answered = []
+    async with open_deps(settings_for(home, ZHUNXIN_LLM="extractive")) as deps:
+        lock = home / "lock"
+        await build(deps.engine, deps.vector_store, LocalEmbedder(1), [folder], lock_file=lock)
+        for text in questions:
+            reply = await collect(answer_question(Question(text=text, today=TODAY), deps))
+            assert isinstance(reply, Reply)
+            answered.append((reply, "\n".join(s.text for s in reply.sentences)))
+    return answered
+
+
+async def test_terms_that_gave_way_are_told_of_the_contracts_of_their_days(tmp_path: Path) -> None:
+    (_, unknown), (_, older), (_, newer) = await replies(
+        tmp_path,
+        {"old.md": OLD, "new.md": NEW, "other.md": OTHER, "coupons.md": COUPONS},
+        "禾贷提前结清违约金多少",
+        "我2025年8月借的禾贷，提前结清违约金多少",
+        "我今年7月借的禾贷，提前结清违约金多少",
+    )
+    assert "剩余本金的2%" in unknown
+    lead = "如果您的合同在 2025-04-01 至 2026-05-31 之间签订，适用的旧版条款是："
+    assert lead in unknown.partition("归还本金的3%")[0]
+    assert "归还本金的3%" in older
+    assert "剩余本金的2%" not in older
+    assert "剩余本金的2%" in newer
+    assert "归还本金的3%" not in newer
+
+
+async def test_who_puts_documents_in_is_told_which_end_since_others_begin(tmp_path: Path) -> None:
+    for name, text in {"old.md": OLD, "new.md": NEW}.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    async with open_deps(settings_for(tmp_path / "home")) as deps:
+        built = await build(
+            deps.engine,
+            deps.vector_store,
+            LocalEmbedder(1),
+            [tmp_path / "old.md", tmp_path / "new.md"],
+            lock_file=tmp_path / "lock",
+        )
+    told = [warning.reason for warning in built.warnings if warning.path == "old.md"]
+    assert told == ["ends on 2026-05-31, since new.md is a later version of it"]
