@@ -56,6 +56,7 @@ SIGNS: Mapping[str, float] = {
 """What speaks for a sentence, and how much; fitted by evals.fit_sentences. See `signs`."""
 
 _PARTS = re.compile(r"[\uff0c,\uff1b;|]")
+_NUMBERING = re.compile(r"[A-Za-z]{0,2}[-.]?[0-9]{1,4}")
 _FIGURE = re.compile(r"[0-9]+(?:[.,][0-9]+)*")
 
 REPEATED = 0.8
@@ -66,6 +67,9 @@ LEAST_STATED = 3
 
 STATED = 0.5
 """Share of the pairs of characters before a figure that a sentence of the same matter has."""
+
+NAMED = 0.5
+"""Share of the pairs of characters of a table row's name from which a question names the row."""
 
 SAME_MATTER = 0.6
 """Likeness from which two sentences are taken to speak of the same thing."""
@@ -83,11 +87,55 @@ def ranked_sentences(found: Found, signed: date | None, lender: Lender) -> Ranke
     """
     rows = sorted(signs(found, signed, lender.products), key=lambda row: -row.score())
     order: dict[Citation, tuple[int, int]] = {}
-    for row in rows:
+    for row in _without_neighbours(rows, found):
         order.setdefault(
             holds_instead(row.citation, found.prevailing, lender), (row.rank, row.place)
         )
     return order
+
+
+def _without_neighbours(rows: Sequence[Sign], found: Found) -> list[Sign]:
+    """Without those table rows of which another row of the table has the name that was asked for.
+
+    A row's name is its first cell that is no number. It is asked for where the question has half of
+    its pairs of characters, or calls it by its first and last as `农行`.
+    """
+    asked = set(bigrams(found.mended))
+    tables: dict[tuple[str, ...], list[frozenset[str]]] = {}
+    said: dict[Citation, frozenset[str]] = {}
+    for row in rows:
+        if (named := _row_name(row.citation)) is None:
+            continue
+        table, name = named
+        pairs = frozenset(bigrams(name))
+        short = f"{name[0]}{name[-1]}"
+        held = pairs if len(name) > len(short) and short in asked else pairs & asked
+        said[row.citation] = held
+        if held and len(held) >= NAMED * len(pairs):
+            tables.setdefault(table, []).append(held)
+    return [
+        row
+        for row in rows
+        if row.citation not in said
+        or not any(said[row.citation] < other for other in tables.get(_table(row.citation), ()))
+    ]
+
+
+def _row_name(citation: Citation) -> tuple[tuple[str, ...], str] | None:
+    """The table that a row stands in, and the row's name; None for what is no row."""
+    if citation.clause.meta.get("form") != "table":
+        return None
+    for cell in citation.quote.split("\uff1b"):
+        _, colon, value = cell.partition("\uff1a")
+        if colon and value and not _NUMBERING.fullmatch(value):
+            return _table(citation), fold(value)
+    return None
+
+
+def _table(citation: Citation) -> tuple[str, ...]:
+    """What the rows of a table share: document, heading, and the name of the first column."""
+    clause = citation.clause
+    return clause.source, clause.title, citation.quote.partition("\uff1a")[0]
 
 
 def evidence_sentences(ranked: Ranked, budget: Budget) -> list[Citation]:

@@ -85,8 +85,10 @@ class Found:
     """Pairs of characters of the question and its synonyms -> how rare each is."""
     searched: int
     """Clauses of the release."""
+    mended: str
+    """The question without misspellings."""
     read_as: str
-    """The question as it was searched: misspellings mended, terms added for what they mean."""
+    """The question as it was searched: mended, terms added for what its words mean."""
     signals: Signals
     """By what it is judged whether any of the clauses answers the question."""
     odds: float
@@ -286,6 +288,7 @@ def retrieve(
         evidence[:k],
         asked={term: index.rarity(term, scope) for term in dict.fromkeys(bigrams(query))},
         searched=len(index.clauses),
+        mended=mended,
         read_as=query,
         signals=signals,
         odds=index.coverage.odds(signals),

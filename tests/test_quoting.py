@@ -53,6 +53,22 @@ OTHER = """# 苗分期产品说明
 
 苗分期还款日为每月20日，设2日宽限期。
 """
+LIMITS = """# 代扣限额
+
+| 银行 | 单笔限额（元） | 单日限额（元） |
+|---|---|---|
+| 工商银行 | 50,000 | 100,000 |
+| 农业银行 | 20,000 | 60,000 |
+| 邮储银行 | 8,000 | 16,000 |
+
+# 收费
+
+| 序号 | 收费项目 | 收费标准 |
+|---|---|---|
+| 1 | 电子结清证明 | 免费 |
+| 2 | 纸质结清证明 | 每份18元 |
+| 3 | 还款日变更 | 每次30元 |
+"""
 COUPONS = """# 优惠券规则
 
 1. 每笔借款限用一张，不同种类的券不能叠加。
@@ -110,3 +126,27 @@ async def test_who_puts_documents_in_is_told_which_end_since_others_begin(tmp_pa
         )
     told = [warning.reason for warning in built.warnings if warning.path == "old.md"]
     assert told == ["ends on 2026-05-31, since new.md is a later version of it"]
+
+
+async def test_of_a_table_the_row_that_is_asked_for_is_shown_and_not_its_neighbours(
+    tmp_path: Path,
+) -> None:
+    shown = await replies(
+        tmp_path,
+        {"limits.md": LIMITS, "other.md": OTHER, "coupons.md": COUPONS},
+        "农行卡一次最多能代扣多少",
+        "邮储银行单日限额多少",
+        "纸质结清证明多少钱一份",
+        "各家银行的限额是多少",
+    )
+    (_, short), (_, named), (_, numbered), (_, every) = shown
+    assert "20,000" in short
+    assert "50,000" not in short
+    assert "8,000" not in short
+    assert "16,000" in named
+    assert "60,000" not in named
+    assert "18元" in numbered
+    assert "30元" not in numbered
+    assert "20,000" in every
+    assert "50,000" in every
+    assert "8,000" in every
