@@ -24,7 +24,16 @@ from knowledge.documents import CONTRACT_DATED, Clause
 from knowledge.embed import EmbeddingUnavailable, RecordedEmbedder, Vectors
 from knowledge.lender import Lender, as_text, named_product, stated_contact
 from knowledge.rerank import RecordedRanks
-from knowledge.retrieve import Found, Index, Scope, covers, question_vector, retrieve
+from knowledge.retrieve import (
+    Found,
+    Index,
+    Scope,
+    compared,
+    covers,
+    question_vector,
+    retrieve,
+    side_by_side,
+)
 from knowledge.text import bigrams, signed_between
 from knowledge.text import clean as seen
 from prompts.render import (
@@ -54,6 +63,7 @@ from .evidence import (
     holds_instead,
     likeness,
     ranked_sentences,
+    ranked_side_by_side,
     without_repeats,
 )
 from .gate import IDS, Bar, Draft, Finding, Verdict, plain, release, split_complete
@@ -237,10 +247,7 @@ class _Work:
     def evidence(self, budget: Budget) -> list[Citation]:
         if self.found is None:
             return []
-        if self.ranked is None:
-            signed = self.scope.contract_date if self.scope else None
-            self.ranked = ranked_sentences(self.found, signed, self.deps.lender)
-        return evidence_sentences(self.ranked, budget)
+        return evidence_sentences(self.ranked or {}, budget)
 
     def notice(self, code: str, **values: str) -> Draft:
         return Draft(
@@ -609,9 +616,7 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     work.embedder = work.embedder or RecordedEmbedder(await deps.embedder())
     if deps.reranker and not work.ranks:
         work.ranks = RecordedRanks(deps.reranker)
-    work.found = await asyncio.to_thread(
-        retrieve, work.index, work.embedder, text, work.scope, CLAUSES_FOUND, work.ranks
-    )
+    work.found = await asyncio.to_thread(_look_up, work, work.scope, work.embedder)
     work.evidence_ids += [e.clause.id for e in work.found.evidence]
     work.retrieve_ms = work.retrieve_ms or work.elapsed_ms()
     if covers(work.found) and work.scope.terms_known(work.index.clauses):
@@ -642,6 +647,20 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     if not work.told:
         for event in _release(work, Verdict((work.notice("not_covered"),))):
             yield event
+
+
+def _look_up(work: _Work, scope: Scope, embedder: RecordedEmbedder) -> Found:
+    """What was found for a question, or of each of the things that it compares. Blocks."""
+    texts = compared(work.index, work.asked, scope) or (work.asked,)
+    found: list[Found] = []
+    ranked: list[Ranked] = []
+    for text in texts:
+        own, _ = question_scope(work.question, text, work.deps.lender, work.index)
+        k = max(CLAUSES_FOUND // len(texts), 1)
+        found.append(retrieve(work.index, embedder, text, own, k, work.ranks))
+        ranked.append(ranked_sentences(found[-1], own.contract_date, work.deps.lender))
+    work.ranked = ranked_side_by_side(ranked)
+    return side_by_side(found)
 
 
 async def _lead(work: _Work) -> tuple[Draft, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,6 +92,19 @@ def ranked_sentences(found: Found, signed: date | None, lender: Lender) -> Ranke
         order.setdefault(
             holds_instead(row.citation, found.prevailing, lender), (row.rank, row.place)
         )
+    return order
+
+
+def ranked_side_by_side(sides: Sequence[Ranked]) -> Ranked:
+    """Sentences on each of the things that are compared, of each the best before the next of any;
+    what is told of one stands together."""
+    clauses = 1 + max((rank for side in sides for rank, _ in side.values()), default=0)
+    order: dict[Citation, tuple[int, int]] = {}
+    for row in itertools.zip_longest(*(side.items() for side in sides)):
+        for at, each in enumerate(row):
+            if each is not None:
+                citation, (rank, place) = each
+                order.setdefault(citation, (at * clauses + rank, place))
     return order
 
 

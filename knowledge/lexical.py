@@ -10,6 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,14 @@ class Lexical:
         """How many texts hold a term."""
         number = self.terms.get(term)
         return 0 if number is None else int(self.starts[number + 1] - self.starts[number])
+
+    def having(self, terms: Iterable[str]) -> NDArray[np.int32]:
+        """Which texts hold all of some terms."""
+        numbers = [self.terms.get(term, -1) for term in terms]
+        if -1 in numbers or not numbers:
+            return np.empty(0, np.int32)
+        held = (self.holders[self.starts[n] : self.starts[n + 1]] for n in numbers)
+        return reduce(np.intersect1d, sorted(held, key=len))
 
 
 def build_lexical(texts: Iterable[Sequence[str]]) -> Lexical:

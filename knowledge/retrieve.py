@@ -8,7 +8,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -34,6 +34,7 @@ from .text import (
     meanings,
     normalise,
     of_every_contract,
+    sides,
 )
 from .vectors import VectorsMissing, VectorStore, by_audience
 
@@ -45,6 +46,7 @@ __all__ = [
     "Index",
     "Scope",
     "Signals",
+    "compared",
     "covers",
     "mend",
     "mixed",
@@ -52,6 +54,7 @@ __all__ = [
     "question_vector",
     "retrieve",
     "share",
+    "side_by_side",
 ]
 
 QUERY_CHARS = 500
@@ -301,6 +304,34 @@ def retrieve(
         dense_ms=(searched - embedded) * 1000,
         lexical_ms=(done - searched) * 1000,
         total_ms=(time.perf_counter() - started) * 1000,
+    )
+
+
+def compared(index: Index, text: str, scope: Scope) -> tuple[str, ...]:
+    """The question put of each of the things that it compares; nothing where it compares none."""
+
+    def known(phrase: str) -> bool:
+        return any(
+            normalise(phrase) in _searched(index.clauses[section.ordinals[place]])
+            for section in map(index.sections.__getitem__, scope.audiences())
+            for place in section.lexical.having(bigrams(phrase))
+        )
+
+    return sides(mend(index, text, scope), known)
+
+
+def side_by_side(found: Sequence[Found]) -> Found:
+    """What was found of each of the things that are compared, the best of each first."""
+    rows = itertools.zip_longest(*(one.evidence for one in found))
+    unique = {item.clause.id: item for row in reversed([*rows]) for item in reversed(row) if item}
+    best = max(found, key=lambda one: one.odds)
+    return replace(
+        best,
+        evidence=tuple(reversed(unique.values())),
+        embed_ms=sum(one.embed_ms for one in found),
+        dense_ms=sum(one.dense_ms for one in found),
+        lexical_ms=sum(one.lexical_ms for one in found),
+        total_ms=sum(one.total_ms for one in found),
     )
 
 

@@ -37,6 +37,13 @@ _ASKS_FIGURE = re.compile(
     r"多少|几|幾|多久|多长|多長|最[高低多少长短]|至少|上限|下限|百分之|哪天|什么时候|啥时候"
     r"|how (?:much|many|long|often|soon)|what .{0,12}(?:rate|fee|limit|amount|day|date)|when\b"
 )
+_COMPARES = re.compile(
+    r"哪[个一种款家张样]|谁|区别|不同|不一样|一样|差别|差异|相差|分别|各[自是]|比较|对比|相比|更[高低多少快慢长短好划便]"
+    r"|\bvs\b|\bwhich\b|\bdiffer|\bcompare"
+)
+_BETWEEN = re.compile(r"\s*(?:和|跟|与|以及|、|还是|或者?|比|\bvs\b\.?|\band\b|\bor\b|/)\s*")
+_LONGEST_SIDE, _SHORTEST_SIDE = 12, 2
+"""Characters of what is compared."""
 _TOKEN = re.compile(r"第\d+条|[a-z]+|\d+(?:\.\d+)?|(?:(?!第\d)[\u3400-\u9fff])+")
 
 
@@ -228,6 +235,49 @@ def corrected(text: str, known: Callable[[str], bool]) -> str:
             chars[place] = meant
     mended = "".join(chars)
     return text if mended == folded else mended
+
+
+def sides(text: str, known: Callable[[str], bool]) -> tuple[str, ...]:
+    """The question put of each of the things that it compares, in order; nothing where it compares
+    none that the documents name.
+
+    known: whether the documents use a phrase.
+    """
+    folded = fold(text)
+    if not _COMPARES.search(folded):
+        return ()
+    for between in _BETWEEN.finditer(folded):
+        start = _known_before(folded, between.start(), known)
+        ends = [between.start(), _known_behind(folded, between.end(), known)]
+        if start == between.start() or ends[-1] == between.end():
+            continue
+        named = [folded[start : between.start()], folded[between.end() : ends[-1]]]
+        while more := _BETWEEN.match(folded, ends[-1]):
+            end = _known_behind(folded, more.end(), known)
+            if end == more.end():
+                break
+            named.append(folded[more.end() : end])
+            ends.append(end)
+        if len(set(named)) == len(named):
+            return tuple(f"{folded[:start]}{name}{folded[ends[-1] :]}" for name in named)
+    return ()
+
+
+def _known_before(text: str, end: int, known: Callable[[str], bool]) -> int:
+    """Where the longest phrase before a place begins that the documents use; the place itself where
+    there is none."""
+    for length in range(min(_LONGEST_SIDE, end), _SHORTEST_SIDE - 1, -1):
+        if text[end - length : end].isalnum() and known(text[end - length : end]):
+            return end - length
+    return end
+
+
+def _known_behind(text: str, start: int, known: Callable[[str], bool]) -> int:
+    """Where the longest phrase behind a place ends that the documents use; likewise."""
+    for length in range(min(_LONGEST_SIDE, len(text) - start), _SHORTEST_SIDE - 1, -1):
+        if text[start : start + length].isalnum() and known(text[start : start + length]):
+            return start + length
+    return start
 
 
 def asks_for_figure(text: str) -> bool:

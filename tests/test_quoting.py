@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 
+import pytest
+
 from assistant.answer import answer_question, collect
 from assistant.deps import open_deps
 from assistant.models import Question, Reply
 from knowledge.embed import LocalEmbedder
 from knowledge.release import build
+from knowledge.text import sides
 
 from .conftest import settings_for
 
@@ -150,3 +153,53 @@ async def test_of_a_table_the_row_that_is_asked_for_is_shown_and_not_its_neighbo
     assert "20,000" in every
     assert "50,000" in every
     assert "8,000" in every
+
+
+async def test_a_comparison_shows_each_of_what_it_compares(tmp_path: Path) -> None:
+    more = """
+## 费用
+
+苗分期年利率为8.4%至15.6%，商户承担部分利息的，以下单页面为准。
+
+除利息外，苗分期不收取服务费。
+
+## 苗分期是什么
+
+苗分期是用于家装、家电的分期付款服务，款项直接支付给商户。
+
+## 退货
+
+商户确认退货后，退款先归还苗分期的剩余本金。
+"""
+    documents = {
+        "new.md": f"{NEW}\n第五条 年利率为8.88%至20.64%，按客户等级和期限确定。\n",
+        "other.md": OTHER + more,
+        "coupons.md": COUPONS,
+        "limits.md": LIMITS,
+    }
+    ((_, rates),) = await replies(tmp_path, documents, "苗分期跟禾贷哪个利率低")
+    assert "8.4%至15.6%" in rates
+    assert "8.88%至20.64%" in rates
+
+
+@pytest.mark.parametrize(
+    ("question", "each"),
+    [
+        ("禾贷和苗分期哪个利率低", ("禾贷哪个利率低", "苗分期哪个利率低")),
+        (
+            "提前结清的话禾贷跟苗分期有什么区别",
+            ("提前结清的话禾贷有什么区别", "提前结清的话苗分期有什么区别"),
+        ),
+        ("禾贷、苗分期和露金分别多少", ("禾贷分别多少", "苗分期分别多少", "露金分别多少")),
+        ("禾貸還是苗分期划算，哪個好", ("禾贷划算,哪个好", "苗分期划算,哪个好")),
+        ("禾贷和苗分期怎么申请", ()),
+        ("我和老婆谁能申请禾贷", ()),
+        ("合同不同怎么办", ()),
+        ("禾贷和禾贷有什么区别", ()),
+    ],
+)
+def test_what_is_compared_is_read_by_the_words_of_the_documents(
+    question: str, each: tuple[str, ...]
+) -> None:
+    known = {"禾贷", "苗分期", "露金", "利率", "提前结清", "申请"}
+    assert sides(question, known.__contains__) == each
