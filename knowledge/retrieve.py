@@ -31,6 +31,7 @@ from .text import (
     corrected,
     elsewhere,
     expand,
+    matters,
     meanings,
     normalise,
     of_every_contract,
@@ -284,7 +285,7 @@ def retrieve(
     done = time.perf_counter()
     read = _read(index, mended, scope)
     evidence = tuple(_evidence(index, ranked, one, vector, read) for one in best)
-    signals = _signals(index, read, evidence[:JUDGED])
+    signals = _signals(index, read, evidence)
     if reranker is not None:
         evidence = reranker.rerank(text, evidence)
     return Found(
@@ -469,9 +470,14 @@ def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals
     near: of the nearest clause, see Coverage.nearness. sentence: of the nearest sentence, in
     standard deviations of the clauses in scope. missing: share of the question's words that name
     something, weighted by rarity, that no clause found says. elsewhere: 1 where the question names
-    what lenders may have nothing to do with, and no clause found does. length: of the question;
-    those of one model are farther from all clauses where they are long.
+    what lenders may have nothing to do with, and none of the best clauses does, or asks a matter
+    that no clause found speaks of. length: of the question; those of one model are farther from all
+    clauses where they are long.
     """
+    spoken_of = all(
+        any(told.search(_searched(item.clause)) for item in evidence) for told in matters(read.text)
+    )
+    evidence = evidence[:JUDGED]
     held = {word for item in evidence for word in item.matched}
     missing = [word for word in read.words if not _held(word, held, read.meant)]
     named = elsewhere(read.text)
@@ -480,7 +486,9 @@ def _signals(index: Index, read: _Read, evidence: Sequence[Evidence]) -> Signals
         "near": index.coverage.nearness(max((item.dense for item in evidence), default=-1.0)),
         "sentence": max((near for item in evidence for near in item.sentences), default=0.0),
         "missing": sum(read.words[word] for word in missing) / (sum(read.words.values()) or 1.0),
-        "elsewhere": float(any(not any(topic in text for text in texts) for topic in named)),
+        "elsewhere": float(
+            not spoken_of or any(not any(topic in text for text in texts) for topic in named)
+        ),
         "length": min(len(read.text), LONG) / LONG,
     }
 

@@ -178,10 +178,26 @@ def _said(phrases: _Phrases, folded: str) -> list[tuple[int, str]]:
 
 
 @lru_cache(maxsize=1)
-def _topics() -> _Phrases:
+def _not_always() -> dict[str, Any]:
     with (Path(__file__).parent / "elsewhere.toml").open("rb") as file:
-        topics = tomllib.load(file)["topics"]
-    return _phrases(said for group in topics.values() for said in group)
+        return tomllib.load(file)
+
+
+@lru_cache(maxsize=1)
+def _topics() -> _Phrases:
+    return _phrases(said for group in _not_always()["topics"].values() for said in group)
+
+
+@lru_cache(maxsize=1)
+def _matters() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
+    rows = _not_always()["matters"]
+    return tuple((re.compile(row["asked"]), re.compile(row["told"])) for row in rows)
+
+
+def matters(text: str) -> list[re.Pattern[str]]:
+    """What a text has to speak of to answer a question, of matters that not every lender tells."""
+    folded = fold(text)
+    return [told for asked, told in _matters() if asked.search(folded)]
 
 
 def elsewhere(text: str) -> list[str]:

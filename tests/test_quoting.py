@@ -203,3 +203,24 @@ def test_what_is_compared_is_read_by_the_words_of_the_documents(
 ) -> None:
     known = {"禾贷", "苗分期", "露金", "利率", "提前结清", "申请"}
     assert sides(question, known.__contains__) == each
+
+
+@pytest.mark.parametrize(
+    ("question", "told"),
+    [
+        ("优惠券能转给朋友用吗", "4. 优惠券限领取人使用，不得转让。"),
+        ("优惠券的钱能开发票吗", "4. 使用优惠券的借款，发票按实付利息开具。"),
+        ("用优惠券借禾贷要找担保人吗", "4. 使用优惠券借禾贷，无需担保人。"),
+    ],
+)
+async def test_a_matter_that_no_clause_speaks_of_is_declined_and_a_person_is_offered(
+    tmp_path: Path, question: str, told: str
+) -> None:
+    documents = {"new.md": NEW, "other.md": OTHER, "coupons.md": COUPONS}
+    ((silent, _),) = await replies(tmp_path / "a", documents, question)
+    assert silent.status == "not_covered"
+    assert silent.contact is not None
+    documents["coupons.md"] += told
+    ((spoken, text),) = await replies(tmp_path / "b", documents, question)
+    assert spoken.status == "answered"
+    assert told[3:] in text
