@@ -144,6 +144,7 @@ _MARKERS = frozenset(["\u5c06"])
 """What tells the future by itself, and behind another modal only marks an object."""
 _MUST = "\u987b"
 _MAY = "\u53ef\u4ee5"
+_CHARGED = "\u6536"
 _FREE = "\u514d"
 _WILL = "\u4f1a"
 _PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
@@ -761,10 +762,22 @@ def _wrong_answer(case: _Case) -> str:
             elif modal == _MUST:
                 wrong = modal not in signed
             else:
-                wrong = "!" + modal in signed and modal not in signed
+                refused = bool(rest) and all(p.denies() for p in rest) and _refuses(case)
+                wrong = modal not in signed and ("!" + modal in signed or refused)
             if wrong:
                 return part.raw
     return ""
+
+
+def _refuses(case: _Case) -> bool:
+    """Whether all that the quotes deny is refused: nothing of it only need not be done, or paid."""
+    denials = [
+        after.meaning
+        for part in case.quoted_parts()
+        for token, after in zip(part.tokens, (*part.tokens[1:], *part.tokens[-1:]), strict=True)
+        if token.kind == "negation"
+    ]
+    return bool(denials) and not {_CHARGED, _MUST} & set(denials)
 
 
 def _wrong_time(case: _Case) -> str:

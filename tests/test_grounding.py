@@ -143,6 +143,7 @@ FIXED = "绿洲贷放款后，借款期限不能更改，但双方另行达成�
         ("不会下载。", "可以在官网下载合同和明细，下载均免费。", "polarity"),
         ("仍可在未用完的额度内提款。", "额度到期未续期的，不能再提款。", "polarity"),
         ("电子证明为 15 元/次。", POSTAGE, "figure_role"),
+        ("依照条款内容，可以的，绿洲贷不向学生放款。", "绿洲贷不向学生放款。", "polarity"),
     ],
 )
 def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: str) -> None:
@@ -163,6 +164,7 @@ def test_what_the_clause_does_not_say_is_found(text: str, quote: str, reason: st
         ("绿洲贷额度的有效期就是 24 个月。", "绿洲贷额度的有效期为 24 个月。"),
         ("不能申请绿洲贷，也不能申请蓝湖借。", "不能申请绿洲贷和蓝湖借。"),
         ("本办法适用于蓝湖借、绿洲贷的全部在贷合同。", IN_FORCE),
+        ("可以的，绿洲贷提前结清，免收违约金。", FEE),
         ("电子证明是免费的，纸质证明的邮寄费为 15 元/次。", POSTAGE),
         ("违约金标准是 0 元，提前结清免收。", "违约金：0 元；提前结清免收"),
         ("绿洲消金不给未成年人放贷。", MINORS),
