@@ -103,3 +103,56 @@ def test_three_customers_ask_about_their_own_and_one_talks_to_a_person(
     expect(desk.locator(".line.borrower").last).to_contain_text("结清证明怎么开", timeout=20_000)
     window.close()
     assert faults == []
+
+
+@pytest.mark.browser
+def test_a_complaint_is_read_from_its_beginning_whatever_the_desk_does(
+    browser: Browser, server: Server
+) -> None:
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, locale="zh-CN", base_url=server.url
+    )
+    page = context.new_page()
+    page.goto("/")
+    chat = page.locator("zhunxin-chat")
+    chat.locator(".launcher").click()
+
+    def top() -> int:
+        log = chat.locator(".log").bounding_box()
+        turn = chat.locator(".turn").last.bounding_box()
+        assert log
+        assert turn
+        return round(turn["y"] - log["y"])
+
+    for _ in range(2):
+        ask(page, "我要投诉你们")
+        expect(chat.locator(".desk")).to_have_attribute("data-state", "waiting")
+        assert top() == 16
+    with server.client("agent") as agent:
+        waiting = agent.get("/v1/desk/queue").json()["handoffs"]
+        (row,) = [each for each in waiting if each["may_take"]]
+        path = f"/v1/desk/handoffs/{row['id']}"
+        assert agent.post(f"{path}/take").status_code == 200
+        expect(chat.locator(".step")).to_contain_text(["已接入人工客服"])
+        assert top() == 16
+        said = {"message": "您好，请讲。", "message_id": "0" * 32}
+        assert agent.post(f"{path}/messages", json=said).status_code == 201
+        expect(chat.locator(".said.person")).to_be_in_viewport()
+        assert agent.post(f"{path}/return").status_code == 200
+    context.close()
+
+
+@pytest.mark.browser
+def test_the_lists_of_clauses_are_closed_above_what_came_of_them(context: BrowserContext) -> None:
+    page = context.new_page()
+    page.goto("/")
+    expect(page.locator("#who option")).to_have_count(13)
+    page.locator("zhunxin-chat .panel").wait_for(state="attached")
+    sign_in(page, "明天是还款日")
+    turn = ask(page, "借10000分12期等额本息年利率14.4%每期还多少")
+    expect(turn.locator(".calculation")).to_be_visible()
+    expect(turn.locator(".evidence[open]")).to_have_count(0)
+    expect(turn.locator(".evidence")).to_have_count(1)
+    turn = ask(page, "提前还款要收违约金吗？逾期一天会怎么样？")
+    expect(turn.locator(".evidence[open]")).to_have_count(0)
+    expect(turn.locator(".evidence")).to_contain_text(["查阅了", "查阅了"])

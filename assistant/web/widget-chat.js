@@ -13,6 +13,10 @@ const MAX_CHARACTERS = 2000;
 const COUNT_FROM = 1800;
 /** How long a question waits for a new token once the one it had is refused. */
 const TOKEN_WAIT_MS = 10_000;
+/** Left free above a turn that is scrolled to. */
+const ABOVE_PX = 16;
+/** So near to the end, what is added there is followed. */
+const NEAR_END_PX = 80;
 /** Where the panel covers the page and is modal; the same condition stands in widget.css. */
 const COVERING = "(max-width: 560px), (max-height: 480px)";
 
@@ -201,6 +205,8 @@ export class ZhunxinChat extends HTMLElement {
         }),
       retry: (again) => {
         if (this.#asking) return false;
+        // The button that was pressed goes away; from here the focus goes on to the stop button.
+        this.#parts.send.focus();
         this.#ask(again);
         return true;
       },
@@ -402,12 +408,14 @@ export class ZhunxinChat extends HTMLElement {
       announce: (key) => this.#announce(key),
       add: (node, at) => {
         const { log } = this.#parts;
+        const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < NEAR_END_PX;
         log.querySelector(".welcome")?.remove();
         // Only turns of before a reload say when they were: by the same clock as what a person wrote.
         const later = at && [...log.children].find(({ dataset }) => Date.parse(dataset.at) > Date.parse(at));
         if (later) later.before(node);
         else log.append(node);
-        log.scrollTop = log.scrollHeight;
+        // Who reads an answer is not taken from it by what the desk does.
+        if (!this.#asking && (atEnd || !node.matches(".step"))) log.scrollTop = log.scrollHeight;
       },
       changed: (agent) => {
         const { label, field } = this.#parts;
@@ -535,11 +543,12 @@ export class ZhunxinChat extends HTMLElement {
     this.#ask(question);
   }
 
-  /** Keeps the newest words in sight, but never pushes their question out at the top. */
+  /** Keeps the newest words in sight, but never pushes their question out at the top, unless it
+      would leave them less than half the room. */
   #follow(turn) {
     const { log } = this.#parts;
-    const top = turn.node.offsetTop - log.offsetTop;
-    log.scrollTop = Math.min(log.scrollHeight - log.clientHeight, top);
+    const first = turn.asked.offsetHeight > log.clientHeight / 2 ? turn.answer : turn.node;
+    log.scrollTop = Math.min(log.scrollHeight - log.clientHeight, first.offsetTop - ABOVE_PX);
   }
 
   async #ask(question) {

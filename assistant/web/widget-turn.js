@@ -35,7 +35,8 @@ export class Turn {
   #host;
   #status = build("p", { class: "stage", "data-say": "stage.retrieving", "aria-hidden": "true" });
   #skeleton = build("div", { class: "skeleton", "aria-hidden": "true" });
-  #evidence = null;
+  /** The list of clauses, until there is something to read below it. */
+  #unfolded = null;
   #blocks = build("div", { class: "blocks" });
 
   /** host: {say, openClause, setHuman, feedback, retry}, how the turn reaches the rest of the
@@ -47,17 +48,14 @@ export class Turn {
     this.modelSpoke = false;
     this.#host = host;
     this.#skeleton.append(build("i"), build("i"), build("i"));
-    this.node = build(
-      "article",
-      { class: "turn", lang: locale },
-      build(
-        "p",
-        { class: "question" },
-        build("span", { class: "unseen", "data-say": "turn.you" }),
-        build("span", { class: "words" }, question),
-      ),
-      build("div", { class: "answer" }, this.#blocks, this.#status, this.#skeleton),
+    this.asked = build(
+      "p",
+      { class: "question" },
+      build("span", { class: "unseen", "data-say": "turn.you" }),
+      build("span", { class: "words" }, question),
     );
+    this.answer = build("div", { class: "answer" }, this.#blocks, this.#status, this.#skeleton);
+    this.node = build("article", { class: "turn", lang: locale }, this.asked, this.answer);
     host.say(this.node);
   }
 
@@ -99,13 +97,13 @@ export class Turn {
       list.append(build("li", {}, button));
     }
     // Not announced: somebody listening wants the answer, and can open the list.
-    this.#evidence = build(
+    this.#unfolded = build(
       "details",
       { class: "evidence", open: true, "aria-live": "off" },
       build("summary", { "data-say": "evidence.checking", "data-count": clauses.length }),
       list,
     );
-    this.#blocks.before(this.#host.say(this.#evidence));
+    this.#blocks.before(this.#host.say(this.#unfolded));
   }
 
   addSentence({ text, kind, citations = [] }) {
@@ -204,7 +202,8 @@ export class Turn {
 
   #append(block) {
     this.#skeleton.remove();
-    if (this.#evidence && !this.#blocks.childNodes.length) this.#evidence.open = false;
+    if (this.#unfolded) this.#unfolded.open = false;
+    this.#unfolded = null;
     this.#blocks.append(this.#host.say(block));
   }
 
@@ -212,8 +211,7 @@ export class Turn {
     this.ended = true;
     this.#status.remove();
     this.#skeleton.remove();
-    const summary = this.#evidence?.querySelector("summary");
-    if (summary) {
+    for (const summary of this.node.querySelectorAll(".evidence summary")) {
       summary.dataset.say = "evidence.checked";
       this.#host.say(summary);
     }
