@@ -305,6 +305,9 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
                 if work.classes and not seen:
                     seen = True
                     event = replace(event, triaged=Triaged(conversation_id, work.classes))
+                if event.name == "status":
+                    # Who goes away before the end can come back to it.
+                    event = replace(event, data=event.data | {"conversation_id": conversation_id})
                 yield event
         reply = _finished(work, conversation_id, record_id)
         if reply.contact is not None:
@@ -597,6 +600,7 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     work.first_sentence, work.told = len(work.sentences), 0
     work.found = work.ranked = None
     work.called, work.exempt, work.brief = "", frozenset(), False
+    yield Event("status", {"stage": "retrieving"})
     lead = await _lead(work)
     for event in _release(work, Verdict(lead)):
         yield event
@@ -611,7 +615,6 @@ async def _answered(work: _Work) -> AsyncGenerator[Event, None]:
     if work.settled:
         work.settled = False
         return
-    yield Event("status", {"stage": "retrieving"})
     work.scope, work.signed = question_scope(question, text, deps.lender, work.index)
     work.embedder = work.embedder or RecordedEmbedder(await deps.embedder())
     if deps.reranker and not work.ranks:

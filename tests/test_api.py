@@ -211,6 +211,7 @@ def test_events_come_in_order_each_with_its_data(serve: Serve) -> None:
         elif event.name == "sentence":
             assert set(event.data["citations"]) <= cited, "a sentence came before its citation"
     done = events[-1].data
+    assert events[0].data["conversation_id"] == done["conversation_id"]
     assert done["status"] == "answered"
     assert TRACE.fullmatch(done["record_id"])
     assert TRACE.fullmatch(done["conversation_id"])

@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Route, expect
 
 import assistant
+from tests.knowledge_server import copy_of, serving
+from tests.openai_stub import hangs, openai_stub
 
 WEB = Path(assistant.__file__).parent / "web"
 LOCALES = ("zh-Hans", "zh-Hant", "en")
@@ -222,6 +225,81 @@ def test_what_arrived_before_a_break_stays_and_the_question_can_be_asked_again(
     expect(page.locator("zhunxin-chat .chip").first).to_be_attached(timeout=120_000)
     expect(page.get_by_text("已经到达的一句。")).to_be_attached()
     expect(retry).to_have_count(0)
+
+
+@pytest.mark.browser
+def test_asking_again_leaves_the_focus_at_the_button_that_stops(open_page: OpenPage) -> None:
+    page = open_page()
+    page.route("**/v1/chat", lambda route: route.abort("connectionrefused"))
+    ask(page, QUESTION)
+    retry = page.get_by_role("button", name=ZH["retry"])
+    retry.wait_for()
+    page.unroute("**/v1/chat")
+    page.route("**/v1/chat", leave_unanswered)
+    retry.click()
+    expect(page.get_by_role("button", name=ZH["stop"])).to_be_focused()
+
+
+TOPS = """log => {
+  const top = log.getBoundingClientRect().top + log.clientTop;
+  const turn = [...log.querySelectorAll(".turn")].at(-1);
+  const from = (node) => Math.round(node.getBoundingClientRect().top - top);
+  return [from(turn), from(turn.querySelector(".answer"))];
+}"""
+"""How far below the top of what is in view the last turn and its answer begin, in pixels."""
+
+
+@pytest.mark.browser
+def test_a_new_answer_begins_at_the_top_and_a_long_question_does_not_hide_it(
+    open_page: OpenPage,
+) -> None:
+    page = open_page(390, 700, has_touch=True, is_mobile=True)
+    page.locator("zhunxin-chat .launcher").tap()
+    log = page.locator("zhunxin-chat .log")
+    for _ in range(2):
+        ask(page, QUESTION)
+        wait_for_end(page)
+    assert log.evaluate(TOPS)[0] == 16
+    ask(page, QUESTION + "我想先问清楚再决定要不要还。" * 90)
+    wait_for_end(page)
+    expect(page.locator("zhunxin-chat .turn")).to_have_count(3)
+    assert log.evaluate(TOPS)[1] == 16
+
+
+@pytest.fixture(scope="module")
+def thinking_url(sample_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a server whose model thinks for a minute."""
+    home = copy_of(sample_home, tmp_path_factory.mktemp("thinking") / "home")
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(openai_stub(beyond=hangs)) as model,
+    ):
+        endpoint = {"ZHUNXIN_LLM": "openai:thinker", "ZHUNXIN_LLM_BASE_URL": model.base_url}
+        with serving(home, **endpoint) as running:
+            yield running.url
+
+
+@pytest.mark.browser
+def test_a_reload_during_the_first_answer_keeps_the_question_and_offers_to_ask_again(
+    browser: Browser, thinking_url: str
+) -> None:
+    for open_page in opening(browser, thinking_url):
+        page = open_page()
+        chat = page.locator("zhunxin-chat")
+        for turns in (1, 2):
+            ask(page, QUESTION)
+            expect(chat.locator(".evidence").last).to_be_attached()
+            page.reload()
+            failures = chat.locator(".turn .failure", has_text=ZH["history.unanswered"])
+            expect(failures).to_have_count(turns)
+            expect(chat.locator(".question .words")).to_have_text([QUESTION] * turns)
+            # What the server has closed meanwhile is drawn no otherwise.
+            page.reload()
+            expect(failures).to_have_count(turns)
+        with page.expect_request("**/v1/chat") as again:
+            chat.get_by_role("button", name=ZH["retry"]).last.click()
+        assert body(again.value)["message"] == QUESTION
+        assert body(again.value)["conversation_id"]
 
 
 @pytest.mark.browser

@@ -615,7 +615,8 @@ export class ZhunxinChat extends HTMLElement {
     const token = this.getAttribute("token");
     try {
       for await (const event of readAnswer(this.endpoint, token, body, controller)) {
-        if (event.name === "done") this.#conversation.value = event.data.conversation_id;
+        const { conversation_id: id } = event.data;
+        if (id) this.#conversation.value = id;
         if (event.data.handoff) this.#handoff.joined(event.data);
         turn.receive(event);
         this.#follow(turn);

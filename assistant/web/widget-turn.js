@@ -63,18 +63,14 @@ export class Turn {
     DRAW[name]?.(this, data);
   }
 
-  /** Draws a turn of before; contact: what is said where a person was offered. */
-  restore({ record_id: recordId, reply }, contact) {
-    if (!reply) {
-      this.#settle();
-      this.addOwnNotice("history.unanswered");
-      return;
-    }
-    for (const [index, citation] of reply.citations.entries()) {
+  /** Draws a turn of before, as far as it came; contact: what is said where a person was offered. */
+  restore({ record_id: recordId, status, reply }, contact) {
+    for (const [index, citation] of (reply?.citations ?? []).entries()) {
       this.citations.set(index, { ...citation, index });
     }
-    for (const sentence of reply.sentences) this.addSentence(sentence);
-    if (reply.contact) this.addHandoff({ text: contact, ...reply.contact });
+    for (const sentence of reply?.sentences ?? []) this.addSentence(sentence);
+    if (reply?.contact) this.addHandoff({ text: contact, ...reply.contact });
+    if (!reply || status === "unanswered") this.fail({ key: "history.unanswered" });
     this.finish({ record_id: recordId });
   }
 
