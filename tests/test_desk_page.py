@@ -252,6 +252,48 @@ def test_what_is_said_while_a_conversation_is_being_opened_is_seen(opened: Open)
     expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
 
 
+@pytest.mark.browser
+def test_what_else_the_borrower_needs_a_person_for_stands_above_the_open_conversation(
+    opened: Open,
+) -> None:
+    borrower, desk = opened("/"), opened("/desk", "agent")
+    chat = borrower.locator("zhunxin-chat")
+    chat.locator(".desk button").first.click()
+    expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+    desk.keyboard.press("Alt+n")
+    head = desk.locator(".talk .head h2")
+    expect(head).to_have_text("要求人工")
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "taken")
+    chat.locator("textarea#field").fill("能不能减免罚息")
+    chat.locator("textarea#field").press("Enter")
+    expect(desk.locator("[data-group=mine] .title-button")).to_have_text("还款困难")
+    expect(head).to_have_text("还款困难")
+    expect(desk.locator(".summary .badge").first).to_have_text("还款困难")
+    desk.get_by_role("button", name="交还助手").click()
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+
+
+@pytest.mark.browser
+def test_another_language_keeps_the_conversation_and_what_was_written_and_signing_out_does_not(
+    opened: Open,
+) -> None:
+    borrower, desk = opened("/"), opened("/desk", "agent")
+    chat = borrower.locator("zhunxin-chat")
+    chat.locator(".desk button").first.click()
+    expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+    desk.keyboard.press("Alt+n")
+    reply = desk.locator("#reply")
+    reply.fill("还没有发出的一句")
+    desk.get_by_role("combobox", name="语言").select_option("en")
+    expect(desk.locator("html")).to_have_attribute("lang", "en")
+    expect(reply).to_have_value("还没有发出的一句")
+    desk.get_by_role("button", name="Hand back").click()
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+    desk.get_by_role("button", name="Sign out").click()
+    desk.wait_for_url("**/sign-in*")
+    assert desk.evaluate("sessionStorage.length") == 0
+
+
 MADE_UP = "您的贷款已获批20万元，包过。"
 
 

@@ -42,9 +42,13 @@ function summary(held, words) {
   return build(
     "section",
     { class: "summary", "aria-label": t("summary") },
-    build("p", { class: "row" }, ...reasons(handoff, words).map((each, at) => badge(at ? "plain" : "stale", each))),
+    chips(handoff, words),
     list,
   );
+}
+
+function chips(handoff, words) {
+  return build("p", { class: "row" }, ...reasons(handoff, words).map((each, at) => badge(at ? "plain" : "stale", each)));
 }
 
 function said(who, kind, at, ...parts) {
@@ -257,8 +261,12 @@ export function talkPane(host) {
     log.prepend(more);
   }
 
-  function show(held_) {
+  function keepDraft() {
     if (open && reply) drafts.set(open.handoff.id, reply.draft());
+  }
+
+  function show(held_) {
+    keepDraft();
     open = held_;
     seen = new Set();
     held = new Map();
@@ -323,14 +331,28 @@ export function talkPane(host) {
     /** Of the copilot: {text, suggestion_id, variant}. */
     insert: (made) => reply?.insert(made),
     wrapUp,
-    /** It has ended, or is somebody else's now. */
+    /** What is being written: [hand-over, text] of each. */
+    drafts() {
+      keepDraft();
+      return [...drafts].filter(([, text]) => text);
+    },
+    resume(id, text) {
+      drafts.set(id, text);
+    },
+    /** It is asked for with more reasons, has ended, or is somebody else's now. */
     refresh(row) {
-      if (!open || (row && row.state === open.handoff.state && row.taken_by === open.handoff.taken_by)) return;
+      if (!open) return;
+      if (row && row.classes.join() !== open.handoff.classes.join()) {
+        open.handoff.classes = row.classes;
+        node.querySelector(".head h2").textContent = reasons(row, host.plan())[0];
+        node.querySelector(".summary > .row").replaceWith(chips(row, host.plan()));
+      }
+      if (row && row.state === open.handoff.state && row.taken_by === open.handoff.taken_by) return;
       if (open.may_write) {
         place.replaceChildren(build("p", { class: "note" }, t("ended")));
         node.querySelector(".head .row")?.remove();
         open.may_write = false;
-      host.copilot?.stop();
+        host.copilot?.stop();
       }
     },
   };

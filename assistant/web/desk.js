@@ -12,6 +12,7 @@ const READERS = ["supervisor", "auditor"];
 const GATHER_MS = 150;
 /** Reasons with a priority up to this one are marked. */
 const URGENT = 1;
+const KEPT = "zhunxin:desk-drafts";
 
 async function begin() {
   const me = await enter("desk");
@@ -28,7 +29,7 @@ async function begin() {
   const copilot = mayWrite ? await deskCopilot(() => talk) : null;
   const talk = talkPane({ me, mayWrite, copilot, plan: () => queue, changed: () => load(), opened });
   const desk = build("div", { id: "desk", class: copilot ? "beside" : "" }, side, talk.node, copilot ? copilot.node : "");
-  const heading = frame(me, t("pages"), [here], desk, () => life.abort());
+  const heading = frame(me, t("pages"), [here], desk, leave);
   heading.textContent = t("heading");
   announce("");
 
@@ -40,6 +41,29 @@ async function begin() {
   let openId = "";
   let gathering = 0;
   let connected = true;
+  let keeps = false;
+
+  function leave() {
+    keeps = false;
+    life.abort();
+  }
+
+  function keep() {
+    if (!keeps) return;
+    const kept = { login: me.login, open: openId, drafts: talk.drafts() };
+    sessionStorage.setItem(KEPT, JSON.stringify(kept));
+  }
+
+  /** Only for whoever wrote it: another account may have signed in since. */
+  function restore() {
+    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+    sessionStorage.removeItem(KEPT);
+    keeps = true;
+    if (kept?.login !== me.login) return;
+    const readable = new Map(queue.handoffs.filter((row) => row.mine || mayRead).map((row) => [row.id, row]));
+    for (const [id, text] of kept.drafts) if (readable.has(id)) talk.resume(id, text);
+    if (readable.has(kept.open)) openCase(readable.get(kept.open));
+  }
 
   function opened(id) {
     openId = id;
@@ -139,7 +163,10 @@ async function begin() {
     event.preventDefault();
     takeNext();
   });
-  addEventListener("pagehide", () => life.abort());
+  addEventListener("pagehide", () => {
+    keep();
+    life.abort();
+  });
   addEventListener("pageshow", (event) => {
     if (event.persisted) location.reload();
   });
@@ -148,6 +175,7 @@ async function begin() {
   talk.show(null);
   await load();
   if (!queue) return;
+  restore();
   list.start(life.signal);
   listen("/v1/desk/events", {
     after: queue.seq,
