@@ -50,8 +50,13 @@ function page(all) {
     heading.focus({ preventScroll: true });
   }
 
-  /** Makes a step; a draft that somebody changed meanwhile is shown as it is now. */
+  let posting = false;
+
+  /** Makes a step, one at a time: a second press of the button is none. A draft that somebody
+      changed meanwhile is shown as it is now. */
   async function step(name, body, told, method = "POST") {
+    if (posting) return false;
+    posting = true;
     const path = `/v1/drafts/${draft.id}${method === "PATCH" ? "" : `/${name}`}`;
     told.replaceChildren();
     try {
@@ -67,6 +72,8 @@ function page(all) {
       if (error.status === 409) box.append(button(t("draft.reload"), { class: "plain" }, () => dispatchEvent(new HashChangeEvent("hashchange"))));
       told.replaceChildren(box);
       return false;
+    } finally {
+      posting = false;
     }
   }
 
