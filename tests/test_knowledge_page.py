@@ -97,6 +97,7 @@ def upload(page: Page, *files: tuple[str, str]) -> None:
     )
     page.get_by_role("button", name=re.compile(r"^上传 \d+ 个文件")).click()
     expect(cards).to_have_count(before + 1)
+    expect(cards.first).to_be_focused()
     expect(cards.first.locator("table")).to_be_visible(timeout=60_000)
 
 

@@ -39,7 +39,7 @@ function sender(limits, products, recent, signal) {
     ),
   );
   const list = build("ul", { class: "files" });
-  const told = build("div");
+  const told = build("div", { tabindex: "-1" });
   const options = {
     kind: select(kinds(t("upload.as_found"))),
     product: select([["", t("upload.as_found")], ...Object.entries(products)]),
@@ -104,17 +104,23 @@ function sender(limits, products, recent, signal) {
     const request = new XMLHttpRequest();
     const stop = button(t("cancel"), { class: "plain" }, () => request.abort());
     told.replaceChildren(build("div", { class: "row" }, t("upload.sending"), bar, share, stop));
+    // Not the button, which a second press would hit. Who goes elsewhere meanwhile stays there.
+    told.focus();
+    const isHere = () => told.contains(document.activeElement);
     request.upload.addEventListener("progress", (event) => {
       if (!event.lengthComputable) return;
       bar.value = event.loaded / event.total;
       share.textContent = `${Math.floor((100 * event.loaded) / event.total)} %`;
     });
     const failed = (error) => {
-      told.replaceChildren(failure(error));
       send.disabled = false;
+      if (isHere()) send.focus();
+      told.replaceChildren(failure(error));
     };
     request.addEventListener("error", () => failed(new Failure(0, { code: "offline" })));
     request.addEventListener("abort", () => {
+      send.disabled = false;
+      if (isHere()) send.focus();
       refresh();
       told.replaceChildren(note(t("upload.stopped")));
       announce(t("upload.stopped"));
@@ -133,10 +139,11 @@ function sender(limits, products, recent, signal) {
       }
       chosen.length = 0;
       input.value = "";
-      refresh();
       recent.querySelector(".empty")?.remove();
       const made = card();
       recent.prepend(made);
+      if (isHere()) made.focus();
+      refresh();
       follow(made, answer, true, signal);
       announce(t("upload.sent"));
     });
@@ -188,7 +195,7 @@ function sender(limits, products, recent, signal) {
 // What became of it
 
 function card() {
-  return build("article", { class: "card upload" });
+  return build("article", { class: "card upload", tabindex: "-1" });
 }
 
 /** Shows an upload, and asks for news of it until it is over or the view is left. */
@@ -245,7 +252,7 @@ function show(node, upload, mayChange, signal) {
   if (upload.error) parts.push(note(t(`upload.error.${upload.error}`), "stale"));
   if (over) parts.push(results(upload));
   // What is open or focused inside stays so: the card is drawn anew on every piece of news.
-  const pressed = node.contains(document.activeElement);
+  const pressed = node !== document.activeElement && node.contains(document.activeElement);
   node.replaceChildren(...parts);
   if (pressed) node.querySelector("button")?.focus();
 }
