@@ -52,6 +52,8 @@ PHRASE = 30
 """Farthest that a phrase which contains a match may begin before it or end after it."""
 MOST_FINDINGS = 50
 """Findings of one rule in one text that are told apart; further ones change nothing."""
+_MOST_MATCHES = 4 * MOST_FINDINGS
+"""Matches of one trigger that are looked for: several may be one finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Review:
     """By place, then the worst first."""
     unchecked: tuple[Unchecked, ...]
     rules_version: str
+    cut: tuple[str, ...] = ()
+    """Ids of the rules of which only the first findings are told."""
 
 
 def review(
@@ -118,8 +122,11 @@ def review(
     for finding in found.findings:
         known.setdefault(finding.rule.id, []).append(finding.span)
     more: list[Finding] = []
+    cut = dict.fromkeys(found.cut)
     for other, places in _other_readings(text):
-        for finding in _judged(pack, other, task, channel, context, on, whole).findings:
+        read = _judged(pack, other, task, channel, context, on, whole)
+        cut.update(dict.fromkeys(read.cut))
+        for finding in read.findings:
             there = places[slice(*finding.span)]
             span = min(there, default=0), max(there, default=-1) + 1
             seen = text[slice(*span)]
@@ -127,7 +134,9 @@ def review(
                 _overlap(span, one) for one in known.get(finding.rule.id, ())
             ):
                 more.append(replace(finding, span=span, text=seen))
-    return _review(pack, [*found.findings, *more], found.unchecked) if more else found
+    if not more:
+        return found
+    return _review(pack, [*found.findings, *more], found.unchecked, tuple(cut))
 
 
 def _other_readings(text: str) -> Iterator[tuple[str, Sequence[int]]]:
@@ -165,6 +174,7 @@ def _judged(
     findings: dict[str, list[_Place]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
+    cut: list[str] = []
     for rule, trigger, needs in plan.awake(searches):
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context
@@ -175,7 +185,7 @@ def _judged(
             continue
         search = searches[trigger.evasion]
         # That it holds is all there is to know of one that is not judged for want of context.
-        spans = _text_conditions(trigger, search, message, 1 if needs else MOST_FINDINGS)
+        spans = _text_conditions(trigger, search, message, 1 if needs else _MOST_MATCHES)
         if spans is None:
             continue
         if needs:
@@ -203,22 +213,33 @@ def _judged(
         findings.setdefault(rule.id, []).extend(
             (span, severity, channels) for span in spans or [(0, len(text))]
         )
-    found = [
-        Finding(rules[rule_id], severity, span, text[slice(*span)], channels=channels)
-        for rule_id, places in findings.items()
-        for span, severity, channels in _merged(places)[:MOST_FINDINGS]
-    ]
+    found = []
+    for rule_id, places in findings.items():
+        merged = _merged(places)
+        if len(merged) > MOST_FINDINGS:
+            cut.append(rule_id)
+        found += [
+            Finding(rules[rule_id], severity, span, text[slice(*span)], channels=channels)
+            for span, severity, channels in merged[:MOST_FINDINGS]
+        ]
     return _review(
         pack,
         found,
         tuple(Unchecked(rules[rule_id], tuple(keys)) for rule_id, keys in unchecked.items()),
+        tuple(cut),
     )
 
 
-def _review(pack: RulePack, found: Iterable[Finding], unchecked: tuple[Unchecked, ...]) -> Review:
+def _review(
+    pack: RulePack,
+    found: Iterable[Finding],
+    unchecked: tuple[Unchecked, ...],
+    cut: tuple[str, ...],
+) -> Review:
     ordered = sorted(found, key=lambda f: (f.span[0], -RANK[f.severity], f.span[1], f.rule.id))
     verdicts: list[Verdict] = ["pass", *(finding.severity for finding in ordered)]
-    return Review(max(verdicts, key=RANK.__getitem__), tuple(ordered), unchecked, pack.version)
+    verdict = max(verdicts, key=RANK.__getitem__)
+    return Review(verdict, tuple(ordered), unchecked, pack.version, cut)
 
 
 class BadMessage(Exception):
@@ -307,6 +328,7 @@ def review_as_json(result: Review) -> dict[str, Any]:
             for unchecked in result.unchecked
         ],
         "rules_version": result.rules_version,
+        "cut": list(result.cut),
     }
 
 

@@ -134,6 +134,17 @@ def test_typing_shows_what_is_wrong_where_by_which_article_and_what_to_write_ins
 
 
 @pytest.mark.browser
+def test_where_only_the_first_places_are_marked_it_is_said(open_page: OpenPage) -> None:
+    page = open_page()
+    found = page.locator(".finding[data-rule=CN-PROM-01]")
+    page.locator("#text").fill("本产品百分百下款。请先看完合同再作决定。" * 50)
+    expect(found).to_be_visible()
+    expect(found).not_to_contain_text("只标出")
+    page.locator("#text").fill("本产品百分百下款。请先看完合同再作决定。" * 60)
+    expect(found).to_contain_text("只标出前 50 处")
+
+
+@pytest.mark.browser
 def test_a_source_that_was_not_read_is_called_unverified(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -1288,6 +1288,18 @@ def test_a_pattern_of_too_many_choices_is_left_to_the_automaton() -> None:
         assert time.thread_time() - started < 1
 
 
+@pytest.mark.parametrize("words", ["百分百下款", "百分\n百下款"])
+@pytest.mark.parametrize(("times", "cut"), [(2, []), (50, []), (51, ["CN-PROM-01"])])
+def test_a_rule_that_is_broken_in_more_places_than_are_told_is_named(
+    times: int, cut: list[str], words: str
+) -> None:
+    text = f"本产品{words}。请先看完合同再作决定。" * times
+    told = review_as_json(judge(shipped(), text, task="marketing"))
+    places = [found for found in told["findings"] if found["rule"] == "CN-PROM-01"]
+    assert len(places) == min(times, 50)
+    assert told["cut"] == cut
+
+
 @pytest.mark.parametrize(
     "text",
     [

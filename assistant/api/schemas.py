@@ -327,6 +327,9 @@ class ReviewBody(BaseModel):
     findings: list[FindingBody]
     unchecked: list[UncheckedBody]
     rules_version: str
+    cut: list[str] = Field(
+        default=[], description="Rules broken in more places than are told: the first of them are."
+    )
 
 
 class AddedBody(BaseModel):

@@ -37,8 +37,9 @@ export function verdict(review) {
   );
 }
 
-/** jump: goes to a finding in the text. */
-export function findingItem(group, text, jump) {
+/** jump: goes to a finding in the text. told: how many places of the rule are told, where they are
+    not all; else 0. */
+export function findingItem(group, text, jump, told) {
   const [first] = group;
   const place = (finding) => {
     if (isWhole(finding, text)) return build("span", { class: "small" }, t("finding.whole"));
@@ -69,6 +70,7 @@ export function findingItem(group, text, jump) {
       build("code", { class: "small" }, first.rule),
     ),
     places,
+    told ? build("p", { class: "small" }, t("finding.cut", { count: told })) : "",
     first.channels.length ? build("p", { class: "small" }, t("finding.channels", { channels: named(first.channels) })) : "",
     build(
       "dl",

@@ -154,7 +154,11 @@ function checker(me) {
     text.mark(review.findings);
     const groups = byRule(review.findings);
     const list = build("ol", { class: "findings" });
-    for (const group of groups) list.append(findingItem(group, written, text.go));
+    for (const group of groups) {
+      const [{ rule }] = group;
+      const told = review.cut.includes(rule) ? review.findings.filter((finding) => finding.rule === rule).length : 0;
+      list.append(findingItem(group, written, text.go, told));
+    }
     result.removeAttribute("aria-busy");
     result.replaceChildren(
       verdict(review),
