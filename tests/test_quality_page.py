@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,12 @@ import assistant
 from assistant.models import today
 from evals.metrics import METRICS
 from evals.production import SCORERS
+from evals.records import SuiteInfo, write_run
 from evals.report_files import REFUSED
 from evals.suites import SUITES
 from prompts.render import page_words
-from tests.eval_runs import two_runs
+from tests.eval_runs import METRICS as METRICS_OF_RUNS
+from tests.eval_runs import case, info, two_runs
 from tests.knowledge_server import Server, serving
 from tests.test_evals_api import AFTER, BEFORE, keep_verdicts
 
@@ -139,6 +143,28 @@ def test_two_runs_are_compared_and_a_case_is_seen_in_both(
     expect(page.locator(".case")).to_have_count(2)
     expect(page.locator(".case").first).to_contain_text(ZH["case.passed"])
     expect(page.locator(".case").last).to_contain_text(ZH["case.wrong"])
+
+
+@pytest.mark.browser
+def test_a_run_is_compared_with_the_last_of_its_suites_and_its_day_is_that_of_the_reader(
+    filled: Server, open_page: OpenPage
+) -> None:
+    other = filled.home / "evals" / "20261119T200000Z"
+    suites = (SuiteInfo("retrieval", "hash-of-others", METRICS_OF_RUNS),)
+    started = "2026-11-19T20:00:00+00:00"
+    written = replace(info("other", started=started), suites=suites)
+    write_run(other, written, [case(n, "retrieval") for n in range(5)])
+    try:
+        page = open_page("", timezone_id="Asia/Shanghai")
+        row = page.get_by_role("row", name=re.compile(AFTER)).last
+        link = row.get_by_role("link", name=ZH["runs.compare_previous"])
+        expect(link).to_have_attribute("href", re.compile(f"before={BEFORE}&after={AFTER}"))
+        alone = page.get_by_role("row", name=re.compile(other.name)).last
+        expect(alone.get_by_role("link", name=ZH["runs.compare_previous"])).to_have_count(0)
+        chart = page.locator("[data-suite=retrieval] svg.over-time").first
+        expect(chart).to_contain_text("11-20")
+    finally:
+        shutil.rmtree(other)
 
 
 @pytest.mark.browser

@@ -4,7 +4,7 @@ import {
   badge, build, call, dayTime, empty, field, fillWith, query, says, select, t, table,
 } from "./knowledge-kit.js";
 import { metricName, share, strip } from "./quality-charts.js";
-import { casesLink, nothing, runLink } from "./quality-runs.js";
+import { casesLink, nothing, previous, runLink } from "./quality-runs.js";
 
 const NAMED = 12;
 
@@ -37,7 +37,7 @@ export async function showCompare(place, { values, signal }) {
 
 function form(runs, values) {
   const options = runs.map((run) => [run.id, `${dayTime(run.started)} · ${run.id}`]);
-  const before = select(options, values.get("before") ?? runs[1].id);
+  const before = select(options, values.get("before") ?? (previous(runs[0], runs) ?? runs[1]).id);
   const after = select(options, values.get("after") ?? runs[0].id);
   const asked = build(
     "form",

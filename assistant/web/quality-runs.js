@@ -18,9 +18,17 @@ export function casesLink(values, text) {
   return link(`#/cases${query(values)}`, text);
 }
 
-/** Day of a run for an axis. */
+/** Day of a run for an axis, by the same clock as the times beside it. */
 function shortDay(started) {
-  return started.slice(5, 10);
+  // Swedish writes year, month and day as ISO does.
+  return new Date(started).toLocaleDateString("sv").slice(5);
+}
+
+/** The last run before one, the newest being first, with a suite in common; else undefined. */
+export function previous(run, runs) {
+  const names = new Set(run.suites.map((suite) => suite.name));
+  const earlier = runs.slice(runs.findIndex((other) => other.id === run.id) + 1);
+  return earlier.find((other) => !other.broken && other.suites.some(({ name }) => names.has(name)));
 }
 
 export async function showRuns(place, { signal }) {
@@ -129,9 +137,9 @@ function course(metric, held) {
 
 function runTable(runs) {
   const columns = ["started", "run", "model", "n", "wrong", "critical", "verdict"].map((name) => t(`column.${name}`));
-  const rows = runs.map((run, at) => {
+  const rows = runs.map((run) => {
     const verdict = build("div", { class: "row" }, ...verdictOf(run));
-    const earlier = runs.slice(at + 1).find((other) => !other.broken);
+    const earlier = previous(run, runs);
     if (earlier && !run.broken) {
       verdict.append(link(`#/compare${query({ before: earlier.id, after: run.id })}`, t("runs.compare_previous")));
     }
@@ -187,7 +195,7 @@ function about(run, runs) {
   const others = runs.filter((other) => other.id !== run.id && !other.broken);
   const card = build("section", { class: "card" }, facts);
   if (others.length) {
-    const choice = select(others.map((other) => [other.id, `${dayTime(other.started)} · ${other.id}`]), others[0].id);
+    const choice = select(others.map((other) => [other.id, `${dayTime(other.started)} · ${other.id}`]), (previous(run, runs) ?? others[0]).id);
     const form = build(
       "form",
       { class: "filters" },
