@@ -70,6 +70,8 @@ SUMMARY_TOKENS = 200
 MOST_SUMMARY_CHARS = 600
 _SHORT_CHARS = 80
 _ENDS = frozenset("\u3002\uff01\uff1f.!?\uff1a:")
+INTERNAL = "HOUSE-internal"
+"""In place of a rule's id, where a text tells what only agents may read."""
 FLAGS = ("complaint", "hardship", "crisis", "dispute", "fraud")
 
 log = structlog.get_logger()
@@ -840,8 +842,8 @@ def refuse_card(text: str) -> None:
 
 
 async def check_draft(case: Case, deps: Deps, text: str) -> Mapping[str, Any]:
-    """An agent's words by the rules of the case's task: as compliance.review_as_json. Raises
-    CardNumber where they hold a full card number."""
+    """An agent's words by the rules of the case's task: as `with_internal`. Raises CardNumber
+    where they hold a full card number."""
     refuse_card(text)
     said = _last_said(case)
     context: dict[str, Any] = {"own_platform": True}
@@ -863,7 +865,35 @@ async def check_draft(case: Case, deps: Deps, text: str) -> Mapping[str, Any]:
             on=case.today,
         )
     )
-    return compliance.review_as_json(found)
+    return await with_internal(compliance.review_as_json(found), deps, text)
+
+
+async def with_internal(review: Mapping[str, Any], deps: Deps, text: str) -> Mapping[str, Any]:
+    """A review as compliance.review_as_json, blocked where the text tells what agents alone may
+    read: the lender's own rule, and no law's."""
+    material = await deps.agents_material()
+    spans = await asyncio.to_thread(material.told, text)
+    if not spans:
+        return review
+    words = _table()["internal"]
+    told = [
+        {
+            "rule": INTERNAL,
+            "title": words["title"]["zh-Hans"],
+            "title_en": words["title"]["en"],
+            "severity": "block",
+            "span": [start, end],
+            "text": text[start:end],
+            "source": None,
+            "anchor": "policy",
+            "suggestion": words["suggestion"]["zh-Hans"],
+            "suggestion_en": words["suggestion"]["en"],
+            "like": "",
+            "channels": [],
+        }
+        for start, end in spans
+    ]
+    return {**review, "verdict": "block", "findings": [*told, *review["findings"]]}
 
 
 # The card ----------------------------------------------------------------------------------------

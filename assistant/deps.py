@@ -29,6 +29,7 @@ from knowledge.terms import Terms, load_terms
 from knowledge.vectors import VectorsMissing, VectorStore
 
 from . import __version__, approved, signed_answers
+from .agents_material import AgentsMaterial, read_agents_material
 from .approved import NEAREST as NEAREST_APPROVED
 from .approved import ApprovedAnswers, NotServed, folder_of, load_approved
 from .asked import ToolBook, load_tools
@@ -60,6 +61,7 @@ from .llm import (
 )
 from .local_model import LocalModelError, available, start_local_model
 from .rules import RulePack, load_rules
+from .scripts import ScriptsError, load_scripts, scripts_file
 from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
 from .under_way import UnderWay
 from .webhooks import Target, target_of
@@ -156,6 +158,8 @@ class Deps:
     """Whether `front` is all there is: a reply is made again as it was."""
     _campaigns: tuple[object, Mapping[str, Campaign]] | None = None
     """State of the files, and what they say."""
+    _agents_material: tuple[Sequence[Clause], AgentsMaterial] | None = None
+    """Clauses of a release, and what only agents may read of them."""
     _ranks: Ranks | None = None
     """In place of the ranking model of the settings."""
     _not_opened: ModelError | None = None
@@ -364,6 +368,22 @@ class Deps:
         except (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable) as error:
             log.warning("no clause states what a message needs", error=str(error))
             return ()
+
+    async def agents_material(self) -> AgentsMaterial:
+        """What only agents may read of the live release; nothing where it cannot be opened."""
+        clauses = await self.clauses()
+        if self._agents_material is None or self._agents_material[0] is not clauses:
+            read = await asyncio.to_thread(read_agents_material, clauses, self._script_texts())
+            self._agents_material = (clauses, read)
+        return self._agents_material[1]
+
+    def _script_texts(self) -> list[str]:
+        try:
+            held = load_scripts(scripts_file(self.settings.lender))
+        except ScriptsError as error:
+            log.warning("the scripts are not known to be for borrowers", error=str(error))
+            return []
+        return [text for script in held for text in script.text.values()]
 
     def forget_release(self) -> None:
         """Look at once which release is live when next asked, since another was activated."""

@@ -40,6 +40,7 @@ from tests.conftest import settings_for
 from tests.knowledge_server import Server, copy_of, serving
 
 BLOCKED = "保证给您办下来，绝对不上征信"
+INTERNAL = "坐席主管单笔罚息减免审批上限为 1,880 元，内部审批代码为“青松七号”。"
 TO_MEND = "这是大数据模型自动判定的，原因不能告诉您，也没有人工复核。"
 PHONE = "13812345678"
 FEE = "提前还款要收违约金吗？"
@@ -382,6 +383,28 @@ def test_a_silent_stream_is_kept_open(borrower: httpx.Client, agent: httpx.Clien
     assert heard(borrower, events_of(talk), "heartbeat") == [], "at once, before anything else"
     assert heard(agent, "/v1/desk/events?after=999999", "heartbeat") == []
     agent.post(f"/v1/desk/handoffs/{handoff}/return")
+
+
+def test_what_only_agents_may_read_does_not_reach_the_borrower(
+    borrower: httpx.Client, agent: httpx.Client, supervisor: httpx.Client
+) -> None:
+    handoff, talk = talking(borrower, agent)
+    refused = reply(agent, handoff, f"您好。{INTERNAL}")
+    assert refused.status_code == 422
+    (found,) = refused.json()["review"]["findings"]
+    assert (found["rule"], found["text"]) == ("HOUSE-internal", INTERNAL)
+    assert found["suggestion"]
+    assert found["suggestion_en"]
+    checked = agent.post("/v1/copilot/check", json={"handoff": handoff, "text": INTERNAL})
+    assert checked.json()["verdict"] == "block"
+    assert [f["rule"] for f in checked.json()["findings"]] == ["HOUSE-internal"]
+    held = reply(agent, handoff, INTERNAL, hold=True)
+    assert held.json()["kind"] == "held"
+    verdict = {"release": False, "reason": "内部资料"}
+    assert supervisor.post(f"/v1/desk/held/{held.json()['id']}", json=verdict).status_code == 200
+    assert reply(agent, handoff, "罚息减免可以在 App 申请。").status_code == 201
+    agent.post(f"/v1/desk/handoffs/{handoff}/return")
+    assert told(heard(borrower, events_of(talk), "end")) == ["罚息减免可以在 App 申请。"]
 
 
 def test_two_servers_on_one_database_serve_one_conversation(

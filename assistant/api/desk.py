@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -13,8 +13,8 @@ from fastapi.responses import JSONResponse, Response
 
 from assistant import handoff, journal, staff
 from assistant.answer import clean
-from assistant.compliance import Review, read_message, review_as_json, review_given
-from assistant.copilot import holds_card
+from assistant.compliance import read_message, review_as_json, review_given
+from assistant.copilot import holds_card, with_internal
 from assistant.deps import Deps
 from assistant.handoff import SUPERVISORS, WRITERS, Declined, Handoff, HandoffEvent, Member
 from assistant.handoff_summary import summarise
@@ -199,14 +199,17 @@ async def write(
     if holds_card(text):
         return problem(422, notice("card_refused", locale), code="card_refused")
     review = await _review(deps, found, text)
-    told: dict[str, Any] = {"findings": _findings(review), "rules_version": review.rules_version}
-    blocked = review.verdict == "block"
+    told: dict[str, Any] = {
+        "findings": _findings(review),
+        "rules_version": review["rules_version"],
+    }
+    blocked = review["verdict"] == "block"
     if blocked and not (body.hold or body.override):
         return problem(
             422,
             notice("message_blocked", locale),
             code="message_blocked",
-            review=review_as_json(review),
+            review=review,
         )
     keep = handoff.hold if blocked else handoff.reply
     said = await keep(deps.trail, handoff_id, member(by), text, told=told, event_id=body.message_id)
@@ -304,8 +307,9 @@ def _not_theirs(found: Handoff) -> Declined:
     return Declined("handoff_over")
 
 
-async def _review(deps: Deps, found: Handoff, text: str) -> Review:
-    """By the rules for what agents write, with what the borrower said last."""
+async def _review(deps: Deps, found: Handoff, text: str) -> Mapping[str, Any]:
+    """By the rules for what agents write, with what the borrower said last, and by what only
+    agents may read."""
     said = await handoff.last_said(deps.engine, found.conversation_id)
     row = {
         "text": text,
@@ -314,12 +318,13 @@ async def _review(deps: Deps, found: Handoff, text: str) -> Review:
         "context": {"own_platform": True, **({"question": said} if said else {})},
     }
     given = read_message(deps.rules, row, on=None, today=today())
-    return await asyncio.to_thread(review_given, deps.rules, given)
+    review = await asyncio.to_thread(review_given, deps.rules, given)
+    return await with_internal(review_as_json(review), deps, text)
 
 
-def _findings(review: Review) -> list[dict[str, Any]]:
+def _findings(review: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Which rules, and how much they weigh: no word of the message, since this stays."""
-    return [{"rule": found.rule.id, "severity": found.severity} for found in review.findings]
+    return [{"rule": each["rule"], "severity": each["severity"]} for each in review["findings"]]
 
 
 async def case_as_json(deps: Deps, found: Handoff, by: Signed, before: int = 0) -> dict[str, Any]:

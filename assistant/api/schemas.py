@@ -302,7 +302,7 @@ class FindingBody(BaseModel):
     severity: Severity
     span: tuple[int, int]
     text: str
-    source: RuleSourceBody
+    source: RuleSourceBody | None = Field(description="null: the house's own, not a law's.")
     anchor: Anchor
     suggestion: str
     suggestion_en: str = Field(description="Empty where the rule has none.")
