@@ -399,6 +399,7 @@ def test_scripts_are_filled_from_the_record_and_checked(
     assert found["schedule"]["text"]
     assert found["schedule"]["verdict"] == "pass"
     assert "15" in found["complaint"]["text"]
+    assert "我是客服演示坐席" in found["opening"]["text"]
     anonymous = agent.post("/v1/copilot/scripts", json=of_text(FEE)).json()["scripts"]
     unfilled = next(each for each in anonymous if each["id"] == "schedule")
     assert unfilled["text"] == ""

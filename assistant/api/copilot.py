@@ -150,7 +150,7 @@ async def scripts(
     """Scripts and macros of the task, filled from record and data and checked by the rules."""
     case = await _case(body, request, deps, by)
     try:
-        return {"scripts": await copilot.scripts(case, deps, by.login)}
+        return {"scripts": await copilot.scripts(case, deps, by.name)}
     except ScriptsError as error:
         return problem(
             503, notice("scripts_unreadable", await locale_of(request)), problems=[str(error)]
