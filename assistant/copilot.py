@@ -274,7 +274,7 @@ async def _record(case: Case, deps: Deps) -> _Record | None:
         return None
 
 
-def _facts(record: _Record, case: Case, lender: Lender) -> Facts:
+def _facts(record: _Record, case: Case, deps: Deps, clauses: Sequence[Clause]) -> Facts:
     """What steps depend on, of all loans; figures in words are those of one: the one that is most
     overdue, else the one that is due next."""
     owing = [loan for loan in record.loans if loan.unpaid()]
@@ -293,7 +293,7 @@ def _facts(record: _Record, case: Case, lender: Lender) -> Facts:
     named = min(owing, key=urgency)
     dues = [due for due in map(next_due, owing) if due is not None]
     shown = {
-        "product": _product(lender, named.product),
+        "product": _product(deps.lender, named.product),
         "annual_rate": tools.show("annual_rate", named.annual_rate, locale),
         "outstanding_cny": tools.show("outstanding_cny", named.outstanding_cny, locale),
         "instalments_left": str(len(named.unpaid())),
@@ -302,10 +302,8 @@ def _facts(record: _Record, case: Case, lender: Lender) -> Facts:
             for i in named.unpaid()[:MOST_DUE]
         ),
     }
-    late = [i for i in named.unpaid() if i.due_on < today]
-    if late:
-        owed = sum((named.due_cny(i) for i in late), Decimal(0))
-        shown["arrears_cny"] = tools.show("arrears_cny", owed, locale)
+    if owed := _owed_words(named, case, deps, clauses):
+        shown["arrears_cny"] = owed
         shown["overdue_days"] = str(named.days_overdue(today))
     due = next_due(named)
     if due is not None:
@@ -318,6 +316,20 @@ def _facts(record: _Record, case: Case, lender: Lender) -> Facts:
         due_in_days=min((each.due_on - today).days for each in dues) if dues else None,
         shown=shown,
     )
+
+
+def _owed_words(loan: Loan, case: Case, deps: Deps, clauses: Sequence[Clause]) -> str:
+    """What is owed today of what is past its due day, with the penalty interest, or said to be
+    without it where that cannot be told; empty where nothing is."""
+    late = [i for i in loan.unpaid() if i.due_on < case.today]
+    if not late:
+        return ""
+    owed = tools.owed_cny(loan, deps.front.terms, clauses, case.today)
+    if owed is not None:
+        return tools.show("arrears_cny", owed, case.locale)
+    unpaid = sum((loan.due_cny(i) for i in late), Decimal(0))
+    form: str = _table()["record"]["without_penalty"][case.locale]
+    return form.format(arrears_cny=tools.show("arrears_cny", unpaid, case.locale))
 
 
 def _product(lender: Lender, key: str) -> str:
@@ -753,7 +765,7 @@ async def next_actions(case: Case, deps: Deps) -> Mapping[str, Any]:
         said=said,
         classes=set(case.classes) | _classes(deps, said),
         verified=case.verified,
-        facts=_facts(record, case, deps.lender) if record is not None else None,
+        facts=_facts(record, case, deps, clauses) if record is not None else None,
         task=case.task,
         now=case.now,
         today=case.today,
@@ -800,7 +812,7 @@ async def scripts(case: Case, deps: Deps, agent: str = "") -> list[dict[str, Any
         "hotline": hotline,
         "hours": hours,
         **{name: str(days) for name, days in _due_days(deps, clauses, case.today).items()},
-        **(_facts(record, case, deps.lender).shown if record is not None else {}),
+        **(_facts(record, case, deps, clauses).shown if record is not None else {}),
     }
     said = _last_said(case)
     chosen = [script for script in held if case.task in script.tasks]
@@ -918,10 +930,11 @@ async def card(case: Case, deps: Deps, roles: frozenset[str]) -> dict[str, Any]:
         return {**empty, "note": words["unavailable"][case.locale]}
     contacts = await copilot_store.last_contacts(deps.engine, case.subject, MOST_CONTACTS)
     wording = {} if deps.desk is None else {r.id: r.wording for r in deps.desk.reasons.values()}
+    clauses = await deps.clauses()
     return {
         **empty,
         **_who(profile, full=bool(roles & SUPERVISORS)),
-        "loans": [_loan_line(case, deps.lender, loan) for loan in record.loans],
+        "loans": [_loan_line(case, deps, clauses, loan) for loan in record.loans],
         "coupons": [
             _coupon_line(case, deps.lender, coupon)
             for coupon in record.coupons
@@ -946,13 +959,11 @@ def _who(profile: Customer, *, full: bool) -> dict[str, Any]:
     }
 
 
-def _loan_line(case: Case, lender: Lender, loan: Loan) -> dict[str, Any]:
+def _loan_line(case: Case, deps: Deps, clauses: Sequence[Clause], loan: Loan) -> dict[str, Any]:
     show = tools.show
-    unpaid = loan.unpaid()
-    ahead = next((i for i in unpaid if i.due_on >= case.today), None)
-    owed = sum((loan.due_cny(i) for i in unpaid if i.due_on < case.today), Decimal(0))
+    ahead = next((i for i in loan.unpaid() if i.due_on >= case.today), None)
     return {
-        "product": _product(lender, loan.product),
+        "product": _product(deps.lender, loan.product),
         "contract_date": loan.contract_date,
         "principal": show("principal_cny", loan.principal_cny, case.locale),
         "outstanding": show("outstanding_cny", loan.outstanding_cny, case.locale),
@@ -961,7 +972,7 @@ def _loan_line(case: Case, lender: Lender, loan: Loan) -> dict[str, Any]:
         "next_due_on": ahead and ahead.due_on,
         "next_due": show("due_cny", loan.due_cny(ahead), case.locale) if ahead else "",
         "overdue_days": loan.days_overdue(case.today),
-        "arrears": show("arrears_cny", owed, case.locale) if owed else "",
+        "arrears": _owed_words(loan, case, deps, clauses),
     }
 
 

@@ -588,13 +588,36 @@ class _Owed:
     term: int
 
 
-def _owed(case: Case, loan: Loan, on: date) -> _Owed | None:
-    """None where nothing is past its due day today. Raises CannotTell."""
-    late = _arrears(loan, case.today)
+def owed_cny(
+    loan: Loan, terms: Terms | None, clauses: Sequence[Clause], today: date
+) -> Decimal | None:
+    """What has to be paid today for a loan to be overdue no more, with its penalty interest, as a
+    borrower who asks is told; None where its contract does not tell what that is."""
+
+    def term(name: str, loan: Loan) -> Stated:
+        day = loan.contract_date
+        found = stated(terms, clauses, name, product=loan.product, signed=day, on=today)
+        if found is None:
+            raise CannotTell("term_unknown")
+        return found
+
+    try:
+        owed = _owed(term, loan, today, today)
+    except CannotTell:
+        return None
+    return owed.arrears + owed.penalty if owed else ZERO
+
+
+def _owed(term: Callable[[str, Loan], Stated], loan: Loan, today: date, on: date) -> _Owed | None:
+    """None where nothing is past its due day today. Raises CannotTell.
+
+    term: what the loan's contract says, as Case.term gives it.
+    """
+    late = _arrears(loan, today)
     if not late:
         return None
     names = ("grace_days", "grace_charged", "uplift")
-    grace, charged, uplift = (case.term(name, loan) for name in names)
+    grace, charged, uplift = (term(name, loan) for name in names)
     arrears = principal = penalty = ZERO
     within = True
     rate = ZERO
@@ -648,7 +671,7 @@ async def overdue_cost(case: Case) -> list[Worked]:
 
 
 def _overdue(case: Case, loan: Loan, on: date) -> Worked:
-    owed = _owed(case, loan, on)
+    owed = _owed(case.term, loan, case.today, on)
     worked = Worked(inputs={"on": on}, name=case.loan_name(loan))
     if owed is None:
         worked.figures = {"due": loan.unpaid()[0].due_on}
@@ -689,7 +712,7 @@ async def settle(case: Case) -> list[Worked]:
 
 def _settle(case: Case, loan: Loan, on: date) -> Worked:
     worked = Worked(inputs={"on": on}, name=case.loan_name(loan))
-    owed = _owed(case, loan, on)
+    owed = _owed(case.term, loan, case.today, on)
     due_today = [i for i in loan.unpaid() if i.due_on == case.today == on]
     by_then = [i for i in loan.unpaid() if case.today <= i.due_on <= on and i not in due_today]
     apart = [*_arrears(loan, case.today), *due_today, *by_then]

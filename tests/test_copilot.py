@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import date, datetime, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,31 @@ async def test_every_script_passes_its_rules_once_it_is_filled(own: Deps) -> Non
             case = case_of(own, "你好", who="overdue_40", task=task, locale=locale)
             for script in await copilot.scripts(case, own, "demo-agent"):
                 assert script["verdict"] in ("pass", "warn"), (script["id"], script["findings"])
+
+
+@pytest.mark.parametrize("locale", ["zh-Hans", "en"])
+async def test_script_and_card_tell_the_debt_that_a_borrower_is_told(
+    own: Deps, locale: Any
+) -> None:
+    case = case_of(
+        own,
+        "我逾期了现在一共要还多少",
+        who="overdue_120",
+        task="collections",
+        locale=locale,
+    )
+    (made,) = (await events_of(case, own))["calculation"]
+    total = made["result"]["headline"][0]
+    assert total["name"] == "total_cny"
+    assert Decimal(made["result"]["penalty_cny"]) > 0
+    shown = await copilot.card(case, own, frozenset({"agent"}))
+    assert [loan["arrears"] for loan in shown["loans"] if loan["arrears"]] == [total["value"]]
+    filled = {s["id"]: s["text"] for s in await copilot.scripts(case, own, "小林")}
+    assert total["value"] in filled["arrears"]
+    unknown = replace(own, front=replace(own.front, terms=None))
+    filled = {s["id"]: s["text"] for s in await copilot.scripts(case, unknown, "小林")}
+    apart = {"zh-Hans": "未含罚息", "en": "penalty interest apart"}[locale]
+    assert apart in filled["arrears"]
 
 
 def test_a_variable_that_nobody_knows_leaves_a_script_unfilled() -> None:
