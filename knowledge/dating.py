@@ -109,6 +109,7 @@ _PUBLISHED = _labelled(_LABEL_PUBLISHED, _START)
 _VERSION_MARK = re.compile(rf"^[\s（(【]*(?P<said>{_START}\s*(?:修订|更新))")
 _PUBLISHED_MARK = re.compile(rf"^[\s（(【]*(?P<said>{_START}\s*(?:发布|公布|印发|制定))")
 _MONTH_VERSION = re.compile(rf"(?P<said>({_YEAR})\s*年\s*({_NUMBER})\s*月\s*版)")
+_BRACKETED_END = re.compile(r"[（(【\[]([^（()）【】\[\]]+)[）)】\]]\s*$")
 
 _FOLD = {0xFF10 + i: ord("0") + i for i in range(10)} | {
     ord(wide): ord(plain) for wide, plain in zip("　－．／", " -./", strict=True)
@@ -227,7 +228,11 @@ def _in_labels(text: str, place: str) -> Iterator[_Hit]:
 
 
 def _in_title(title: str) -> Iterator[_Hit]:
-    for match in _MONTH_VERSION.finditer(title.translate(_FOLD)):
+    title = title.translate(_FOLD)
+    if ending := _BRACKETED_END.search(title):
+        yield from _in_sentences(ending[1], "", "", near=True)
+        yield from _in_labels(ending[1], "")
+    for match in _MONTH_VERSION.finditer(title):
         day = day_of(f"{match[2]}年{match[3]}月1日")
         if day:
             found = FoundDate("effective_from", day, match.group("said"), "", MONTH_ONLY)

@@ -97,6 +97,33 @@ def test_a_document_s_own_dates_are_found_and_others_are_not(
     assert found_in(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("title", "expected"),
+    [
+        ("安心贷补充说明（自 2026 年 12 月 1 日起施行）", {"effective_from": "2026-12-01"}),
+        ("安心贷补充说明（２０２６年１２月１日生效）", {"effective_from": "2026-12-01"}),
+        ("安心贷补充说明(2026-12-01起执行)", {"effective_from": "2026-12-01"}),
+        ("安心贷补充说明【2026年12月1日起适用】", {"effective_from": "2026-12-01"}),
+        ("Fees (effective 1 December 2026)", {"effective_from": "2026-12-01"}),
+        ("安心贷补充说明（2026 年 12 月版）", {"effective_from": "2026-12-01"}),
+        (
+            "活动规则（有效期：2026年12月1日至2027年1月31日）",
+            {"effective_from": "2026-12-01", "effective_to": "2027-01-31"},
+        ),
+        # Of what the title speaks of, and not of itself.
+        ("关于2026年12月1日起施行的规定的说明（试行）", {}),
+        ("合同说明（2026年12月1日前签署的合同适用）", {}),
+        ("合同说明（2026年12月1日起生效的合同）", {}),
+    ],
+)
+def test_the_bracket_that_ends_a_title_dates_the_document(
+    title: str, expected: dict[str, str]
+) -> None:
+    heading = Block("heading", title, level=1)
+    found = find([heading, Block("paragraph", "安心贷免收账户管理费。")], title)
+    assert {f.field: f.value.isoformat() for f in found} == expected
+
+
 def test_a_label_counts_at_the_ends_of_a_document_and_in_a_table_there() -> None:
     middle = [f"第{n}段。" for n in range(40)]
     assert found_in(*middle, "生效日期：2026-07-01", *middle) == {}
