@@ -429,9 +429,15 @@ def slot_values(
         first, last, products = coupon.valid_from, coupon.valid_to, (coupon.product,)
         found = best([coupon], campaign.representative, max(on, coupon.valid_from), locale=locale)
         loan = campaign.representative.get(coupon.product)
-        if found and loan and loan.terms:
-            principal = templates.say_money(loan.principal_cny, locale)
-            values["loan"] = templates.say("loan", locale, principal=principal, n=str(loan.terms))
+        if found and loan and loan.terms and loan.annual_rate:
+            # What is saved holds at this rate alone, which stands beside it wherever it is told.
+            values["loan"] = templates.say(
+                "loan",
+                locale,
+                principal=templates.say_money(loan.principal_cny, locale),
+                n=str(loan.terms),
+                rate=f"{(loan.annual_rate * 100).normalize():f}%",
+            )
             values["saving"] = templates.say_money(found.saving_cny, locale)
     elif draw:
         values["draw"] = draw.title[locale]

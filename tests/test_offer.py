@@ -142,6 +142,24 @@ def test_every_curated_text_may_go_out_for_each_kind_of_coupon(
             assert {each.rule.id for each in copy.unchecked} <= UNSAID, copy.unchecked
 
 
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_what_is_saved_is_told_with_the_rate_at_which_it_is(
+    places: Mapping[tuple[str, str, str], Ground],
+    campaign: Campaign,
+    channel: Channel,
+    locale: Locale,
+) -> None:
+    for offer in ("anxin-rate-90", "suixin-free-30"):
+        ground = places[channel, offer, locale]
+        rows = [row for row in curated(channel, locale) if row.kind == ground.kind]
+        for row in (row for row in rows if "{saving}" in row.text):
+            text = judge(ground, row.text, row.subject, idea=row.idea, bare=row.bare).sample
+            rate = campaign.representative[campaign.coupon(offer).product].annual_rate
+            before = text[: text.index(ground.values["saving"])]
+            assert f"{float(rate * 100):g}%" in before, text
+
+
 UNSAID = {"CN-ID-04", "CN-VUL-01", "CN-RATE-01"}
 """Rules that ask for what nothing here knows: partners, and what a customer said just before."""
 
