@@ -21,7 +21,8 @@ SAYS_SOMETHING = frozenset({"quote", "model", "tool", "approved"})
 def summarise(turns: Sequence[Mapping[str, Any]], lender: Lender) -> dict[str, Any]:
     """turns: records of a conversation, oldest first, as journal.read_turns gives them.
 
-    What was erased is left out. Lists are without repeats, the latest last.
+    What was erased is left out. Lists are without repeats, the latest last; the figures of
+    calculations stand after all others.
     """
     replies = [turn["reply"] or {} for turn in turns]
     cited = [
@@ -30,10 +31,12 @@ def summarise(turns: Sequence[Mapping[str, Any]], lender: Lender) -> dict[str, A
         for citation in reply.get("citations", ())
     ]
     said = [
-        sentence["text"]
+        (sentence["kind"] == "tool", figure)
         for reply in replies
         for sentence in reply.get("sentences", ())
         if sentence["kind"] in SAYS_SOMETHING
+        for figure in find(sentence["text"])
+        if figure.kind in TOLD
     ]
     questions = [turn["question"] for turn in turns if turn["question"]]
     return {
@@ -44,8 +47,10 @@ def summarise(turns: Sequence[Mapping[str, Any]], lender: Lender) -> dict[str, A
         "not_covered": _few(
             _short(turn["question"]) for turn in turns if turn["status"] == "not_covered"
         ),
+        # Amounts of a calculation are kept before its other figures, and these before any other.
         "figures": _few(
-            figure.text for text in said for figure in find(text) if figure.kind in TOLD
+            figure.text
+            for _, figure in sorted(said, key=lambda each: (each[0], each[1].kind == "money"))
         ),
         "statuses": dict(Counter(turn["status"] for turn in turns)),
         "last_question": _short(questions[-1]) if questions else "",

@@ -33,8 +33,10 @@ from assistant.db import handoff_events, open_engine
 from assistant.deps import open_deps
 from assistant.desk_plan import load_desk
 from assistant.handoff import Handoff
+from assistant.handoff_summary import summarise
 from assistant.models import Question, today
 from assistant.staff import SessionRules, create_account
+from knowledge.lender import load_lender
 from prompts.render import notice
 from tests.conftest import settings_for
 from tests.knowledge_server import Server, copy_of, serving
@@ -247,6 +249,21 @@ def test_a_complaint_is_queued_at_once_and_nobody_is_said_to_be_there(
     assert case["summary"]["classes"] == ["complaint"]
     assert case["summary"]["last_question"] == "我要投诉你们"
     agent.post(f"/v1/desk/handoffs/{stands['id']}/close", json={"ending": "registered"})
+
+
+def test_the_summary_has_what_is_owed_before_rates_and_terms() -> None:
+    def told(kind: str, text: str) -> dict[str, str]:
+        return {"kind": kind, "text": text}
+
+    owed = "您的安心贷（18.9%）逾期 120 天，欠 12,066.75 元，罚息 412.56 元，合计 12,479.31 元。"
+    quoted = "宽限期 1 个自然日，罚息上浮 50%，最高 24%，手续费 30 元。"
+    turn = {
+        "question": "我逾期了现在一共要还多少",
+        "status": "answered",
+        "reply": {"sentences": [told("tool", owed), told("quote", quoted)]},
+    }
+    figures = summarise([turn], load_lender())["figures"]
+    assert figures[-3:] == ["12,066.75 元", "412.56 元", "12,479.31 元"]
 
 
 def test_the_summary_says_what_was_told_and_what_was_not(
