@@ -1249,6 +1249,10 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
             before = closest(now, older)
             if before is None or bigrams(before) == bigrams(now):
                 continue
+            still = closest(before, item.clause)
+            if still is not None and bigrams(still) == bigrams(before):
+                # The newer version says it too, of something else than what was asked.
+                continue
             said = Citation(older, before)
             if holds_instead(said, work.found.prevailing, work.deps.lender) != said:
                 continue
