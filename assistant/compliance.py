@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from functools import cached_property
+from itertools import islice
 from threading import Lock
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -220,7 +221,7 @@ def _judged(
             cut.append(rule_id)
         found += [
             Finding(rules[rule_id], severity, span, text[slice(*span)], channels=channels)
-            for span, severity, channels in merged[:MOST_FINDINGS]
+            for span, severity, channels in _worst(merged)
         ]
     return _review(
         pack,
@@ -663,11 +664,12 @@ def _text_conditions(
             return None
     measured_places: list[Span] = []
     for condition in trigger.figures:
-        found = [
+        there = (
             span
             for span in _measured(condition, search, message)
             if not _excused(trigger, search, search.folded.place(span))
-        ]
+        )
+        found = list(islice(there, most))
         if not found:
             return None
         measured_places += found
@@ -797,6 +799,11 @@ def _holds(condition: ContextCondition, message: Message) -> bool:
 
 _Place = tuple[Span, Severity, frozenset[Channel]]
 """Where a trigger fires, how severe that is, and on which channels alone; empty: on any."""
+
+
+def _worst(places: Iterable[_Place]) -> list[_Place]:
+    """As many as are told of one rule, none of them milder than one that is not."""
+    return sorted(places, key=lambda place: -RANK[place[1]])[:MOST_FINDINGS]
 
 
 def _merged(places: Sequence[_Place]) -> list[_Place]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cached_property, lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
+from math import inf
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,8 +22,8 @@ from .rules import SettingValue
 
 Span = tuple[int, int]
 
-MOST_FIGURES = 2000
-"""Figures of one message that are measured; a longer one is a document, not a message."""
+MOST_OFF = 100
+"""Discounts that a question names by which what a price comes to is read as well."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Message:
     @cached_property
     def figures(self) -> list[Figure]:
         numeric = self.folding.numeric(self.text)
-        found = figures.find(numeric.text)[:MOST_FIGURES]
+        found = figures.find(numeric.text)
         return [_dated_rate(replace(f, span=numeric.origin(*f.span)), self) for f in found]
 
     @property
@@ -200,24 +202,26 @@ def rates_disagree(message: Message) -> Iterator[Span]:
     tolerance = float(message.number("apr_tolerance"))
     here = [(place[0], right) for place, right in _computed(message, message.asked)]
     # An annual rate may answer a question that states the other price, and what is taken off it.
-    off = [
-        1.0,
-        *(float(d) for f in message.asked.figures if f.kind == "discount" for d in _ends(f)),
-    ]
+    named = {float(d) for f in message.asked.figures if f.kind == "discount" for d in _ends(f)}
+    off = [1.0, *islice(sorted(named), MOST_OFF)]
     asked = [
         (len(message.text), [(low * part, high * part) for low, high in right for part in off])
         for (_, end), right in _computed(message.asked, message)
         if message.asked.text[end - 1] in "%％"
     ]
+    rates = sorted(float(stated) for stated, _, _ in annual)
+    highest = max((float(stated) for stated, bound, _ in annual if bound == "max"), default=-inf)
+    places = sorted(span for _, _, span in annual)
     for place, right in here + asked:
         # What a rate stays below need not be what it comes to.
         if not any(
-            low - tolerance <= float(stated)
-            and (bound == "max" or float(stated) <= high + tolerance)
-            for stated, bound, _ in annual
+            low - tolerance <= highest
+            or bisect_left(rates, low - tolerance) < bisect_right(rates, high + tolerance)
             for low, high in right
         ):
-            yield min(annual, key=lambda found: abs(found[2][0] - place))[2]
+            behind = bisect_left(places, (place,))
+            near = places[max(0, behind - 1) : behind + 1]
+            yield min(near, key=lambda span: abs(span[0] - place))
 
 
 def _annual_rate(figure: Figure, message: Message) -> Iterator[Decimal]:
@@ -229,8 +233,11 @@ def _annual_rate(figure: Figure, message: Message) -> Iterator[Decimal]:
 def costs_add_up(message: Message) -> Iterator[Span]:
     """A fee of so many percent that comes to more than `apr_block` with the one annual rate."""
     rates = [f for f in message.figures if f.kind == "rate" and f.unit in ("", "year")]
-    fees = [f for f in rates if _OTHER_FEE.search(message.before(f.span))]
-    annual = [f for f in rates if f not in fees and any(_annual_rate(f, message))]
+    parted: tuple[list[Figure], list[Figure]] = [], []
+    for figure in rates:
+        parted[bool(_OTHER_FEE.search(message.before(figure.span)))].append(figure)
+    others, fees = parted
+    annual = [f for f in others if any(_annual_rate(f, message))]
     if len(annual) != 1 or not fees:
         return
     first, *_, last = sorted(figure.span for figure in annual + fees)
@@ -304,8 +311,10 @@ def _rounded_by(figure: Figure, message: Message) -> float:
 def _instalments(message: Message, money: list[Figure], terms: list[int]) -> Iterator[_Right]:
     """What equal instalments of a stated amount come to, where one term is stated."""
     paid = [f for f in money if _EACH_TIME.search(message.before(f.span))]
-    lent = [f for f in money if f not in paid and _PRINCIPAL.search(message.before(f.span))]
-    if len(paid) != 1 or len(lent) != 1 or len(terms) != 1:
+    if len(paid) != 1 or len(terms) != 1:
+        return
+    lent = [f for f in money if f != paid[0] and _PRINCIPAL.search(message.before(f.span))]
+    if len(lent) != 1:
         return
     principal, payment, months = float(str(lent[0].value)), float(str(paid[0].value)), terms[0]
     each = _EACH_TIME.search(message.before(paid[0].span))

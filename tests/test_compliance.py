@@ -1306,13 +1306,24 @@ def test_a_rule_that_is_broken_in_more_places_than_are_told_is_named(
         "不会百分百下款的" * 44_000,
         pytest.param("包过" * 175_000, marks=pytest.mark.bench),
         "年化36%" * 75_000,
+        "".join(f"年化{i % 20}.{i}%日息0.{i}%" for i in range(30_000)),
         pytest.param("zx" * 500_000, marks=pytest.mark.bench),
         pytest.param("包·" * 170_000, marks=pytest.mark.bench),
         pytest.param("利率低至周转方便" * 6_250, marks=pytest.mark.bench),
         "\n" * 1_000_000,
         "百分\n百下\n款" * 60_000,
     ],
-    ids=["negated", "matches", "figures", "latin", "signs", "sentence", "lines", "parted"],
+    ids=[
+        "negated",
+        "matches",
+        "figures",
+        "prices",
+        "latin",
+        "signs",
+        "sentence",
+        "lines",
+        "parted",
+    ],
 )
 def test_a_megabyte_is_judged_in_bounded_time(text: str) -> None:
     # Of the processor, since the machine may be busy with other things.
@@ -1545,3 +1556,16 @@ def test_a_borrower_cannot_check(staff: httpx.Client) -> None:
     with httpx.Client(base_url=staff.base_url, trust_env=False) as anybody:
         assert anybody.post("/v1/check", json={"text": "x", "task": "chat"}).status_code == 401
         assert anybody.get("/v1/rules").status_code == 401
+
+
+def test_what_stands_behind_thousands_of_figures_is_measured() -> None:
+    text = "第1期还100元。" * 1100 + "本产品年化利率36%。"
+    found = judge(shipped(), text, task="marketing")
+    assert "CN-RATE-06" in {f.rule.id for f in found.findings}
+    assert judge(shipped(), "第1期还100元。" * 1100, task="marketing").verdict == "pass"
+
+
+def test_of_many_findings_the_worst_are_told() -> None:
+    mild = "年化利率22%。" * 100
+    assert judge(shipped(), mild, task="marketing").verdict == "warn"
+    assert judge(shipped(), mild + "年化利率36%。", task="marketing").verdict == "block"
