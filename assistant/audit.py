@@ -298,15 +298,16 @@ class Verdict:
 # Keys
 
 
-def open_keys(file: Path, given: str = "") -> Keys:
+def open_keys(file: Path, given: str = "", *, make: bool = True) -> Keys:
     """The keys of the settings and of the key file; makes one where there is none at all.
 
     given: keys with commas between them, the one in use last; they come after those of the file,
-    which holds one a line, the one in use last. Raises KeyUnusable.
+    which holds one a line, the one in use last. make: False where there is a chain already, which
+    a new key would not go with. Raises KeyUnusable.
     """
     named = [key.strip() for key in given.split(",") if key.strip()]
     try:
-        if not named:
+        if not named and make:
             _make_key(file)
         held = file.read_text(encoding="utf-8").split() if file.is_file() else []
     except (OSError, UnicodeDecodeError) as error:
@@ -315,6 +316,8 @@ def open_keys(file: Path, given: str = "") -> Keys:
             f"({type(error).__name__}): set ZHUNXIN_AUDIT_KEY, or make the file readable"
         ) from error
     secret = [key.encode() for key in [*held, *named]]
+    if not secret and not make:
+        raise KeyUnusable(f"{file}: {_KEY_GONE}")
     if not secret or any(len(key) < LEAST_KEY_CHARS for key in secret):
         where = "ZHUNXIN_AUDIT_KEY" if named else str(file)
         raise KeyUnusable(f"{where}: expected keys of at least {LEAST_KEY_CHARS} characters")
@@ -336,6 +339,13 @@ def _make_key(file: Path) -> None:
             file.hardlink_to(made)
     finally:
         made.unlink()
+
+
+_KEY_GONE = (
+    "the key that the audit chain was written with is not here, and nothing is answered or written "
+    "without it: put the file audit.key back into the home folder or set ZHUNXIN_AUDIT_KEY; where "
+    "it is lost for good, keep the database as it is and begin with a new one"
+)
 
 
 def _key_id(key: bytes) -> str:
@@ -465,7 +475,8 @@ def _mac(entry: Entry, key: bytes) -> str:
 async def found(trail: Trail) -> None:
     """Begin the chain where there is none, with what was recorded before there were chains.
 
-    Where it lacks the row that was exported last it is not gone on with: see `TailGone`.
+    Where it lacks the row that was exported last it is not gone on with: see `TailGone`. Raises
+    KeyUnusable where the keys do not hold that of its last row.
     """
     trail.writer.last = await asyncio.to_thread(_last_head, trail.heads)
     async with trail.engine.connect() as connection:
@@ -480,7 +491,7 @@ async def found(trail: Trail) -> None:
     last = await last_entry(trail.engine)
     if last is not None:
         if last.key_id not in trail.keys.by_id:
-            log.error("the key that the audit chain was written with is not here", id=last.key_id)
+            raise KeyUnusable(f"{_KEY_GONE} (its id is {last.key_id})")
         elif untold := _TAKEN_IN - await _told_of(trail.engine):
             # A row that said so may have been taken out, to have what was planted taken in.
             if not await _is_whole(trail):

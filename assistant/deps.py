@@ -35,18 +35,20 @@ from .approved import ApprovedAnswers, NotServed, folder_of, load_approved
 from .asked import ToolBook, load_tools
 from .audit import (
     Keys,
+    KeyUnusable,
     ReleaseChanged,
     Trail,
     Writer,
     export_head,
     found,
     hold_live,
+    last_entry,
     open_keys,
 )
 from .config import ConfigError, Settings
 from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
-from .db import migrate, open_engine
+from .db import DatabaseUnavailable, migrate, open_engine
 from .desk_plan import DeskPlan, file_of, load_desk
 from .elements import Channels, Facts, facts_of, load_channels
 from .identity import BadTokenSettings, KeySet, Secrets, TokenRules, Tokens
@@ -588,7 +590,16 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     answers = folder_of(settings.lender)
     settings.home.mkdir(0o700, parents=True, exist_ok=True)
     engine = open_engine(settings.database)
-    keys = open_keys(settings.audit_key_file, settings.audit_key.get_secret_value())
+    try:
+        await migrate(engine)
+        keys = open_keys(
+            settings.audit_key_file,
+            settings.audit_key.get_secret_value(),
+            make=await last_entry(engine) is None,
+        )
+    except (DatabaseUnavailable, KeyUnusable, SQLAlchemyError):
+        await engine.dispose()
+        raise
     deps = Deps(
         settings=settings,
         engine=engine,
@@ -615,7 +626,6 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         webhook=webhook,
     )
     try:
-        await migrate(engine)
         await found(deps.trail)
         try:
             yield deps

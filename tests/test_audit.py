@@ -238,6 +238,23 @@ async def test_a_key_that_was_changed_still_proves_the_older_rows(lender: Deps) 
     assert "a key that is not here" in found.reason
 
 
+@pytest.mark.parametrize("other", ["", "o" * 40])
+async def test_a_chain_is_not_gone_on_with_without_its_key(tmp_path: Path, other: str) -> None:
+    async with opened(tmp_path) as deps:
+        await ask(deps)
+        file, rows = deps.settings.audit_key_file, len(await audit.read_entries(deps.engine))
+    moved = file.rename(tmp_path / "moved")
+    settings = settings_for(tmp_path / "home", ZHUNXIN_AUDIT_KEY=other)
+    with pytest.raises(audit.KeyUnusable, match=r"put the file .* back"):
+        async with open_deps(settings):
+            pass
+    assert not file.exists()
+    moved.rename(file)
+    async with open_deps(settings_for(tmp_path / "home")) as deps:
+        assert len(await audit.read_entries(deps.engine)) == rows
+        assert (await verify(deps.trail)).ok
+
+
 async def test_what_was_recorded_before_there_was_a_chain_is_taken_into_it(small: Deps) -> None:
     reply = await ask(small)
     await run(small, delete(db.audit_entries), update(db.records).values(salt=None, played=None))
