@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "ZHUNXIN_"
@@ -235,6 +236,17 @@ class Settings(BaseModel):
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite+aiosqlite:///{self.home / 'zhunxin.db'}"
+
+
+def check_address(name: str, url: str) -> None:
+    """Whether requests can be sent to the address that a setting gives. Raises ConfigError."""
+    try:
+        parts = httpx.URL(url)
+        why = "" if parts.scheme in ("http", "https") and parts.host else "as in http://host/path"
+    except httpx.InvalidURL as error:
+        why = str(error)
+    if why:
+        raise ConfigError(f"{name}: expected an http or https address, got {url!r}: {why}")
 
 
 def is_open(path: Path, bits: int = 0o007) -> bool:

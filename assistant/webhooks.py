@@ -18,7 +18,6 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 import httpx
 import structlog
@@ -28,7 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from . import __version__
 from .audit import Entry, last_entry, read_entries
-from .config import ConfigError, Settings
+from .config import ConfigError, Settings, check_address
 from .db import as_utc, quality_scores
 
 if TYPE_CHECKING:
@@ -122,9 +121,7 @@ def target_of(settings: Settings) -> Target | None:
     url, secret = settings.webhook_url, settings.webhook_secret.get_secret_value()
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"ZHUNXIN_WEBHOOK_URL: expected an http or https address, got {url!r}")
+    check_address("ZHUNXIN_WEBHOOK_URL", url)
     if len(secret) < LEAST_SECRET_CHARS:
         raise ConfigError(
             f"ZHUNXIN_WEBHOOK_SECRET: expected at least {LEAST_SECRET_CHARS} characters, with "
@@ -350,7 +347,7 @@ async def send(target: Target, client: httpx.AsyncClient, event: Happened) -> No
     }
     try:
         answer = await client.post(target.url, content=body, headers=headers)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise NotTaken(type(error).__name__) from error
     if not answer.is_success:
         raise NotTaken(f"status {answer.status_code}")

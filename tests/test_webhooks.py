@@ -19,6 +19,7 @@ import pytest
 from sqlalchemy import insert
 
 from assistant import audit, copilot_store, handoff
+from assistant.api.app import keep_running
 from assistant.audit import Trail
 from assistant.config import ConfigError
 from assistant.db import migrate, open_engine, quality_scores
@@ -28,10 +29,12 @@ from assistant.staff import create_account, find_account
 from assistant.webhooks import (
     NAMES,
     SETTLED,
+    Happened,
     NotTaken,
     Target,
     Waits,
     Worker,
+    send,
     signature,
     target_of,
 )
@@ -313,7 +316,15 @@ def test_the_document_names_every_event() -> None:
 
 @pytest.mark.parametrize(
     ("url", "secret"),
-    [("ftp://host/", SECRET), ("host/hook", SECRET), ("https://", SECRET), ("http://host/", "no")],
+    [
+        ("ftp://host/", SECRET),
+        ("host/hook", SECRET),
+        ("https://", SECRET),
+        ("http://准信..cn/", SECRET),
+        ("http://[::1", SECRET),
+        ("http://127.0.0.1:8432:80/", SECRET),
+        ("http://host/", "no"),
+    ],
 )
 def test_an_address_that_cannot_be_used_keeps_the_server_from_starting(
     tmp_path: Path, url: str, secret: str
@@ -321,6 +332,32 @@ def test_an_address_that_cannot_be_used_keeps_the_server_from_starting(
     settings = settings_for(tmp_path, ZHUNXIN_WEBHOOK_URL=url, ZHUNXIN_WEBHOOK_SECRET=secret)
     with pytest.raises(ConfigError, match=r"ZHUNXIN_WEBHOOK_(URL|SECRET)"):
         target_of(settings)
+
+
+async def test_an_address_that_no_request_can_be_sent_to_takes_nothing(
+    trail: Trail, tmp_path: Path, client: httpx.AsyncClient
+) -> None:
+    event = Happened("chain-1", "score.low", "", {})
+    with pytest.raises(NotTaken, match="InvalidURL"):
+        await send(Target("http://准信..cn/", SECRET), client, event)
+
+
+async def test_work_that_fails_is_begun_again_and_ends_nothing_beside_it() -> None:
+    begun: list[str] = []
+
+    async def fail_twice() -> None:
+        begun.append("failing")
+        if begun.count("failing") < 3:
+            raise httpx.InvalidURL("no address")
+
+    async def beside() -> None:
+        await asyncio.sleep(0.1)
+        begun.append("beside")
+
+    async with asyncio.TaskGroup() as tasks:
+        for work in (fail_twice, beside):
+            tasks.create_task(keep_running(work, wait_s=0.01))
+    assert begun == ["failing"] * 3 + ["beside"]
 
 
 async def test_without_an_address_nothing_runs(trail: Trail, tmp_path: Path) -> None:

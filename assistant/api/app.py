@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -143,17 +143,15 @@ def create_app(
             app.state.bell = Bell(held, access.session_rules(held.settings, demo))
             app.state.offers = OfferWorker(held)
             async with asyncio.TaskGroup() as tasks:
-                background = [
-                    tasks.create_task(app.state.uploads.run()),
-                    tasks.create_task(app.state.bell.run()),
-                    tasks.create_task(app.state.offers.run()),
-                    tasks.create_task(_close_left_open(held)),
-                    tasks.create_task(
-                        WebhookWorker(held.webhook, held.engine, held.settings.home).run()
-                    ),
+                works = [
+                    app.state.uploads.run,
+                    app.state.bell.run,
+                    app.state.offers.run,
+                    partial(_close_left_open, held),
+                    WebhookWorker(held.webhook, held.engine, held.settings.home).run,
+                    *([partial(_warm, held)] if deps is None else []),
                 ]
-                if deps is None:
-                    background.append(tasks.create_task(_warm(held)))
+                background = [tasks.create_task(keep_running(work)) for work in works]
                 yield
                 # Answers that were cut off a moment ago are about to be recorded.
                 await held.under_way.all_closed(CLOSED_WITHIN_S)
@@ -342,6 +340,21 @@ CLOSED_WITHIN_S = 10.0
 """How long the end of the server waits for records of answers that were cut off."""
 LEFT_OPEN_EVERY_S = 3600.0
 """How often records are looked for that a killed process left open."""
+
+
+RESTART_S = 5.0
+"""How long it is waited before work in the background that failed is begun again."""
+
+
+async def keep_running(work: Callable[[], Awaitable[None]], wait_s: float = RESTART_S) -> None:
+    """Do work in the background until it is done; what fails is told in the log and begun again,
+    and never ends what runs beside it."""
+    while True:
+        try:
+            return await work()
+        except Exception as error:
+            log.error("work in the background failed and is begun again", exc_info=error)
+            await asyncio.sleep(wait_s)
 
 
 async def _close_left_open(deps: Deps) -> None:
