@@ -31,7 +31,7 @@ class CaseFailed(Exception):
     """A reply is wrong in something; the text shows it beside what was wanted."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Cases:
     """What is asked and whom; a plugin that adds an item for each case."""
 

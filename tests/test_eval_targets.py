@@ -402,6 +402,8 @@ async def test_a_bot_gets_the_same_checks_as_items_of_pytest(tmp_path: Path) -> 
     lines = (json.dumps(each, ensure_ascii=False) for each in rows)
     (tmp_path / "mine.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (tmp_path / "test_own.py").write_text("def test_own(): raise SystemExit(9)", encoding="utf-8")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "conftest.py").touch()
     async with openai_stub(says("宽限期为 3 个自然日。"), says("年利率 3.33%。")) as stub:
         endpoint = f"{BOT}{stub.base_url}"
         ran = await asyncio.to_thread(
