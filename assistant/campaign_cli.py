@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from .cli import path
+
 if TYPE_CHECKING:
     from .bulk import Summary, Tally
     from .campaigns import Campaign
@@ -75,8 +77,10 @@ def list_campaigns(as_json: AsJson = False) -> None:
 @app.command("run")
 def run(
     campaign: Name,
-    customers: Annotated[Path, typer.Option(metavar="FILE", help="CSV or Parquet.")],
-    out: Annotated[Path, typer.Option(metavar="FILE", help="What ends in .jsonl or .parquet.")],
+    customers: Annotated[Path, typer.Option(parser=path, metavar="FILE", help="CSV or Parquet.")],
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="FILE", help="What ends in .jsonl or .parquet.")
+    ],
     engine: Annotated[
         Literal["local", "ray"], typer.Option(help="Processes here, or tasks of a Ray cluster.")
     ] = "local",
@@ -174,7 +178,9 @@ def suppress(
 
 @app.command("customers")
 def make_customers(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="A CSV file that is not there yet.")],
+    out: Annotated[
+        Path, typer.Option(parser=path, metavar="FILE", help="A CSV file that is not there yet.")
+    ],
     count: Annotated[int, typer.Option(min=1, max=100_000_000)] = 1000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 1,
 ) -> None:

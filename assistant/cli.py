@@ -100,6 +100,16 @@ INTERRUPTED = 130
 """Exit code that typer gives a keyboard interrupt."""
 
 Result = TypeVar("Result")
+
+
+def path(text: str) -> Path:
+    """A file or folder as an argument names it. Nothing, as from a variable that is not set, would
+    be the working directory."""
+    if not text:
+        raise typer.BadParameter("expected a path, got an empty text")
+    return Path(text)
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD")]
 DayOrOpen = Annotated[str, typer.Option(metavar="YYYY-MM-DD|open", help="`open`: there is none.")]
@@ -135,10 +145,12 @@ def root(
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path] | None, typer.Argument(help="Files and folders.")] = None,
+    paths: Annotated[
+        list[Path] | None, typer.Argument(parser=path, help="Files and folders.")
+    ] = None,
     sample: Annotated[bool, typer.Option("--sample", help="The shipped sample lender.")] = False,
     jsonl: Annotated[
-        Path | None, typer.Option(help="Ready-made clauses, one JSON object a line.")
+        Path | None, typer.Option(parser=path, help="Ready-made clauses, one JSON object a line.")
     ] = None,
     kind: Annotated[
         str, typer.Option(help="regulation, product, policy, faq, campaign or script.")
@@ -217,7 +229,7 @@ def ingest(
 def search(
     query: Annotated[str, typer.Argument(help="What to look for.")] = "",
     queries: Annotated[
-        Path | None, typer.Option(help='JSONL of {"id","text"}; prints JSONL.')
+        Path | None, typer.Option(parser=path, help='JSONL of {"id","text"}; prints JSONL.')
     ] = None,
     k: Annotated[int, typer.Option("-k", min=1, max=100)] = 10,
     as_of: Day = "",
@@ -262,7 +274,7 @@ def search(
             )
             hits = [_hit_json(item) for item in found.evidence]
             if queries:
-                typer.echo(json.dumps({"id": row["id"], "hits": hits}, ensure_ascii=False))
+                _print_row({"id": row["id"], "hits": hits})
             elif as_json:
                 _print_json(
                     {
@@ -287,7 +299,7 @@ def search(
 def ask(
     question: Annotated[str, typer.Argument(help="The question.")] = "",
     questions: Annotated[
-        Path | None, typer.Option(help='JSONL of {"id","text"}; prints JSONL.')
+        Path | None, typer.Option(parser=path, help='JSONL of {"id","text"}; prints JSONL.')
     ] = None,
     as_of: Day = "",
     contract_date: Day = "",
@@ -309,7 +321,7 @@ def ask(
     chosen = next((known for known in LOCALES if known == locale), None)
     if chosen is None:
         _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
-    if questions is None and not question:
+    if bool(question) == bool(questions):
         _fail("give a QUESTION, or --questions FILE", 2)
     rows = _read_rows(questions) if questions else [{"id": "", "text": question}]
     if questions is None:
@@ -521,7 +533,7 @@ async def _give_offer(
 def mask(
     file: Annotated[str, typer.Argument(help="A file, or - for standard input.")] = "-",
     jsonl: Annotated[
-        Path | None, typer.Option(help='JSONL of {"id","text"}; prints JSONL.')
+        Path | None, typer.Option(parser=path, help='JSONL of {"id","text"}; prints JSONL.')
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -560,13 +572,16 @@ def check(
         ),
     ] = "",
     context: Annotated[
-        Path | None, typer.Option(help="JSON file with what is known about the message.")
+        Path | None,
+        typer.Option(parser=path, help="JSON file with what is known about the message."),
     ] = None,
     on: Day = "",
     pack: Pack = "cn",
     jsonl: Annotated[
         Path | None,
-        typer.Option(help='JSONL of {"id","text","task","channel"?,"context"?}; prints JSONL.'),
+        typer.Option(
+            parser=path, help='JSONL of {"id","text","task","channel"?,"context"?}; prints JSONL.'
+        ),
     ] = None,
     semantic: Annotated[
         bool,
@@ -1270,7 +1285,7 @@ def audit_erase(
 
 @audit_app.command("export")
 def audit_export(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    out: Annotated[Path, typer.Option(parser=path, metavar="DIR", help="A new or empty folder.")],
     conversation: Annotated[str, typer.Option(metavar="ID", help="One conversation.")] = "",
     first: Annotated[
         str, typer.Option("--from", metavar="YYYY-MM-DD", help="Asked on this day or later.")
@@ -1413,11 +1428,13 @@ def eval_run(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for logs, results and reports; a run that was stopped there goes on."
+            parser=path,
+            help="Folder for logs, results and reports; a run that was stopped there goes on.",
         ),
     ] = None,
     statutes: Annotated[
-        Path | None, typer.Option(help="Folder of the collection that `statutes` ranks.")
+        Path | None,
+        typer.Option(parser=path, help="Folder of the collection that `statutes` ranks."),
     ] = None,
     endpoint: Annotated[
         str,
@@ -1430,10 +1447,12 @@ def eval_run(
     model: Annotated[str, typer.Option(help="The model of such a bot.")] = "",
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How often each case is asked.")] = 1,
     baseline: Annotated[
-        Path | None, typer.Option(help="Verdicts of an earlier run that this one is held to.")
+        Path | None,
+        typer.Option(parser=path, help="Verdicts of an earlier run that this one is held to."),
     ] = None,
     save_baseline: Annotated[
-        Path | None, typer.Option(help="Where to keep this run's verdicts, to hold others to.")
+        Path | None,
+        typer.Option(parser=path, help="Where to keep this run's verdicts, to hold others to."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -1497,11 +1516,13 @@ def eval_run(
 
 @eval_app.command("report")
 def eval_report(
-    run: Annotated[Path, typer.Argument(help="Folder of a run.")],
-    out: Annotated[Path, typer.Option(help="Folder that the report is written to.")],
+    run: Annotated[Path, typer.Argument(parser=path, help="Folder of a run.")],
+    out: Annotated[Path, typer.Option(parser=path, help="Folder that the report is written to.")],
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Folder of an earlier run, or its verdicts: what changed is told."),
+        typer.Option(
+            parser=path, help="Folder of an earlier run, or its verdicts: what changed is told."
+        ),
     ] = None,
     locale: Annotated[str, typer.Option(help="Language of the page.")] = "zh-Hans",
     totals_only: Annotated[
@@ -1574,7 +1595,8 @@ def eval_sample(
 @eval_app.command("judge")
 def eval_judge(
     labelled: Annotated[
-        Path | None, typer.Option(help="JSONL of labelled replies; the shipped set by default.")
+        Path | None,
+        typer.Option(parser=path, help="JSONL of labelled replies; the shipped set by default."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -1627,7 +1649,8 @@ def eval_redteam(
     ] = "",
     model: Annotated[str, typer.Option(help="The name by which that bot is asked.")] = "zhunxin",
     save: Annotated[
-        Path | None, typer.Option(help="JSONL to which what is found is added as cases.")
+        Path | None,
+        typer.Option(parser=path, help="JSONL to which what is found is added as cases."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -1681,14 +1704,17 @@ def score(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]", help="CSV (a row a turn), JSONL, or labelled text (.txt)."
+            parser=path,
+            metavar="[FILE]",
+            help="CSV (a row a turn), JSONL, or labelled text (.txt).",
         ),
     ] = None,
     own: Annotated[
         bool, typer.Option("--conversations", help="Our own, from the journal and the desk.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE.jsonl", help="A line a conversation; goes on.")
+        Path | None,
+        typer.Option(parser=path, metavar="FILE.jsonl", help="A line a conversation; goes on."),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Show them on /quality too.")] = False,
     topic: Annotated[str, typer.Option(help="Where none is said, such as collections.")] = "",

@@ -102,6 +102,12 @@ def python(code: str, *args: str) -> str:
         (["ingest"], "name at least one PATH"),
         (["ingest", "none"], "no such file or folder: none"),
         (["ingest", "--jsonl", "none.jsonl"], "no such file or folder: none.jsonl"),
+        (["ingest", ""], "expected a path"),
+        (["ingest", "a.md", ""], "expected a path"),
+        (["ingest", "--jsonl", ""], "expected a path"),
+        (["search", "--queries", ""], "expected a path"),
+        (["audit", "export", "--out", ""], "expected a path"),
+        (["campaign", "run", "x", "--customers", "", "--out", "m.jsonl"], "expected a path"),
         (["ingest", ".", "--effective-from", "2026-13-01"], "2026-13-01"),
         (
             ["ingest", ".", "--effective-from", "2026-02-01", "--effective-to", "2026-01-01"],
@@ -116,6 +122,7 @@ def python(code: str, *args: str) -> str:
         (["search", "x", "-k", "101"], "-k"),
         (["search", "--queries", "none.jsonl"], "none.jsonl"),
         (["ask"], "QUESTION"),
+        (["ask", "x", "--questions", "q.jsonl"], "give a QUESTION, or --questions FILE"),
         (["ask", "x", "--as-of", "2026-02-30"], "2026-02-30"),
         (["ask", "x", "--locale", "fr"], "--locale must be one of zh-Hans"),
         (["ask", "--questions", "none.jsonl"], "none.jsonl"),
@@ -302,6 +309,12 @@ def test_a_search_is_readable_without_json(sample: Shell) -> None:
     ran = sample.run("search", "提前还款", "-k", "1")
     assert ran.code == 0
     assert ran.out.startswith("1. ")
+
+
+def test_half_of_a_character_in_an_id_does_not_end_a_batch(sample: Shell) -> None:
+    file = sample.write("q.jsonl", '{"id":"\\ud800","text":"逾期"}\n{"id":"b","text":"逾期"}\n')
+    ran = sample.run("search", "--queries", file, "-k", 1)
+    assert (ran.code, [row["id"] for row in ran.rows()]) == (0, ["\ud800", "b"])
 
 
 def test_batch_search_prints_a_row_an_input_in_order(sample: Shell) -> None:
