@@ -242,11 +242,10 @@ def check_address(name: str, url: str) -> None:
     """Whether requests can be sent to the address that a setting gives. Raises ConfigError."""
     try:
         parts = httpx.URL(url)
-        why = "" if parts.scheme in ("http", "https") and parts.host else "as in http://host/path"
     except httpx.InvalidURL as error:
-        why = str(error)
-    if why:
-        raise ConfigError(f"{name}: expected an http or https address, got {url!r}: {why}")
+        raise ConfigError(f"{name}: expected an http or https address ({error})") from None
+    if parts.scheme not in ("http", "https") or not parts.host:
+        raise ConfigError(f"{name}: expected an http or https address, as in http://host/path")
 
 
 def is_open(path: Path, bits: int = 0o007) -> bool:
@@ -286,6 +285,10 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
+    for name in ("llm_base_url", "embeddings_base_url", "rerank_base_url"):
+        if url := getattr(settings, name):
+            where = f"{path}: {name}" if name in from_file else f"{PREFIX}{name.upper()}"
+            check_address(where, url)
     files = ("audit_heads", "local_model", "lender", "rules", "statutes", "prices")
     paths = {name: getattr(settings, name) for name in ("home", "cache", *files)}
     return settings.model_copy(

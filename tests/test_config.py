@@ -56,6 +56,18 @@ def test_a_tilde_is_the_users_folder(file: Path, name: str) -> None:
         ("threads = 2", {"ZHUNXIN_THREADS": "-1"}, "ZHUNXIN_THREADS: "),
         ("", {"ZHUNXIN_LLM_TIMEOUT_S": "0"}, "ZHUNXIN_LLM_TIMEOUT_S: "),
         ("", {"ZHUNXIN_LLM_WAY": "both"}, "ZHUNXIN_LLM_WAY: "),
+        *[
+            ("", {f"ZHUNXIN_{name}": url}, f"ZHUNXIN_{name}: expected an http or https address")
+            for name, url in (
+                ("LLM_BASE_URL", "http://127.0.0.1:8432:80/v1"),
+                ("LLM_BASE_URL", "http://[::1"),
+                ("LLM_BASE_URL", "http://准信..cn/v1"),
+                ("LLM_BASE_URL", "127.0.0.1:8432/v1"),
+                ("EMBEDDINGS_BASE_URL", "http://[::1"),
+                ("RERANK_BASE_URL", "http://[::1"),
+            )
+        ],
+        ('llm_base_url = "http://[::1"', {}, "zhunxin.toml: llm_base_url: "),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_place(
