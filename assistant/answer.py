@@ -191,6 +191,8 @@ class _Work:
     """Whether a tool answered, so that the closest clause alone is quoted, and no model asked."""
     told: int = 0
     """Sentences that say why no tool could tell what was asked; they stand, come what may."""
+    declined: bool = False
+    """Whether the model said that the evidence does not answer the question."""
     unfinished: bool = False
     """Whether the reply lacks something that the rules ask of it, so that a person is offered."""
     rule_findings: list[str] = field(default_factory=list)
@@ -1006,22 +1008,29 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
         for draft in _quotes(work, work.evidence(BEST)[:BENEATH]):
             yield draft
         return
+    why, spoke = "model_unavailable" if work.deps.wants_model else "extractive", False
     if work.deps.wants_model:
+        before, work.declined = len(work.withheld), False
         try:
             model = await _model(work)
             way = _selected if model.way == "select" else _written
             async with aclosing(way(work, model)) as drafts:
                 async for draft in drafts:
                     yield draft
-            return
+            reasons = {each.reason for each in work.withheld[before:]}
+            if reasons != {"no_citation"} or work.declined or work.said_something():
+                return
+            # It had an answer, and named none of the sentences that it rests on.
+            why, spoke = "uncited", True
         except ModelError as error:
             work.model_failed = True
             log.warning("no answer from the model", trace_id=work.trace_id, error=str(error))
             if work.said_something():
                 yield work.notice("cut_short")
                 return
-    work.model = "extractive"
-    yield work.notice("model_unavailable" if work.deps.wants_model else "extractive")
+    if not spoke:
+        work.model = "extractive"
+    yield work.notice(why)
     for draft in _quotes(work, work.evidence(EXTRACT)):
         yield draft
 
@@ -1160,7 +1169,10 @@ def _draft_messages(work: _Work, numbered: Sequence[Citation]) -> list[Message]:
 def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[Draft]:
     """A written sentence with the evidence it names; nothing for an empty one."""
     text = privacy.unmask(plain(written), work.masked)
-    if not any(c.isalnum() for c in text) or written.strip() == notice("none_mark", "zh-Hans"):
+    if written.strip() == notice("none_mark", "zh-Hans"):
+        work.declined = True
+        return []
+    if not any(c.isalnum() for c in text):
         return []
     ids = [int(n) for group in IDS.findall(written) for n in re.findall(r"\d+", group)]
     known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))

@@ -33,6 +33,7 @@ from assistant.llm import (
     TextStream,
 )
 from assistant.models import Citation, Event, Question, Reply
+from assistant.replay import Player
 from knowledge.chunk import quotable
 from prompts.render import render
 
@@ -256,6 +257,19 @@ async def test_a_sentence_without_a_source_is_withheld(deps: Deps) -> None:
     assert reply.status == "not_covered"
     assert "获批" not in reply.answer
     assert reply.withheld[0].reason == "no_citation"
+
+
+@pytest.mark.parametrize(
+    "written", ["安心贷最高可借二十万元。", "安心贷最高可借二十万元。[99]", "qwer tyui。"]
+)
+async def test_where_a_model_cites_nothing_its_clauses_are_quoted(deps: Deps, written: str) -> None:
+    deps.use_model(ScriptedChat([written, written], way="draft"))
+    reply = await answered(asked("安心贷单笔借款金额最高多少"), deps)
+    assert [each.reason for each in reply.withheld] == ["no_citation"]
+    assert reply.status == "answered"
+    assert any("200,000 元" in s.text for s in reply.sentences if s.kind == "quote")
+    assert {s.kind for s in reply.sentences} == {"quote", "notice"}
+    assert (await Player(deps).replay(reply.record_id)).identical
 
 
 async def test_a_model_that_never_cites_is_asked_to_mend_a_few_sentences_only(deps: Deps) -> None:
