@@ -346,8 +346,12 @@ async def send(target: Target, client: httpx.AsyncClient, event: Happened) -> No
         "Zhunxin-Signature": f"t={timestamp},v1={signature(target.secret, timestamp, body)}",
     }
     try:
-        answer = await client.post(target.url, content=body, headers=headers)
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        # Of an answer the status is all that counts: how much comes behind it is not waited for.
+        async with (
+            asyncio.timeout(TIMEOUT_S),
+            client.stream("POST", target.url, content=body, headers=headers) as answer,
+        ):
+            if not answer.is_success:
+                raise NotTaken(f"status {answer.status_code}")
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
         raise NotTaken(type(error).__name__) from error
-    if not answer.is_success:
-        raise NotTaken(f"status {answer.status_code}")

@@ -7,7 +7,9 @@ import json
 import re
 import shutil
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +55,8 @@ class Receiver:
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
+    goes_on: bool = False
+    """Whether it never comes to the end of its answer."""
     asked: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     closed: threading.Event = field(default_factory=threading.Event)
     """Whether a wrap-up came."""
@@ -78,8 +82,12 @@ def receiver() -> Iterator[Receiver]:
                 held.closed.set()
             self.send_response(held.statuses.pop(0) if held.statuses else 200)
             self.send_header("Location", "/elsewhere")
-            self.send_header("Content-Length", "0")
+            self.send_header("Content-Length", "1000" if held.goes_on else "0")
             self.end_headers()
+            with suppress(ConnectionError):
+                while held.goes_on:
+                    self.wfile.write(b".")
+                    time.sleep(0.05)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Nothing on stderr."""
@@ -261,6 +269,20 @@ async def test_an_address_that_is_not_there_takes_nothing_and_loses_nothing(
         await worker(trail, tmp_path).tell(Target("http://127.0.0.1:9/", SECRET), client)
     await tell(trail, tmp_path, receiver, client)
     assert receiver.types[0] == "handoff.queued"
+
+
+async def test_an_answer_without_an_end_holds_up_nothing(
+    trail: Trail, tmp_path: Path, receiver: Receiver, client: httpx.AsyncClient
+) -> None:
+    await tell(trail, tmp_path, receiver, client)
+    await hand_over(trail)
+    receiver.goes_on = True
+    try:
+        async with asyncio.timeout(5):
+            await tell(trail, tmp_path, receiver, client)
+    finally:
+        receiver.goes_on = False
+    assert receiver.types[-1] == "wrap_up.kept"
 
 
 async def test_an_event_that_is_never_taken_is_given_up_at_last(
