@@ -173,7 +173,7 @@ async def add_upload(engine: AsyncEngine, upload: Upload) -> None:
                 state=upload.state,
                 files=_files_json(upload),
                 progress=None,
-                report=None,
+                report=_report_json(upload),
             )
         )
 
@@ -226,11 +226,7 @@ async def _keep(engine: AsyncEngine, upload: Upload, *, only_from: Sequence[Stat
                 state=upload.state,
                 files=_files_json(upload),
                 progress={"stage": upload.stage, "done": upload.done, "total": upload.total},
-                report={
-                    "release": upload.release,
-                    "error": upload.error,
-                    "seconds": upload.seconds,
-                },
+                report=_report_json(upload),
             )
         )
     return bool(changed.rowcount)
@@ -240,6 +236,10 @@ def _files_json(upload: Upload) -> dict[str, Any]:
     held = {"options": asdict(upload.options), "files": [asdict(file) for file in upload.files]}
     plain: dict[str, Any] = json.loads(json.dumps(held, default=date.isoformat))
     return plain
+
+
+def _report_json(upload: Upload) -> dict[str, Any]:
+    return {"release": upload.release, "error": upload.error, "seconds": upload.seconds}
 
 
 def _of_row(row: Any) -> Upload:

@@ -413,6 +413,7 @@ def test_an_upload_of_nothing_readable_leaves_what_is_live(officer: httpx.Client
     live = get(officer, "documents")["release"]
     refused = send(officer, ("a.exe", "x")).json()
     assert (refused["state"], refused["error"]) == ("failed", "nothing_readable")
+    assert get(officer, f"uploads/{refused['id']}") == refused
     broken = finished(officer, send(officer, ("b.pdf", "%PDF-1.7")).json())
     assert (broken["state"], broken["error"]) == ("failed", "nothing_readable")
     assert broken["files"][0]["reason"]
