@@ -563,7 +563,7 @@ async def read_record(engine: AsyncEngine, record_id: str) -> dict[str, Any] | N
     if row is None:
         return None
     return {
-        key: value.isoformat() if isinstance(value, datetime) else value
+        key: as_utc(value).isoformat() if isinstance(value, datetime) else value
         for key, value in row._mapping.items()
     }
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,7 @@ def test_ask_prints_the_documented_json(sample: Shell) -> None:
     assert {"retrieve_ms", "first_sentence_ms", "gate_ms", "total_ms"} <= set(reply["timings"])
     record = sample.run("audit", "show", reply["record_id"]).json()
     assert record["reply"]["answer"] == reply["answer"]
+    assert datetime.fromisoformat(record["asked_at"]).utcoffset() == timedelta(0)
 
 
 def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
