@@ -431,8 +431,8 @@ def _describe(folder: Path, upload: Upload, replaced: Mapping[str, Head]) -> Non
         read_manifest(folder)
     except Unreadable:
         return  # left to be refused with its files, and named
-    sent = decode(manifest.read_bytes(), []).splitlines() if manifest.exists() else []
-    listed = [json.loads(line) for line in sent if line.strip()]
+    sent = decode(manifest.read_bytes(), [], jsonl=True) if manifest.exists() else ""
+    listed = [json.loads(line) for line in sent.split("\n") if line.strip()]
     entries = {entry["file"].replace("\\", "/").removeprefix("./"): entry for entry in listed}
     said = {name: value for name, value in asdict(upload.options).items() if value}
     for file in upload.files:

@@ -62,8 +62,15 @@ _NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\
 CJK = "\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff"
 
 
-def decode(data: bytes, warnings: list[str]) -> str:
-    """Text of a file in UTF-8, UTF-16 with its mark, GB18030 or Big5; raises Unreadable."""
+_SEPARATORS = re.compile("[\x85\u2028\u2029]")
+"""What breaks a line of text and may stand as it is within a JSON string."""
+
+
+def decode(data: bytes, warnings: list[str], *, jsonl: bool = False) -> str:
+    """Text of a file in UTF-8, UTF-16 with its mark, GB18030 or Big5; raises Unreadable.
+
+    jsonl: whether it has a JSON value a line, so that no other separator breaks one.
+    """
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         text = _strictly(data, "utf-16")
     elif (text := _strictly(data, "utf-8-sig")) is None:
@@ -79,7 +86,7 @@ def decode(data: bytes, warnings: list[str]) -> str:
         )
     if sum(map(len, _NO_TEXT.findall(text))) > max(16, len(text) // 20):
         raise Unreadable("the file holds binary data, not text; check its type")
-    text = clean(text)
+    text = clean(_SEPARATORS.sub(" ", text) if jsonl else text)
     if not text.strip():
         raise Unreadable("the file holds nothing but blank space")
     if text.count("\n") > MAX_LINES:

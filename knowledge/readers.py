@@ -102,8 +102,8 @@ def read_manifest(folder: Path, warnings: list[str] | None = None) -> dict[str, 
     if not path.exists():
         return {}
     heads: dict[str, Head] = {}
-    text = decode(path.read_bytes(), [])
-    for number, line in enumerate(text.splitlines(), 1):
+    text = decode(path.read_bytes(), [], jsonl=True)
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         where = f"{MANIFEST} line {number}"

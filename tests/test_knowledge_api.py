@@ -398,14 +398,18 @@ def test_files_beside_a_broken_manifest_are_not_taken(officer: httpx.Client) -> 
 
 
 def test_a_manifest_sent_along_describes_the_files(officer: httpx.Client) -> None:
-    line = {"file": "m.md", "title": "清单里的标题", "kind": "faq", "effective_from": "2026-02-01"}
-    found = ingested(
-        officer, ("m.md", "# 一\n\n## 问\n\n答。"), ("manifest.jsonl", json.dumps(line))
-    )
+    line = {
+        "file": "m.md",
+        "title": "清单\u2028标题",
+        "kind": "faq",
+        "effective_from": "2026-02-01",
+    }
+    manifest = json.dumps(line, ensure_ascii=False)
+    found = ingested(officer, ("m.md", "# 一\n\n## 问\n\n答。"), ("manifest.jsonl", manifest))
     assert found["manifest.jsonl"]["result"] == "head"
     listed = documents(officer)["m.md"]
     assert (listed["title"], listed["kind"], listed["effective_from"]) == (
-        "清单里的标题", "faq", "2026-02-01",
+        "清单 标题", "faq", "2026-02-01",
     )  # fmt: skip
 
 

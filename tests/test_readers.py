@@ -227,15 +227,15 @@ def test_a_lender_s_own_rules_are_not_taken_for_law(tmp_path: Path) -> None:
 
 def test_a_manifest_gives_heads_by_file(tmp_path: Path) -> None:
     lines = [
-        {"file": "a.md", "title": "甲", "kind": "product", "effective_from": "2026-01-01"},
+        {"file": "a.md", "title": "甲\u2028乙", "kind": "product", "effective_from": "2026-01-01"},
         {"file": "sub/b.pdf", "kind": "leaflet", "digest": True, "effective_to": ""},
     ]
-    content = "\n\n".join(json.dumps(line) for line in lines)
+    content = "\r\n\n".join(json.dumps(line, ensure_ascii=False) for line in lines)
     (tmp_path / "manifest.jsonl").write_text(content, encoding="utf-8")
     warnings: list[str] = []
     heads = read_manifest(tmp_path, warnings)
     assert heads == {
-        "a.md": Head(title="甲", kind="product", effective_from=date(2026, 1, 1)),
+        "a.md": Head(title="甲 乙", kind="product", effective_from=date(2026, 1, 1)),
         "sub/b.pdf": Head(digest=True),
     }
     assert warnings == [
