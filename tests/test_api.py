@@ -870,6 +870,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/clauses/{clause_id}"): {"200", "404", "422", "500", "503"},
         ("get", "/v1/lender"): {"200", "500", "503"},
         ("get", "/v1/models"): {"200"},
+        ("get", "/v1/models/{model}"): {"200", "404", "422"},
         ("get", "/v1/knowledge/documents"): {"200", "401", "403", "500", "503"},
         ("get", "/v1/knowledge/documents/{source}/versions"): {
             "200",

@@ -63,6 +63,19 @@ def test_the_one_model_is_listed(client: openai.OpenAI) -> None:
     (model,) = client.models.list().data
     assert model.id == MODEL
     assert model.object == "model"
+    assert client.models.retrieve(MODEL) == model
+    with pytest.raises(openai.NotFoundError):
+        client.models.retrieve("gpt-anything")
+
+
+def test_what_a_client_sends_as_null_is_left_out(
+    client: openai.OpenAI, answer: ChatCompletion
+) -> None:
+    nothing: Any = None
+    completion = client.chat.completions.create(
+        model=nothing, messages=[user(EARLY)], stream=nothing
+    )
+    assert text_of(completion) == text_of(answer)
 
 
 def test_an_answer_has_its_sources_as_annotations_that_open(answer: ChatCompletion) -> None:

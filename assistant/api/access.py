@@ -74,6 +74,7 @@ ACCESS: dict[tuple[str, str], Access] = {
     ("GET", "/metrics"): "public",
     ("GET", "/openapi.json"): "public",
     ("GET", "/v1/models"): "public",
+    ("GET", "/v1/models/{model}"): "public",
     ("GET", "/v1/lender"): "public",
     ("GET", "/v1/clauses/{clause_id:path}"): "public",
     ("POST", "/v1/chat"): "borrower",

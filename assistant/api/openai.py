@@ -18,9 +18,10 @@ from fastapi.sse import KEEPALIVE_COMMENT
 from assistant import metrics
 from assistant.answer import BadQuestion, answer_question
 from assistant.models import Event, Question, today
+from prompts.render import notice
 
 from .chat import Asking, FromDeps, Stream, every, fault_of, subject, told_at_once, unhurried
-from .problems import documented
+from .problems import documented, locale_of, problem
 from .schemas import CompletionRequest
 
 MODEL = "zhunxin"
@@ -28,13 +29,20 @@ MODEL = "zhunxin"
 router = APIRouter(prefix="/v1", tags=["openai"])
 
 
+_MODEL = {"id": MODEL, "object": "model", "created": 0, "owned_by": "zhunxin"}
+
+
 @router.get("/models")
 async def models() -> dict[str, Any]:
     """The one model there is: the whole pipeline."""
-    return {
-        "object": "list",
-        "data": [{"id": MODEL, "object": "model", "created": 0, "owned_by": "zhunxin"}],
-    }
+    return {"object": "list", "data": [_MODEL]}
+
+
+@router.get("/models/{model}", response_model=dict[str, Any], responses=documented(404, 422))
+async def one_model(model: str, request: Request) -> dict[str, Any] | Response:
+    if model != MODEL:
+        return problem(404, notice("not_found", await locale_of(request)))
+    return _MODEL
 
 
 @router.post(

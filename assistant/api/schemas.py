@@ -419,9 +419,9 @@ class CompletionMessage(BaseModel):
 class CompletionRequest(BaseModel):
     """The part of OpenAI's request that is used; other fields are ignored."""
 
-    model: str = "zhunxin"
+    model: str | None = "zhunxin"
     messages: Annotated[list[CompletionMessage], Field(min_length=1, max_length=500)]
-    stream: bool = False
+    stream: bool | None = False
 
 
 class SignInRequest(BaseModel):
