@@ -109,6 +109,10 @@ class CannotRun(Exception):
     """A run cannot begin or go on; the message says what to do."""
 
 
+class BadOutput(CannotRun):
+    """What is named to be written is none that a run may write."""
+
+
 # What is sent
 
 
@@ -505,14 +509,14 @@ async def run_campaign(
 
 def _open(customers: Path, out: Path) -> CustomerFile:
     if out.suffix.lower() not in (".jsonl", ".parquet"):
-        raise CannotRun(f"{out}: expected a file that ends in .jsonl or .parquet")
+        raise BadOutput(f"{out}: expected a file that ends in .jsonl or .parquet")
     if not out.parent.is_dir():
-        raise CannotRun(f"{out}: there is no folder {out.parent}")
+        raise BadOutput(f"{out}: there is no folder {out.parent}")
     for name in (out, *_beside(out)):
         if name.is_symlink():
-            raise CannotRun(f"{name}: is a link, and the run would write where it leads")
+            raise BadOutput(f"{name}: is a link, and the run would write where it leads")
         if name.resolve() == customers.resolve():
-            raise CannotRun(f"{out}: the run would write over the file of customers, {customers}")
+            raise BadOutput(f"{out}: the run would write over the file of customers, {customers}")
     return open_customers(customers, REQUIRED, OPTIONAL)
 
 

@@ -101,7 +101,7 @@ def run(
     was stopped. What keeps somebody from getting one is counted by its reason.
     """
     from .addressing import AddressingError, bounds_of
-    from .bulk import CannotRun, Standing, run_campaign
+    from .bulk import BadOutput, CannotRun, Standing, run_campaign
     from .cli import _fail, _print_json, _with_deps
     from .customer_files import BadFile
     from .offer import unproven_in
@@ -138,6 +138,8 @@ def run(
 
     try:
         _with_deps(work)
+    except BadOutput as error:
+        _fail(str(error), 2)
     except (BadFile, CannotRun, AddressingError) as error:
         _fail(str(error), 1)
     except KeyboardInterrupt:

@@ -742,7 +742,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve the widget, the staff pages, the HTTP API and the OpenAI-compatible API."""
-    from .api.server import NotOnLoopback, PortTaken, run_server
+    from .api.server import BadHost, NotOnLoopback, PortTaken, run_server
     from .logs import log_to_stderr
 
     log_to_stderr()
@@ -750,7 +750,7 @@ def serve(
         _guard(lambda: run_server(_settings(), host, port, demo=demo))
     except PortTaken as error:
         _fail(str(error), 1)
-    except NotOnLoopback as error:
+    except (BadHost, NotOnLoopback) as error:
         _fail(str(error), 2)
 
 
@@ -775,12 +775,14 @@ def mcp(
     if not http:
         _guard(lambda: asyncio.run(serve_stdio(_settings())))
         return
-    from .api.server import PortTaken, run_mcp_server
+    from .api.server import BadHost, PortTaken, run_mcp_server
 
     try:
         _guard(lambda: run_mcp_server(_settings(), host, port))
     except PortTaken as error:
         _fail(str(error), 1)
+    except BadHost as error:
+        _fail(str(error), 2)
 
 
 @app.command("demo")
@@ -1793,7 +1795,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from .campaigns import CampaignError
     from .config import ConfigError
     from .customers import CustomerFault
-    from .db import DatabaseUnavailable
+    from .db import BadDatabaseUrl, DatabaseUnavailable
     from .deps import ReleaseMismatch
     from .desk_plan import DeskPlanError
     from .elements import ChannelsError
@@ -1808,6 +1810,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     except FileNotFoundError as error:
         _fail(f"no such file or folder: {error.filename or error.args[0]}", 2)
     except (
+        BadDatabaseUrl,
         CampaignError,
         ChannelsError,
         ConfigError,

@@ -285,10 +285,18 @@ def load_settings(environ: Mapping[str, str] | None = None, file: Path | None = 
             for name in [str(e["loc"][0])]
         ]
         raise ConfigError("; ".join(problems)) from None
+    named = {
+        name: f"{path}: {name}" if name in from_file else f"{PREFIX}{name.upper()}"
+        for name in Settings.model_fields
+    }
     for name in ("llm_base_url", "embeddings_base_url", "rerank_base_url"):
         if url := getattr(settings, name):
-            where = f"{path}: {name}" if name in from_file else f"{PREFIX}{name.upper()}"
-            check_address(where, url)
+            check_address(named[name], url)
+    vendor, _, model = settings.embeddings.partition(":")
+    if settings.embeddings != "local" and not (vendor == "openai" and model):
+        raise ConfigError(
+            f"{named['embeddings']}: {settings.embeddings!r} is not `local` or `openai:<model>`"
+        )
     files = ("audit_heads", "local_model", "lender", "rules", "statutes", "prices")
     paths = {name: getattr(settings, name) for name in ("home", "cache", *files)}
     return settings.model_copy(

@@ -466,6 +466,10 @@ class DatabaseUnavailable(Exception):
     """The database cannot be opened; the message says what to check, never the password."""
 
 
+class BadDatabaseUrl(DatabaseUnavailable):
+    """The setting names no database of a kind that is known."""
+
+
 class _Engine(AsyncEngine):
     """Whose transactions come to their end whoever goes away meanwhile."""
 
@@ -489,9 +493,11 @@ class _Connection(sqlite3.Connection):
 
 
 def open_engine(url: str) -> AsyncEngine:
-    """An engine for a SQLite or PostgreSQL address. Raises DatabaseUnavailable."""
+    """An engine for a SQLite or PostgreSQL address. Raises BadDatabaseUrl, DatabaseUnavailable."""
     try:
         parsed = make_url(url)
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ValueError("another kind of database")
         if parsed.drivername.startswith("postgresql") and "+" not in parsed.drivername:
             parsed = parsed.set(drivername="postgresql+asyncpg")
         sqlite = parsed.get_backend_name() == "sqlite"
@@ -510,7 +516,8 @@ def open_engine(url: str) -> AsyncEngine:
             f"ZHUNXIN_DATABASE_URL needs {error.name}: pip install 'zhunxin[scale]'"
         ) from error
     except Exception as error:
-        raise DatabaseUnavailable(
+        wrong = DatabaseUnavailable if isinstance(error, OSError) else BadDatabaseUrl
+        raise wrong(
             f"ZHUNXIN_DATABASE_URL cannot be used ({type(error).__name__}): expected "
             "sqlite+aiosqlite:///FILE or postgresql+asyncpg://USER:PASSWORD@HOST/NAME"
         ) from None

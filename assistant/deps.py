@@ -588,7 +588,12 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
     rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
     answers = folder_of(settings.lender)
-    settings.home.mkdir(0o700, parents=True, exist_ok=True)
+    try:
+        settings.home.mkdir(0o700, parents=True, exist_ok=True)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"ZHUNXIN_HOME: the folder {settings.home} cannot be made ({error.strerror})"
+        ) from None
     engine = open_engine(settings.database)
     try:
         await migrate(engine)

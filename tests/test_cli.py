@@ -209,12 +209,14 @@ def test_a_broken_settings_file_is_named(shell: Shell, content: bytes) -> None:
         ("ZHUNXIN_LLM", "gpt-9", 2, "'gpt-9'"),
         ("ZHUNXIN_THREADS", "many", 2, "ZHUNXIN_THREADS"),
         ("ZHUNXIN_LENDER", "none.toml", 2, "none.toml"),
-        ("ZHUNXIN_EMBEDDINGS", "word2vec", 1, "'word2vec'"),
-        ("ZHUNXIN_DATABASE_URL", "mysql://u:secret@h/x", 1, "ZHUNXIN_DATABASE_URL"),
+        ("ZHUNXIN_EMBEDDINGS", "word2vec", 2, "ZHUNXIN_EMBEDDINGS: 'word2vec'"),
+        ("ZHUNXIN_DATABASE_URL", "foo", 2, "ZHUNXIN_DATABASE_URL"),
+        ("ZHUNXIN_DATABASE_URL", "mysql://u:secret@h/x", 2, "ZHUNXIN_DATABASE_URL"),
         ("ZHUNXIN_DATABASE_URL", "sqlite+aiosqlite:////proc/x/z.db", 1, "DATABASE_URL"),
         ("ZHUNXIN_DATABASE_URL", "sqlite+aiosqlite:////proc/z.db", 1, "writable"),
         ("ZHUNXIN_CHROMA_URL", "http://localhost:1", 1, "ZHUNXIN_CHROMA_URL"),
         ("ZHUNXIN_HOME", "/dev/null/home", 1, "/dev/null/home"),
+        ("ZHUNXIN_HOME", "/proc/x", 2, "ZHUNXIN_HOME: the folder /proc/x cannot be made"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
@@ -242,6 +244,13 @@ def test_a_home_with_spaces_and_chinese_characters_works(shell: Shell, tmp_path:
     shell.environ["ZHUNXIN_HOME"] = str(tmp_path / "我的 资料 100%")
     assert shell.run("ingest", shell.write("a.md", DOCUMENT)).code == 0
     assert shell.run("search", "提前还款", "--json").json()["hits"]
+
+
+def test_a_run_into_a_file_of_another_kind_is_a_wrong_call(sample: Shell) -> None:
+    file = sample.write("c.csv", "id\n")
+    args = ("campaign", "run", "spring-2027", "--customers", file, "--out")
+    assert ".jsonl or .parquet" in sample.refused(2, *args, "m.txt")
+    assert "no folder" in sample.refused(2, *args, "none/m.jsonl")
 
 
 # JSON
@@ -528,6 +537,14 @@ def test_a_port_in_use_is_told(shell: Shell) -> None:
     assert port in run.stderr
     assert "--port" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize("host", ["256.1.1.1", "192.0.2.1", "准信..cn"])
+def test_a_host_that_is_not_of_this_machine_is_told(shell: Shell, host: str) -> None:
+    run = started("serve", "--host", host, "--port", "0", ZHUNXIN_HOME=str(shell.folder))
+    assert (run.returncode, run.stdout) == (2, "")
+    assert f"cannot serve on {host}: " in run.stderr
+    assert "another program" not in run.stderr
 
 
 def test_a_server_that_cannot_open_its_database_says_so(shell: Shell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import sys
@@ -29,12 +30,17 @@ class PortTaken(Exception):
     """The address cannot be bound; the message says what to do."""
 
 
+class BadHost(Exception):
+    """The host is no address of this machine; the message names it."""
+
+
 class NotOnLoopback(Exception):
     """The demo accounts, whose password everybody knows, would be open to other machines."""
 
 
 def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) -> None:
-    """Serve until interrupted. Raises PortTaken, NotOnLoopback, and what `open_deps` raises."""
+    """Serve until interrupted. Raises BadHost, PortTaken, NotOnLoopback, and what
+    `open_deps` raises."""
     if demo:
         hold_to_loopback(host)
     asyncio.run(_try_to_open(settings))
@@ -54,7 +60,8 @@ def run_server(settings: Settings, host: str, port: int, *, demo: bool = False) 
 
 
 def run_mcp_server(settings: Settings, host: str, port: int) -> None:
-    """Serve tools over MCP until interrupted. Raises PortTaken, and what `open_deps` raises."""
+    """Serve tools over MCP until interrupted. Raises BadHost, PortTaken, and what
+    `open_deps` raises."""
     from .mcp import PATH, create_mcp_app
 
     asyncio.run(_try_to_open(settings))
@@ -140,10 +147,15 @@ class _McpServer(uvicorn.Server):
 def _bind(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    except (OSError, UnicodeError):
+        raise BadHost(f"cannot serve on {host}: expected an address of this machine") from None
+    try:
         listening = socket.socket(family, socket.SOCK_STREAM)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise BadHost(f"cannot serve on {host}: it is no address of this machine") from None
         raise PortTaken(
             f"cannot serve on {host}:{port} ({error.strerror}): another program may use it; "
             "try --port"
