@@ -1875,9 +1875,16 @@ def _settings() -> Settings:
     from .config import ConfigError, load_settings
 
     try:
-        return load_settings()
+        settings = load_settings()
     except ConfigError as error:
         _fail(str(error), 2)
+    if settings.redis_url:
+        typer.echo(
+            "warning: ZHUNXIN_REDIS_URL is set and nothing is kept in Redis: requests are counted "
+            "in each process, the rest is in the database",
+            err=True,
+        )
+    return settings
 
 
 def _day(text: str) -> date | None:

@@ -104,6 +104,11 @@ class Settings(BaseModel):
     chroma_url: str = Field(
         default="", description="Address of a Chroma server; empty: embedded in the home folder."
     )
+    redis_url: str = Field(
+        default="",
+        description="Nothing is kept in Redis: requests are counted in each process, the rest is "
+        "in the database. Where it is set, commands say so.",
+    )
     lender: Path | None = Field(
         default=None,
         description="TOML file with the lender's name, contact and product names; empty: "

@@ -228,6 +228,13 @@ def test_a_setting_that_cannot_be_used_is_named(
     assert "secret" not in message
 
 
+def test_a_redis_that_nothing_is_kept_in_is_told(shell: Shell) -> None:
+    ran = shell.run("release", "list", "--json", ZHUNXIN_REDIS_URL="redis://:secret@h:6379/0")
+    assert ran.code == 0
+    assert ran.err.startswith("warning: ZHUNXIN_REDIS_URL is set and nothing is kept in Redis")
+    assert "secret" not in ran.out + ran.err
+
+
 def test_a_database_that_is_another_programs_file_is_refused(shell: Shell) -> None:
     file = shell.write("notes.db", "not a database " * 500)
     url = f"sqlite+aiosqlite:///{file}"
