@@ -1262,7 +1262,8 @@ async def _dating(work: _Work) -> AsyncGenerator[Draft, None]:
             if before is None or bigrams(before) == bigrams(now):
                 continue
             still = closest(before, item.clause)
-            if still is not None and bigrams(still) == bigrams(before):
+            told = [still or "", *(sentence.text for sentence in work.said())]
+            if any(bigrams(before) == bigrams(text) for text in told):
                 # The newer version says it too, of something else than what was asked.
                 continue
             said = Citation(older, before)
