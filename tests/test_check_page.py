@@ -272,6 +272,9 @@ def test_the_text_stays_when_the_language_changes_and_is_gone_after_signing_out(
     page.get_by_label(words("zh-Hans", "knowledge")["language"]).select_option("en")
     expect(page.get_by_role("heading", level=1)).to_have_text(words("en")["heading"])
     assert page.evaluate("document.documentElement.lang") == "en"
+    advice = page.locator(".finding[data-rule=CN-PROM-01] .suggestion")
+    expect(advice).to_contain_text("approval")
+    expect(advice).to_have_attribute("lang", "en")
     expect(page.locator("#text")).to_have_value(PROMISE)
     expect(page.locator("#verdict")).to_contain_text(words("en")["verdict.block"])
     expect(page.locator(".finding")).to_contain_text("No guaranteed approval")

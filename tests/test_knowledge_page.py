@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 import assistant
+import knowledge
 from tests.knowledge_server import Server, copy_of, serving
 
 WEB = Path(assistant.__file__).parent / "web"
@@ -207,6 +209,8 @@ def test_files_are_uploaded_and_each_has_its_result_after_a_reload_too(
 ) -> None:
     page = open_page("upload")
     upload(page, ("card-rules.md", RULES), ("broken.pdf", "%PDF-1.7"))
+    told = ZH["read.the file is damaged or is not a PDF; save it anew and try again"]
+    expect(page.locator(".upload").first).to_contain_text(told)
     page.reload()
     expect(page.locator(".upload").first.locator("table")).to_be_visible()
     rows = page.locator(".upload").first.locator("tbody tr")
@@ -214,6 +218,22 @@ def test_files_are_uploaded_and_each_has_its_result_after_a_reload_too(
     expect(rows.filter(has_text="broken.pdf")).to_contain_text(ZH["result.skipped"])
     rows.get_by_role("link", name="card-rules.md").click()
     expect(page.locator(".clause .text").last).to_contain_text("15 元")
+
+
+def test_each_wording_of_what_a_reader_says_is_of_a_message_that_one_has() -> None:
+    source = Path(knowledge.__file__).parent
+    texts = [
+        "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
+        for file in source.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        for parts in [node.values if isinstance(node, ast.JoinedStr) else [node]]
+        if isinstance(node, ast.JoinedStr)
+        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+    ]
+    keys = [key.removeprefix("read.") for key in ZH if key.startswith("read.")]
+    assert len(keys) > 30
+    unknown = [k for k in keys if not any(re.sub(r"\{\w+\}", "{}", k) in t for t in texts)]
+    assert unknown == []
 
 
 @pytest.mark.browser

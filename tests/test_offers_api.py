@@ -278,6 +278,7 @@ def test_an_edit_is_checked_while_it_is_written(clients: SignedIn) -> None:
     assert (unknown["passes"], unknown["error_at"]) == (False, 1)
     figure = check("{coupon}，只要3%")
     assert figure["error"]
+    assert (unknown["error_code"], figure["error_code"]) == ("slot", "figure")
     still = clients("marketer").get(f"/v1/drafts/{draft['id']}").json()
     assert still["version"] == 1
     for template, code in (("用{no_such}", "bad_template"), ("{coupon}三折", "bad_template")):

@@ -690,6 +690,7 @@ async def check_draft(
             slots=[],
             slots_known=known,
             error=str(error),
+            error_code=error.code,
             error_at=error.at,
         )
     except (KeyError, UnknownSegment):

@@ -342,6 +342,9 @@ class CheckedDraftBody(BaseModel):
         default="",
         description="Why the template cannot be filled at all: an unknown slot, a brace, a figure.",
     )
+    error_code: str = Field(
+        default="", description="`slot`, `sign`, `unit` or `figure`: what it is about."
+    )
     error_at: int | None = Field(default=None, description="Place of it in the template, from 0.")
 
 

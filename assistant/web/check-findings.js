@@ -57,6 +57,7 @@ export function findingItem(group, text, jump, told) {
     places.append(more);
   }
   const title = locale === "en" ? first.title_en : first.title;
+  const advised = locale === "en" && first.suggestion_en;
   return build(
     "li",
     { class: `card finding ${first.severity}`, "data-rule": first.rule },
@@ -76,7 +77,7 @@ export function findingItem(group, text, jump, told) {
       "dl",
       { class: "because" },
       build("dt", {}, t("finding.suggestion")),
-      build("dd", { lang: "zh-Hans", class: "suggestion" }, first.suggestion),
+      build("dd", { lang: advised ? "en" : "zh-Hans", class: "suggestion" }, advised || first.suggestion),
       build("dt", {}, t("finding.source")),
       build("dd", {}, ...source(first)),
     ),

@@ -2,7 +2,7 @@
 
 import {
   announce, audiences, badge, build, button, call, copyLink, day, empty, failure, Failure, field, fillWith, force,
-  kinds, linkTo, linkToClause, note, query, select, stateBadge, t, table,
+  kinds, linkTo, linkToClause, note, query, said, select, stateBadge, t, table,
 } from "./knowledge-kit.js";
 import { timeline } from "./knowledge-timeline.js";
 
@@ -219,7 +219,7 @@ function head(document, { products, today }, again, mayChange) {
     box.append(note(staleReason(document), document.stale.reason === "replaced" ? "" : "stale"));
   }
   if (document.digest) box.append(note(t("digest.note")));
-  for (const warning of document.warnings) box.append(note(warning));
+  for (const warning of document.warnings) box.append(note(said(warning)));
   box.append(list);
   if (mayChange && document.state === "current" && document.reviewed !== today) {
     box.append(reviewButton(document, today, again));

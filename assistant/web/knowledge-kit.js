@@ -34,6 +34,19 @@ export function t(key, values) {
   return fill(words[key] ?? key, values);
 }
 
+/** What a reader of files said, in English with its own figures, in the language of the page where it
+    is worded: its keys are `read.` and the English with a {name} for each figure. */
+export function said(message) {
+  for (const key of Object.keys(words).filter((each) => each.startsWith("read."))) {
+    const names = [...key.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
+    const literals = key.slice("read.".length).split(/\{\w+\}/);
+    const pattern = literals.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("(.+?)");
+    const [whole, ...values] = new RegExp(`^(?:[^:]+: )??${pattern}$`, "s").exec(message) ?? [];
+    if (whole) return t(key, Object.fromEntries(names.map((name, at) => [name, values[at]])));
+  }
+  return message;
+}
+
 export function day(iso) {
   return iso ? longDate(iso, locale) : "";
 }

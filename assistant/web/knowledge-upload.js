@@ -2,7 +2,7 @@
 
 import {
   announce, audiences, badge, build, button, call, confirmed, dayTime, empty, failure, Failure, field,
-  headers, kinds, linkTo, note, says, select, size, t, table, toSignIn,
+  headers, kinds, linkTo, note, said, says, select, size, t, table, toSignIn,
 } from "./knowledge-kit.js";
 
 const ADDRESS = "/v1/knowledge/uploads";
@@ -274,7 +274,7 @@ function progress(upload) {
 function results(upload) {
   const rows = upload.files.map((file) => {
     const inside = ["added", "changed", "unchanged"].includes(file.result);
-    const reason = file.reason && (says(`reason.${file.reason}`) ? t(`reason.${file.reason}`) : file.reason);
+    const reason = file.reason && (says(`reason.${file.reason}`) ? t(`reason.${file.reason}`) : said(file.reason));
     return {
       cells: [
         inside && upload.state === "done"
@@ -282,7 +282,7 @@ function results(upload) {
           : file.name,
         build("span", { class: "figures" }, size(file.size)),
         badge(file.result, t(`result.${upload.state === "cancelled" && file.result === "waiting" ? "not_read" : file.result}`)),
-        [reason || (file.warnings.length ? "" : "–"), ...file.warnings.map((warning) => build("p", { class: "small" }, warning))],
+        [reason || (file.warnings.length ? "" : "–"), ...file.warnings.map((warning) => build("p", { class: "small" }, said(warning)))],
       ],
     };
   });

@@ -115,7 +115,7 @@ export function templateEditor({ draft, login, kind, signal, shown, step }) {
       save.disabled = Boolean(found.error);
       told.textContent = found.error ? "" : t(found.passes ? "edit.passes" : "edit.stands");
       if (found.error) {
-        const wrong = build("p", { class: "note stale", role: "alert" }, t("edit.error"), " ", build("span", { lang: "en" }, found.error));
+        const wrong = build("p", { class: "note stale", role: "alert" }, t("edit.error"), " ", t(`edit.error.${found.error_code}`));
         if (found.error_at !== null) {
           // The server counts characters, a text area UTF-16 units.
           const at = [...area.value].slice(0, found.error_at).join("").length;
