@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 FOLDER = Path(__file__).parent
 
@@ -48,7 +50,16 @@ def _page(name: str) -> Any:
     environment = Environment(
         undefined=StrictUndefined, autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["local"] = local
     return environment.from_string(_file(f"pages/{name}.html.j2"))
+
+
+def local(at: datetime | str) -> str:
+    """An instant as a page tells it: in Asia/Shanghai, to the minute. One without a zone, as SQLite
+    gives it, is UTC."""
+    instant = datetime.fromisoformat(at) if isinstance(at, str) else at
+    instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    return f"{instant.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}"
 
 
 def version_of(source: str) -> str:

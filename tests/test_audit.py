@@ -1555,6 +1555,8 @@ async def test_an_export_holds_records_proof_and_a_page_for_each_conversation(
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
     assert "default-src 'none'" in shown
+    asked = datetime.fromisoformat(lines[0]["record"]["asked_at"])
+    assert f"<h2>1. {asked + timedelta(hours=8):%Y-%m-%d %H:%M}</h2>" in shown, "as in Shanghai"
     for entry in lines[0]["entries"]:
         assert entry["hash"] in shown
     assert "erased" in pages[other.conversation_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -128,6 +129,9 @@ async def test_an_export_holds_all_that_was_written_and_told_and_nothing_of_the_
     )
     assert page.headers["content-type"].startswith("text/html")
     assert "我與智慧助手的對話" in page.text
+    asked = datetime.fromisoformat(held["turns"][0]["asked_at"]) + timedelta(hours=8)
+    assert f"{asked:%Y-%m-%d %H:%M}" in page.text, "as the clock in Shanghai had it"
+    assert "+00:00" not in page.text
     for turn in held["turns"]:
         for sentence in turn["reply"]["sentences"]:
             assert sentence["text"] in page.text
