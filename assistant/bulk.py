@@ -100,9 +100,12 @@ RECORD: Mapping[str, type] = {
     "text": str,
     "parts": int,
     "ai_generated": bool,
+    "ai_label": str,
     "at": str,
 }
-"""What is written of a message, and as what."""
+"""What is written of a message, and as what. `ai_generated`: a model wrote it, whoever edited it
+since. `ai_label`: why it is labelled as made by AI: `generated`, or `policy`, since every advert is
+(knowledge/channels.toml)."""
 
 
 class CannotRun(Exception):
@@ -950,6 +953,7 @@ class _Running:
             "text": message.text,
             "parts": message.parts,
             "ai_generated": line.ai,
+            "ai_label": "generated" if line.ai else "policy",
             "at": at.isoformat(timespec="seconds"),
         }
         return json.dumps(record, ensure_ascii=False).encode() + b"\n"

@@ -310,6 +310,7 @@ async def test_what_a_model_wrote_is_marked_whoever_edited_it_since(
     await run(trail, plain, bounds, file, tmp_path / "out.jsonl")
     (record,) = read(tmp_path / "out.jsonl")
     assert record["ai_generated"] is told
+    assert record["ai_label"] == ("generated" if told else "policy")
 
 
 async def test_no_more_is_given_away_than_the_budget(
