@@ -23,7 +23,7 @@ from assistant.demo_people import COLUMNS, people
 from assistant.drafts import ACTIONS, STATES, Declining, Lapse
 from assistant.offer_jobs import today_of
 from assistant.segments import Op
-from assistant.templates import slots
+from assistant.templates import TemplateFault, slots
 from tests.knowledge_server import Server, copy_of, serving
 from tests.test_offers_api import SPRING, lender_folder
 
@@ -254,3 +254,13 @@ def test_what_the_server_names_by_a_code_has_words() -> None:
         assert [name for name in names if f"{prefix}.{name}" not in ZH] == []
     declined = {name for part in get_args(Declining) for name in get_args(part) or (part,)}
     assert {f"failed.{name}" for name in declined} <= ZH.keys()
+
+
+def test_who_may_be_addressed_is_told_but_for_quiet_hours() -> None:
+    assert ZH["reason.quiet_hours"] in ZH["segment.reachable"]
+
+
+def test_each_fault_of_a_text_is_worded() -> None:
+    for locale in ("zh-Hans", "zh-Hant", "en"):
+        for fault in get_args(TemplateFault):
+            assert words(locale)[f"edit.error.{fault}"]
