@@ -433,6 +433,13 @@ _COMPLIANCE_I = replace(
     about="messages by the compliance rules: slips inside proper messages, by one more hand",
 )
 
+_COMPLIANCE_J = replace(
+    _COMPLIANCE_A,
+    name="compliance-j",
+    file=_CASES / "compliance_j.jsonl",
+    about="messages by the compliance rules: indirect wording and near misses, by one more hand",
+)
+
 _BY_RULES_AND_WORDING = {
     "recall": 0.95,
     "precision": 0.95,
@@ -565,6 +572,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_G,
         _COMPLIANCE_H,
         _COMPLIANCE_I,
+        _COMPLIANCE_J,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,

@@ -64,6 +64,7 @@ LOOKED_AT = [
     "compliance-f",
     "compliance-g",
     "compliance-i",
+    "compliance-j",
 ]
 
 
@@ -97,6 +98,7 @@ def test_no_message_is_in_both_halves() -> None:
         ("compliance-f", {"recall": 0.93, "precision": 0.95}),
         ("compliance-g", {"recall": 0.97, "precision": 0.97}),
         ("compliance-i", {"recall": 0.93, "precision": 0.95}),
+        ("compliance-j", {"recall": 0.97, "precision": 0.97}),
         (
             "compliance",
             {
