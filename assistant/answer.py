@@ -1031,7 +1031,8 @@ async def _drafts(work: _Work) -> AsyncGenerator[Draft, None]:
     if not spoke:
         work.model = "extractive"
     yield work.notice(why)
-    for draft in _quotes(work, work.evidence(EXTRACT)):
+    quoted = work.evidence(EXTRACT)
+    for draft in _quotes(work, quoted if work.signed else _with_todays(quoted, work.question.on)):
         yield draft
 
 
@@ -1211,6 +1212,20 @@ def _with_other_periods(citations: Sequence[Citation]) -> list[Citation]:
             apart = others and (others[1] < days[0] or days[1] < others[0])
             if apart and len(own & set(bigrams(quote))) >= 0.25 * len(own):
                 completed.append(Citation(citation.clause, quote))
+    return list(dict.fromkeys(completed))
+
+
+def _with_todays(citations: Sequence[Citation], on: date) -> list[Citation]:
+    """Each sentence about contracts that were signed before, after its clause's word on those that
+    are signed on a day."""
+    completed: list[Citation] = []
+    for citation in citations:
+        days = signed_between(citation.quote)
+        for other in _with_other_periods([citation])[1:] if days and days[1] < on else ():
+            others = signed_between(other.quote)
+            if others and others[0] <= on <= others[1]:
+                completed.append(other)
+        completed.append(citation)
     return list(dict.fromkeys(completed))
 
 

@@ -546,3 +546,13 @@ async def test_no_other_sentence_of_the_sample_gives_way_to_a_rule_for_every_con
     assert [quote for quote in gave_way if "邮寄费" in quote]
     others = [quote for quote in gave_way if "邮寄费" not in quote]
     assert all("违约金；标准：0 元" in quote for quote in others), others
+
+
+async def test_without_a_model_too_what_older_contracts_pay_is_told_after_what_todays_do(
+    deps: Deps,
+) -> None:
+    question = Question("Is there a fee for repaying early?", date(2026, 11, 28), locale="en")
+    said = [sentence.text for sentence in (await answered(question, deps)).sentences]
+    older = next(text for text in said if "以前签署" in text and "2%" in text)
+    newer = "2026 年 1 月 1 日起签署的安心贷合同，提前结清免收提前还款违约金。"
+    assert said.index(newer) == said.index(older) - 1
