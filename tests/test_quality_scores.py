@@ -365,7 +365,7 @@ async def test_appeals_of_a_version_that_did_not_enter_them_are_taken_in_once(
                     await audit.seal_account(
                         connection, deps.trail.keys, staff_id, "made", by="cli"
                     )
-    (tmp_path / "audit-heads.jsonl").unlink()
+    (tmp_path / "audit-heads.jsonl").unlink(missing_ok=True)
     for _ in range(2):
         async with open_deps(settings_for(tmp_path)) as deps:
             assert (await audit.verify(deps.trail)).ok
