@@ -239,8 +239,9 @@ async def test_an_unknown_login_costs_what_a_known_one_costs(trail: Trail) -> No
         return time.process_time() - started
 
     await cost_s("lihua", 0)
-    known = statistics.median([await cost_s("lihua", n) for n in range(1, 6)])
-    unknown = statistics.median([await cost_s("nobody", n) for n in range(6, 11)])
+    # In turns, so that what else the machine does falls on both.
+    costs = [(await cost_s("lihua", n), await cost_s("nobody", n)) for n in range(1, 16)]
+    known, unknown = (statistics.median(each) for each in zip(*costs, strict=True))
     assert 0.6 < unknown / known < 1.6
 
 
