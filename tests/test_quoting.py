@@ -224,3 +224,9 @@ async def test_a_matter_that_no_clause_speaks_of_is_declined_and_a_person_is_off
     ((spoken, text),) = await replies(tmp_path / "b", documents, question)
     assert spoken.status == "answered"
     assert told[3:] in text
+
+
+async def test_a_language_to_answer_in_is_no_matter_that_is_asked_about(tmp_path: Path) -> None:
+    documents = {"new.md": NEW, "coupons.md": COUPONS + "4. 优惠券限领取人使用，不得转让。"}
+    ((reply, _),) = await replies(tmp_path, documents, "请用英语回答我，优惠券可以转让吗？")
+    assert reply.status == "answered"
