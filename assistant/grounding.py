@@ -626,7 +626,8 @@ def _polarity(case: _Case) -> Problem | None:
 
 
 def _forbidden(case: _Case) -> str:
-    """What the sentence says cannot be, where the quotes only say that something costs nothing."""
+    """What the sentence says cannot be, where the quotes deny nothing, or only that it costs
+    something."""
     denials = [t for part in case.quoted_parts() for t in part.tokens if t.kind == "negation"]
     if not all(t.raw[0] == _FREE for t in denials):
         return ""
@@ -774,7 +775,7 @@ def _refuses(case: _Case) -> bool:
     denials = [
         after.meaning
         for part in case.quoted_parts()
-        for token, after in zip(part.tokens, (*part.tokens[1:], *part.tokens[-1:]), strict=True)
+        for token, after in pairwise((*part.tokens, *part.tokens[-1:]))
         if token.kind == "negation"
     ]
     return bool(denials) and not {_CHARGED, _MUST} & set(denials)
@@ -972,7 +973,7 @@ def _unheard(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
 def _added(case: _Case) -> Problem | None:
     """A word that no quote has, and that is not known to add nothing."""
     quoted, known = case.quoted_text(), case.quoted_meanings()
-    idle = known_words().idle | {known_words().only}
+    idle = known_words().idle
     for part in case.said.parts:
         for token in part.tokens:
             if not {token.raw, token.meaning} & idle and _strange(token, known, quoted, case.asked):

@@ -191,7 +191,8 @@ class Wording:
     condition_topic: re.Pattern[str]
     light: frozenset[str]
     idle: frozenset[str]
-    """Words that add nothing by themselves; the light ones too."""
+    """Words that add nothing by themselves; the light ones too, and `only`, of which more is
+    asked."""
     days: frozenset[str]
     frame: frozenset[str]
     claims: frozenset[str]
@@ -371,7 +372,7 @@ def known_words() -> Wording:
         led_by=frozenset(raw["narrowing"]["led_by"]),
         condition_topic=re.compile(raw["narrowing"]["condition_topic"]),
         light=frozenset(raw["light"]["words"]),
-        idle=frozenset((*raw["light"]["words"], *raw["light"]["idle"])),
+        idle=frozenset((*raw["light"]["words"], *raw["light"]["idle"], raw["narrowing"]["only"])),
         days=frozenset(raw["claims"]["days"]),
         frame=frozenset(raw["claims"]["frame"]),
         claims=frozenset(raw["claims"]["words"]),
