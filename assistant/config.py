@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-import httpx
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 PREFIX = "ZHUNXIN_"
@@ -245,6 +244,8 @@ class Settings(BaseModel):
 
 def check_address(name: str, url: str) -> None:
     """Whether requests can be sent to the address that a setting gives. Raises ConfigError."""
+    import httpx  # a command that asks nobody does not wait for it
+
     try:
         parts = httpx.URL(url)
     except httpx.InvalidURL as error:
