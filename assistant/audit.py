@@ -2189,6 +2189,8 @@ async def not_as_said(trail: Trail, subjects: Sequence[str]) -> set[str]:
     for start in range(0, len(subjects), _BREAKS // 2):
         some = subjects[start : start + _BREAKS // 2]
         async with trail.engine.connect() as connection:
+            # Before the chain: a reply that is closed in between has its entry then.
+            rows = await _read_rows(connection, some)
             walk = _Walk(trail, connection, lambda done, total: None)
             kinds = ("question", "reply", "unanswered", "adopted", "handoff")
             query = select(audit_entries).where(
@@ -2199,7 +2201,6 @@ async def not_as_said(trail: Trail, subjects: Sequence[str]) -> set[str]:
                 with walk.going_on(entry.seq):
                     _check_made(walk, entry)
                     await _CHECKS[entry.kind](walk, [entry])
-            rows = await _read_rows(connection, some)
         wrong = {each.at for each in walk.breaks}
         found |= {entry.subject for entry in entries if entry.seq in wrong}
         replied = {entry.subject for entry in entries if entry.kind != "question"}

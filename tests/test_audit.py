@@ -1618,3 +1618,21 @@ def test_the_version_of_the_code_names_the_commit_in_a_repository() -> None:
     ).stdout.strip()
     assert commit in code_version()
     assert len(code_version()) <= 64
+
+
+async def test_a_reply_that_is_closed_while_it_is_looked_up_is_shown(
+    deps: Deps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation, record_id = await journal.open_record(
+        deps.trail, asked(HOW), HOW, [], "t" * 32, "0"
+    )
+    read_rows = audit._read_rows
+
+    async def closed_meanwhile(*looked_up: Any) -> Any:
+        monkeypatch.setattr(audit, "_read_rows", read_rows)
+        held = {"status": "unanswered", "reply": {"sentences": []}}
+        await journal._close(deps.trail, record_id, conversation, "unanswered", held, {})
+        return await read_rows(*looked_up)
+
+    monkeypatch.setattr(audit, "_read_rows", closed_meanwhile)
+    assert await audit.not_as_said(deps.trail, [record_id]) == set()
