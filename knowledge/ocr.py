@@ -137,7 +137,7 @@ def _recognise(
                 if finished := "done" in answer:
                     return pages, total
                 if "refused" in answer:
-                    raise Unreadable(f"page {answer['page']} {answer['refused']}")
+                    raise Unreadable(answer["refused"])
                 pages.append(_page_text(answer))
                 _state.pages += 1
                 total = answer["total"]

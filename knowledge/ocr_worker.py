@@ -132,7 +132,7 @@ def picture_pages(data: bytes, numbers: list[int]) -> Iterator[tuple[int, int, P
                     number,
                     total,
                     Refused(
-                        f"has {image.width} x {image.height} pixels, more than the "
+                        f"page {number} has {image.width} x {image.height} pixels, more than the "
                         f"{MAX_PIXELS // 10**6} million that are read; scale it down"
                     ),
                 )

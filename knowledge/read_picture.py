@@ -73,8 +73,10 @@ def numbered(numbers: Sequence[int]) -> str:
     """Page numbers as people write them: `pages 1-3, 7`."""
     runs = runs_of(numbers)
     shown = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:_NAMED]]
+    if len(numbers) == 1:
+        return f"page {shown[0]}"
     more = ", ..." if len(runs) > _NAMED else ""
-    return f"page{'s' if len(numbers) > 1 else ''} {', '.join(shown)}{more}"
+    return f"pages {', '.join(shown)}{more}"
 
 
 def page_stream(page: PageText, known: list[Gutters]) -> Stream:

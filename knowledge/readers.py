@@ -275,10 +275,11 @@ def _toml_head(text: str) -> tuple[dict[str, Any], str]:
     try:
         entry = tomllib.loads(text[4 : end.start()])
     except tomllib.TOMLDecodeError as fault:
-        line = re.search(r"at line (\d+)", str(fault))
-        at = f" in line {int(line[1]) + 1}" if line else ""
         what = str(fault).partition(" (at ")[0]
-        raise Unreadable(f"the TOML head is broken{at}: {what}") from fault
+        if line := re.search(r"at line (\d+)", str(fault)):
+            number = int(line[1]) + 1
+            raise Unreadable(f"the TOML head is broken in line {number}: {what}") from fault
+        raise Unreadable(f"the TOML head is broken: {what}") from fault
     return entry, text[end.end() :]
 
 

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 import assistant
 import knowledge
+from knowledge.readers import MANIFEST
 from tests.knowledge_server import Server, copy_of, serving
 
 WEB = Path(assistant.__file__).parent / "web"
@@ -220,20 +221,98 @@ def test_files_are_uploaded_and_each_has_its_result_after_a_reload_too(
     expect(page.locator(".clause .text").last).to_contain_text("15 元")
 
 
+READERS_SAY = {"Unreadable", "Refused", "Skipped", "append", "FoundDate", "replace"}
+NOT_OF_UPLOADS = {
+    "unknown format: {}",
+    "the file name holds characters that cannot be shown; rename the file",
+    "another file of this name was given too: {}",
+    "holds no readable clause",
+    "not UTF-8; the rest was not read",
+    "more than the {} MB that are read; split it",
+    "the id {} is also that of a clause of {}",
+}
+"""What is said of files on the command line alone, such as ready-made clauses."""
+
+
+def texts_of(node: ast.AST) -> Iterator[str]:
+    """Each string in a piece of Python, with {} for what is filled in."""
+    if isinstance(node, ast.JoinedStr):
+        known = {"MANIFEST": MANIFEST}
+        yield "".join(
+            part.value
+            if isinstance(part, ast.Constant)
+            else known.get(ast.unparse(part.value), "{}")
+            for part in node.values
+        )
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    for child in ast.iter_child_nodes(node):
+        yield from texts_of(child)
+
+
+def worded_messages() -> set[str]:
+    """The keys `read.` of the page, with {} for each name."""
+    return {re.sub(r"\{\w+\}", "{}", key[5:]) for key in ZH if key.startswith("read.")}
+
+
+def without_names(message: str) -> str:
+    """A message without the files and pages that stand before it."""
+    return re.sub(r"^(\{\}: )+", "", message)
+
+
 def test_each_wording_of_what_a_reader_says_is_of_a_message_that_one_has() -> None:
     source = Path(knowledge.__file__).parent
     texts = [
-        "".join(part.value if isinstance(part, ast.Constant) else "{}" for part in parts)
-        for file in source.glob("*.py")
-        for node in ast.walk(ast.parse(file.read_text("utf-8")))
-        for parts in [node.values if isinstance(node, ast.JoinedStr) else [node]]
-        if isinstance(node, ast.JoinedStr)
-        or (isinstance(node, ast.Constant) and isinstance(node.value, str))
+        t for file in source.glob("*.py") for t in texts_of(ast.parse(file.read_text("utf-8")))
     ]
-    keys = [key.removeprefix("read.") for key in ZH if key.startswith("read.")]
-    assert len(keys) > 30
-    unknown = [k for k in keys if not any(re.sub(r"\{\w+\}", "{}", k) in t for t in texts)]
-    assert unknown == []
+    keys = worded_messages()
+    assert len(keys) > 90
+    assert [key for key in keys if not any(key in text for text in texts)] == []
+
+
+def test_each_message_of_a_reader_is_worded() -> None:
+    folder = Path(knowledge.__file__).parent
+    files = [*folder.glob("read*.py"), *folder.glob("ocr*.py")]
+    files += [
+        folder / f"{name}.py" for name in ("dating", "package", "parsed", "release", "sheet_tables")
+    ]
+    said = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+                    held: list[ast.AST] = (
+                        [*node.args, *node.keywords] if name in READERS_SAY else []
+                    )
+                case ast.Assign(targets=[ast.Name(id="note" | "reason")]):
+                    held = [node.value]
+                case ast.Return(value=ast.List()):
+                    held = [node]
+                case _:
+                    held = []
+            said |= {text for part in held for text in texts_of(part)}
+    messages = {without_names(text) for text in said if len(re.findall(r"[a-z]{2,}", text)) > 2}
+    assert len(messages) > 80
+    assert messages - NOT_OF_UPLOADS - set(map(without_names, worded_messages())) == set()
+
+
+@pytest.mark.browser
+def test_what_is_said_of_files_is_in_the_language_of_the_reader(open_page: OpenPage) -> None:
+    page = open_page("upload")
+    noticed = {"file": "seals.md", "kind": "leaflet"}
+    text = "# 印章管理办法\n\n更新日期：2026年4月1日\n\n## 第一条 印章\n\n印章由专人保管。\n"
+    sheet = "项目,金额\n印章,1\n公章,2,3\n私章,4\n"
+    upload(page, ("manifest.jsonl", json.dumps(noticed)), ("seals.md", text), ("seals.csv", sheet))
+    table = page.locator(".upload").first.locator("table")
+    expect(table).to_contain_text(
+        "manifest.jsonl 第 1 行: seals.md: 不认识类型 'leaflet'，按制度收录"
+    )
+    expect(table).to_contain_text("这些行的项数与表头不一致：3；请核对每个值是否在对应的表头下")
+    page.goto("/knowledge#/findings")
+    expect(page.locator("article", has_text="seals.md")).to_contain_text(
+        "正文没有写明何时生效，取版本日期"
+    )
 
 
 @pytest.mark.browser

@@ -3,7 +3,7 @@
 
 import {
   announce, badge, build, button, call, empty, failure, Failure, field, fillWith, linkTo, linkToClause, locale, note,
-  t,
+  said, t,
 } from "./knowledge-kit.js";
 
 const SHOWN = 20;
@@ -53,7 +53,7 @@ function dates({ document, found }, mayChange) {
       build("span", { class: "small" }, ` ${one.locator}`),
       build("p", { class: "quote" }, one.quote),
     );
-    if (one.note) item.append(build("p", { class: "small" }, one.note));
+    if (one.note) item.append(build("p", { class: "small" }, said(one.note)));
     list.append(item);
   }
   const told = build("div");
@@ -76,7 +76,7 @@ function dates({ document, found }, mayChange) {
   );
   const confirm = build("button", { type: "submit", class: "strong" });
   const word = () => {
-    const same = !said(from, document.effective_from) && !said(to, document.effective_to);
+    const same = !changed(from, document.effective_from) && !changed(to, document.effective_to);
     confirm.textContent = t(same ? "findings.confirm" : "findings.correct");
   };
   word();
@@ -93,8 +93,8 @@ function dates({ document, found }, mayChange) {
         body: {
           source: document.source,
           sha256: document.sha256,
-          effective_from: said(from, document.effective_from),
-          effective_to: said(to, document.effective_to),
+          effective_from: changed(from, document.effective_from),
+          effective_to: changed(to, document.effective_to),
         },
       });
       const done = t("findings.confirmed", { title: document.title });
@@ -111,7 +111,7 @@ function dates({ document, found }, mayChange) {
 }
 
 /** What is said of a date: null where it stays as it is, `open` where it is taken away. */
-function said(input, before) {
+function changed(input, before) {
   if (input.value === (before ?? "")) return null;
   return input.value || "open";
 }

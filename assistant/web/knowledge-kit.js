@@ -34,15 +34,18 @@ export function t(key, values) {
   return fill(words[key] ?? key, values);
 }
 
-/** What a reader of files said, in English with its own figures, in the language of the page where it
-    is worded: its keys are `read.` and the English with a {name} for each figure. */
+/** What a server said in English with its own names and figures, in the language of the page where it
+    is worded: its keys are `read.` and the English with a {name} for each of them, which may itself be
+    worded, as may what stands before a colon. */
 export function said(message) {
   for (const key of Object.keys(words).filter((each) => each.startsWith("read."))) {
     const names = [...key.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const literals = key.slice("read.".length).split(/\{\w+\}/);
     const pattern = literals.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("(.+?)");
-    const [whole, ...values] = new RegExp(`^(?:[^:]+: )??${pattern}$`, "s").exec(message) ?? [];
-    if (whole) return t(key, Object.fromEntries(names.map((name, at) => [name, values[at]])));
+    const [whole, before, ...values] = new RegExp(`^(?:(.+): )?${pattern}$`, "s").exec(message) ?? [];
+    if (!whole) continue;
+    const told = t(key, Object.fromEntries(names.map((name, at) => [name, said(values[at])])));
+    return [...(before?.split(": ").map(said) ?? []), told].join(": ");
   }
   return message;
 }
