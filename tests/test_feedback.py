@@ -745,8 +745,11 @@ def test_from_a_thumb_in_the_chat_to_a_case_and_a_signed_answer(
     card.get_by_role("button", name=words["make.answer"]).click()
     quote = "信用卡不能用于青穗消金的绑定、放款和还款。"
     card.get_by_label(words["answer.wording"].replace("{language}", "简体")).fill("不能。" + quote)
-    card.get_by_label(words["answer.quote"]).fill("没有这句话")
+    card.get_by_label(words["answer.quote"]).fill("没有这句话" * 201)
     card.get_by_label(words["answer.source"]).fill("faq-account.md")
+    card.get_by_role("button", name=words["save"]).click()
+    expect(card).to_contain_text(f"{words['answer.quote']}：最多 1000 个字")
+    card.get_by_label(words["answer.quote"]).fill("没有这句话")
     card.get_by_role("button", name=words["save"]).click()
     expect(card.get_by_role("alert")).to_contain_text(words["failed.quote_not_found"])
     card.get_by_label(words["answer.quote"]).fill(quote)

@@ -15,8 +15,10 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import APIRequestContext, Browser, ConsoleMessage, Page, Route, expect
+from pydantic import ValidationError
 
 import assistant
+from assistant.api.feedback import AnswerRequest
 from assistant.models import today
 from evals.metrics import METRICS
 from evals.production import SCORERS
@@ -239,6 +241,43 @@ def test_the_wording_is_complete_in_every_language() -> None:
     for metric in {*METRICS, *SCORERS, *(name for s in SUITES.values() for name in s.bars)}:
         assert f"metric.{metric}" in first, metric
         assert metric in page_words("eval_report", "zh-Hans")["metrics"], metric
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"questions": []}, "请填写"),
+        ({"questions": [""]}, "请填写"),
+        ({"wording": {}}, "请填写"),
+        ({"quote": " "}, "请填写"),
+        ({"questions": ["问"] * 11}, "最多 10 条，现有 11 条"),
+        ({"questions": ["问" * 201]}, "最多 200 个字"),
+        ({"effective_to": "2026-06-30"}, "最后一天早于生效日"),
+    ],
+)
+def test_what_is_wrong_with_a_field_is_worded(body: dict[str, Any], told: str) -> None:
+    right = {
+        "questions": ["手机丢了怎么办？"],
+        "source": "faq-account.md",
+        "quote": "请尽快联系客服。",
+        "wording": {"zh-Hans": "请尽快联系客服。"},
+        "effective_from": "2026-07-01",
+    }
+    AnswerRequest.model_validate(right)
+    with pytest.raises(ValidationError) as wrong:
+        AnswerRequest.model_validate(right | body)
+    (fault,) = wrong.value.errors()
+    found = [
+        ZH[key].format(**match.groupdict())
+        for key in ZH
+        if key.startswith("read.")
+        if (match := re.fullmatch(named_groups(key[5:]), fault["msg"]))
+    ]
+    assert found == [told]
+
+
+def named_groups(key: str) -> str:
+    return re.sub(r"\\\{(\w+)\\\}", r"(?P<\1>.+?)", re.escape(key))
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import json
 import re
@@ -17,14 +18,18 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 
 import assistant
+from assistant import campaign_results
 from assistant.addressing import bounds_of, reasons
+from assistant.api import offers
 from assistant.bulk import run_campaign
+from assistant.campaign_results import BadResults, read_csv
 from assistant.demo_people import COLUMNS, people
 from assistant.drafts import ACTIONS, STATES, Declining, Lapse
 from assistant.offer_jobs import today_of
 from assistant.segments import Op
 from assistant.templates import TemplateFault, slots
 from tests.knowledge_server import Server, copy_of, serving
+from tests.test_knowledge_page import texts_of
 from tests.test_offers_api import SPRING, lender_folder
 
 WEB = Path(assistant.__file__).parent / "web"
@@ -211,6 +216,23 @@ def test_a_marketer_drafts_an_officer_approves_and_the_run_writes_a_file(
     expect(marketer.get_by_role("row", name=re.compile("facts"))).to_contain_text("9.00%")
 
 
+@pytest.mark.browser
+def test_what_is_wrong_with_a_file_of_results_is_told_in_chinese(
+    server: Server, browser: Browser
+) -> None:
+    with browser.new_context(locale="zh-CN", base_url=server.url) as context:
+        password = context.request.get("/v1/staff/demo").json()["password"]
+        account = {"login": "demo-marketer", "password": password}
+        assert context.request.post("/v1/staff/session", data=account).ok
+        page = context.new_page()
+        page.goto("/studio#/results")
+        page.locator("#csv").fill("variant,n,converted\nfacts,9,10\n")
+        page.locator("#import [type=submit]").click()
+        expect(page.get_by_role("alert")).to_have_text(
+            ZH["results.bad"].format(problem="第 2 行：converted: 大于 n")
+        )
+
+
 def test_the_wording_of_the_studio_is_there_in_every_language() -> None:
     for locale in LOCALES[1:]:
         other = words(locale)
@@ -231,9 +253,30 @@ def test_the_wording_of_the_studio_is_there_in_every_language() -> None:
         if f'"{key}"' not in code
         and not key.startswith(tuple(dynamic))
         and key.rpartition(".")[2] not in spoken.values()
-        and not key.startswith("failed.")
+        and not key.startswith(("failed.", "read."))
     ]
     assert unused == []
+
+
+def test_what_is_wrong_with_a_brief_or_a_file_of_results_is_worded() -> None:
+    said = set()
+    for module in (campaign_results, offers):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
+            match node:
+                case ast.Call(func=ast.Name(id="BadResults")):
+                    said |= {text for part in node.args for text in texts_of(part)}
+                case ast.Assign(targets=[ast.Name(id="wrong")]):
+                    said |= set(texts_of(node.value))
+    for text in ('"a,1,0\n', '"a"b,1,0\n'):
+        with pytest.raises(BadResults) as told:
+            read_csv("variant,n,converted\n" + text)
+        said.add(str(told.value))
+    fields = "line (?:\\{\\}|\\d+)|byte \\{\\}|\\{\\}|\\w+"
+    messages = {re.sub(f"^(?:(?:{fields}): )+", "", text) for text in said if " " in text} - {"{}"}
+    assert len(messages) > 12
+    keys = {re.sub(r"\{\w+\}", "{}", key[5:]) for key in ZH if key.startswith("read.")}
+    # The page sends its text as UTF-8.
+    assert keys == messages - {"expected UTF-8"} | {"line {}: {}"}
 
 
 def test_what_the_server_names_by_a_code_has_words() -> None:

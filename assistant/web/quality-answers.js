@@ -92,19 +92,19 @@ function card(answer, may, again, signal) {
 /** An answer to a question of the list, with what its reply rested on. */
 export function answerForm(item, { signal, close, saved }) {
   const rested = item.citations[0] ?? { source: "", quote: "" };
-  const area = (value, rows, required = true) => {
-    const node = build("textarea", { rows, required });
+  const area = (name, value, rows, required = true) => {
+    const node = build("textarea", { name, rows, required });
     node.value = value;
     return node;
   };
-  const line = (value, attributes = {}) => build("input", { type: "text", value, ...attributes });
-  const questions = area(item.question, "2");
+  const line = (name, value, attributes = {}) => build("input", { type: "text", name, value, ...attributes });
+  const questions = area("questions", item.question, "2");
   const wordings = Object.fromEntries(
-    LOCALES.map((locale) => [locale, area(locale === item.locale ? rested.quote : "", "3", locale === item.locale)]),
+    LOCALES.map((locale) => [locale, area(`wording.${locale}`, locale === item.locale ? rested.quote : "", "3", locale === item.locale)]),
   );
-  const source = line(rested.source, { required: true });
-  const quote = area(rested.quote, "3");
-  const product = line("");
+  const source = line("source", rested.source, { required: true });
+  const quote = area("quote", rested.quote, "3");
+  const product = line("product", "");
   const from = build("input", { type: "date", required: true, value: new Date().toLocaleDateString("sv") });
   const to = build("input", { type: "date" });
   const whole = { class: "field whole" };

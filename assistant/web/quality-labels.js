@@ -1,7 +1,7 @@
 /* Drafts of evaluation cases: what two people say a right reply is, and how far they agree. */
 
 import {
-  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, note, paged, select, t,
+  announce, badge, build, button, call, empty, failure, Failure, field, fillWith, note, paged, said, select, t,
 } from "./knowledge-kit.js";
 import { interval, share } from "./quality-charts.js";
 
@@ -78,7 +78,7 @@ function card(draft, mayLabel, again, signal) {
 /** What a right reply is: asks for the status and, where there is an answer, its facts. */
 export function labelForm({ status, facts }, { save, close }) {
   const chosen = select(STATUSES.map((name) => [name, t(`status.${name}`)]), status);
-  const lines = build("textarea", { rows: "3" });
+  const lines = build("textarea", { rows: "3", name: "facts" });
   lines.value = facts.map((fact) => fact.join(" | ")).join("\n");
   const factsField = field(t("label.facts"), lines, { class: "field whole" });
   const fit = () => (factsField.hidden = !WITH_FACTS.has(chosen.value));
@@ -91,7 +91,8 @@ export function labelForm({ status, facts }, { save, close }) {
   });
 }
 
-/** A form with its fields, a button that saves and one that closes it; a fault is told in it. */
+/** A form with its fields, a button that saves and one that closes it; a fault is told in it, after the
+    label of the field that it is of where that is named as in the request. */
 export function savingForm(fields, close, save) {
   const fault = build("div");
   const send = build("button", { class: "strong" }, t("save"));
@@ -102,6 +103,11 @@ export function savingForm(fields, close, save) {
     ...fields,
     build("div", { class: "field whole" }, fault, build("div", { class: "row" }, send, button(t("cancel"), { class: "plain" }, close))),
   );
+  const wrong = ({ field: at, problem }) => {
+    const fits = ({ name }) => name && (at === name || at.startsWith(`${name}.`) || name.startsWith(`${at}.`));
+    const label = [...form.elements].find(fits)?.labels[0].textContent;
+    return note(label ? t("field.wrong", { label, problem: said(problem) }) : said(problem));
+  };
   let busy = false;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -113,8 +119,7 @@ export function savingForm(fields, close, save) {
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Failure)) throw error;
-      const named = error.fields.map((one) => note(`${one.field}: ${one.problem}`));
-      fault.replaceChildren(failure(error), ...named);
+      fault.replaceChildren(failure(error), ...error.fields.map(wrong));
     } finally {
       busy = false;
     }

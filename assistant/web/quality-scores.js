@@ -179,7 +179,7 @@ function pointCard(point, { id, appeals, may }, login, again, signal) {
 function appealButton(id, point, again, signal) {
   const held = build("div");
   const open = button(t("scores.appeal"), { class: "plain" }, () => {
-    const reason = build("textarea", { rows: "2", required: "", maxlength: "2000" });
+    const reason = build("textarea", { name: "reason", rows: "2", required: "", maxlength: "2000" });
     open.hidden = true;
     const close = () => {
       held.replaceChildren();
@@ -326,7 +326,7 @@ async function appeals(again, signal) {
 
 function decision(appeal, again, signal) {
   const verdict = select(["true", "false"].map((name) => [name, t(`scores.uphold.${name}`)]), "true");
-  const comment = build("textarea", { rows: "2", required: "", maxlength: "2000" });
+  const comment = build("textarea", { name: "comment", rows: "2", required: "", maxlength: "2000" });
   const fields = [field(t("scores.decision"), verdict), field(t("scores.reason"), comment, { class: "field whole" })];
   return savingForm(fields, () => { comment.value = ""; }, async () => {
     const body = { uphold: verdict.value === "true", comment: comment.value };

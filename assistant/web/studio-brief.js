@@ -1,6 +1,6 @@
 /* A brief: for which campaign and whom, on which channels, in how many ideas. */
 
-import { build, call, empty, failure, Failure, field, fillWith, locale, note, query, select, t } from "./knowledge-kit.js";
+import { build, call, empty, failure, Failure, field, fillWith, locale, note, query, said, select, t } from "./knowledge-kit.js";
 import { LOCALES } from "./widget-strings.js";
 import { campaignChoice, channelName, likely, readCampaign, readCampaigns, titled } from "./studio-kit.js";
 import { segmentEditor } from "./studio-segment.js";
@@ -111,7 +111,7 @@ function form(campaigns, campaign, listed, values, signal) {
     } catch (error) {
       if (error.name === "AbortError") return null;
       if (!(error instanceof Failure)) throw error;
-      const problems = error.fields.map((one) => `${one.field}: ${one.problem}`).join(" ");
+      const problems = error.fields.map((one) => said(one.problem)).join(" ");
       if (problems) tell(problems);
       else told.replaceChildren(failure(error, send));
     } finally {

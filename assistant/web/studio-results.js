@@ -1,7 +1,7 @@
 /* What came of a campaign: variants beside those who got nothing, with intervals. */
 
 import {
-  announce, badge, build, call, dayTime, empty, failure, Failure, field, fillWith, note, query, t, table,
+  announce, badge, build, call, dayTime, empty, failure, Failure, field, fillWith, note, query, said, t, table,
 } from "./knowledge-kit.js";
 import { drawing } from "./widget-dom.js";
 import { campaignChoice, grouped, likely, readCampaigns, share, titled } from "./studio-kit.js";
@@ -155,7 +155,7 @@ function bringIn(campaign, shown, signal) {
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Failure)) throw error;
-      if (error.code === "bad_results") tell(t("results.bad", { problem: error.message }));
+      if (error.code === "bad_results") tell(t("results.bad", { problem: said(error.message) }));
       else told.replaceChildren(failure(error, send));
     } finally {
       go.disabled = false;

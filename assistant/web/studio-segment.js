@@ -1,7 +1,7 @@
 /* Whom an offer is for: conditions over what is known of customers, counted as they are edited. */
 
 import {
-  announce, badge, build, button, call, Failure, failure, field, select, t, table,
+  announce, badge, build, button, call, Failure, failure, field, said, select, t, table,
 } from "./knowledge-kit.js";
 import { attributeNames, channelName, conditionWords, grouped, titled, valueWords } from "./studio-kit.js";
 
@@ -257,7 +257,7 @@ export function segmentEditor({ campaign, listed, channel, mayWrite, signal, cho
     } catch (error) {
       if (error.name === "AbortError") return;
       if (!(error instanceof Failure)) throw error;
-      const problems = error.fields.map((one) => one.problem).join(" ");
+      const problems = error.fields.map((one) => said(one.problem)).join(" ");
       failed.replaceChildren(problems ? build("p", { class: "note stale", role: "alert" }, problems) : failure(error, keep));
     }
   }
