@@ -33,6 +33,7 @@ from assistant.compliance import (
 from assistant.likeness import Likeness, open_likeness, review_likeness
 from assistant.literals import ENDLESS, SHORT, beginnings, choices, needed_literals
 from assistant.matching import (
+    SHIPPED,
     BadPattern,
     Folding,
     Pattern,
@@ -364,6 +365,29 @@ def test_classes_of_words_are_written_out_where_patterns_name_them(pack_of: Any)
         rule_text("patterns = ['{sure}过{1,2}']"),
     )
     assert hits(judge(pack, "包您过，也必过过。")) == ["包您过", "必过过"]
+
+
+def test_a_lenders_own_rules_name_the_classes_of_the_shipped_ones(tmp_path: Path) -> None:
+    trigger = "patterns = ['下款']\nunless_before = ['{dont}', '{not}{soon}?']"
+    own = "[fragments]\nsoon = '马上|立刻'\n" + rule_text(trigger, id="CN-OWN-01")
+    (tmp_path / "cn-own.toml").write_text(own, encoding="utf-8")
+    pack = load_rules("cn", tmp_path)
+    found = {
+        text: [f.text for f in judge(pack, text).findings if f.rule.id == "CN-OWN-01"]
+        for text in ("您先别下款", "特别下款", "本月不立刻下款", "款项不断下款")
+    }
+    assert found == {
+        "您先别下款": [],
+        "特别下款": ["下款"],
+        "本月不立刻下款": [],
+        "款项不断下款": ["下款"],
+    }
+
+
+def test_what_is_no_part_of_another_word_is_written_once() -> None:
+    for guard in ("[^特级分区辨识个性差类告]", "[^仅但光止只管论过错断限同少久]"):
+        packs = [file.read_text("utf-8") for file in SHIPPED.glob("cn-*.toml")]
+        assert sum(text.count(guard) for text in packs) == 1
 
 
 @pytest.mark.parametrize(
