@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from assistant.deps import open_deps
+from evals import fit_wording
 from evals.fit_coverage import crossed, fit, turned_away
 from evals.fit_ranking import Floats, Judged, learn, ranked_ids
 from knowledge.coverage import (
@@ -169,3 +170,33 @@ def test_the_fit_of_the_dimensions_learns_which_of_them_tell_right_from_wrong() 
         return float(np.mean([ranked_ids(one, weights)[0] in one.gains for one in others]))
 
     assert first(change) > first(np.zeros(6)) + 0.2
+
+
+def test_weights_of_wording_are_fitted_many_at_once_as_they_are_one_by_one() -> None:
+    order = np.random.default_rng(0)
+    rows = order.random((120, 400)) * (order.random((120, 400)) < 0.1)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    alike = (fit_wording.SPREAD * rows @ rows.T).astype(np.float32)
+    breaks = (rows[:, :40].sum(axis=1) > rows[:, 40:80].sum(axis=1)).astype(float)
+    taken = np.column_stack([np.arange(120) % 3 != 0, np.ones(120, bool)])
+    told: list[str] = []
+    shares, biases = fit_wording.fit(alike, breaks, taken, told.append)
+    assert len(told) == fit_wording.ROUNDS
+    for one, share, bias in zip(taken.T, shares.T, biases, strict=True):
+        assert not share[~one].any()
+        within, of_one = alike[np.ix_(one, one)].astype(float), breaks[one]
+        known, odds = np.zeros(one.sum()), np.zeros(one.sum())
+        for _ in range(fit_wording.ROUNDS):  # Newton's method, solved densely
+            likely_one = 1 / (1 + np.exp(-odds))
+            curve = np.maximum(likely_one * (1 - likely_one), 1e-3)
+            wanted = odds + (of_one - likely_one) / curve
+            left = within + np.diag(fit_wording.PENALTY / curve)
+            ones, of_wanted = (np.linalg.solve(left, each) for each in (np.ones(len(odds)), wanted))
+            over = of_wanted.sum() / ones.sum()
+            known = of_wanted - over * ones
+            odds = within @ known + over
+        np.testing.assert_allclose(share[one], known, atol=1e-4)
+        assert bias == pytest.approx(over, abs=1e-4)
+    own = fit_wording.crossed(alike @ shares + biases, np.arange(120) % 3 - 1)
+    assert np.isneginf(own[::3]).all()
+    np.testing.assert_allclose(own[1::3], (alike @ shares + biases)[1::3, 0])
