@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from assistant.rules import RulePack, load_rules
+from evals.fit_wording import SETS
 from evals.messages import (
     MessageSuite,
     Reread,
@@ -79,6 +80,7 @@ def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> N
 
 def test_no_message_is_in_both_halves() -> None:
     learned_from = [*LOOKED_AT, "compliance-h"]
+    assert {*SETS} == {*learned_from}
     halves = [{case.text for case in suite(name).cases()} for name in learned_from]
     for name in ("compliance", "compliance-fresh"):
         untouched = {case.text for case in suite(name).cases()}
