@@ -440,6 +440,13 @@ _COMPLIANCE_J = replace(
     about="messages by the compliance rules: indirect wording and near misses, by one more hand",
 )
 
+_COMPLIANCE_K = replace(
+    _COMPLIANCE_A,
+    name="compliance-k",
+    file=_CASES / "compliance_k.jsonl",
+    about="messages by the compliance rules: everyday traffic of one more hand, some in English",
+)
+
 _BY_RULES_AND_WORDING = {
     "recall": 0.95,
     "precision": 0.95,
@@ -573,6 +580,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_H,
         _COMPLIANCE_I,
         _COMPLIANCE_J,
+        _COMPLIANCE_K,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,

@@ -69,17 +69,20 @@ LOOKED_AT = [
 ]
 
 
-@pytest.mark.parametrize("name", [*LOOKED_AT, "compliance"])
-def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [*((name, 400) for name in (*LOOKED_AT, "compliance")), ("compliance-k", 320)],
+)
+def test_the_labelled_messages_can_be_read_and_are_of_both_kinds(name: str, least: int) -> None:
     cases = suite(name).cases()
     breaking = sum(bool(case.expect.rules) for case in cases)
-    assert len(cases) >= 400
+    assert len(cases) >= least
     assert 0.4 <= breaking / len(cases) <= 0.6
     assert {case.task for case in cases} == {"chat", "marketing", "agent", "collections"}
 
 
 def test_no_message_is_in_both_halves() -> None:
-    learned_from = [*LOOKED_AT, "compliance-h"]
+    learned_from = [*LOOKED_AT, "compliance-h", "compliance-k"]
     assert {*SETS} == {*learned_from}
     halves = [{case.text for case in suite(name).cases()} for name in learned_from]
     for name in ("compliance", "compliance-fresh"):
@@ -101,6 +104,7 @@ def test_no_message_is_in_both_halves() -> None:
         ("compliance-g", {"recall": 0.97, "precision": 0.97}),
         ("compliance-i", {"recall": 0.93, "precision": 0.95}),
         ("compliance-j", {"recall": 0.97, "precision": 0.97}),
+        ("compliance-k", {"recall": 0.97, "precision": 0.97}),
         (
             "compliance",
             {
