@@ -133,14 +133,12 @@ class _Wording:
     since: re.Pattern[str]
     within: re.Pattern[str]
     dated: re.Pattern[str]
-    step_first: re.Pattern[str]
     compared: re.Pattern[str]
     excluded: re.Pattern[str]
     others_excluded: re.Pattern[str]
     refuses: re.Pattern[str]
     outside: re.Pattern[str]
     other: re.Pattern[str]
-    done_by: re.Pattern[str]
     asked: re.Pattern[str]
     paid: re.Pattern[str]
     acts: str
@@ -457,16 +455,6 @@ def _excluded(said: str, quoted: str) -> str:
     return next((words for words in named if words in said), "")
 
 
-def _half_a_step(said: str, quoted: str) -> str:
-    """After one of two steps, where the clause says after both."""
-    for match in _few(_wording().step_first, quoted):
-        later, after = _pairs(match[2]), said.find(_AFTER)
-        places = [said.find(pair) for pair in later if pair in said]
-        if places and 0 <= after < min(places):
-            return match[2]
-    return ""
-
-
 def _only_another(said: str, quoted: str) -> str:
     """Only this one, where the clause says of it that it is only so."""
     limited = [_pairs(match[1]) for match in _few(_wording().only_what, quoted)]
@@ -485,20 +473,6 @@ def _not_outside(said: str, quoted: str) -> str:
     for match in wording.outside.finditer(quoted):
         if match[1] in said:
             return match[1]
-    return ""
-
-
-def _by_another_agent(said: str, quoted: str) -> str:
-    """What one does, as done by another of whom the clause speaks too."""
-    known = _pairs(quoted)
-    held = [match[1] for match in _few(_wording().done_by, quoted)]
-    for match in _few(_wording().done_by, said):
-        for other in held:
-            same = SequenceMatcher(None, other, match[1], autojunk=False).find_longest_match()
-            own, whose = match[1][: same.b], other[: same.a]
-            others = own and whose and not _pairs(own) & _pairs(whose)
-            if same.size >= LEAST_EXCHANGED and others and _pairs(own) & known:
-                return match.group()
     return ""
 
 
@@ -525,7 +499,6 @@ _CHECKS: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("figure_role", _steps),
     ("figure_role", _sequence),
     ("figure_role", _by_another),
-    ("figure_role", _by_another_agent),
     ("figure_role", _other_side),
     ("polarity", _other_state),
     ("figure_role", _other_compound),
@@ -537,7 +510,6 @@ _CHECKS: tuple[tuple[Turned, Callable[[str, str], str]], ...] = (
     ("condition_dropped", _no_longer_only),
     ("figure_role", _compared_with),
     ("polarity", _excluded),
-    ("condition_dropped", _half_a_step),
     ("condition_dropped", _only_another),
     ("condition_dropped", _not_outside),
 )
