@@ -238,6 +238,12 @@ def test_a_figure_of_the_question_is_told_as_the_customers_own_only() -> None:
     assert find_problem(asserted, [Source(CAP)], NAMES, asked) is not None
 
 
+def test_what_the_customer_asked_about_is_not_of_the_clause_for_that() -> None:
+    told = find_problem("借款人可以通过微信投诉。", [Source(WAYS)], NAMES, "微信能投诉吗")
+    assert told is not None
+    assert told.reason == "invented"
+
+
 def test_a_figure_may_come_from_a_calculation() -> None:
     said = "绿洲贷提前结清，免收违约金，罚息为12.48元。"
     assert find_problem(said, [Source(FEE + "罚息为另算。")], NAMES) is not None
