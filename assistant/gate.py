@@ -16,6 +16,7 @@ from typing import Literal, Protocol
 from knowledge.text import bigrams
 
 from . import figures, grounding
+from .compared import Source
 from .models import Citation, SentenceKind
 from .reading import Names
 
@@ -226,9 +227,7 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
         return None if draft.text in quotes else Finding("quote_not_verbatim", draft.text)
     if len(draft.text) > MAX_CHARS:
         return Finding("too_long", str(len(draft.text)))
-    cited = [
-        grounding.Source(c.quote, c.clause.title, c.clause.head.product) for c in draft.citations
-    ]
+    cited = [Source(c.quote, c.clause.title, c.clause.head.product) for c in draft.citations]
     problem = grounding.find_problem(draft.text, cited, names, draft.asked, draft.facts)
     if problem is not None:
         return Finding(problem.reason, problem.detail)

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from assistant.grounding import Source, find_problem
+from assistant.compared import Source
+from assistant.grounding import find_problem
 from assistant.reading import Names, names_of
 from knowledge.lender import load_lender
 

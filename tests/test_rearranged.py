@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from assistant.grounding import Source, find_problem
+from assistant.compared import Source
+from assistant.grounding import find_problem
 from assistant.reading import Names
 from assistant.rearranged import find
 from knowledge.text import fold
