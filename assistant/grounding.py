@@ -39,23 +39,8 @@ from .reading import (
 MAX_QUOTED_CHARS = 6000
 """Quotes that are longer together are not read at all."""
 
-MOST_UNSAID = 4
-"""Characters in a row, in one part of a sentence, of words that no quote has."""
-
 MOST_UNSAID_SHARE = 0.45
 """Share of a part's characters that may belong to words that no quote has."""
-
-MOST_UNSAID_SHARE_OF_BOUND = 0.3
-"""The same where a part has a figure that is a bound, in whose place such a word may stand."""
-
-LIGHT = 0.3
-"""What a character of a general word counts beside one of any other."""
-
-MOST_OF_PREDICATE = 1.4
-"""The same of the last word of a part, which says what it is about."""
-
-LEAST_REPLACED = 0.9
-"""Characters of words no quote has from which a part is compared with what it leaves out."""
 
 MOST_OF_ANSWER = 3
 """Characters of a part that only says yes or no, which is told by what follows it."""
@@ -239,14 +224,12 @@ def _settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
     return replace(said, parts=parts)
 
 
-def _content(case: Case) -> Problem | None:
-    """Words that no quote has."""
-    wording = known_words()
-    quoted = case.quoted_text
-    said_meanings = case.said.meanings()
-    asked = fold(case.asked)
+def _promised(case: Case) -> Problem | None:
+    """That it holds for this customer, for everybody or at once, where no quote says so."""
+    wording, quoted = known_words(), case.quoted_text
+    said, meanings = case.said.meanings(), case.quoted_meanings
     for whole, of in _of_charges(case):
-        if whole in said_meanings and of not in said_meanings:
+        if whole in said and of not in said:
             return Problem("subject", whole)
     decided = wording.decided.search(case.said.folded)
     if decided and not wording.supposed.search(case.said.folded):
@@ -259,73 +242,66 @@ def _content(case: Case) -> Problem | None:
     whatever = wording.whatever.search(case.said.folded)
     if whatever and not wording.whatever.search(quoted):
         return Problem("promise", whatever.group())
-    meanings = {t.meaning for reading in case.quoted for t in reading.tokens()}
-    chars = set(quoted) | set("".join(meanings))
-    done = {meaning for part in case.quoted_parts for meaning in _done(part)}
-    bounds = {(f.kind, f.value) for p in case.quoted_parts for f in p.figures if f.bound}
+    dated = any(day in quoted for day in wording.days)
     for part in case.said.parts:
-        for token in part.tokens:
-            if token.raw in wording.speaker and token.raw not in case.quoted_text:
-                return Problem("promise", part.raw)
+        for before, token in zip([None, *part.tokens], part.tokens, strict=False):
+            unheard = token.meaning not in meanings and token.raw not in quoted
+            if unheard and wording.claims & {token.raw, token.meaning}:
+                return Problem("promise", token.raw)
+            if token.raw in wording.speaker and token.raw not in quoted:
+                return Problem("promise", token.raw)
+            named = before is not None and before.raw[-1] in _DATED
+            if token.raw in wording.days and not named and not dated:
+                return Problem("promise", token.raw)
+    return None
+
+
+def _unsaid(case: Case) -> Problem | None:
+    """Too many words that no quote has, or one in the place of what a quote has there."""
+    wording, quoted, meanings = known_words(), case.quoted_text, case.quoted_meanings
+    asked, chars = fold(case.asked), set(quoted).union(*meanings)
+    for part in case.said.parts:
+        words: list[str] = []
+        length = 0
+        ends_strange = False
+        for before, token in zip([None, *part.tokens], part.tokens, strict=False):
+            governed = before is not None and before.kind in ("modal", "negation")
+            told = token.kind == "talk" and governed and len(token.raw) > 1
+            if (token.kind != "word" and not told) or token.meaning == wording.only:
+                continue
+            length += len(token.raw)
+            light = token.raw in wording.light
+            heard = token.meaning in meanings or token.raw in quoted
+            heard = heard or (token.raw in asked and token.kind == "word")
+            # What is put together of the quotes' own characters says much the same.
+            heard = heard or set(token.raw) <= chars
+            ends_strange = not (heard or light) and len(token.raw) > 1
+            if not heard and (governed or not light):
+                words.append(token.raw)
+        # In no word of the quotes: it only sounds like small talk.
+        known = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
+        answers = all(t.kind in ("modal", "negation") or t.raw in _PARTICLES for t in part.tokens)
+        if not (known or answers) and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
+            return Problem("invented", part.raw)
+        unsaid = sum(map(len, words))
+        if ends_strange or unsaid > MOST_UNSAID_SHARE * length:
+            return Problem("invented", " ".join(words))
+        if words and all(_replaced(part, other, unsaid) for other in case.nearest(part)):
+            return Problem("invented", " ".join(words))
+    return None
+
+
+def _already(case: Case) -> Problem | None:
+    """That something has come to pass, where no quote says so."""
+    wording = known_words()
+    done = {meaning for part in case.quoted_parts for meaning in _done(part)}
+    for part in case.said.parts:
         only_of = done and wording.of_which.search(part.raw)
         # At the end of a sentence it is a way of speaking, and supposes nothing.
         told = part.ends_sentence and part.raw.endswith(OF)
         supposed = only_of or (wording.supposes.search(part.raw) and not told)
         if _done(part) - done and not supposed:
             return Problem("promise", part.raw)
-        unsaid, length, run, longest = 0.0, 0, 0.0, 0.0
-        words: list[str] = []
-        before: Token | None = None
-        last_unheard, last_weight = False, 0.0
-        for token in part.tokens:
-            named = before is not None and before.raw[-1] in _DATED
-            governed = before is not None and before.kind in ("modal", "negation")
-            before = token
-            unheard = token.meaning not in meanings and token.raw not in quoted
-            if unheard and wording.claims & {token.raw, token.meaning}:
-                return Problem("promise", token.raw)
-            if (
-                token.raw in wording.days
-                and not named
-                and not any(day in quoted for day in wording.days)
-            ):
-                return Problem("promise", token.raw)
-            told = token.kind == "talk" and governed and len(token.raw) > 1
-            if (token.kind != "word" and not told) or token.meaning == wording.only:
-                continue
-            last_unheard, last_weight = False, 0.0
-            length += len(token.raw)
-            if not unheard:
-                run = 0
-                continue
-            if token.raw in asked and token.kind == "word":
-                run = 0
-                continue
-            weight = _strangeness(token.raw, chars)
-            if token.raw in wording.light and not governed:
-                weight *= LIGHT
-            words.append(token.raw)
-            last_unheard = token.raw not in wording.light
-            if last_unheard and len(token.raw) > 1:
-                last_weight = weight
-            unsaid += weight
-            run += weight
-            longest = max(longest, run)
-        # In no word of the quotes: it only sounds like small talk.
-        heard = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
-        answers = all(t.kind in ("modal", "negation") or t.raw in _PARTICLES for t in part.tokens)
-        if not (heard or answers) and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
-            return Problem("invented", part.raw)
-        share = unsaid / max(1, length)
-        bounded = bool({(f.kind, f.value) for f in part.figures} & bounds)
-        most_share = MOST_UNSAID_SHARE_OF_BOUND if bounded else MOST_UNSAID_SHARE
-        if longest > MOST_UNSAID or (share > most_share and unsaid >= 1):
-            return Problem("invented", " ".join(words))
-        if last_weight >= MOST_OF_PREDICATE:
-            return Problem("invented", words[-1])
-        least = 1.0 if last_unheard else LEAST_REPLACED
-        if unsaid >= least and all(_replaced(part, other, unsaid) for other in case.nearest(part)):
-            return Problem("invented", " ".join(words))
     return None
 
 
@@ -352,18 +328,6 @@ def _done(part: Part) -> set[str]:
     return found | ({""} if open_ else set())
 
 
-def _strangeness(word: str, chars: set[str]) -> float:
-    """Characters of a word that the quotes have not; one that they have counts less.
-
-    But not the last one of a word that they have for no other: it tells the kind of thing only,
-    as `mail` does in `snail mail`, and so stands in what takes the place of another.
-    """
-    held = [char in chars for char in word]
-    if len(word) > 1 and not any(held[:-1]):
-        held[-1] = False
-    return sum(0.4 if known else 1.0 for known in held)
-
-
 def _names_a_thing(word: str) -> bool:
     wording = known_words()
     return word in wording.nouns or (
@@ -371,7 +335,7 @@ def _names_a_thing(word: str) -> bool:
     )
 
 
-def _replaced(part: Part, quoted: Part, unsaid: float) -> bool:
+def _replaced(part: Part, quoted: Part, unsaid: int) -> bool:
     """Whether words of the quote, or what it permits or demands, are gone from a part.
 
     unsaid: characters of the words that stand there instead; one may be a particle.
@@ -589,7 +553,9 @@ _CHECKS = (
     _figures,
     told_of.figure_roles,
     told_of.subject,
-    _content,
+    _promised,
+    _unsaid,
+    _already,
     denied.polarity,
     limits.qualified,
     told_of.mixed,
