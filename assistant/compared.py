@@ -27,6 +27,7 @@ Reason = Literal[
     "condition_dropped",
     "promise",
     "invented",
+    "unlike",
 ]
 
 ROW = re.compile(r"[^,;:]{1,8}[:\uff1a][^;]*[;\uff1b]")

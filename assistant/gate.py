@@ -31,6 +31,7 @@ Reason = Literal[
     "condition_dropped",
     "promise",
     "invented",
+    "unlike",
     "unsupported_wording",
     "too_long",
     "not_entailed",
@@ -227,11 +228,16 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
         return None if draft.text in quotes else Finding("quote_not_verbatim", draft.text)
     if len(draft.text) > MAX_CHARS:
         return Finding("too_long", str(len(draft.text)))
-    cited = [Source(c.quote, c.clause.title, c.clause.head.product) for c in draft.citations]
+    cited = sources_of(draft.citations)
     problem = grounding.find_problem(draft.text, cited, names, draft.asked, draft.facts)
     if problem is not None:
         return Finding(problem.reason, problem.detail)
     return _wording(draft.text, quotes)
+
+
+def sources_of(citations: Sequence[Citation]) -> list[Source]:
+    """Citations as what a sentence may rest on."""
+    return [Source(c.quote, c.clause.title, c.clause.head.product) for c in citations]
 
 
 def _wording(text: str, quotes: list[str]) -> Finding | None:

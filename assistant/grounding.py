@@ -3,8 +3,9 @@
 A floor that reads words, not a proof: it errs towards withholding. `find_problem` puts a sentence
 to each of `_CHECKS` in turn. Those of its words and figures are here; those of what it denies or
 demands in denied.py, of what it leaves out in limits.py, of whom and what it speaks in told_of.py,
-of what it turns around in rearranged.py. How a text is read is in reading.py; what words mean is
-data, grounding.toml; figures are compared by figures.py.
+of what it turns around in rearranged.py. Last comes rewording.py, which weighs and knows no reason.
+How a text is read is in reading.py; what words mean is data, grounding.toml; figures are compared
+by figures.py.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from operator import add
 
 from knowledge.text import fold
 
-from . import denied, figures, limits, rearranged, told_of
+from . import denied, figures, limits, rearranged, rewording, told_of
 from .compared import OF, Case, Problem, Reason, Source, modals_of
 from .reading import (
     BREAK,
@@ -96,19 +97,34 @@ def find_problem(
     if len(_LATIN.findall(plain)) > len(_HAN.findall(plain)):
         # Of another language no denial is known, so only its clause's own words will do.
         return Problem("invented", text)
+    case = compared(text, sources, names, asked, facts)
+    problem = _find_problem(text, case)
+    for half in () if problem else _told_twice(read_text(text, names), case.quoted):
+        problem = problem or _find_problem(half, _saying(half, case))
+    return problem or rewording.unlike(case)
+
+
+def compared(
+    text: str,
+    sources: Sequence[Source],
+    names: Names,
+    asked: str = "",
+    facts: Sequence[str] = (),
+) -> Case:
+    """A sentence beside its quotes, without what it says of the talk only."""
     quoted = [read_text(source.quote, names) for source in sources]
-    case = Case(read_text(text, names), quoted, sources, names, asked, tuple(facts))
-    for told in (text, *_told_twice(case.said, quoted)):
-        problem = _find_problem(told, replace(case, said=read_text(told, names)))
-        if problem is not None:
-            return problem
-    return None
+    case = Case(read_text("", names), quoted, sources, names, asked, tuple(facts))
+    return _saying(text, case)
+
+
+def _saying(text: str, case: Case) -> Case:
+    said = read_text(text, case.names)
+    matter = tuple(part for part in said.parts if not part.of_the_talk(case.quoted_text))
+    return replace(case, said=_settled(replace(said, parts=matter), case.quoted))
 
 
 def _find_problem(text: str, case: Case) -> Problem | None:
     text_of_quotes = case.quoted_text
-    matter = tuple(part for part in case.said.parts if not part.of_the_talk(text_of_quotes))
-    case = replace(case, said=_settled(replace(case.said, parts=matter), case.quoted))
     for name in _NAMED.findall(text):
         if not (_stands(name, case) or _is_called(name, case)):
             return Problem("invented", name)
@@ -186,6 +202,7 @@ def _words_of(name: str, case: Case) -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def warm_up() -> None:
     """Read what the first check would have to wait for: some tenths of a second."""
+    rewording.load_weights()
     find_problem("\u53ef\u501f200\u5143", [Source("1 \u5143\u81f3 200 \u5143")], Names())
 
 

@@ -24,11 +24,12 @@ from typing import Any, Literal, get_args
 
 from assistant.gate import Draft, check
 from assistant.models import Citation
-from assistant.reading import names_of
+from assistant.reading import Names, names_of
 from knowledge.chunk import chunk, numeral_of, quotable
 from knowledge.documents import Clause
 from knowledge.lender import load_lender
 from knowledge.readers import MANIFEST, read, read_manifest
+from knowledge.text import fold
 
 Part = Literal[
     "development",
@@ -115,6 +116,41 @@ def make_trials(part: Part, seed: int = 7, of_each: int = 1000) -> list[Trial]:
                     trials[key] = Trial(name, text, tuple(citations), true)
                     made += 1
     return list(trials.values())
+
+
+def by_hand(part: Part) -> Iterator[Trial]:
+    """The true and the false sentences that were written for a part's clauses."""
+    for truth, citation in _stock(part).truths:
+        for kind in ("says", "beyond"):
+            for text in truth[kind]:
+                yield Trial(kind, text, (citation,), kind == "says")
+
+
+def _of_terms(lender: Mapping[str, Any]) -> Iterator[Trial]:
+    """The same of the terms of one lender in evals/cases/other_lenders.toml."""
+    clause = citations()[0].clause
+    for truth in lender["truths"]:
+        quote = truth["quote"]
+        rests_on = (Citation(replace(clause, text=quote, title=""), quote),)
+        for kind in ("says", "beyond"):
+            for text in truth[kind]:
+                yield Trial(kind, text, rests_on, kind == "says")
+
+
+def other_lenders() -> list[tuple[Names, list[Trial]]]:
+    """Lenders that the gate was first tried on when it was done, each with its sentences."""
+    with (_CASES / "other_lenders.toml").open("rb") as file:
+        lenders = tomllib.load(file)["lenders"]
+    return [
+        (
+            Names(
+                (fold(lender["name"]), fold(lender["short_name"])),
+                tuple((str(n), (fold(name),)) for n, name in enumerate(lender["products"])),
+            ),
+            list(_of_terms(lender)),
+        )
+        for lender in lenders
+    ]
 
 
 def try_gate(trials: Sequence[Trial]) -> list[Outcome]:

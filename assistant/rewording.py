@@ -1,0 +1,156 @@
+"""How likely a sentence says something else than its quotes, where no check knows what.
+
+What it has that they have not, what they have that it has not, and what it puts side by side are
+weighed by a linear classifier that was fitted to labelled rewordings of clauses
+(evals/fit_rewording.py). It has seen words, not meaning: it comes last, and it only withholds.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+from .compared import Case, Problem, sentences_of
+from .reading import FIRST_PRODUCT, Part, Token, read_text
+
+DIMENSIONS = 1 << 17
+"""Numbers of traits."""
+LONGEST_ADDED, LONGEST_LEFT_OUT = 3, 2
+"""Characters of the runs that are looked at."""
+FILE = Path(__file__).with_name("rewording.json")
+
+_PRODUCTS = re.compile(f"[{chr(FIRST_PRODUCT)}-\uf8ff]")
+_EDGE = "^", "$"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The fitted classifier."""
+
+    by_number: memoryview
+    """One signed byte each."""
+    scale: float
+    bias: float
+    bar: float
+    """Odds from which a sentence is withheld."""
+
+
+def traits(case: Case) -> dict[str, float]:
+    """In what a sentence departs from its quotes, each with how much of it there is.
+
+    `+` a word it adds, `-` a word it leaves out, `|` two words that stand together in it and in no
+    quote, `>` and `<` runs of characters it adds and leaves out, `#` how much of each. What the
+    question or a calculation says is neither added nor left out.
+    """
+    said, quoted = case.said.parts, case.quoted_parts
+    granted = "\n".join(_plain(part.raw) for part in _beside(case))
+    own = [[_meant(token) for token in part.tokens] for part in said]
+    theirs = [[_meant(token) for token in part.tokens] for part in quoted]
+    known = {
+        _meant(t) for part in (*said, *quoted) for t in part.tokens if _plain(t.raw) in granted
+    }
+    ours = known.union(*own)
+    held = known.union(*theirs)
+    beside = {pair for words in theirs for pair in pairwise(words)}
+    found: dict[str, float] = {}
+
+    def count(trait: str, much: float) -> None:
+        found[trait] = found.get(trait, 0.0) + much
+
+    for word in ours - held:
+        found[f"+{word}"] = 1.0
+    for word in held - ours:
+        found[f"-{word}"] = 1.0
+    for words in own:
+        for one, other in pairwise((_EDGE[0], *words, _EDGE[1])):
+            if (one, other) not in beside:
+                found[f"{'' if one in held else one}|{'' if other in held else other}"] = 1.0
+    runs, quoted_runs = _runs(said, LONGEST_ADDED), _runs(quoted, LONGEST_ADDED)
+    for run in runs - quoted_runs:
+        if run not in granted:
+            found[f">{run}"] = 0.7 / len(run)
+    for run in quoted_runs - runs:
+        if len(run) <= LONGEST_LEFT_OUT and run not in granted:
+            found[f"<{run}"] = 0.3
+    for part in said:
+        for token in part.tokens:
+            if _meant(token) not in held:
+                count(f"#+{token.kind}", 1.0)
+    for part in quoted:
+        for token in part.tokens:
+            if _meant(token) not in ours:
+                count(f"#-{token.kind}", 0.3)
+    length = sum(len(part.raw) for part in said)
+    found["#long"] = length / 100
+    found["#longer"] = length / max(1, sum(len(part.raw) for part in quoted))
+    found["#parts"] = len(said) / 5
+    found["#kept"] = len(held & ours) / max(1, len(held))
+    found["#new"] = len(ours - held) / max(1, len(ours))
+    return found
+
+
+def _beside(case: Case) -> Iterator[Part]:
+    for text in (case.asked, *case.facts):
+        yield from read_text(text, case.names).parts
+
+
+def _plain(raw: str) -> str:
+    """With one sign for all products: other checks tell them apart."""
+    return _PRODUCTS.sub(chr(FIRST_PRODUCT), raw)
+
+
+def _meant(token: Token) -> str:
+    return ("!" if token.sign == "denied" else "") + _plain(token.meaning)
+
+
+def _runs(parts: Iterable[Part], longest: int) -> set[str]:
+    texts = [_plain(part.raw) for part in parts]
+    return {
+        text[at : at + length]
+        for text in texts
+        for length in range(1, longest + 1)
+        for at in range(len(text) - length + 1)
+    }
+
+
+def numbered(found: Mapping[str, float]) -> Iterator[tuple[int, float]]:
+    """Traits as places among the weights."""
+    for trait, much in found.items():
+        yield zlib.crc32(trait.encode()) % DIMENSIONS, much
+
+
+def odds(found: Mapping[str, float], weights: Weights) -> float:
+    """Logarithm of the odds that a sentence with these traits says something else."""
+    whole = sum(much * weights.by_number[at] for at, much in numbered(found))
+    return weights.bias + weights.scale * whole
+
+
+@lru_cache(maxsize=1)
+def load_weights() -> Weights:
+    held = json.loads(FILE.read_text(encoding="utf-8"))
+    by_number = memoryview(base64.b64decode(held["weights"])).cast("b")
+    return Weights(by_number, held["scale"], held["bias"], held["bar"])
+
+
+def unlike(case: Case) -> Problem | None:
+    """Whether the sentence departs from its quotes as those do that say something else; a sentence
+    of theirs as it stands does not."""
+    said = _told(case.said.parts)
+    if any(said == _told(group) for quote in case.quoted for group in sentences_of(quote)):
+        return None
+    weights = load_weights()
+    if odds(traits(case), weights) < weights.bar:
+        return None
+    return Problem("unlike", case.said.folded)
+
+
+def _told(parts: Iterable[Part]) -> list[str]:
+    """What is said beside yes and no."""
+    return [part.raw for part in parts if part.words()]
