@@ -67,8 +67,11 @@ def version_of(source: str) -> str:
 
 
 def notice(code: str, locale: str, /, **values: str) -> str:
-    """A sentence for people, from notices.toml. Raises KeyError for an unknown code."""
-    wording = notices()[code]
+    """A sentence for people, from notices.toml. Raises KeyError for an unknown code.
+
+    A code that notices pinned for a replay do not know is worded as today.
+    """
+    wording = notices().get(code) or _tables(_file("notices.toml"))[code]
     return wording[locale].format(**values)
 
 

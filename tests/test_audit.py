@@ -8,6 +8,7 @@ import hmac
 import json
 import math
 import os
+import re
 import sqlite3
 import stat
 import subprocess
@@ -1423,6 +1424,19 @@ async def test_wording_that_has_changed_since_does_not_change_a_replay(
     assert "恕不推测" in guessed.answer
     for reply in (chosen, guessed):
         assert (await replayed(deps, reply.record_id)).outcome == "identical"
+
+
+def test_a_reason_that_pinned_notices_do_not_know_is_worded_as_today() -> None:
+    """As where a sentence that was shown would now be withheld for a new reason."""
+    from prompts.render import notice, notices_used, pinned
+
+    today = notice("reason_unlike", "zh-Hans", detail="甲")
+    older = re.sub(r"\[reason_unlike\]\n.+\n", "", notices_used().template)
+    assert "reason_unlike" not in older
+    with pinned({"notices": older}):
+        assert notice("reason_unlike", "zh-Hans", detail="甲") == today
+        with pytest.raises(KeyError):
+            notice("reason_of_nobody", "zh-Hans", detail="甲")
 
 
 async def test_an_ingredient_that_is_not_here_is_named(lender: Deps) -> None:

@@ -104,8 +104,12 @@ export function headers(more = {}) {
   return all;
 }
 
+/** Whether one has signed out and the page is about to go: nothing more is asked for. */
+let leaving = false;
+
 /** JSON of an address of ours; rejects with a Failure, or an AbortError. */
 export async function call(path, { method = "GET", body, type = "application/json", signal } = {}) {
+  if (leaving) return new Promise(() => {});
   let response;
   try {
     response = await fetch(path, {
@@ -208,7 +212,9 @@ export function frame(me, views, tabs, place, beforeLeave = () => {}) {
   languages.addEventListener("change", () => changeLocale(languages.value));
   const leave = button(t("sign_out"), { class: "quiet" }, async () => {
     beforeLeave();
-    await call("/v1/staff/session", { method: "DELETE" }).catch(() => {});
+    const gone = call("/v1/staff/session", { method: "DELETE" });
+    leaving = true;
+    await gone.catch(() => {});
     location.assign("/sign-in");
   });
   const skip = build("a", { href: `#${place.id}`, class: "skip" }, t("skip"));
