@@ -259,7 +259,7 @@ _BOUND_BEFORE = (
     r"|(?P<max>(?:不|未|没有?|别|勿|莫)(?:得|会|应|能|可以|可|能够|许|要)?(?:超过|超出|高于|多于|多过|大于|大过|晚于|迟于|长于)"
     r"|up to|at most|(?:no|not) more than|not (?:to )?exceed(?:ing)?|cannot exceed|within"
     r"|(?<!no )(?<!not )less than|under|below|before|until|no later than)"
-    r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|超过?|(?<![不高未])达到?|(?<![不超未难能得可会许通经])过了?(?![去期度程])|超出|高于|多于|大于"
+    r"|(?P<min>(?:不|未)(?:得|会|应|能|可)?(?:低于|少于|小于|短于|早于|下于)|不[止只]|超过?|(?<![不高未])达到?|(?<![不超未难能得可会许通经])过了?(?![去期度程])|超出|高于|多于|大于"
     r"|(?<![不未没])满(?![足意])|逾(?!期)|低至|at least|(?:no|not) less than|no fewer than"
     r"|more than|over|above"
     r"|exceed(?:s|ing)?|starting (?:at|from)|from|as low as|after)"
