@@ -276,7 +276,7 @@ def _promised(case: Case) -> Problem | None:
 def _unsaid(case: Case) -> Problem | None:
     """Too many words that no quote has, or one in the place of what a quote has there."""
     wording, quoted, meanings = known_words(), case.quoted_text, case.quoted_meanings
-    asked, chars = fold(case.asked), set(quoted).union(*meanings)
+    chars = set(quoted).union(*meanings)
     for part in case.said.parts:
         words: list[str] = []
         length = 0
@@ -289,7 +289,6 @@ def _unsaid(case: Case) -> Problem | None:
             length += len(token.raw)
             light = token.raw in wording.light
             heard = token.meaning in meanings or token.raw in quoted
-            heard = heard or (token.raw in asked and token.kind == "word")
             # What is put together of the quotes' own characters says much the same.
             heard = heard or set(token.raw) <= chars
             ends_strange = not (heard or light) and len(token.raw) > 1
@@ -413,7 +412,7 @@ def _added(case: Case) -> Problem | None:
     idle = known_words().idle
     for part in case.said.parts:
         for token in part.tokens:
-            if not {token.raw, token.meaning} & idle and _strange(token, known, quoted, case.asked):
+            if not {token.raw, token.meaning} & idle and _strange(token, known, quoted):
                 return Problem("invented", token.raw)
     return None
 
@@ -428,13 +427,10 @@ def _instead(
     return more and any(now[t.meaning] < then[t.meaning] and len(t.raw) > 1 for t in out)
 
 
-def _strange(token: Token, known: Set[str], quoted: str, asked: str) -> bool:
-    """Whether a word of more than a character is in no quote.
-
-    That the customer asked about a charge, a paper or the like does not make it so.
-    """
+def _strange(token: Token, known: Set[str], quoted: str) -> bool:
+    """Whether a word of more than a character is in no quote. That it was asked about does not make
+    it so."""
     told = token.meaning in known or token.raw in quoted
-    told = told or (token.raw in fold(asked) and not _names_a_thing(token.raw))
     return token.kind == "word" and len(token.raw) > 1 and not told
 
 
@@ -489,7 +485,7 @@ def _put_in(case: Case) -> Problem | None:
             chars = {char for token in out for char in token.raw + token.meaning}
             lost = any(t.kind == "word" and t.meaning not in meanings for t in out)
             if strictly:
-                strange = [t for t in said[first:last] if _strange(t, known, quoted, case.asked)]
+                strange = [t for t in said[first:last] if _strange(t, known, quoted)]
                 strange = [t for t in strange if not chars & set(t.raw)]
                 if strange and any(t.kind == "word" and len(t.raw) > 1 for t in out):
                     return Problem("invented", strange[0].raw)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -46,18 +47,17 @@ def traits(case: Case) -> dict[str, float]:
     """In what a sentence departs from its quotes, each with how much of it there is.
 
     `+` a word it adds, `-` a word it leaves out, `|` two words that stand together in it and in no
-    quote, `>` and `<` runs of characters it adds and leaves out, `#` how much of each. What the
-    question or a calculation says is neither added nor left out.
+    quote, `>` and `<` runs of characters it adds and leaves out, `#` how much of each. What a
+    calculation says is not added, and what the question says need not be said again.
     """
     said, quoted = case.said.parts, case.quoted_parts
-    granted = "\n".join(_plain(part.raw) for part in _beside(case))
+    granted = _read(case.facts, case)
+    needless = granted + _read((case.asked,), case)
     own = [[_meant(token) for token in part.tokens] for part in said]
     theirs = [[_meant(token) for token in part.tokens] for part in quoted]
-    known = {
-        _meant(t) for part in (*said, *quoted) for t in part.tokens if _plain(t.raw) in granted
-    }
-    ours = known.union(*own)
-    held = known.union(*theirs)
+    again = {_meant(t) for part in quoted for t in part.tokens if _plain(t.raw) in needless}
+    known = {_meant(t) for part in said for t in part.tokens if _plain(t.raw) in granted}
+    ours, held = again.union(*own), known.union(*theirs)
     beside = {pair for words in theirs for pair in pairwise(words)}
     found: dict[str, float] = {}
 
@@ -77,7 +77,7 @@ def traits(case: Case) -> dict[str, float]:
         if run not in granted:
             found[f">{run}"] = 0.7 / len(run)
     for run in quoted_runs - runs:
-        if len(run) <= LONGEST_LEFT_OUT and run not in granted:
+        if len(run) <= LONGEST_LEFT_OUT and run not in needless:
             found[f"<{run}"] = 0.3
     for part in said:
         for token in part.tokens:
@@ -96,9 +96,10 @@ def traits(case: Case) -> dict[str, float]:
     return found
 
 
-def _beside(case: Case) -> Iterator[Part]:
-    for text in (case.asked, *case.facts):
-        yield from read_text(text, case.names).parts
+def _read(texts: Iterable[str], case: Case) -> str:
+    return "".join(
+        f"\n{_plain(part.raw)}" for text in texts for part in read_text(text, case.names).parts
+    )
 
 
 def _plain(raw: str) -> str:
@@ -128,7 +129,8 @@ def numbered(found: Mapping[str, float]) -> Iterator[tuple[int, float]]:
 
 def odds(found: Mapping[str, float], weights: Weights) -> float:
     """Logarithm of the odds that a sentence with these traits says something else."""
-    whole = sum(much * weights.by_number[at] for at, much in numbered(found))
+    # Exact, whatever the order of the traits: the same in each process.
+    whole = math.fsum(much * weights.by_number[at] for at, much in numbered(found))
     return weights.bias + weights.scale * whole
 
 

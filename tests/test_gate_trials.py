@@ -5,18 +5,26 @@ from __future__ import annotations
 import random
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from assistant.gate import Draft, check
-from assistant.models import Citation
 from assistant.reading import Names, names_of
-from evals.mutate import PARTS, Part, citations, main, make_every, make_trials, table, try_gate
+from evals.mutate import (
+    PARTS,
+    Part,
+    Trial,
+    by_hand,
+    citations,
+    main,
+    make_every,
+    make_trials,
+    other_lenders,
+    table,
+    try_gate,
+)
 from knowledge.lender import load_lender
-from knowledge.text import fold
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,12 +52,6 @@ def test_false_sentences_are_withheld_and_true_ones_released(part: Part) -> None
     true = [not o.reason for o in outcomes if o.trial.true]
     assert sum(false) <= 0.03 * len(false)
     assert sum(true) >= LEAST_RELEASED[part] * len(true)
-
-
-def other_lenders() -> list[dict[str, Any]]:
-    with (ROOT / "evals/cases/other_lenders.toml").open("rb") as file:
-        lenders: list[dict[str, Any]] = tomllib.load(file)["lenders"]
-    return lenders
 
 
 def test_the_same_seed_makes_the_same_trials() -> None:
@@ -87,9 +89,8 @@ def test_no_wording_of_the_trials_stands_in_the_gates_data() -> None:
         ]
         for phrase in phrases:
             assert re.sub("[。，]", "", phrase) not in known
-    for truth in (truth for lender in other_lenders() for truth in lender["truths"]):
-        for phrase in (*truth["says"], *truth["beyond"]):
-            assert re.sub("[。，]", "", phrase) not in known
+    for trial in (trial for _, trials in other_lenders() for trial in trials):
+        assert re.sub("[。，]", "", trial.text) not in known
 
 
 @pytest.mark.bench
@@ -131,22 +132,31 @@ def test_the_terms_of_other_lenders_are_told_apart_as_well() -> None:
     assert released >= 0.5 * true
 
 
-def trials_of(lenders: list[dict[str, Any]]) -> tuple[list[str], int, int]:
+def test_what_the_question_says_proves_nothing() -> None:
+    """Each false sentence where the customer asked for just that, in the parts that are small."""
+    names = names_of(load_lender())
+    false = [
+        trial for part in ("more", "latest", "next") for trial in by_hand(part) if not trial.true
+    ]
+    assert len(false) > 1000
+    released = [
+        trial.text
+        for trial in false
+        if not check(
+            Draft(trial.text, "model", trial.citations, asked=f"{trial.text[:-1]}吗"), names
+        )
+    ]
+    assert len(released) <= 1, released
+
+
+def trials_of(lenders: list[tuple[Names, list[Trial]]]) -> tuple[list[str], int, int]:
     """False sentences that are released, how many true ones are, and how many there are."""
-    clause = citations()[0].clause
     false: list[str] = []
     released = true = 0
-    for lender in lenders:
-        names = Names(
-            (fold(lender["name"]), fold(lender["short_name"])),
-            tuple((str(n), (fold(name),)) for n, name in enumerate(lender["products"])),
-        )
-        for truth in lender["truths"]:
-            quote = truth["quote"]
-            rests_on = (Citation(replace(clause, text=quote, title=""), quote),)
-            said = [check(Draft(each, "model", rests_on), names) for each in truth["says"]]
-            true, released = true + len(said), released + said.count(None)
-            for each in truth["beyond"]:
-                if check(Draft(each, "model", rests_on), names) is None:
-                    false.append(f"{quote} {each}")
+    for names, trials in lenders:
+        for trial in trials:
+            passed = check(Draft(trial.text, "model", trial.citations), names) is None
+            true, released = true + trial.true, released + (trial.true and passed)
+            if passed and not trial.true:
+                false.append(f"{trial.citations[0].quote} {trial.text}")
     return false, released, true

@@ -214,6 +214,29 @@ def test_the_product_may_stand_in_the_heading_or_in_the_question() -> None:
     assert find_problem(dropped, [Source(FEE)], NAMES, asked="绿洲贷提前还要交钱吗") is None
 
 
+@pytest.mark.parametrize("joined", ["并公开", "和公开", "、公开", "，也会公开", "公开"])
+def test_a_word_is_not_told_because_it_was_asked_about(joined: str) -> None:
+    quote, asked = "绿洲消金会保存借款人的通话录音。", "你们会公开我的通话录音吗"
+    said = f"绿洲消金会保存{joined}借款人的通话录音。"
+    assert find_problem(said, [Source(quote)], NAMES, asked=asked)
+    assert find_problem("我们会保存您的通话录音。", [Source(quote)], NAMES, asked=asked) is None
+
+
+@pytest.mark.parametrize("row", ["标准：0 元", "标准：0.00 元", "金额：0元"])
+def test_a_charge_of_nothing_in_a_row_is_no_charge(row: str) -> None:
+    source = Source(f"项目：提前还款违约金；{row}；说明：随时提前还款，利息按实际用款天数计算")
+    for said in ("提前还款照收违约金", "提前还款另外收违约金", "提前还款，收取违约金"):
+        problem = find_problem(f"{said}，利息按实际用款天数计算。", [source], NAMES)
+        assert problem is not None, said
+        assert problem.reason == "polarity"
+    for said in (
+        "提前还款不收违约金",
+        "提前还款免收违约金",
+        "随时可以提前还款，提前还款违约金为 0 元",
+    ):
+        assert find_problem(f"{said}，利息按实际用款天数计算。", [source], NAMES) is None, said
+
+
 def test_of_two_products_each_keeps_what_is_said_of_it() -> None:
     quotes = ("绿洲贷提前结清，免收违约金。", "蓝湖借提前结清，收取违约金。")
     named = [Source(quote) for quote in quotes]
