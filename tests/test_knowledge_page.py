@@ -6,10 +6,12 @@ import ast
 import json
 import re
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from openpyxl import Workbook
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
 import assistant
@@ -89,14 +91,21 @@ def open_page(browser: Browser, server: Server) -> Iterator[OpenPage]:
     assert faults == []
 
 
-def upload(page: Page, *files: tuple[str, str]) -> None:
+def upload(page: Page, *files: tuple[str, str | bytes]) -> None:
     """Send files and wait until each has its result."""
     cards = page.locator(".upload")
     expect(page.locator("#files")).to_be_attached()
     expect(cards.or_(page.locator("#uploads .empty")).first).to_be_visible()
     before = cards.count()
     page.locator("#files").set_input_files(
-        [{"name": name, "mimeType": "text/plain", "buffer": text.encode()} for name, text in files]
+        [
+            {
+                "name": name,
+                "mimeType": "text/plain",
+                "buffer": held.encode() if isinstance(held, str) else held,
+            }
+            for name, held in files
+        ]
     )
     page.get_by_role("button", name=re.compile(r"^上传 \d+ 个文件")).click()
     expect(cards).to_have_count(before + 1)
@@ -313,6 +322,26 @@ def test_what_is_said_of_files_is_in_the_language_of_the_reader(open_page: OpenP
     expect(page.locator("article", has_text="seals.md")).to_contain_text(
         "正文没有写明何时生效，取版本日期"
     )
+
+
+@pytest.mark.browser
+def test_names_of_sheets_that_read_like_a_message_stay_as_they_are(open_page: OpenPage) -> None:
+    book = Workbook()
+    book.active.title = "Q1 and Q2 and 3 more"
+    for row in (("印章", "金额"), ("公章", "1"), ("私章", "2")):
+        book.active.append(row)
+    book.active.row_dimensions[3].hidden = True
+    for number in range(1, 8):
+        book.create_sheet(f"page {number}").sheet_state = "hidden"
+    written = BytesIO()
+    book.save(written)
+    page = open_page("upload")
+    upload(page, ("seals.xlsx", written.getvalue()))
+    table = page.locator(".upload").first.locator("table")
+    expect(table).to_contain_text(
+        "未读取隐藏的工作表：page 1, page 2, page 3, page 4, page 5，另有 2 处"
+    )
+    expect(table).to_contain_text("工作表 'Q1 and Q2 and 3 more'：未读取隐藏的行：3")
 
 
 @pytest.mark.browser

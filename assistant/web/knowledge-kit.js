@@ -34,18 +34,35 @@ export function t(key, values) {
   return fill(words[key] ?? key, values);
 }
 
+const LIST = ["read.{names} and {count} more"];
+const INNER = {
+  pages: said, remedy: said, fault: said,
+  sheets: listed, rows: listed, columns: listed, cells: listed, lines: listed,
+};
+const FIGURES = ["count", "number"];
+
 /** What a server said in English with its own names and figures, in the language of the page where it
-    is worded: its keys are `read.` and the English with a {name} for each of them, which may itself be
-    worded, as may what stands before a colon. */
+    is worded: its keys are `read.` and the English with a {name} for each of them. Remarks within it
+    are worded, too, as is what stands before a colon; names stay as they are. */
 export function said(message) {
-  for (const key of Object.keys(words).filter((each) => each.startsWith("read."))) {
+  return worded(message, Object.keys(words).filter((key) => key.startsWith("read.")));
+}
+
+function listed(names) {
+  return worded(names, LIST);
+}
+
+function worded(message, keys) {
+  for (const key of keys) {
     const names = [...key.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
     const literals = key.slice("read.".length).split(/\{\w+\}/);
-    const pattern = literals.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("(.+?)");
+    const pattern = literals
+      .map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+      .reduce((whole, part, at) => `${whole}${FIGURES.includes(names[at - 1]) ? "([\\d,]+)" : "(.+?)"}${part}`);
     const [whole, before, ...values] = new RegExp(`^(?:(.+): )?${pattern}$`, "s").exec(message) ?? [];
     if (!whole) continue;
-    const told = t(key, Object.fromEntries(names.map((name, at) => [name, said(values[at])])));
-    return [...(before?.split(": ").map(said) ?? []), told].join(": ");
+    const told = t(key, Object.fromEntries(names.map((name, at) => [name, INNER[name]?.(values[at]) ?? values[at]])));
+    return [...(before?.split(": ").map((part) => worded(part, keys)) ?? []), told].join(": ");
   }
   return message;
 }
