@@ -59,6 +59,7 @@ def traits(case: Case) -> dict[str, float]:
     known = {_meant(t) for part in said for t in part.tokens if _plain(t.raw) in granted}
     ours, held = again.union(*own), known.union(*theirs)
     beside = {pair for words in theirs for pair in pairwise(words)}
+    # How much of each is on a scale on which no kind outweighs another: the penalty is one for all.
     found: dict[str, float] = {}
 
     def count(trait: str, much: float) -> None:
