@@ -15,29 +15,23 @@ from typing import Literal, Protocol
 
 from knowledge.text import bigrams
 
-from . import figures, grounding
+from . import compared, figures, grounding
 from .compared import Source
 from .models import Citation, SentenceKind
 from .reading import Names
 
-Reason = Literal[
-    "no_citation",
-    "quote_not_verbatim",
-    "unsupported_figure",
-    "bound_contradicted",
-    "figure_role",
-    "polarity",
-    "subject",
-    "condition_dropped",
-    "promise",
-    "invented",
-    "unlike",
-    "unsupported_wording",
-    "too_long",
-    "not_entailed",
-    "rule",
-    "gate_fault",
-]
+Reason = (
+    compared.Reason
+    | Literal[
+        "no_citation",
+        "quote_not_verbatim",
+        "unsupported_wording",
+        "too_long",
+        "not_entailed",
+        "rule",
+        "gate_fault",
+    ]
+)
 
 LEAST_SHARED = 0.15
 """Share of a written sentence's character pairs that its quotes must hold. True paraphrases of one

@@ -97,14 +97,15 @@ def find_problem(
     if len(_LATIN.findall(plain)) > len(_HAN.findall(plain)):
         # Of another language no denial is known, so only its clause's own words will do.
         return Problem("invented", text)
-    case = compared(text, sources, names, asked, facts)
+    case = read_case(text, sources, names, asked, facts)
     problem = _find_problem(text, case)
-    for half in () if problem else _told_twice(read_text(text, names), case.quoted):
-        problem = problem or _find_problem(half, _saying(half, case))
+    for half in () if problem else _told_twice(case.said, case.quoted):
+        said = _of_the_matter(read_text(half, names), case.quoted)
+        problem = problem or _find_problem(half, replace(case, said=said))
     return problem or rewording.unlike(case)
 
 
-def compared(
+def read_case(
     text: str,
     sources: Sequence[Source],
     names: Names,
@@ -113,14 +114,14 @@ def compared(
 ) -> Case:
     """A sentence beside its quotes, without what it says of the talk only."""
     quoted = [read_text(source.quote, names) for source in sources]
-    case = Case(read_text("", names), quoted, sources, names, asked, tuple(facts))
-    return _saying(text, case)
+    said = _of_the_matter(read_text(text, names), quoted)
+    return Case(said, quoted, sources, names, asked, tuple(facts))
 
 
-def _saying(text: str, case: Case) -> Case:
-    said = read_text(text, case.names)
-    matter = tuple(part for part in said.parts if not part.of_the_talk(case.quoted_text))
-    return replace(case, said=_settled(replace(said, parts=matter), case.quoted))
+def _of_the_matter(said: Reading, quoted: Sequence[Reading]) -> Reading:
+    text = "\n".join(reading.folded for reading in quoted)
+    matter = tuple(part for part in said.parts if not part.of_the_talk(text))
+    return _settled(replace(said, parts=matter), quoted)
 
 
 def _find_problem(text: str, case: Case) -> Problem | None:

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from assistant.gate import Draft, check, sources_of
-from assistant.grounding import compared
+from assistant.grounding import read_case
 from assistant.reading import Names, names_of
 from assistant.rewording import DIMENSIONS, FILE, numbered, traits
 from knowledge.lender import load_lender
@@ -140,7 +140,7 @@ def main() -> None:
 
     busy("reading the sentences")
     data = sentences()
-    cases = [compared(one.trial.text, sources_of(one.trial.citations), one.names) for one in data]
+    cases = [read_case(one.trial.text, sources_of(one.trial.citations), one.names) for one in data]
     rows = Rows([list(numbered(traits(case))) for case in cases])
     false = np.array([float(not one.trial.true) for one in data])
     hand = np.array([one.by_hand for one in data])

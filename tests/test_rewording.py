@@ -12,7 +12,7 @@ import pytest
 from assistant import rewording
 from assistant.compared import Source
 from assistant.gate import Bar, Draft, release
-from assistant.grounding import compared, find_problem
+from assistant.grounding import find_problem, read_case
 from assistant.reading import Names, names_of
 from assistant.rewording import DIMENSIONS, load_weights, odds, traits
 from evals.fit_rewording import Rows, fit, sentences
@@ -60,16 +60,16 @@ def test_a_sentence_is_withheld_for_how_it_departs_where_no_check_knows_why(
 
 def test_traits_are_what_is_added_left_out_and_put_side_by_side() -> None:
     sources = [Source("绿洲贷提前结清，不收违约金。")]
-    found = traits(compared("绿洲贷不收违约金。", sources, NAMES))
+    found = traits(read_case("绿洲贷不收违约金。", sources, NAMES))
     assert found["-提前"] == 1
     assert not [trait for trait in found if trait.startswith(("+", "#+"))]
-    added = traits(compared("绿洲贷提前结清，不收手续费。", sources, NAMES))
+    added = traits(read_case("绿洲贷提前结清，不收手续费。", sources, NAMES))
     assert added["+!手续费"] == added["#+word"] == 1
     assert ">手续" in added
     assert "<违约" in added
     # Products are products, whichever they are: other checks tell them apart.
-    assert set(traits(compared("绿洲贷不收违约金。", sources, NAMES))) == set(
-        traits(compared("蓝湖借不收违约金。", [Source("蓝湖借提前结清，不收违约金。")], NAMES))
+    assert set(traits(read_case("绿洲贷不收违约金。", sources, NAMES))) == set(
+        traits(read_case("蓝湖借不收违约金。", [Source("蓝湖借提前结清，不收违约金。")], NAMES))
     )
 
 
@@ -77,13 +77,13 @@ def test_what_was_calculated_is_not_added_and_what_was_asked_not_left_out() -> N
     sources = [Source("绿洲贷提前结清，不收违约金。")]
     said = "绿洲贷网上提前结清，不收违约金。"
     for asked in ("", "网上提前结清收钱吗"):
-        found = traits(compared(said, sources, NAMES, asked=asked))
+        found = traits(read_case(said, sources, NAMES, asked=asked))
         assert {"+网上", ">网"} <= set(found)
-    calculated = traits(compared(said, sources, NAMES, facts=["网上"]))
+    calculated = traits(read_case(said, sources, NAMES, facts=["网上"]))
     assert not {"+网上", ">网"} & set(calculated)
     short = "提前结清，不收违约金。"
-    assert {t for t in traits(compared(short, sources, NAMES)) if t[0] in "-<"}
-    asked_so = compared(short, sources, NAMES, asked="绿洲贷提前结清收钱吗")
+    assert {t for t in traits(read_case(short, sources, NAMES)) if t[0] in "-<"}
+    asked_so = read_case(short, sources, NAMES, asked="绿洲贷提前结清收钱吗")
     assert not {t for t in traits(asked_so) if t[0] in "-<"}
 
 
@@ -128,7 +128,7 @@ def test_the_shipped_weights_are_whole() -> None:
 
 def test_odds_are_the_same_in_whatever_order_traits_are_found() -> None:
     quote = "借款人可以在「青穗金融」App 查看已签署的征信授权书，授权书可以下载。"
-    case = compared("征信授权书签好了能在「青穗金融」App 里看，也能下载。", [Source(quote)], NAMES)
+    case = read_case("征信授权书签好了能在「青穗金融」App 里看，也能下载。", [Source(quote)], NAMES)
     found = list(traits(case).items())
     chance, weights = random.Random(1), load_weights()
     odd = {odds(dict(chance.sample(found, len(found))), weights) for _ in range(200)}

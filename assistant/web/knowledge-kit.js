@@ -123,6 +123,8 @@ export function headers(more = {}) {
 
 /** Whether one has signed out and the page is about to go: nothing more is asked for. */
 let leaving = false;
+// A page that "back" brings up again asks, and is sent to sign in.
+addEventListener("pageshow", () => (leaving = false));
 
 /** JSON of an address of ours; rejects with a Failure, or an AbortError. */
 export async function call(path, { method = "GET", body, type = "application/json", signal } = {}) {
