@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 from anyio.from_thread import start_blocking_portal
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Route,
+    expect,
+)
 
 import assistant
 from tests.knowledge_server import Server, copy_of, serving
@@ -44,6 +52,9 @@ def opening(browser: Browser, server: Server) -> Iterator[Open]:
     faults: list[str] = []
 
     def watch(message: ConsoleMessage) -> None:
+        # The page to sign in asks who is signed in, and is told that nobody is.
+        if message.location["url"].endswith("/v1/staff/me"):
+            return
         if message.type == "error" or "Content Security Policy" in message.text:
             faults.append(message.text)
 
@@ -292,6 +303,36 @@ def test_another_language_keeps_the_conversation_and_what_was_written_and_signin
     desk.get_by_role("button", name="Sign out").click()
     desk.wait_for_url("**/sign-in*")
     assert desk.evaluate("sessionStorage.length") == 0
+
+
+@pytest.mark.browser
+def test_who_signs_out_leaves_nothing_asked_for_and_nothing_half_changed(opened: Open) -> None:
+    borrower, desk = opened("/"), opened("/desk", "agent")
+    chat = borrower.locator("zhunxin-chat")
+    chat.locator(".desk button").first.click()
+    expect(desk.locator("[data-group=waiting] .case")).to_have_count(1)
+    desk.keyboard.press("Alt+n")
+    expect(desk.locator("#reply")).to_be_visible()
+
+    held: dict[str, Route] = {}
+    asked: list[str] = []
+    desk.on("request", lambda request: asked.append(request.method))
+    desk.route("**/v1/desk/queue", lambda route: held.update(read=route))
+    desk.route("**/v1/desk/handoffs/*/return", lambda route: held.update(change=route))
+    with desk.expect_request("**/v1/desk/queue"):
+        opened("/").locator("zhunxin-chat .desk button").first.click()
+    with desk.expect_request("**/v1/desk/handoffs/*/return"):
+        desk.get_by_role("button", name="交还助手").click()
+    desk.get_by_role("button", name="退出登录").click()
+    desk.wait_for_timeout(300)
+    assert "DELETE" not in asked
+    held["change"].continue_()
+    desk.wait_for_url("**/sign-in*")
+    expect(chat.locator(".desk")).to_have_attribute("data-state", "none")
+    # What was being read has been given up: its refusal reaches nobody.
+    with suppress(Error):
+        held["read"].continue_()
+    desk.wait_for_timeout(300)
 
 
 MADE_UP = "您的贷款已获批20万元，包过。"

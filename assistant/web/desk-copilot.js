@@ -1,6 +1,6 @@
 /* The copilot beside the desk's own conversations. */
 
-import { announce, call, Failure, headers, locale, toSignIn } from "./knowledge-kit.js";
+import { announce, call, Failure, headers, locale, toSignIn, untilLeft } from "./knowledge-kit.js";
 import { copilotPane } from "./copilot-pane.js";
 import { eventsOf } from "./widget-stream.js";
 import { fill, loadStrings } from "./widget-strings.js";
@@ -11,13 +11,13 @@ const KEYS = [
 ];
 
 async function* stream(path, body, signal) {
-  let response;
+  const until = untilLeft(signal);
   try {
-    response = await fetch(path, {
+    const response = await fetch(path, {
       method: "POST",
       headers: headers({ "Content-Type": "application/json", Accept: "text/event-stream" }),
       body: JSON.stringify(body),
-      signal,
+      signal: until.signal,
     });
     if (response.status === 401) toSignIn();
     if (!response.ok) throw new Failure(response.status, await response.json().catch(() => ({})));
@@ -25,6 +25,8 @@ async function* stream(path, body, signal) {
   } catch (error) {
     if (error instanceof Failure || error.name === "AbortError") throw error;
     throw new Failure(0, { code: "offline" });
+  } finally {
+    until.done();
   }
 }
 

@@ -121,27 +121,66 @@ export function headers(more = {}) {
   return all;
 }
 
-/** Whether one has signed out and the page is about to go: nothing more is asked for. */
-let leaving = false;
+/** Aborted when one signs out: nothing more is asked for, nor what was asked for waited for. */
+let staying = new AbortController();
 // A page that "back" brings up again asks, and is sent to sign in.
-addEventListener("pageshow", () => (leaving = false));
+addEventListener("pageshow", () => {
+  if (staying.signal.aborted) staying = new AbortController();
+});
+/** What is being changed when one signs out is changed before, if that takes no longer. */
+const CHANGE_MS = 2000;
+const changes = new Set();
 
-/** JSON of an address of ours; rejects with a Failure, or an AbortError. */
+/** The signal of one request, which ends with `signal` and when one signs out, and `done`, to be
+    called when the request is over. */
+export function untilLeft(signal) {
+  const line = new AbortController();
+  const cut = () => line.abort();
+  const ends = [staying.signal, ...(signal ? [signal] : [])];
+  for (const end of ends) end.addEventListener("abort", cut);
+  if (ends.some((end) => end.aborted)) cut();
+  const done = () => ends.forEach((end) => end.removeEventListener("abort", cut));
+  return { signal: line.signal, done };
+}
+
+/** Ends what is being asked for, and signs out. */
+async function signOut() {
+  staying.abort();
+  const late = new Promise((resolve) => setTimeout(resolve, CHANGE_MS));
+  await Promise.race([Promise.allSettled(changes), late]);
+  await fetch("/v1/staff/session", { method: "DELETE", headers: headers() }).catch(() => {});
+  location.assign("/sign-in");
+}
+
+/** JSON of an address of ours; rejects with a Failure, or an AbortError. One that is under way when
+    one signs out never settles. */
 export async function call(path, { method = "GET", body, type = "application/json", signal } = {}) {
-  if (leaving) return new Promise(() => {});
+  const life = staying.signal;
+  if (life.aborted) return new Promise(() => {});
+  const until = untilLeft(signal);
+  const changing = method !== "GET" && !signal;
+  const asked = fetch(path, {
+    method,
+    signal: changing ? null : until.signal,
+    headers: headers(body === undefined ? {} : { "Content-Type": type }),
+    body: type === "application/json" && body !== undefined ? JSON.stringify(body) : body,
+  });
+  if (changing) changes.add(asked);
   let response;
+  let answer;
   try {
-    response = await fetch(path, {
-      method,
-      signal,
-      headers: headers(body === undefined ? {} : { "Content-Type": type }),
-      body: type === "application/json" && body !== undefined ? JSON.stringify(body) : body,
-    });
+    response = await asked;
+    answer = await response.json();
   } catch (error) {
+    if (life.aborted) return new Promise(() => {});
     if (error.name === "AbortError") throw error;
-    throw new Failure(0, { code: "offline" });
+    if (!response) throw new Failure(0, { code: "offline" });
+    answer = {};
+  } finally {
+    changes.delete(asked);
+    until.done();
   }
-  const answer = await response.json().catch(() => ({}));
+  if (life.aborted) return new Promise(() => {});
   if (response.status === 401) toSignIn();
   if (!response.ok) throw new Failure(response.status, answer);
   return answer;
@@ -229,12 +268,9 @@ export function frame(me, views, tabs, place, beforeLeave = () => {}) {
     { "aria-label": t("language"), class: "quiet" },
   );
   languages.addEventListener("change", () => changeLocale(languages.value));
-  const leave = button(t("sign_out"), { class: "quiet" }, async () => {
+  const leave = button(t("sign_out"), { class: "quiet" }, () => {
     beforeLeave();
-    const gone = call("/v1/staff/session", { method: "DELETE" });
-    leaving = true;
-    await gone.catch(() => {});
-    location.assign("/sign-in");
+    signOut();
   });
   const skip = build("a", { href: `#${place.id}`, class: "skip" }, t("skip"));
   skip.addEventListener("click", (event) => {
