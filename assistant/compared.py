@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Literal
 
+from . import figures
 from .reading import (
     BORROWER,
     Names,
     Part,
     Reading,
+    Token,
     known_words,
     part_of_speech,
+    read_text,
 )
 
 Reason = Literal[
@@ -58,6 +61,18 @@ class Source:
     """Key of the product whose terms the quote stands in."""
 
 
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a sentence need not say again, since the question or the reply has said it before."""
+
+    products: Set[str] = frozenset()
+    """Of which the talk is: those of the latest sentence that names any, else of the question."""
+    meanings: Set[str] = frozenset()
+    denied: Set[str] = frozenset()
+    figures: Set[tuple[str, object, str]] = frozenset()
+    """Kind, value and bound."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A sentence with what it may rest on, as each check is given it."""
@@ -68,6 +83,8 @@ class Case:
     names: Names
     asked: str
     facts: Sequence[str]
+    before: Sequence[str] = ()
+    """Sentences that the reply has shown before it."""
 
     @cached_property
     def quoted_parts(self) -> Sequence[Part]:
@@ -82,6 +99,39 @@ class Case:
         return "\n".join(reading.folded for reading in self.quoted)
 
     @cached_property
+    def signed(self) -> Sequence[figures.Figure]:
+        """Days on which the borrower says that the contract was signed."""
+        signing = known_words().signing
+        asked = settled(read_text(self.asked, self.names), self.quoted)
+        days = [f for part in asked.parts if signing & part.meanings() for f in part.figures]
+        return [day for day in days if day.kind == "date" and not day.bound]
+
+    @cached_property
+    def setting(self) -> Setting:
+        asked = settled(read_text(self.asked, self.names), self.quoted)
+        told: list[Reading] = []
+        for text in reversed(self.before):
+            told.append(settled(read_text(text, self.names), self.quoted))
+            if _sets_scene(told[-1]):
+                # What stands before it is of another case.
+                break
+        named = [products_of([reading]) for reading in (*told, asked)]
+        products = next((found for found in named if found), frozenset())
+        if len(named[-1]) == 1 and named[-1] <= products:
+            # Where several were told of, the talk is of the one that was asked about.
+            products = named[-1]
+        # Of several cases that are asked about, none is that of the sentence.
+        if not known_words().compares.search(asked.folded):
+            told.append(asked)
+        tokens = [t for reading in told for t in reading.tokens() if t.kind != "grammar"]
+        return Setting(
+            products,
+            {t.meaning for t in tokens if t.sign == "said"},
+            {t.meaning for t in tokens if t.sign == "denied"},
+            {(f.kind, f.value, f.bound) for r in told for p in r.parts for f in p.figures},
+        )
+
+    @cached_property
     def _nearest_parts(self) -> dict[int, list[Part]]:
         return {}
 
@@ -91,6 +141,56 @@ class Case:
         if id(part) not in self._nearest_parts:
             self._nearest_parts[id(part)] = nearest_to(part, self.quoted_parts)
         return self._nearest_parts[id(part)]
+
+
+def settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
+    """The same, where words no quote has mean the quoted words that they may stand for."""
+    meant: dict[str, Token] = {}
+    senses = known_words().senses
+    held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}
+    for reading in quoted:
+        for token in reading.tokens():
+            plain = token.kind in ("grammar", "talk") and len(token.raw) > 1
+            if plain or token.kind == "word" or token.raw in known_words().others:
+                for sense in (token.meaning, *senses.get(token.raw, ())):
+                    other = meant.get(sense)
+                    if other is None or (other.kind != "word" and token.kind == "word"):
+                        meant[sense] = token
+
+    def settle(token: Token) -> Token:
+        if token.kind not in ("word", "grammar", "talk", "party") or token.meaning in held:
+            return token
+        if token.kind != "word" and (len(token.raw) == 1 or token.meaning < "\u3400"):
+            return token
+        if token.meaning >= "\ue000":
+            return token
+        own = senses.get(token.raw, frozenset()) | {token.meaning}
+        stands_for = [meant[sense] for sense in sorted(own) if sense in meant]
+        if not stands_for:
+            return token
+        kinds = {other.kind for other in stands_for}
+        other = next((o for o in stands_for if o.kind == "word"), stands_for[0])
+        if token.kind != "word" and "word" not in kinds and "party" not in kinds:
+            return token
+        return replace(token, kind=other.kind, meaning=other.meaning)
+
+    parts = tuple(replace(p, tokens=tuple(map(settle, p.tokens))) for p in said.parts)
+    return replace(said, parts=parts)
+
+
+def _sets_scene(reading: Reading) -> bool:
+    """Whether a sentence says of which product, of what time or in which case it speaks."""
+    wording = known_words()
+    return bool(products_of([reading])) or any(
+        wording.condition.search(part.raw)
+        or wording.supposes.search(part.raw)
+        or any(figure.kind == "date" and figure.bound for figure in part.figures)
+        for part in reading.parts
+    )
+
+
+def products_of(readings: Iterable[Reading]) -> Set[str]:
+    return {t.meaning for r in readings for t in r.tokens() if t.kind == "product"}
 
 
 def nearest_to(part: Part, others: Iterable[Part]) -> list[Part]:

@@ -225,12 +225,14 @@ def _denies_of_another(part: Part, case: Case) -> bool:
 
 def _wrong_answer(case: Case) -> str:
     """A yes or no that stands for itself, where the quotes have none of its kind."""
-    signed = {modal for part in case.quoted_parts for modal in modals_of(part)}
-    denies = any(part.denies() for part in case.quoted_parts)
     for place, part in enumerate(case.said.parts):
         if part.figures or part.words() or not any(t.kind == "modal" for t in part.tokens):
             continue
         rest = case.said.parts[place + 1 :]
+        # It answers what is told behind it.
+        about = [near for other in rest for near in case.nearest(other)] or case.quoted_parts
+        signed = {modal for near in about for modal in modals_of(near)}
+        denies = any(near.denies() for near in about)
         said = {modal for other in rest for modal in modals_of(other)}
         for modal in modals_of(part):
             other = modal[1:] if modal.startswith("!") else "!" + modal

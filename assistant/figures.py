@@ -489,6 +489,20 @@ def _dated(source: Figure, claim: Figure) -> bool:
     )
 
 
+def on_that_side(day: Figure, bound: Figure) -> bool:
+    """Whether a day, or each day of a month or year, is before, after or within what bounds it."""
+    held = (bound.value, bound.upper) if bound.upper is not None else (bound.value, bound.value)
+    if not all(isinstance(each, str) and each[:1] != "-" for each in (day.value, *held)):
+        return False
+    told = len(str(day.value)) - len("2026")
+    first, last = f"{day.value}{'-01-01'[told:]}", f"{day.value}{'-12-31'[told:]}"
+    low, high = (str(each) for each in held)
+    return not (
+        (bound.bound != "max" and first < low)
+        or (bound.bound != "min" and last[: len(high)] > high)
+    )
+
+
 def _figure(found: _Found, text: str) -> Figure:
     span = (found.start, found.end)
     return Figure(

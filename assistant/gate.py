@@ -9,8 +9,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from knowledge.text import bigrams
@@ -102,6 +109,8 @@ class Draft:
     the figures of its calculation, beside which it may state none."""
     asked: str = ""
     """The question, whose figures may be restated as the customer's own."""
+    before: tuple[str, ...] = ()
+    """Sentences that the reply has shown before it: what they say need not be said again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,17 +166,22 @@ async def release(
     A `model` draft that fails is given to `repair`; if that fails too, the sentences it cites
     stand in its place, verbatim, and where it cites none, or the rules forbid them, nothing does.
     """
-    async for draft in drafts:
+    shown: list[str] = []
+    async for written in drafts:
+        draft = replace(written, before=tuple(shown))
         finding, seconds = await _judge(draft, bar)
         if finding is None:
+            shown += _told((draft,))
             yield Verdict((draft,), seconds=seconds)
             continue
         if draft.kind == "model" and repair is not None and finding.reason != "gate_fault":
             second = await repair(draft, finding)
             if second is not None:
+                second = replace(second, before=draft.before)
                 again, more = await _judge(second, bar)
                 seconds += more
                 if again is None:
+                    shown += _told((second,))
                     yield Verdict((second,), draft, finding, seconds)
                     continue
         quotes: list[Draft] = []
@@ -177,7 +191,13 @@ async def release(
             seconds += more
             if fault is None:
                 quotes.append(quote)
+        shown += _told(quotes)
         yield Verdict(tuple(quotes), draft, finding, seconds)
+
+
+def _told(drafts: Iterable[Draft]) -> list[str]:
+    """What is shown of the matter; a notice tells of the answer."""
+    return [draft.text for draft in drafts if draft.kind != "notice"]
 
 
 async def _judge(draft: Draft, bar: Bar, *, instead: bool = False) -> tuple[Finding | None, float]:
@@ -223,7 +243,8 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
     if len(draft.text) > MAX_CHARS:
         return Finding("too_long", str(len(draft.text)))
     cited = sources_of(draft.citations)
-    problem = grounding.find_problem(draft.text, cited, names, draft.asked, draft.facts)
+    context = draft.asked, draft.facts, draft.before
+    problem = grounding.find_problem(draft.text, cited, names, *context)
     if problem is not None:
         return Finding(problem.reason, problem.detail)
     return _wording(draft.text, quotes)

@@ -22,7 +22,7 @@ from operator import add
 from knowledge.text import fold
 
 from . import denied, figures, limits, rearranged, rewording, told_of
-from .compared import OF, Case, Problem, Reason, Source, modals_of
+from .compared import OF, Case, Problem, Reason, Source, modals_of, settled
 from .reading import (
     BREAK,
     FIGURE,
@@ -45,6 +45,9 @@ MOST_UNSAID_SHARE = 0.45
 
 MOST_OF_ANSWER = 3
 """Characters of a part that only says yes or no, which is told by what follows it."""
+
+LONGEST_ANSWER = 6
+"""Characters of a part that says yes or no with the word that was asked about."""
 
 LEAST_VERBATIM, LEAST_VERBATIM_WORDS = 0.75, 3
 """Share of a sentence's words, and how many, that stand in a quote in the same order, from which
@@ -70,7 +73,6 @@ _POINTED = re.compile("(?<![0-9a-z])\\.[0-9]+")
 _LATIN, _HAN = re.compile("[a-z]+"), re.compile("[\u3400-\u9fff]")
 _SIDES = frozenset(["min", "max"])
 _CONTENT = frozenset(["word", "party", "product", "modal", "negation"])
-_PARTICLES = frozenset("\u7684\u662f\u5462\u54e6")
 _LISTS = re.compile("\u3001|\u4ee5\u53ca|\u6216\u8005|[\u548c\u6216\u4e14\u53ca\u4e0e]")
 _THINGS = frozenset("\u4e2a\u79cd\u9879\u6761\u6837\u4ef6\u70b9\u7c7b")
 _DATED = frozenset("\u6b3e\u8bf7\u7b7e\u9886\u8fd8\u6e05\u65e5")
@@ -83,11 +85,13 @@ def find_problem(
     names: Names,
     asked: str = "",
     facts: Sequence[str] = (),
+    before: Sequence[str] = (),
 ) -> Problem | None:
     """The first thing in a sentence that does not follow from its quotes; None clears it.
 
     asked: the question, whose figures may be restated as the customer's own.
     facts: texts beside the quotes in which figures may stand, such as calculations.
+    before: sentences that the reply has shown before it, by which what it leaves out is understood.
     """
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
@@ -97,10 +101,10 @@ def find_problem(
     if len(_LATIN.findall(plain)) > len(_HAN.findall(plain)):
         # Of another language no denial is known, so only its clause's own words will do.
         return Problem("invented", text)
-    case = read_case(text, sources, names, asked, facts)
+    case = read_case(text, sources, names, asked, facts, before)
     problem = _find_problem(text, case)
     for half in () if problem else _told_twice(case.said, case.quoted):
-        said = _of_the_matter(read_text(half, names), case.quoted)
+        said = _of_the_matter(read_text(half, names), case.quoted, read_text(asked, names))
         problem = problem or _find_problem(half, replace(case, said=said))
     return problem or rewording.unlike(case)
 
@@ -111,17 +115,29 @@ def read_case(
     names: Names,
     asked: str = "",
     facts: Sequence[str] = (),
+    before: Sequence[str] = (),
 ) -> Case:
     """A sentence beside its quotes, without what it says of the talk only."""
     quoted = [read_text(source.quote, names) for source in sources]
-    said = _of_the_matter(read_text(text, names), quoted)
-    return Case(said, quoted, sources, names, asked, tuple(facts))
+    said = _of_the_matter(read_text(text, names), quoted, read_text(asked, names))
+    return Case(said, quoted, sources, names, asked, tuple(facts), tuple(before))
 
 
-def _of_the_matter(said: Reading, quoted: Sequence[Reading]) -> Reading:
+def _of_the_matter(said: Reading, quoted: Sequence[Reading], asked: Reading) -> Reading:
     text = "\n".join(reading.folded for reading in quoted)
     matter = tuple(part for part in said.parts if not part.of_the_talk(text))
-    return _settled(replace(said, parts=matter), quoted)
+    if len(matter) > 1 and _answers(matter[0], asked):
+        first = [token for token in matter[0].tokens if token.kind != "word"]
+        matter = (replace(matter[0], tokens=tuple(first)), *matter[1:])
+    return settled(replace(said, parts=matter), quoted)
+
+
+def _answers(part: Part, asked: Reading) -> bool:
+    """Whether a part only says yes or no to what was asked: that one may, need not, will not."""
+    words = [t for t in part.tokens if t.kind in ("word", "party", "product")]
+    modal = any(token.kind in ("modal", "negation") for token in part.tokens)
+    known = all(t.kind == "word" and t.meaning in asked.meanings() for t in words)
+    return modal and known and len(words) <= 1 and len(part.raw) <= LONGEST_ANSWER
 
 
 def _find_problem(text: str, case: Case) -> Problem | None:
@@ -207,41 +223,6 @@ def warm_up() -> None:
     find_problem("\u53ef\u501f200\u5143", [Source("1 \u5143\u81f3 200 \u5143")], Names())
 
 
-def _settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
-    """The same, where words no quote has mean the quoted words that they may stand for."""
-    meant: dict[str, Token] = {}
-    senses = known_words().senses
-    held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}
-    for reading in quoted:
-        for token in reading.tokens():
-            plain = token.kind in ("grammar", "talk") and len(token.raw) > 1
-            if plain or token.kind == "word" or token.raw in known_words().others:
-                for sense in (token.meaning, *senses.get(token.raw, ())):
-                    other = meant.get(sense)
-                    if other is None or (other.kind != "word" and token.kind == "word"):
-                        meant[sense] = token
-
-    def settle(token: Token) -> Token:
-        if token.kind not in ("word", "grammar", "talk", "party") or token.meaning in held:
-            return token
-        if token.kind != "word" and (len(token.raw) == 1 or token.meaning < "\u3400"):
-            return token
-        if token.meaning >= "\ue000":
-            return token
-        own = senses.get(token.raw, frozenset()) | {token.meaning}
-        stands_for = [meant[sense] for sense in sorted(own) if sense in meant]
-        if not stands_for:
-            return token
-        kinds = {other.kind for other in stands_for}
-        other = next((o for o in stands_for if o.kind == "word"), stands_for[0])
-        if token.kind != "word" and "word" not in kinds and "party" not in kinds:
-            return token
-        return replace(token, kind=other.kind, meaning=other.meaning)
-
-    parts = tuple(replace(p, tokens=tuple(map(settle, p.tokens))) for p in said.parts)
-    return replace(said, parts=parts)
-
-
 def _promised(case: Case) -> Problem | None:
     """That it holds for this customer, for everybody or at once, where no quote says so."""
     wording, quoted = known_words(), case.quoted_text
@@ -269,6 +250,8 @@ def _promised(case: Case) -> Problem | None:
             if token.raw in wording.speaker and token.raw not in quoted:
                 return Problem("promise", token.raw)
             named = before is not None and before.raw[-1] in _DATED
+            # Of the day that the question is about, what would be is told.
+            named = named or (token.raw in case.asked and bool(wording.supposes.search(part.raw)))
             if token.raw in wording.days and not named and not dated:
                 return Problem("promise", token.raw)
     return None
@@ -279,7 +262,9 @@ def _unsaid(case: Case) -> Problem | None:
     wording, quoted, meanings = known_words(), case.quoted_text, case.quoted_meanings
     chars = set(quoted).union(*meanings)
     for part in case.said.parts:
+        supposed = _supposed(part, case)
         words: list[str] = []
+        idle: list[str] = []
         length = 0
         ends_strange = False
         for before, token in zip([None, *part.tokens], part.tokens, strict=False):
@@ -288,17 +273,24 @@ def _unsaid(case: Case) -> Problem | None:
             if (token.kind != "word" and not told) or token.meaning == wording.only:
                 continue
             length += len(token.raw)
-            light = token.raw in wording.light
-            heard = token.meaning in meanings or token.raw in quoted
+            light = token.raw in wording.light or token.raw in wording.idle
+            heard = token.meaning in meanings or token.raw in quoted or token.raw in supposed
             # What is put together of the quotes' own characters says much the same.
             heard = heard or set(token.raw) <= chars
             ends_strange = not (heard or light) and len(token.raw) > 1
             if not heard and (governed or not light):
                 words.append(token.raw)
+            elif not heard and token.raw in wording.idle:
+                idle.append(token.raw)
+        # Beside a word that says something, one that says nothing by itself may say it with that.
+        words += idle if words else ()
         # In no word of the quotes: it only sounds like small talk.
         known = part.figures or any(t.meaning in meanings or t.raw in quoted for t in part.words())
-        answers = all(t.kind in ("modal", "negation") or t.raw in _PARTICLES for t in part.tokens)
-        if not (known or answers) and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
+        answers = all(
+            t.kind in ("modal", "negation") or t.raw in wording.of_answers for t in part.tokens
+        )
+        talk = known or answers or bool(supposed) or len(part.raw) <= MOST_OF_ANSWER
+        if not talk and part.raw not in quoted:
             return Problem("invented", part.raw)
         unsaid = sum(map(len, words))
         if ends_strange or unsaid > MOST_UNSAID_SHARE * length:
@@ -412,10 +404,20 @@ def _added(case: Case) -> Problem | None:
     quoted, known = case.quoted_text, case.quoted_meanings
     idle = known_words().idle
     for part in case.said.parts:
+        supposed = _supposed(part, case)
         for token in part.tokens:
-            if not {token.raw, token.meaning} & idle and _strange(token, known, quoted):
+            harmless = {token.raw, token.meaning} & idle or token.raw in supposed
+            if not harmless and _strange(token, known, quoted):
                 return Problem("invented", token.raw)
     return None
+
+
+def _supposed(part: Part, case: Case) -> str:
+    """The question, where a part only tells its case: what holds at all holds in that one too.
+    Nothing where the quotes except a case."""
+    wording = known_words()
+    tells = part.ends_sentence or part.denies() or not wording.supposes.search(part.raw)
+    return "" if tells or wording.exception.search(case.quoted_text) else fold(case.asked)
 
 
 def _instead(
@@ -474,7 +476,7 @@ def _put_in(case: Case) -> Problem | None:
         swaps = [
             (tuple(t.meaning for t in own[a:b]), tuple(t.meaning for t in said[c:d]))
             for change, a, b, c, d in compared.get_opcodes()
-            if change == "replace"
+            if change == "replace" and not _of_one_list((*own[a:b], *said[c:d]), reading)
         ]
         if any((there, here) in swaps for here, there in swaps):
             return Problem("figure_role", case.said.folded)
@@ -499,6 +501,17 @@ def _put_in(case: Case) -> Problem | None:
     return None
 
 
+def _of_one_list(words: Sequence[Token], quoted: Reading) -> bool:
+    """Whether the words are things of one list, whose order tells nothing."""
+    for part in quoted.parts:
+        first, *items = known_words().listing.split(part.raw)
+        if items and all(
+            first.endswith(t.raw) or any(item.startswith(t.raw) for item in items) for t in words
+        ):
+            return True
+    return False
+
+
 def _figures(case: Case) -> Problem | None:
     sources = [r.folded for r in case.quoted] + [*case.facts]
     doubts = figures.doubts(case.said.folded, sources)
@@ -510,6 +523,13 @@ def _figures(case: Case) -> Problem | None:
             continue
         restated = known_words().restated.search(case.said.folded[: doubt.figure.span[0]][-12:])
         if restated and any(f.value == doubt.figure.value for f in asked):
+            continue
+        if _of_a_year(doubt.figure, case):
+            continue
+        if any(day.value == doubt.figure.value for day in case.signed):
+            # Of the borrower's own contract; what bounds its day is told beside it, or left out.
+            if _on_another_side(doubt.figure, case):
+                return Problem("figure_role", doubt.figure.text)
             continue
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
         return Problem(reason, doubt.figure.text)
@@ -529,6 +549,30 @@ def _figures(case: Case) -> Problem | None:
             if there and figure.bound in _SIDES and not {figure.bound, "range"} & set(there):
                 return Problem("bound_contradicted", part.raw)
     return None
+
+
+def _of_a_year(rate: figures.Figure, case: Case) -> bool:
+    """Whether a quote that speaks of a year's rates alone has it without saying of what time."""
+    held = [figure for part in case.quoted_parts for figure in part.figures]
+    return (
+        (rate.kind, rate.unit) == ("rate", "year")
+        and any((f.kind, f.unit, f.value) == ("rate", "", rate.value) for f in held)
+        and known_words().yearly.search(case.quoted_text) is not None
+        and known_words().of_less.search(case.quoted_text) is None
+    )
+
+
+def _on_another_side(day: figures.Figure, case: Case) -> bool:
+    """Whether a sentence tells of a day beside a bound of the quotes on whose other side it is."""
+    own = {(f.kind, f.value) for part in case.said.parts for f in part.figures}
+    return any(
+        figure.kind == "date"
+        and figure.bound
+        and (figure.kind, figure.value) in own
+        and not figures.on_that_side(day, figure)
+        for part in case.quoted_parts
+        for figure in part.figures
+    )
 
 
 def _things(stretch: str) -> int:

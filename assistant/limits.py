@@ -5,11 +5,12 @@ Checks of grounding.py, by its words.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import zip_longest
 
+from . import figures
 from .compared import MAY, MUST, Case, Problem, modals_of, sentences_of
-from .reading import FIGURE, STARTS, Part, Token, Value, known_words
+from .reading import FIGURE, STARTS, Part, Token, known_words
 
 LEAST_CROSSED = 3
 """Characters of the words that a condition and its consequence have exchanged."""
@@ -17,20 +18,25 @@ LEAST_CROSSED = 3
 LEAST_OF_CONDITION = 0.75
 """Share of a condition's words that a sentence must repeat."""
 
+Stands = Callable[[figures.Figure], bool]
+"""Whether a figure is told, by a sentence or by what is said before it."""
+
 _FIGURE_CHARS = 2
 """What a figure counts beside words, in characters."""
-_EVERY = "\u6bcf"
+_EVERY, _ANY = "\u6bcf", "\u4efb\u4f55"
 
 
 def qualified(case: Case) -> Problem | None:
     """A word that the quote has only behind another one, and the sentence without that one."""
-    said = case.said.meanings()
+    said = case.said.meanings() | case.setting.meanings
     chars = set("".join(t.raw + t.meaning for t in case.said.tokens()))
     before: dict[str, set[str]] = {}
     for part in case.quoted_parts:
+        items = known_words().listing.split(part.raw)[1:]
         for one, other in zip([None, *part.tokens], part.tokens, strict=False):
             if other.kind == "word":
-                if one is None or one.kind != "word" or len(one.meaning) < 2:
+                listed = any(item.startswith(other.raw) for item in items)
+                if one is None or listed or one.kind != "word" or len(one.meaning) < 2:
                     qualifier = ""
                 else:
                     qualifier = "" if one.raw in known_words().carriers else one.meaning
@@ -157,7 +163,8 @@ def scope(case: Case) -> Problem | None:
     """Of what the quotes say it: words that belong together and were put together anew."""
     wording = known_words()
     said = case.said.meanings()
-    chars = set("".join(said))
+    understood = said | case.setting.meanings
+    chars = set("".join(understood))
     demanding = [part for part in case.quoted_parts if not wording.condition.search(part.raw)]
     quoted_modals = {modal for part in demanding for modal in modals_of(part)}
     if (
@@ -173,7 +180,7 @@ def scope(case: Case) -> Problem | None:
             if words and words <= said:
                 return Problem("condition_dropped", part.raw)
     for charge, before in _described(case):
-        if charge in said and before not in said:
+        if charge in said and before not in understood:
             return Problem("condition_dropped", before + charge)
     for part in case.said.parts:
         if _of_another_charge(part, case):
@@ -237,10 +244,30 @@ def _lost(words: Set[str], chars: Set[str]) -> bool:
 
 
 def conditions(case: Case) -> Problem | None:
-    """What limits a quote's word and is left out of the sentence."""
-    said = case.said.meanings()
-    denied = {t.meaning for t in case.said.tokens() if t.sign != "said"}
+    """What limits a quote's word and is left out of the sentence, and of what is said before it."""
+    setting = case.setting
+    said = case.said.meanings() | setting.meanings
+    denied = {t.meaning for t in case.said.tokens() if t.sign != "said"} | setting.denied
     values = {(f.kind, f.value) for p in case.said.parts for f in p.figures}
+    signing = known_words().signing
+    bounds = {
+        figure
+        for part in case.quoted_parts
+        if signing & part.meanings()
+        for figure in part.figures
+        if figure.kind == "date" and figure.bound
+    }
+
+    def stands(figure: figures.Figure) -> bool:
+        # Said before, it is the quote's only where its bound is on the same side.
+        known = (figure.kind, figure.value, figure.bound) in setting.figures
+        # So it is where the borrower's own contract is on that side of it.
+        known = known or (
+            bool(case.signed)
+            and figure in bounds
+            and all(figures.on_that_side(day, figure) for day in case.signed)
+        )
+        return known or (figure.kind, figure.value) in values
 
     def near(part: Part) -> list[Part]:
         if not part.words() and not part.figures:
@@ -261,15 +288,15 @@ def conditions(case: Case) -> Problem | None:
                 limits = bool(mine) and _limits(part, place, max(mine))
                 if limits:
                     rest = {m for i in mine if i != place for m in group[i].meanings()}
-                    lost = _left_out(part, said, denied, values)
+                    lost = _left_out(part, said, denied, stands)
                     lost = lost or _own_words_left_out(part, rest, said, case.said.folded)
                 if place in mine:
                     for told in tellings.get(id(part), ()):
                         lost = lost or _narrowed(part, told, said)
-                    lost = lost or _time_left_out(part, said, values)
+                    lost = lost or _time_left_out(part, said, stands)
                 elif not limits:
                     continue
-                lost = lost or _figure_left_out(part, not limits, values)
+                lost = lost or _figure_left_out(part, not limits, stands)
                 if lost:
                     return Problem("condition_dropped", lost)
     return None
@@ -296,14 +323,14 @@ def _limits(part: Part, place: int, last_used: int) -> bool:
     )
 
 
-def _left_out(part: Part, said: Set[str], denied: Set[str], values: set[Value]) -> str:
+def _left_out(part: Part, said: Set[str], denied: Set[str], stands: Stands) -> str:
     """A condition whose words, or whose denial, the sentence does not repeat."""
     frame = known_words().frame
-    words = {t.meaning for t in part.words() if t.raw not in frame}
+    words = {t.meaning for t in part.words() if t.raw not in frame or t.meaning in said}
     words = words or {t.meaning for t in part.words()}
     chars = set("".join(said))
     kept = sum(char in chars for word in words for char in word)
-    kept += sum(_FIGURE_CHARS for f in part.figures if (f.kind, f.value) in values)
+    kept += sum(_FIGURE_CHARS for f in part.figures if stands(f))
     whole = sum(map(len, words)) + _FIGURE_CHARS * len(part.figures)
     refused = {t.meaning for t in part.words() if t.sign == "denied"}
     ahead = next((t.meaning for t in part.words() if t.kind == "word"), "")
@@ -330,7 +357,7 @@ def _own_words_left_out(part: Part, rest: Set[str], said: Set[str], text: str) -
     return "" if known_words().conditional.search(text) else part.raw
 
 
-def _figure_left_out(part: Part, used: bool, values: set[Value]) -> str:
+def _figure_left_out(part: Part, used: bool, stands: Stands) -> str:
     """A figure that limits the part and does not stand in the sentence."""
     pieces = part.raw.split(FIGURE)
     for figure, before in zip(part.figures, pieces, strict=False):
@@ -339,7 +366,7 @@ def _figure_left_out(part: Part, used: bool, values: set[Value]) -> str:
             continue
         if figure.value == 1 and figure.kind in ("term", "count"):
             continue
-        if (figure.kind, figure.value) not in values and figure.kind != "phone":
+        if not stands(figure) and figure.kind != "phone":
             return figure.text
     return ""
 
@@ -361,7 +388,7 @@ def _narrowed(part: Part, told: Set[str], said: Set[str]) -> str:
     return ""
 
 
-def _time_left_out(part: Part, said: Set[str], values: set[Value]) -> str:
+def _time_left_out(part: Part, said: Set[str], stands: Stands) -> str:
     """What must have come to pass, or a date, that a used part names and the sentence does not."""
     wording = known_words()
     before: list[Token] = []
@@ -376,6 +403,6 @@ def _time_left_out(part: Part, said: Set[str], values: set[Value]) -> str:
             before = []
     for figure in part.figures:
         dated = figure.kind == "date" and figure.bound and not str(figure.value).startswith("---")
-        if dated and (figure.kind, figure.value) not in values:
+        if dated and not stands(figure):
             return figure.text
     return ""

@@ -236,6 +236,15 @@ class Wording:
     listing: re.Pattern[str]
     no_condition: re.Pattern[str]
     restated: re.Pattern[str]
+    compares: re.Pattern[str]
+    """Asks about several cases."""
+    yearly: re.Pattern[str]
+    of_less: re.Pattern[str]
+    """Rates of a year, and of less."""
+    of_answers: frozenset[str]
+    """What may stand beside a yes or a no."""
+    signing: frozenset[str]
+    """What the signature of a contract means."""
     periods: Mapping[str, re.Pattern[str]]
     """Before, within, after -> a named period beside which something is put there."""
 
@@ -407,6 +416,11 @@ def known_words() -> Wording:
         only_so=re.compile(raw["narrowing"]["only_so"]),
         no_condition=re.compile(raw["narrowing"]["no_condition"]),
         restated=re.compile(raw["narrowing"]["restated"]),
+        compares=re.compile(raw["narrowing"]["compares"]),
+        of_answers=frozenset(raw["narrowing"]["of_answers"]),
+        signing=frozenset(raw["narrowing"]["signing"]),
+        yearly=re.compile(raw["narrowing"]["yearly"]),
+        of_less=re.compile(raw["narrowing"]["of_less"]),
         amounts=tuple(
             (frozenset(raw["amounts"][name]), re.compile(raw["amounts"][name + "_said"]))
             for name in ("all", "some", "again")

@@ -12,7 +12,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -46,16 +46,19 @@ class Weights:
 def traits(case: Case) -> dict[str, float]:
     """In what a sentence departs from its quotes, each with how much of it there is.
 
-    `+` a word it adds, `-` a word it leaves out, `|` two words that stand together in it and in no
-    quote, `>` and `<` runs of characters it adds and leaves out, `#` how much of each. What a
-    calculation says is not added, and what the question says need not be said again.
+    `+` a word it adds, `-` a word it leaves out of the parts of the quotes that it follows, `~` one
+    of the other parts, `|` two words that stand together in it and in no quote, `>` and `<` runs of
+    characters it adds and leaves out, `#` how much of each. What a calculation says is not added,
+    and what the question or the reply said before need not be said again.
     """
     said, quoted = case.said.parts, case.quoted_parts
+    followed = _followed(case)
     granted = _read(case.facts, case)
-    needless = granted + _read((case.asked,), case)
+    needless = granted + _read((case.asked, *case.before), case)
     own = [[_meant(token) for token in part.tokens] for part in said]
     theirs = [[_meant(token) for token in part.tokens] for part in quoted]
     again = {_meant(t) for part in quoted for t in part.tokens if _plain(t.raw) in needless}
+    theirs_followed = {_meant(t) for part in followed for t in part.tokens}
     known = {_meant(t) for part in said for t in part.tokens if _plain(t.raw) in granted}
     ours, held = again.union(*own), known.union(*theirs)
     beside = {pair for words in theirs for pair in pairwise(words)}
@@ -68,7 +71,7 @@ def traits(case: Case) -> dict[str, float]:
     for word in ours - held:
         found[f"+{word}"] = 1.0
     for word in held - ours:
-        found[f"-{word}"] = 1.0
+        found[f"-{word}" if word in theirs_followed else f"~{word}"] = 1.0
     for words in own:
         for one, other in pairwise((_EDGE[0], *words, _EDGE[1])):
             if (one, other) not in beside:
@@ -77,24 +80,36 @@ def traits(case: Case) -> dict[str, float]:
     for run in runs - quoted_runs:
         if run not in granted:
             found[f">{run}"] = 0.7 / len(run)
-    for run in quoted_runs - runs:
-        if len(run) <= LONGEST_LEFT_OUT and run not in needless:
+    for run in _runs(followed, LONGEST_LEFT_OUT) - runs:
+        if run not in needless:
             found[f"<{run}"] = 0.3
     for part in said:
         for token in part.tokens:
             if _meant(token) not in held:
                 count(f"#+{token.kind}", 1.0)
-    for part in quoted:
+    for part in followed:
         for token in part.tokens:
             if _meant(token) not in ours:
                 count(f"#-{token.kind}", 0.3)
     length = sum(len(part.raw) for part in said)
     found["#long"] = length / 100
-    found["#longer"] = length / max(1, sum(len(part.raw) for part in quoted))
+    found["#longer"] = length / max(1, sum(len(part.raw) for part in followed))
     found["#parts"] = len(said) / 5
-    found["#kept"] = len(held & ours) / max(1, len(held))
+    found["#kept"] = len(theirs_followed & ours) / max(1, len(theirs_followed))
     found["#new"] = len(ours - held) / max(1, len(ours))
     return found
+
+
+def _followed(case: Case) -> Sequence[Part]:
+    """Parts of the quotes that share most with a part of the sentence, or half of whose words it
+    has; all where it shares nothing."""
+    nearest = {id(near) for part in case.said.parts for near in case.nearest(part)}
+    said = case.said.meanings()
+    return [
+        part
+        for part in case.quoted_parts
+        if id(part) in nearest or len(said & part.meanings()) * 2 > len(part.meanings())
+    ] or case.quoted_parts
 
 
 def _read(texts: Iterable[str], case: Case) -> str:
@@ -146,8 +161,12 @@ def unlike(case: Case) -> Problem | None:
     """Whether the sentence departs from its quotes as those do that say something else; a sentence
     of theirs as it stands does not."""
     said = _told(case.said.parts)
-    if any(said == _told(group) for quote in case.quoted for group in sentences_of(quote)):
-        return None
+    for quote in case.quoted:
+        for group in sentences_of(quote):
+            told = _told(group)
+            # As they stand, be it in part: what such a part may not leave out is looked for before.
+            if any(said == told[at : at + len(said)] for at in range(len(told))):
+                return None
     weights = load_weights()
     if odds(traits(case), weights) < weights.bar:
         return None

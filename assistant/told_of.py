@@ -21,6 +21,7 @@ from .compared import (
     agent_of,
     modals_of,
     nearest_to,
+    products_of,
     sentences_of,
     times_of,
 )
@@ -246,13 +247,15 @@ def _exchange(said: Part, quoted: Part) -> tuple[Set[str], Set[str]]:
 def subject(case: Case) -> Problem | None:
     """Who and which product: named by the quotes, and in the same place."""
     wording = known_words()
-    held = _products(case.quoted)
+    held = products_of(case.quoted)
     headed = set().union(*(_headed(source, case.names) for source in case.sources))
-    said = _products([case.said])
+    said = products_of([case.said])
     if said - (held or headed):
         return Problem("subject", _named(said - (held or headed), case.names))
-    if held and not said and not _products([read_text(case.asked, case.names)]) & held:
-        return Problem("subject", _named(held, case.names))
+    if not said and (held or headed):
+        of, own = case.setting.products, held or headed
+        if not of <= own or (held and not of and not _told_of_all(case)):
+            return Problem("subject", _named(own, case.names))
     names = [*case.names.lender, *(n for _, called in case.names.products for n in called)]
     for match in wording.product_like.finditer(case.said.folded):
         if match.group() not in case.quoted_text and not any(n in match.group() for n in names):
@@ -278,6 +281,12 @@ def subject(case: Case) -> Problem | None:
         if doers and _doer(part) not in {"", *doers}:
             return Problem("subject", part.raw)
     return None
+
+
+def _told_of_all(case: Case) -> bool:
+    """Whether the quotes tell the same of all products of the lender, wherever they name any."""
+    named = [_own_products(part) for part in case.quoted_parts]
+    return all(len(own) in (0, len(case.names.products)) for own in named)
 
 
 def _other_party(part: Part, quoted: Part) -> bool:
@@ -309,16 +318,12 @@ def _other_acts(part: Part, agent: str, acts: bool, quoted: Part) -> bool:
     return acts or agent not in quoted.meanings() or own in part.meanings()
 
 
-def _products(readings: Iterable[Reading]) -> set[str]:
-    return {t.meaning for r in readings for t in r.tokens() if t.kind == "product"}
-
-
 def _headed(source: Source, names: Names) -> Set[str]:
     """Products under whose title, or in whose terms, a quote stands."""
     keys = {
         chr(FIRST_PRODUCT + i) for i, (k, _) in enumerate(names.products) if k == source.product
     }
-    return keys | _products([read_text(source.heading, names)])
+    return keys | products_of([read_text(source.heading, names)])
 
 
 def _named(chars: Iterable[str], names: Names) -> str:
@@ -414,8 +419,8 @@ def beside_another(case: Case) -> Problem | None:
         for reading, source in zip(case.quoted, case.sources, strict=True)
         for products, part in _of_which(reading, _headed(source, case.names))
     ]
-    # A sentence that names none answers of the one that was asked about.
-    asked = _products([read_text(case.asked, case.names)])
+    # A sentence that names none answers of the one that the talk is of.
+    asked = case.setting.products
     for own, part in _of_which(case.said, asked if len(asked) == 1 else frozenset()):
         for product in own:
             if not any(product in products for products, _ in held):
@@ -430,7 +435,7 @@ def beside_another(case: Case) -> Problem | None:
 def _of_which(reading: Reading, headed: Set[str] = frozenset()) -> Iterator[tuple[Set[str], Part]]:
     """Each part with its products; what follows without one is told of the same, in a row of a
     table up to the end of its field."""
-    named = _products([reading])
+    named = products_of([reading])
     if named:
         headed = named if len(named) == 1 and ROW.match(reading.folded) else frozenset()
     for group in sentences_of(reading):

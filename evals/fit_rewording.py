@@ -2,9 +2,9 @@
 
     python -m evals.fit_rewording
 
-The labelled sentences are those of evals/mutate.py and the terms of other lenders, without the
-parts that are kept back. What is printed was measured on each part by weights fitted to the others,
-none of which rewords the same clauses.
+The labelled sentences are those of evals/mutate.py and evals/replies.py and the terms of other
+lenders, without the parts that are kept back. What is printed was measured on each part by weights
+fitted to the others, none of which rewords the same clauses.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from hashlib import sha256
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.gate import Draft, check, sources_of
+from assistant.compared import Case
+from assistant.gate import check, sources_of
 from assistant.grounding import read_case
 from assistant.reading import Names, names_of
 from assistant.rewording import DIMENSIONS, FILE, numbered, traits
 from knowledge.lender import load_lender
 
+from . import replies
 from .mutate import KEPT_BACK, PARTS, Trial, by_hand, make_trials, other_lenders
 
-KEPT = 0.95
+KEPT = 0.94
 """Share of the true sentences by hand, of those that all else lets through, that stays."""
 TRUE, MADE = 4.0, 0.5
 """What a true sentence counts beside a false one, of which there are four times as many, and one
@@ -97,6 +99,8 @@ def _sentences() -> Iterator[Sentence]:
                 yield Sentence(part, trial, own, by_hand=True)
             for trial in make_trials(part):
                 yield Sentence(part, trial, own, by_hand=False)
+    for trial in replies.trials("replies"):
+        yield Sentence("replies", trial, own, by_hand=True)
     for names, trials in other_lenders():
         for trial in trials:
             yield Sentence("others", trial, names, by_hand=True)
@@ -140,8 +144,7 @@ def main() -> None:
 
     busy("reading the sentences")
     data = sentences()
-    cases = [read_case(one.trial.text, sources_of(one.trial.citations), one.names) for one in data]
-    rows = Rows([list(numbered(traits(case))) for case in cases])
+    rows = Rows([list(numbered(traits(_case(one)))) for one in data])
     false = np.array([float(not one.trial.true) for one in data])
     hand = np.array([one.by_hand for one in data])
     counts = np.where(hand, 1.0, MADE) * np.where(false > 0, 1.0, TRUE)
@@ -184,8 +187,14 @@ def main() -> None:
     say(f"bar {bar}; written to {FILE.name} ({FILE.stat().st_size >> 10} KB)\n")
 
 
+def _case(one: Sentence) -> Case:
+    trial = one.trial
+    cited = sources_of(trial.citations)
+    return read_case(trial.text, cited, one.names, trial.asked, before=trial.before)
+
+
 def _passed(one: Sentence) -> bool:
-    problem = check(Draft(one.trial.text, "model", one.trial.citations), one.names)
+    problem = check(one.trial.draft(), one.names)
     return problem is None or problem.reason == "unlike"
 
 

@@ -71,6 +71,12 @@ class Trial:
     citations: tuple[Citation, ...]
     true: bool
     """Whether the clauses say so."""
+    asked: str = ""
+    before: tuple[str, ...] = ()
+    """What the reply has shown before it."""
+
+    def draft(self) -> Draft:
+        return Draft(self.text, "model", self.citations, asked=self.asked, before=self.before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +164,7 @@ def try_gate(trials: Sequence[Trial]) -> list[Outcome]:
     names = names_of(load_lender())
     outcomes: list[Outcome] = []
     for trial in trials:
-        draft = Draft(trial.text, "model", trial.citations)
+        draft = trial.draft()
         started = time.perf_counter()
         finding = check(draft, names)
         seconds = time.perf_counter() - started

@@ -61,7 +61,10 @@ def test_a_sentence_is_withheld_for_how_it_departs_where_no_check_knows_why(
 def test_traits_are_what_is_added_left_out_and_put_side_by_side() -> None:
     sources = [Source("绿洲贷提前结清，不收违约金。")]
     found = traits(read_case("绿洲贷不收违约金。", sources, NAMES))
-    assert found["-提前"] == 1
+    # Of the parts that the sentence does not follow it says nothing.
+    assert found["~提前"] == 1
+    followed = traits(read_case("绿洲贷结清，不收违约金。", sources, NAMES))
+    assert followed["-提前"] == 1
     assert not [trait for trait in found if trait.startswith(("+", "#+"))]
     added = traits(read_case("绿洲贷提前结清，不收手续费。", sources, NAMES))
     assert added["+!手续费"] == added["#+word"] == 1

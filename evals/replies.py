@@ -1,0 +1,59 @@
+"""Whole replies to try the gate with, as a strong model writes them under this project's prompts.
+
+`python -m evals.replies` prints what the gate makes of their sentences, each read with the question
+and with what its reply says before it. The replies stand in evals/cases/replies.toml; `fresh` ones
+are measured, and never looked at while the gate is worked on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from .mutate import Trial, citations, table, try_gate
+
+Name = Literal["replies", "replies_fresh"]
+KEPT_BACK: frozenset[Name] = frozenset(["replies_fresh"])
+
+_CASES = Path(__file__).parent / "cases"
+
+
+def trials(name: Name) -> Iterator[Trial]:
+    """Each sentence with its clauses and with what stands before it: true ones as they are, the
+    clauses of false ones in their place."""
+    held = {citation.quote: citation for citation in citations()}
+    with (_CASES / f"{name}.toml").open("rb") as file:
+        replies = tomllib.load(file)["reply"]
+    for reply in replies:
+        before: list[str] = []
+        for sentence in reply["sentence"]:
+            cited = tuple(held[quote] for quote in sentence["cites"])
+            true = sentence.get("true", True)
+            yield Trial(reply["by"], sentence["says"], cited, true, reply["asked"], tuple(before))
+            before += [sentence["says"]] if true else sentence["cites"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", nargs="?", default="replies", choices=get_args(Name))
+    parser.add_argument("--show", action="store_true", help="those the gate was wrong about")
+    given = parser.parse_args(argv)
+    if given.show and given.name in KEPT_BACK:
+        parser.error("replies that are kept back are measured, not read")
+    outcomes = try_gate(list(trials(given.name)))
+    write = sys.stdout.write
+    for outcome in outcomes if given.show else ():
+        if bool(outcome.reason) == outcome.trial.true:
+            quotes = " | ".join(citation.quote for citation in outcome.trial.citations)
+            write(f"{outcome.trial.text}\n    < {quotes}\n    ? {outcome.trial.asked}\n")
+            write(f"    {outcome.reason} {outcome.detail}\n")
+    write("\n".join(table(outcomes)) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
