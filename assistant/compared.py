@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Literal
 
-from . import figures
 from .reading import (
     BORROWER,
     Names,
@@ -40,6 +40,10 @@ MAY, MUST = "\u53ef\u4ee5", "\u987b"
 FREE = "\u514d"
 """With what the words begin by which nothing is charged."""
 OF = "\u7684"
+
+
+Period = tuple[date, date]
+"""First and last day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Case:
     facts: Sequence[str]
     before: Sequence[str] = ()
     """Sentences that the reply has shown before it."""
+    signed: Period | None = None
+    """First and last day on which the borrower may have signed."""
 
     @cached_property
     def quoted_parts(self) -> Sequence[Part]:
@@ -97,14 +103,6 @@ class Case:
     @cached_property
     def quoted_text(self) -> str:
         return "\n".join(reading.folded for reading in self.quoted)
-
-    @cached_property
-    def signed(self) -> Sequence[figures.Figure]:
-        """Days on which the borrower says that the contract was signed."""
-        signing = known_words().signing
-        asked = settled(read_text(self.asked, self.names), self.quoted)
-        days = [f for part in asked.parts if signing & part.meanings() for f in part.figures]
-        return [day for day in days if day.kind == "date" and not day.bound]
 
     @cached_property
     def setting(self) -> Setting:

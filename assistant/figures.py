@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -489,18 +490,23 @@ def _dated(source: Figure, claim: Figure) -> bool:
     )
 
 
-def on_that_side(day: Figure, bound: Figure) -> bool:
-    """Whether a day, or each day of a month or year, is before, after or within what bounds it."""
-    held = (bound.value, bound.upper) if bound.upper is not None else (bound.value, bound.value)
-    if not all(isinstance(each, str) and each[:1] != "-" for each in (day.value, *held)):
+def on_that_side(first: date, last: date, bound: Figure) -> bool:
+    """Whether all days of a period are before, after or within what bounds them."""
+    low, high = (str(each) for each in (bound.value, bound.upper or bound.value))
+    if bound.kind != "date" or "-" in (low[0], high[0]):
         return False
-    told = len(str(day.value)) - len("2026")
-    first, last = f"{day.value}{'-01-01'[told:]}", f"{day.value}{'-12-31'[told:]}"
-    low, high = (str(each) for each in held)
-    return not (
-        (bound.bound != "max" and first < low)
-        or (bound.bound != "min" and last[: len(high)] > high)
-    )
+    after = bound.bound == "max" or f"{first}" >= low
+    return after and (bound.bound == "min" or f"{last}"[: len(high)] <= high)
+
+
+def tells_of(figure: Figure, first: date, last: date) -> bool:
+    """Whether a date names a year, month or day that all of a period is in."""
+    told = str(figure.value)
+    if figure.kind != "date" or figure.bound or told.startswith("---"):
+        return False
+    start = len("2026") if told.startswith("--") else 0
+    wanted = told[1:] if start else told
+    return all(f"{day}"[start:].startswith(wanted) for day in (first, last))
 
 
 def _figure(found: _Found, text: str) -> Figure:

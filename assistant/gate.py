@@ -111,6 +111,8 @@ class Draft:
     """The question, whose figures may be restated as the customer's own."""
     before: tuple[str, ...] = ()
     """Sentences that the reply has shown before it: what they say need not be said again."""
+    signed: compared.Period | None = None
+    """First and last day on which the borrower may have signed the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,7 @@ def check(draft: Draft, names: Names = NOBODY) -> Finding | None:
     if len(draft.text) > MAX_CHARS:
         return Finding("too_long", str(len(draft.text)))
     cited = sources_of(draft.citations)
-    context = draft.asked, draft.facts, draft.before
+    context = draft.asked, draft.facts, draft.before, draft.signed
     problem = grounding.find_problem(draft.text, cited, names, *context)
     if problem is not None:
         return Finding(problem.reason, problem.detail)

@@ -22,7 +22,7 @@ from operator import add
 from knowledge.text import fold
 
 from . import denied, figures, limits, rearranged, rewording, told_of
-from .compared import OF, Case, Problem, Reason, Source, modals_of, settled
+from .compared import OF, Case, Period, Problem, Reason, Source, modals_of, settled
 from .reading import (
     BREAK,
     FIGURE,
@@ -86,12 +86,14 @@ def find_problem(
     asked: str = "",
     facts: Sequence[str] = (),
     before: Sequence[str] = (),
+    signed: Period | None = None,
 ) -> Problem | None:
     """The first thing in a sentence that does not follow from its quotes; None clears it.
 
     asked: the question, whose figures may be restated as the customer's own.
     facts: texts beside the quotes in which figures may stand, such as calculations.
     before: sentences that the reply has shown before it, by which what it leaves out is understood.
+    signed: first and last day on which the borrower may have signed.
     """
     if sum(len(source.quote) for source in sources) > MAX_QUOTED_CHARS:
         return Problem("invented", text)
@@ -101,7 +103,7 @@ def find_problem(
     if len(_LATIN.findall(plain)) > len(_HAN.findall(plain)):
         # Of another language no denial is known, so only its clause's own words will do.
         return Problem("invented", text)
-    case = read_case(text, sources, names, asked, facts, before)
+    case = read_case(text, sources, names, asked, facts, before, signed)
     problem = _find_problem(text, case)
     for half in () if problem else _told_twice(case.said, case.quoted):
         said = _of_the_matter(read_text(half, names), case.quoted, read_text(asked, names))
@@ -116,11 +118,12 @@ def read_case(
     asked: str = "",
     facts: Sequence[str] = (),
     before: Sequence[str] = (),
+    signed: Period | None = None,
 ) -> Case:
     """A sentence beside its quotes, without what it says of the talk only."""
     quoted = [read_text(source.quote, names) for source in sources]
     said = _of_the_matter(read_text(text, names), quoted, read_text(asked, names))
-    return Case(said, quoted, sources, names, asked, tuple(facts), tuple(before))
+    return Case(said, quoted, sources, names, asked, tuple(facts), tuple(before), signed)
 
 
 def _of_the_matter(said: Reading, quoted: Sequence[Reading], asked: Reading) -> Reading:
@@ -413,11 +416,13 @@ def _added(case: Case) -> Problem | None:
 
 
 def _supposed(part: Part, case: Case) -> str:
-    """The question, where a part only tells its case: what holds at all holds in that one too.
-    Nothing where the quotes except a case."""
-    wording = known_words()
+    """The question, where a part only tells its case: what holds at all holds in that one too. Its
+    years, where the quotes except a case, or the part tells more."""
+    wording, asked = known_words(), fold(case.asked)
     tells = part.ends_sentence or part.denies() or not wording.supposes.search(part.raw)
-    return "" if tells or wording.exception.search(case.quoted_text) else fold(case.asked)
+    if tells or wording.exception.search(case.quoted_text):
+        return " ".join(year for year in sorted(wording.years) if year in asked)
+    return asked
 
 
 def _instead(
@@ -526,9 +531,9 @@ def _figures(case: Case) -> Problem | None:
             continue
         if _of_a_year(doubt.figure, case):
             continue
-        if any(day.value == doubt.figure.value for day in case.signed):
+        if case.signed and figures.tells_of(doubt.figure, *case.signed):
             # Of the borrower's own contract; what bounds its day is told beside it, or left out.
-            if _on_another_side(doubt.figure, case):
+            if _on_another_side(case.signed, case):
                 return Problem("figure_role", doubt.figure.text)
             continue
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
@@ -562,14 +567,14 @@ def _of_a_year(rate: figures.Figure, case: Case) -> bool:
     )
 
 
-def _on_another_side(day: figures.Figure, case: Case) -> bool:
-    """Whether a sentence tells of a day beside a bound of the quotes on whose other side it is."""
+def _on_another_side(signed: Period, case: Case) -> bool:
+    """Whether a sentence tells of these days beside a bound on whose other side they are."""
     own = {(f.kind, f.value) for part in case.said.parts for f in part.figures}
     return any(
         figure.kind == "date"
         and figure.bound
         and (figure.kind, figure.value) in own
-        and not figures.on_that_side(day, figure)
+        and not figures.on_that_side(*signed, figure)
         for part in case.quoted_parts
         for figure in part.figures
     )

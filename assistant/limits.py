@@ -263,9 +263,9 @@ def conditions(case: Case) -> Problem | None:
         known = (figure.kind, figure.value, figure.bound) in setting.figures
         # So it is where the borrower's own contract is on that side of it.
         known = known or (
-            bool(case.signed)
+            case.signed is not None
             and figure in bounds
-            and all(figures.on_that_side(day, figure) for day in case.signed)
+            and figures.on_that_side(*case.signed, figure)
         )
         return known or (figure.kind, figure.value) in values
 

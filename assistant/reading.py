@@ -243,6 +243,9 @@ class Wording:
     """Rates of a year, and of less."""
     of_answers: frozenset[str]
     """What may stand beside a yes or a no."""
+    years: frozenset[str]
+    """Say in which year something was, as the question did."""
+    all_products: re.Pattern[str]
     signing: frozenset[str]
     """What the signature of a contract means."""
     periods: Mapping[str, re.Pattern[str]]
@@ -418,6 +421,8 @@ def known_words() -> Wording:
         restated=re.compile(raw["narrowing"]["restated"]),
         compares=re.compile(raw["narrowing"]["compares"]),
         of_answers=frozenset(raw["narrowing"]["of_answers"]),
+        years=frozenset(raw["narrowing"]["years"]),
+        all_products=re.compile(raw["narrowing"]["all_products"]),
         signing=frozenset(raw["narrowing"]["signing"]),
         yearly=re.compile(raw["narrowing"]["yearly"]),
         of_less=re.compile(raw["narrowing"]["of_less"]),

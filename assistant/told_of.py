@@ -252,6 +252,8 @@ def subject(case: Case) -> Problem | None:
     said = products_of([case.said])
     if said - (held or headed):
         return Problem("subject", _named(said - (held or headed), case.names))
+    if headed and not held and wording.all_products.search(case.quoted_text):
+        headed = set()
     if not said and (held or headed):
         of, own = case.setting.products, held or headed
         if not of <= own or (held and not of and not _told_of_all(case)):

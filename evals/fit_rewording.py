@@ -190,7 +190,8 @@ def main() -> None:
 def _case(one: Sentence) -> Case:
     trial = one.trial
     cited = sources_of(trial.citations)
-    return read_case(trial.text, cited, one.names, trial.asked, before=trial.before)
+    context = trial.asked, (), trial.before, trial.signed
+    return read_case(trial.text, cited, one.names, *context)
 
 
 def _passed(one: Sentence) -> bool:

@@ -18,6 +18,7 @@ import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -75,8 +76,18 @@ class Trial:
     before: tuple[str, ...] = ()
     """What the reply has shown before it."""
 
+    signed: tuple[date, date] | None = None
+    """First and last day on which whoever asked may have signed."""
+
     def draft(self) -> Draft:
-        return Draft(self.text, "model", self.citations, asked=self.asked, before=self.before)
+        return Draft(
+            self.text,
+            "model",
+            self.citations,
+            asked=self.asked,
+            before=self.before,
+            signed=self.signed,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,20 @@ import argparse
 import sys
 import tomllib
 from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Literal, get_args
+
+from assistant.signing import said_contract_period
+from knowledge.lender import load_lender
 
 from .mutate import Trial, citations, table, try_gate
 
 Name = Literal["replies", "replies_fresh"]
 KEPT_BACK: frozenset[Name] = frozenset(["replies_fresh"])
+
+WRITTEN = date(2026, 11, 28)
+"""The day of the replies, from which "this year" is told."""
 
 _CASES = Path(__file__).parent / "cases"
 
@@ -28,12 +35,15 @@ def trials(name: Name) -> Iterator[Trial]:
     held = {citation.quote: citation for citation in citations()}
     with (_CASES / f"{name}.toml").open("rb") as file:
         replies = tomllib.load(file)["reply"]
+    products = [name for names in load_lender().products.values() for name in names]
     for reply in replies:
         before: list[str] = []
+        signed = said_contract_period(reply["asked"], WRITTEN, products)
         for sentence in reply["sentence"]:
             cited = tuple(held[quote] for quote in sentence["cites"])
             true = sentence.get("true", True)
-            yield Trial(reply["by"], sentence["says"], cited, true, reply["asked"], tuple(before))
+            context = reply["asked"], tuple(before), signed
+            yield Trial(reply["by"], sentence["says"], cited, true, *context)
             before += [sentence["says"]] if true else sentence["cites"]
 
 

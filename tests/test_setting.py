@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from datetime import date
 
 import pytest
 
-from assistant.compared import Source
+from assistant.compared import Period, Source
 from assistant.figures import find, on_that_side
 from assistant.gate import Bar, Draft, release
 from assistant.grounding import find_problem
@@ -77,47 +78,63 @@ def test_who_asks_of_two_cases_is_in_neither() -> None:
     assert reason("不计收罚息。", quote, "宽限期内还款和过了再还款有什么区别") is not None
 
 
+def between(first: str, last: str = "") -> Period:
+    return date.fromisoformat(first), date.fromisoformat(last or first)
+
+
 @pytest.mark.parametrize(
-    ("asked", "holds"),
+    ("signed", "holds"),
     [
-        ("我2024年5月签的绿洲贷，宽限几天", True),
-        ("我2025年12月签的绿洲贷，宽限几天", True),
-        ("2024年签的绿洲贷，宽限几天", True),
-        ("我2026年1月签的绿洲贷，宽限几天", False),
-        ("2026年1月1日签的绿洲贷，宽限几天", False),
-        ("绿洲贷宽限几天", False),
-        ("绿洲贷宽限几天，我2024年5月结婚的", False),
+        (between("2024-05-01", "2024-05-31"), True),
+        (between("2025-12-31"), True),
+        (between("2025-12-31", "2026-01-01"), False),
+        (between("2026-01-01"), False),
+        (None, False),
     ],
 )
-def test_a_contract_is_on_its_own_side_of_a_day(asked: str, holds: bool) -> None:
-    assert (reason("绿洲贷的宽限期是1天。", OLD, asked) is None) == holds
+def test_a_contract_is_on_its_own_side_of_a_day(signed: Period | None, holds: bool) -> None:
+    problem = find_problem("绿洲贷的宽限期是1天。", [Source(OLD)], NAMES, signed=signed)
+    assert (problem is None) == holds
 
 
 def test_a_day_of_the_borrowers_own_contract_is_told_where_it_belongs() -> None:
-    asked = "我2024年5月签的绿洲贷，宽限几天"
-    assert reason("您2024年5月签的绿洲贷，宽限期是1天。", OLD, asked) is None
-    assert reason("您2023年5月签的绿洲贷，宽限期是1天。", OLD, asked) == "unsupported_figure"
-    later = "我2026年5月签的绿洲贷，宽限几天"
+    may = between("2024-05-01", "2024-05-31")
+    asked = "我去年5月签的绿洲贷，宽限几天"
+    for day in ("2024年5月", "2024年", "去年5月", "5月"):
+        said = f"您{day}签的绿洲贷，宽限期是1天。"
+        assert find_problem(said, [Source(OLD)], NAMES, asked, signed=may) is None, day
+    for day in ("2023年5月", "2024年6月", "2024年5月3日"):
+        said = f"您{day}签的绿洲贷，宽限期是1天。"
+        problem = find_problem(said, [Source(OLD)], NAMES, asked, signed=may)
+        assert problem is not None
+        assert problem.reason == "unsupported_figure", day
+    later = between("2026-05-01", "2026-05-31")
     said = "您2026年5月签的绿洲贷，属于2025年12月31日以前签署的，宽限期是1天。"
-    assert reason(said, OLD, later) == "figure_role"
+    problem = find_problem(said, [Source(OLD)], NAMES, signed=later)
+    assert problem is not None
+    assert problem.reason == "figure_role"
 
 
 @pytest.mark.parametrize(
-    ("day", "bound", "holds"),
+    ("period", "bound", "holds"),
     [
-        ("2025年11月", "2025年11月15日以前", False),
-        ("2025年11月", "2025年11月30日以前", False),
-        ("2025年11月", "2025年12月1日以前", True),
-        ("2025年", "2025年12月31日以前", True),
-        ("2025年", "2025年1月1日起", True),
-        ("2025年", "2025年1月2日起", False),
-        ("2025年3月", "2024年1月1日至2025年12月31日期间", True),
-        ("2026年3月", "2024年1月1日至2025年12月31日期间", False),
-        ("3月", "2025年1月1日起", False),
+        (between("2025-11-01", "2025-11-30"), "2025年11月15日以前", False),
+        (between("2025-11-01", "2025-11-30"), "2025年11月30日以前", True),
+        (between("2025-01-01", "2025-12-31"), "2025年1月1日起", True),
+        (between("2025-01-01", "2025-12-31"), "2025年1月2日起", False),
+        (between("2025-03-01"), "2024年1月1日至2025年12月31日期间", True),
+        (between("2026-03-01"), "2024年1月1日至2025年12月31日期间", False),
+        (between("2026-07-05"), "2026年7月起", True),
+        (between("2026-03-01"), "每月15日以前", False),
     ],
 )
-def test_all_of_a_month_is_on_one_side_or_it_is_not(day: str, bound: str, holds: bool) -> None:
-    assert on_that_side(find(day)[0], find(bound)[0]) == holds
+def test_all_days_are_on_one_side_or_they_are_not(period: Period, bound: str, holds: bool) -> None:
+    assert on_that_side(*period, find(bound)[0]) == holds
+
+
+def test_what_is_said_of_all_products_is_said_of_the_one_that_was_asked_about() -> None:
+    cap = Source("借款人在绿洲消金全部产品的授信额度合计不超过 20 万元。", product="green")
+    assert reason("全部产品的授信额度合计不超过20万元。", cap, "蓝湖借能借多少") is None
 
 
 def test_a_yes_may_repeat_what_was_asked_and_must_be_the_clauses() -> None:
