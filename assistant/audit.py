@@ -2230,6 +2230,74 @@ async def check_event(trail: Trail, event_id: str) -> str:
 
 # Reading
 
+_SPOKEN: Mapping[str, Table] = {
+    "question": records,
+    "reply": records,
+    "unanswered": records,
+    "adopted": records,
+    "handoff": handoff_events,
+    "copilot": copilot_events,
+}
+"""Kind -> table of what its entries tell of, where that is part of a conversation."""
+
+
+@dataclass(slots=True)
+class Spoken:
+    """A record, or an event of a hand-over or of the copilot."""
+
+    table: Table
+    id: str
+    conversation_id: str
+    row: dict[str, Any]
+    """Columns as the last entry about it holds them, each as it was stored, without what a borrower
+    wrote or was told; empty where it stands in no entry of that conversation and time."""
+
+
+async def spoken(
+    trail: Trail,
+    *,
+    conversation_id: str = "",
+    first: datetime | None = None,
+    before: datetime | None = None,
+) -> list[Spoken]:
+    """What belongs to a conversation, or to some time, in the order in which it was entered: all
+    that the chain says does, wherever it stands now, and then what is only stored as if it did."""
+    found: dict[tuple[str, str], Spoken] = {}
+    async with trail.engine.connect() as connection:
+        walk = _Walk(trail, connection, lambda done, total: None)
+        while batch := await _read_batch(walk):
+            for entry in batch:
+                walk.last = entry
+                if (table := _SPOKEN.get(entry.kind)) is None:
+                    continue
+                with walk.going_on(entry.seq):  # what cannot be read, `verify` tells
+                    row = json.loads(entry.body)["row"]
+                    talk = str(row["conversation_id"])
+                    at = datetime.fromisoformat(row[_time_of(table).name]).replace(tzinfo=UTC)
+                    if (
+                        conversation_id in ("", talk)
+                        and (first is None or at >= first)
+                        and (before is None or at < before)
+                    ):
+                        own = Spoken(table, entry.subject, talk, {})
+                        found.setdefault((table.name, entry.subject), own).row |= row
+        for table in (records, handoff_events, copilot_events):
+            at = _time_of(table)
+            query = select(table.c.id, table.c.conversation_id).order_by(at, table.c.id)
+            if conversation_id:
+                query = query.where(table.c.conversation_id == conversation_id)
+            if first:
+                query = query.where(at >= first)
+            if before:
+                query = query.where(at < before)
+            for own_id, talk in await connection.execute(query):
+                found.setdefault((table.name, own_id), Spoken(table, own_id, talk, {}))
+    return list(found.values())
+
+
+def _time_of(table: Table) -> Any:
+    return table.c.asked_at if table is records else table.c.at
+
 
 async def read_entries(
     engine: AsyncEngine, *, after: int = 0, limit: int = 100, subjects: Iterable[str] = ()

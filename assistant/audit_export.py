@@ -6,9 +6,8 @@ import asyncio
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,8 +15,9 @@ from zoneinfo import ZoneInfo
 from prompts.render import notice, page
 
 from . import audit, copilot_store, handoff, journal, privacy
-from .audit import Entry, Progress, Trail
+from .audit import Progress, Spoken, Trail
 from .copilot_store import CopilotEvent
+from .db import copilot_events, handoff_events, records
 from .handoff import HandoffEvent
 
 
@@ -33,7 +33,9 @@ class Exported:
     records: int
     out: str
     broken: int = 0
-    """Records that are not the ones that were entered in the chain."""
+    """Records and events that are gone, or not the ones that were entered in the chain."""
+    chain: str = ""
+    """Where the chain itself breaks first, or what it tells of; empty where all of it holds."""
 
 
 async def export(
@@ -48,59 +50,51 @@ async def export(
 ) -> Exported:
     """Write the records of a conversation, or of days in Asia/Shanghai, to a folder.
 
-    `records.jsonl`: one record a line, with what speaks against it (`broken`), its rows of the
-    chain and its columns as they are stored, from which the salted hashes in those rows can be made
-    again. `handoffs.jsonl`: one event of a hand-over to a person a line, with its rows of the
-    chain; how a borrower can be reached is masked in it. `copilot.jsonl`: what was suggested to
-    agents, what became of it, and wrap-ups, likewise. `texts.jsonl`: the wording the records
-    were made with. `conversations/ID.html`: a page for each conversation. `export.json`: what was
-    asked for, and the end of the chain. Each of them but the texts and the hand-overs carries the
-    label that AI made what the assistant said. That it was exported is entered in the chain.
+    The chain says what belongs there: what was removed since, or moved elsewhere, has its place and
+    counts as broken. `records.jsonl`: one record a line, with what speaks against it (`broken`),
+    its rows of the chain and its columns as they are stored, from which the salted hashes in those
+    rows can be made again. `handoffs.jsonl`: one event of a hand-over to a person a line, with its
+    rows of the chain; how a borrower can be reached is masked in it. `copilot.jsonl`: what was
+    suggested to agents, what became of it, and wrap-ups, likewise. `texts.jsonl`: the wording the
+    records were made with. `conversations/ID.html`: a page for each conversation. `export.json`:
+    what was asked for, what a check of the whole chain found (`verified`), and the end of the
+    chain. Each of them but the texts and the hand-overs carries the label that AI made what the
+    assistant said. That it was exported is entered in the chain.
     Raises FolderNotEmpty, journal.UnreadableRecord.
     """
     if await asyncio.to_thread(_is_taken, out):
         raise FolderNotEmpty(f"{out}: expected a new or empty folder")
     since, before = _start_of(first), _start_of(last + timedelta(days=1)) if last else None
-    wanted = await journal.record_ids(
-        trail.engine, conversation_id=conversation_id, first=since, before=before
-    )
-    grouped = {
-        conversation: [record_id for _, record_id in rows]
-        for conversation, rows in groupby(wanted, key=lambda pair: pair[0])
-    }
-    # A person may have been asked for before anything was asked.
-    for conversation in await handoff.conversations_in(trail.engine, since, before):
-        if conversation_id in ("", conversation):
-            grouped.setdefault(conversation, [])
-    for conversation in await copilot_store.conversations_in(trail.engine, since, before):
-        if conversation_id in ("", conversation):
-            grouped.setdefault(conversation, [])
+    verdict = await audit.verify(trail, progress)
+    grouped: dict[str, list[Spoken]] = {}
+    for own in await audit.spoken(
+        trail, conversation_id=conversation_id, first=since, before=before
+    ):
+        grouped.setdefault(own.conversation_id, []).append(own)
     if not grouped:
-        return Exported(0, 0, str(out))
+        return Exported(0, 0, str(out), chain=verdict.reason)
     asked = {
         "conversation": conversation_id,
         "from": first and first.isoformat(),
         "to": last and last.isoformat(),
     }
+    total = sum(own.table is records for parts in grouped.values() for own in parts)
     head = await audit.append(
         trail,
         "export",
         conversation_id,
-        {**asked, "by": by, "records": len(wanted), "conversations": len(grouped)},
+        {**asked, "by": by, "records": total, "conversations": len(grouped)},
     )
     await asyncio.to_thread(out.mkdir, 0o700, parents=True, exist_ok=True)
     pages = out / "conversations"
     await asyncio.to_thread(pages.mkdir)
     versions: set[str] = set()
     done = broken = 0
-    for conversation, record_ids in grouped.items():
-        items = [item for each in record_ids if (item := await _item(trail, each)) is not None]
-        broken += sum(bool(item["broken"]) for item in items)
-        events = [
-            await _event_item(trail, event)
-            for event in await _events_of(trail, conversation, since, before)
-        ]
-        broken += sum(bool(event["broken"]) for event in events)
+    for conversation, parts in grouped.items():
+        items = [await _item(trail, own) for own in parts if own.table is records]
+        events = [await _event_item(trail, own) for own in parts if own.table is handoff_events]
+        beside = [await _note_item(trail, own) for own in parts if own.table is copilot_events]
+        broken += sum(bool(item["broken"]) for item in (*items, *events, *beside))
         for item in items:
             versions |= set((item["record"]["texts"] or {}).values())
         shown = page(
@@ -117,16 +111,10 @@ async def export(
         await asyncio.to_thread(_add, out / "records.jsonl", lines)
         lines = "".join(_line(event) for event in events)
         await asyncio.to_thread(_add, out / "handoffs.jsonl", lines)
-        beside = [
-            await _suggestion_item(trail, note)
-            for note in await copilot_store.read_notes(trail.engine, conversation)
-            if (since is None or note.at >= since) and (before is None or note.at < before)
-        ]
-        broken += sum(bool(note["broken"]) for note in beside)
         lines = "".join(_line(note) for note in beside)
         await asyncio.to_thread(_add, out / "copilot.jsonl", lines)
         done += len(items)
-        progress(done, len(wanted))
+        progress(done, total)
     texts = await journal.read_texts(trail.engine, versions)
     lines = "".join(
         _line({"version": version, "text": text}) for version, text in sorted(texts.items())
@@ -139,12 +127,13 @@ async def export(
         "conversations": len(grouped),
         "records": done,
         "broken": broken,
+        "verified": verdict.as_json(),
         "head": head.as_json(),
     }
     await asyncio.to_thread(
         _write, out / "export.json", json.dumps(summary, ensure_ascii=False, indent=2) + "\n"
     )
-    return Exported(len(grouped), done, str(out), broken)
+    return Exported(len(grouped), done, str(out), broken, verdict.reason)
 
 
 def _file_name(conversation: str) -> str:
@@ -159,65 +148,57 @@ def _is_taken(out: Path) -> bool:
     return out.exists() and (not out.is_dir() or any(out.iterdir()))
 
 
-async def _item(trail: Trail, record_id: str) -> dict[str, Any] | None:
+async def _item(trail: Trail, own: Spoken) -> dict[str, Any]:
     # A damaged record ends the export: a page that left it out would look whole.
-    record = await journal.read_record(trail.engine, record_id)
-    stored = await audit.read_stored(trail.engine, record_id)
-    if record is None or stored is None:
-        return None
-    entries = await audit.read_entries(trail.engine, subjects=[record_id])
-    state = await audit.check_record(trail, record_id)
+    record = await journal.read_record(trail.engine, own.id)
+    stored = await audit.read_stored(trail.engine, own.id)
+    state = await audit.check_record(trail, own.id)
+    gone = record is None or stored is None or state is None
+    if record is None:
+        record = dict.fromkeys(records.c.keys()) | own.row | {"texts": None}
     return {
         "label": notice("ai_label", "zh-Hans"),
         "record": record,
+        "gone": gone,
         "erased": record["erased_seq"] is not None,
-        "broken": state.broken if state else "gone",
-        "stored": {name: stored[name] for name in audit.PERSONAL},
-        "entries": [_proof(entry) for entry in entries],
+        "broken": state.broken if state else f"record {own.id} is gone",
+        "stored": {name: stored[name] for name in audit.PERSONAL} if stored else {},
+        "entries": await _proofs(trail, own),
     }
 
 
-async def _events_of(
-    trail: Trail, conversation: str, first: datetime | None, before: datetime | None
-) -> list[HandoffEvent]:
-    events: list[HandoffEvent] = []
-    after = 0
-    while found := await handoff.read_events(
-        trail.engine, after=after, conversation_id=conversation
-    ):
-        after = found[-1].seq
-        events += [
-            each
-            for each in found
-            if (first is None or each.at >= first) and (before is None or each.at < before)
-        ]
-    return events
-
-
-async def _event_item(trail: Trail, event: HandoffEvent) -> dict[str, Any]:
-    entries = await audit.read_entries(trail.engine, subjects=[event.id])
+async def _event_item(trail: Trail, own: Spoken) -> dict[str, Any]:
+    event = await handoff.read_event(trail.engine, own.id)
+    told = asdict(event) if event else _as_entered(own, HandoffEvent)
     return {
-        "event": {**asdict(event), "contact": privacy.mask(event.contact).text},
-        "erased": event.erased,
-        "broken": await audit.check_event(trail, event.id),
-        "entries": [_proof(entry) for entry in entries],
+        "event": {**told, "contact": privacy.mask(told["contact"]).text},
+        "erased": told["erased"],
+        "broken": await audit.check_event(trail, own.id),
+        "entries": await _proofs(trail, own),
     }
 
 
-async def _suggestion_item(trail: Trail, note: CopilotEvent) -> dict[str, Any]:
-    entries = await audit.read_entries(trail.engine, subjects=[note.id])
+async def _note_item(trail: Trail, own: Spoken) -> dict[str, Any]:
+    event = await copilot_store.read_note(trail.engine, own.id)
+    told = asdict(event) if event else _as_entered(own, CopilotEvent)
     return {
         "label": notice("ai_label", "zh-Hans"),
-        "event": asdict(note),
-        "erased": note.erased,
-        "broken": await audit.check_event(trail, note.id),
-        "entries": [_proof(entry) for entry in entries],
+        "event": told,
+        "erased": told["erased"],
+        "broken": await audit.check_event(trail, own.id),
+        "entries": await _proofs(trail, own),
     }
 
 
-def _proof(entry: Entry) -> dict[str, Any]:
-    """A row with its body as the text that was hashed."""
-    return asdict(entry)
+def _as_entered(own: Spoken, kind: type[HandoffEvent | CopilotEvent]) -> dict[str, Any]:
+    """An event that is gone, with what the chain still holds of it."""
+    names = [each.name for each in fields(kind)]
+    return {name: own.row.get(name) or "" for name in names} | {"erased": False}
+
+
+async def _proofs(trail: Trail, own: Spoken) -> list[dict[str, Any]]:
+    """Its rows, each with its body as the text that was hashed."""
+    return [asdict(entry) for entry in await audit.read_entries(trail.engine, subjects=[own.id])]
 
 
 def _start_of(day: date | None) -> datetime | None:

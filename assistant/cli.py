@@ -1324,7 +1324,9 @@ def audit_export(
             _fail(str(error), 2)
         except UnreadableRecord as error:
             _fail(str(error), 1)
-        if not done.records:
+        if done.chain:
+            typer.echo(f"zhunxin: the chain is broken: {done.chain}", err=True)
+        if not done.conversations:
             _fail("there is no such record", 1)
         if is_open(out):
             typer.echo(f"warning: {out}: others on this machine may read it", err=True)
@@ -1335,7 +1337,9 @@ def audit_export(
                 f"{done.records} records of {done.conversations} conversations in {done.out}"
             )
         if done.broken:
-            _fail(f"{done.broken} of them are not as the chain holds them: see `broken`", 1)
+            _fail(f"{done.broken} are not as the chain holds them, or gone: see `broken`", 1)
+        if done.chain:
+            raise typer.Exit(1)
 
     _with_deps(run)
 
@@ -1375,7 +1379,7 @@ def audit_replay(
     async def all_of_them(deps: Deps) -> None:
         log_to_stderr(logging.ERROR)
         player = Player(deps)
-        wanted = [record for _, record in await record_ids(deps.engine)]
+        wanted = await record_ids(deps.engine)
         counts: dict[str, int] = {}
         wrong: list[dict[str, Any]] = []
         with _bar("replaying") as bar:

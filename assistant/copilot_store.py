@@ -153,29 +153,11 @@ async def note(
     return event_id, tasks
 
 
-async def read_notes(engine: AsyncEngine, conversation_id: str) -> list[CopilotEvent]:
-    """Events of a conversation, oldest first."""
-    query = (
-        select(copilot_events)
-        .where(copilot_events.c.conversation_id == conversation_id)
-        .order_by(copilot_events.c.at, copilot_events.c.id)
-    )
+async def read_note(engine: AsyncEngine, event_id: str) -> CopilotEvent | None:
     async with engine.connect() as connection:
-        return [_event(row) for row in await connection.execute(query)]
-
-
-async def conversations_in(
-    engine: AsyncEngine, first: datetime | None, before: datetime | None
-) -> list[str]:
-    """Conversations with an event in some time, in the order of their ids."""
-    query = select(copilot_events.c.conversation_id).distinct()
-    if first:
-        query = query.where(copilot_events.c.at >= first)
-    if before:
-        query = query.where(copilot_events.c.at < before)
-    async with engine.connect() as connection:
-        found = await connection.scalars(query.order_by(copilot_events.c.conversation_id))
-        return list(found)
+        query = select(copilot_events).where(copilot_events.c.id == event_id)
+        row = (await connection.execute(query)).first()
+    return None if row is None else _event(row)
 
 
 async def suggestion(engine: AsyncEngine, suggestion_id: str) -> CopilotEvent | None:

@@ -1035,24 +1035,6 @@ async def last_seq(engine: AsyncEngine) -> int:
         return await connection.scalar(select(func.max(handoff_events.c.seq))) or 0
 
 
-async def conversations_in(
-    engine: AsyncEngine, first: datetime | None, before: datetime | None
-) -> list[str]:
-    """Conversations with an event in some time, in the order of their first."""
-    query = select(handoff_events.c.conversation_id, func.min(handoff_events.c.seq))
-    if first:
-        query = query.where(handoff_events.c.at >= first)
-    if before:
-        query = query.where(handoff_events.c.at < before)
-    async with _reading(engine) as connection:
-        rows = await connection.execute(
-            query.group_by(handoff_events.c.conversation_id).order_by(
-                func.min(handoff_events.c.seq)
-            )
-        )
-        return [row[0] for row in rows]
-
-
 async def _known(engine: AsyncEngine, handoff_id: str) -> Handoff:
     found = await read_handoff(engine, handoff_id)
     if found is None:

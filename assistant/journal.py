@@ -466,27 +466,11 @@ async def read_texts(engine: AsyncEngine, versions: Iterable[str]) -> dict[str, 
         return {row.version: row.text for row in rows}
 
 
-async def record_ids(
-    engine: AsyncEngine,
-    *,
-    conversation_id: str = "",
-    first: datetime | None = None,
-    before: datetime | None = None,
-) -> list[tuple[str, str]]:
-    """(conversation id, record id) of every record, of one conversation, or asked in some time,
-    oldest conversation first."""
-    query = select(records.c.conversation_id, records.c.id).join(
-        conversations, conversations.c.id == records.c.conversation_id
-    )
-    if conversation_id:
-        query = query.where(records.c.conversation_id == conversation_id)
-    if first:
-        query = query.where(records.c.asked_at >= first)
-    if before:
-        query = query.where(records.c.asked_at < before)
-    order = (conversations.c.created_at, conversations.c.id, records.c.asked_at, records.c.id)
+async def record_ids(engine: AsyncEngine) -> list[str]:
+    """Of every record, oldest first."""
     async with engine.connect() as connection:
-        return [(row[0], row[1]) for row in await connection.execute(query.order_by(*order))]
+        ids = await connection.scalars(select(records.c.id).order_by(records.c.asked_at))
+        return list(ids)
 
 
 async def read_turns(

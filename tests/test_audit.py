@@ -1626,6 +1626,58 @@ async def test_an_export_of_days_holds_what_was_asked_on_them(small: Deps, tmp_p
     assert not (tmp_path / "b").exists()
 
 
+HIDDEN: dict[str, str] = {
+    "its time": "UPDATE records SET asked_at = '2025-01-01 00:00:00.000000' WHERE id = :id",
+    "its conversation": "UPDATE records SET conversation_id = :other WHERE id = :id",
+    "the row of its conversation": "DELETE FROM conversations WHERE id = :talk",
+    "the record": "DELETE FROM records WHERE id = :id",
+}
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+@pytest.mark.parametrize("by_day", [True, False])
+async def test_a_record_that_somebody_hid_has_its_place_in_an_export(
+    lender: Deps, tmp_path: Path, hidden: str, by_day: bool
+) -> None:
+    kept, gone = await ask(lender), await ask(lender)
+    told = await audit.read_entries(lender.engine, subjects=[gone.record_id])
+    named = {"id": gone.record_id, "talk": gone.conversation_id, "other": kept.conversation_id}
+    used = {name: value for name, value in named.items() if f":{name}" in HIDDEN[hidden]}
+    await run(lender, text(HIDDEN[hidden]).bindparams(**used))
+    today = datetime.now(UTC).astimezone(tz=None).date()
+    days = {"first": today - timedelta(days=1), "last": today + timedelta(days=1)}
+    one: dict[str, Any] = days if by_day else {"conversation_id": gone.conversation_id}
+    done = await export(lender.trail, tmp_path / "out", by="test", **one)
+    assert (done.records, done.broken) == (1 + by_day, 1)
+    assert done.chain
+    lines = (tmp_path / "out" / "records.jsonl").read_text().splitlines()
+    found = {line["record"]["id"]: line for line in map(json.loads, lines)}
+    assert found[gone.record_id]["broken"]
+    assert [entry["hash"] for entry in found[gone.record_id]["entries"]] == [e.hash for e in told]
+    page = tmp_path / "out" / "conversations" / f"{gone.conversation_id}.html"
+    assert "broken" in page.read_text()
+    assert ("记录已不在" in page.read_text()) == (hidden == "the record")
+    summary = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert summary["broken"] == 1
+    assert not summary["verified"]["ok"]
+
+
+async def test_an_export_says_that_rows_of_the_chain_are_gone(small: Deps, tmp_path: Path) -> None:
+    gone, kept = await ask(small), await ask(small)
+    rows = (db.audit_entries, db.audit_entries.c.subject), (db.records, db.records.c.id)
+    await run(small, *(delete(table).where(own == gone.record_id) for table, own in rows))
+    done = await export(small.trail, tmp_path / "out", by="test")
+    assert (done.records, done.broken) == (1, 0), "nothing of it is left"
+    assert "missing" in done.chain
+    summary = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert summary["verified"]["reason"] == done.chain
+    alone = await export(
+        small.trail, tmp_path / "none", conversation_id=gone.conversation_id, by="test"
+    )
+    assert (alone.conversations, alone.chain) == (0, done.chain)
+    assert kept.record_id in (tmp_path / "out" / "records.jsonl").read_text()
+
+
 def test_the_version_of_the_code_names_the_commit_in_a_repository() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, cwd=Path(__file__).parent

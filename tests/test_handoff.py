@@ -14,10 +14,17 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, event, update
 
-from assistant import audit, handoff, journal
+from assistant import audit, copilot_store, handoff, journal
 from assistant.audit import Trail
 from assistant.audit_export import export
-from assistant.db import conversations, handoff_events, handoffs, migrate, open_engine
+from assistant.db import (
+    conversations,
+    copilot_events,
+    handoff_events,
+    handoffs,
+    migrate,
+    open_engine,
+)
 from assistant.desk_plan import DeskPlan, load_desk
 from assistant.handoff import Declined, Handoff, HandoffEvent, Member
 from assistant.staff import create_account, find_account
@@ -505,6 +512,34 @@ async def test_the_export_holds_what_both_said_and_not_the_contact(
     assert "您好，我来处理" in page
     for file in out.rglob("*.*"):
         assert PHONE not in file.read_text("utf-8")
+
+
+@pytest.mark.parametrize("change", ["deleted", "moved", "later"])
+@pytest.mark.parametrize("file", ["handoffs.jsonl", "copilot.jsonl"])
+async def test_what_somebody_hid_of_a_talk_has_its_place_in_the_export(
+    trail: Trail, tmp_path: Path, file: str, change: str
+) -> None:
+    talk = (await talked(trail)).conversation_id
+    told: Any = {"conversation_id": talk, "kind": "sent", "text": "您好", "told": {}}
+    await copilot_store.note(trail, **told)
+    await copilot_store.note(trail, **told)
+    await export(trail, tmp_path / "before", conversation_id=talk, by="test")
+    before = (tmp_path / "before" / file).read_text("utf-8").splitlines()
+    table = handoff_events if file == "handoffs.jsonl" else copilot_events
+    own = table.c.id == json.loads(before[-1])["event"]["id"]
+    statement: Any = {
+        "deleted": delete(table).where(own),
+        "moved": update(table).where(own).values(conversation_id="elsewhere"),
+        "later": update(table).where(own).values(at=OPEN + timedelta(days=99)),
+    }[change]
+    async with trail.engine.begin() as connection:
+        await connection.execute(statement)
+    done = await export(trail, tmp_path / "out", conversation_id=talk, by="test")
+    after = [json.loads(line) for line in (tmp_path / "out" / file).read_text().splitlines()]
+    assert (len(after), done.broken) == (len(before), 1)
+    assert after[-1]["event"]["id"] == json.loads(before[-1])["event"]["id"]
+    assert ("gone" in after[-1]["broken"]) == (change == "deleted")
+    assert (tmp_path / "out" / "conversations" / f"{talk}.html").is_file()
 
 
 async def test_nobody_asks_in_anothers_conversation(trail: Trail) -> None:
