@@ -276,7 +276,7 @@ async def answer_question(question: Question, deps: Deps) -> AsyncGenerator[Even
     The question is in the log, and in its chain, before anything is shown; where that cannot be
     written, only the fault is told. Sentences are shown as they are released, so that a log that
     breaks while one question is answered has the question and lacks what was shown of the reply;
-    the reply then ends in an error, and the next question is not answered.
+    the reply then ends in an error, and no question is answered until its record could be closed.
     """
     started = time.perf_counter()
     text = clean(question.text)
@@ -1388,12 +1388,16 @@ def _done(reply: Reply, question: Question) -> dict[str, object]:
 async def _close_unanswered(work: _Work, conversation_id: str, record_id: str) -> None:
     """Close a record that got no reply, with what was shown until the borrower left or something
     broke."""
+    trail, close = work.deps.trail, None
     try:
         reply = _masked(_finished(work, conversation_id, record_id))
-        await journal.close_record(
-            work.deps.trail, reply, work.texts, work.played, status="unanswered"
+        close = partial(
+            journal.close_record, trail, reply, work.texts, work.played, status="unanswered"
         )
+        await close()
     except Exception as error:
+        if close is not None:
+            trail.writer.unclosed[record_id] = close
         log.error("record not closed", trace_id=work.trace_id, record_id=record_id, exc_info=error)
     finally:
         work.deps.under_way.closed(record_id)

@@ -63,6 +63,7 @@ from knowledge import store
 from .case_drafts import drop_erased
 from .db import (
     answer_drafts,
+    as_utc,
     audit_entries,
     campaign_results,
     campaign_runs,
@@ -175,6 +176,9 @@ NOBODY = "erased"
 SETTLE_S = 10.0
 """How long a release may be live before its row is written: what it says is hashed before."""
 
+ANSWERED_WITHIN = timedelta(hours=1)
+"""Age at which an open record is no longer one that is being answered: that is over in minutes."""
+
 _BATCH = 500
 _LOCK = 0x5A59
 """Number of the advisory lock; another one than that of the writers of releases."""
@@ -221,6 +225,8 @@ class Writer:
     cuts the end off has to get at the file of heads too."""
     failed: bool = False
     """Whether what was written last could not be: the disk is full, or the database is away."""
+    unclosed: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    """Record -> what would close it, where that failed: see `settle`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,15 +399,23 @@ async def tail_gone(connection: AsyncConnection, writer: Writer) -> int:
 
 
 async def can_write(trail: Trail) -> bool:
-    """Whether the chain can be written, as far as it is known: where it could not be the last time,
-    a row is added that says that it can again."""
-    if not trail.writer.failed:
-        return True
+    """Whether questions and replies can be written, as far as it is known: where the chain could
+    not be the last time, a row is added that says that it can again."""
     try:
-        await append(trail, "resumed", "", {})
+        await settle(trail)
+        if trail.writer.failed:
+            await append(trail, "resumed", "", {})
     except (SQLAlchemyError, OSError):
         return False
     return True
+
+
+async def settle(trail: Trail) -> None:
+    """Close the records that this process could not close. Raises what keeps one from it: until
+    then no question is taken, or one reply after the other would be shown and not recorded."""
+    for record_id, close in [*trail.writer.unclosed.items()]:
+        await close()
+        trail.writer.unclosed.pop(record_id, None)
 
 
 async def append(
@@ -1124,10 +1138,8 @@ async def erase(
         last_day = before.astimezone(ZoneInfo("Asia/Shanghai")).date()
         scored.append(quality_scores.c.held_on <= last_day)
         reason["older_than_days"] = older_than_days
-    # An answer under way is over within minutes; one that never ended has nothing to wait for.
-    wanted.append(
-        or_(records.c.status != "open", records.c.asked_at < instant - timedelta(hours=1))
-    )
+    # One that never ended has nothing to wait for.
+    wanted.append(or_(records.c.status != "open", records.c.asked_at < instant - ANSWERED_WITHIN))
     erased = 0
     while True:
         async with transaction(trail) as connection:
@@ -1453,6 +1465,7 @@ class _Walk:
     trail: Trail
     connection: AsyncConnection
     progress: Progress
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
     last: Entry | None = None
     records: int = 0
     breaks: list[Break] = field(default_factory=list)
@@ -1506,10 +1519,12 @@ class _Walk:
             self.warnings.append("further warnings are left out")
 
 
-async def verify(trail: Trail, progress: Progress = lambda done, total: None) -> Verdict:
+async def verify(
+    trail: Trail, progress: Progress = lambda done, total: None, *, now: datetime | None = None
+) -> Verdict:
     """Read the whole chain and all it tells of, in bounded memory; behind a break it goes on."""
     async with trail.engine.connect() as connection:
-        walk = _Walk(trail, connection, progress)
+        walk = _Walk(trail, connection, progress, now or datetime.now(UTC))
         for check in (_check_rows, _check_heads, *_AFTER_ROWS):
             at = walk.last.seq if walk.last else 0
             try:
@@ -1962,6 +1977,19 @@ async def _check_unsaid(walk: _Walk) -> None:
     for release in await store.list_releases(walk.connection):
         if not await walk.connection.scalar(select(_told(literal(release.id), "release"))):
             walk.warn(f"no row of the chain tells of release {release.id}")
+    left_open = await walk.connection.execute(
+        select(func.count(), func.min(records.c.asked_at)).where(
+            records.c.status == "open",
+            records.c.asked_at < walk.now - ANSWERED_WITHIN,
+            records.c.erased_seq.is_(None),
+        )
+    )
+    count, since = left_open.one()
+    if count:
+        walk.warn(
+            f"records left open: {count}, the oldest since {as_utc(since).isoformat()}: what was "
+            "shown of their replies, if anything, is not recorded"
+        )
 
 
 async def _check_parts(walk: _Walk) -> None:

@@ -83,10 +83,12 @@ async def open_record(
     record id).
 
     placeholders: those that stand in the masked text for something, in order.
-    That it returns proves that the log can be written: before it does, nothing is shown. Raises
-    UnknownConversation for a conversation id that was never given out, or was given to another
-    borrower; SQLAlchemyError where the log cannot be written.
+    That it returns proves that the log can be written, and that no record is left that could not
+    be closed: before it does, nothing is shown. Raises UnknownConversation for a conversation id
+    that was never given out, or was given to another borrower; SQLAlchemyError where the log cannot
+    be written.
     """
+    await audit.settle(trail)
     now = datetime.now(UTC)
     record_id = uuid.uuid4().hex
     async with audit.transaction(trail) as connection:

@@ -1178,7 +1178,7 @@ async def test_a_question_that_is_being_answered_is_not_erased(lender: Deps) -> 
 
 
 async def test_a_record_that_a_killed_process_left_open_is_closed_and_says_what_is_unknown(
-    lender: Deps,
+    lender: Deps, tmp_path: Path
 ) -> None:
     reply = await ask(lender)
     _, record_id = await journal.open_record(lender.trail, asked(HOW), HOW, [], "t" * 32, "0")
@@ -1197,6 +1197,10 @@ async def test_a_record_that_a_killed_process_left_open_is_closed_and_says_what_
     record = await journal.read_record(lender.engine, record_id)
     assert record is not None
     assert (record["status"], record["reply"], record["question"]) == ("unanswered", None, HOW)
+    own = record["conversation_id"]
+    await export(lender.trail, tmp_path / "out", conversation_id=own, by="test")
+    page = (tmp_path / "out" / "conversations" / f"{own}.html").read_text()
+    assert "回答未记录；是否显示过不可知。" in page
     told = await audit.read_entries(lender.engine, subjects=[record_id])
     assert [entry.kind for entry in told] == ["question", "unanswered"]
     assert json.loads(told[-1].body)["shown"] == "unknown"
@@ -1533,6 +1537,38 @@ async def test_a_chain_that_breaks_during_an_answer_ends_it_in_an_error(small: D
     assert verdict.ok  # the question is there, with no reply
     async with small.engine.connect() as connection:
         assert await connection.scalar(select(db.records.c.status)) == "open"
+
+
+@pytest.mark.parametrize("refuses", ["", " WHEN new.reply IS NOT NULL"])
+async def test_where_a_reply_could_not_be_recorded_nothing_more_is_answered_until_it_is(
+    small: Deps, tmp_path: Path, refuses: str
+) -> None:
+    refused = f"CREATE TRIGGER no BEFORE UPDATE ON records{refuses}"
+    await run(small, text(f"{refused} BEGIN SELECT RAISE(ABORT, 'no'); END"))
+    names = [event.name async for event in answer_question(asked(HOW), small)]
+    assert "sentence" in names
+    assert names[-2:] == ["handoff", "error"]
+    for _ in range(2):
+        names = [event.name async for event in answer_question(asked(HOW), small)]
+        assert names == ["handoff", "error"]
+    async with serving(small) as served:
+        assert (await served.client.get("/readyz")).status_code == 503
+        await export(small.trail, tmp_path / "out", by="test")
+        (page,) = (tmp_path / "out" / "conversations").iterdir()
+        assert "回答未记录；是否显示过不可知。" in page.read_text()
+        later = datetime.now(UTC) + audit.ANSWERED_WITHIN
+        assert "records left open: 1," in (await verify(small.trail, now=later)).warnings[-1]
+        await run(small, text("DROP TRIGGER no"))
+        assert (await served.client.get("/readyz")).status_code == 200
+    await ask(small)
+    verdict = await verify(small.trail, now=later)
+    assert (verdict.ok, verdict.records, len(verdict.warnings)) == (True, 2, 1)
+    first = (await journal.record_ids(small.engine))[0]
+    record = await journal.read_record(small.engine, first)
+    assert record is not None
+    assert record["status"] == "unanswered"
+    assert [sentence["text"] for sentence in record["reply"]["sentences"]], "what was shown"
+    assert (await replayed(small, first)).outcome == "identical"
 
 
 async def test_a_head_that_cannot_be_written_does_not_hold_up_replies(tmp_path: Path) -> None:
