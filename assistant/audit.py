@@ -375,8 +375,7 @@ async def transaction(trail: Trail) -> AsyncIterator[AsyncConnection]:
         raise PoolTimeout(f"others have been writing for {TURN_S:.0f} s") from None
     try:
         async with trail.engine.begin() as connection:
-            if seq := await tail_gone(connection, trail.writer):
-                raise TailGone(f"row {seq}, which was written last, is gone or another one")
+            await _hold_end(connection, trail.writer)
             yield connection
         trail.writer.failed = False
     except IntegrityError:
@@ -396,6 +395,21 @@ async def tail_gone(connection: AsyncConnection, writer: Writer) -> int:
     seq, value = writer.last
     rows = select(audit_entries.c.hash).where(audit_entries.c.seq == seq)
     return 0 if await connection.scalar(rows) == value else seq
+
+
+async def hold_end(trail: Trail) -> None:
+    """Before anything is made that is entered only afterwards. Raises TailGone."""
+    async with trail.engine.connect() as connection:
+        await _hold_end(connection, trail.writer)
+
+
+async def _hold_end(connection: AsyncConnection, writer: Writer) -> None:
+    if seq := await tail_gone(connection, writer):
+        raise TailGone(
+            f"row {seq} of the audit chain, which was written last, is gone or another one, and "
+            "nothing is written: see `zhunxin audit verify`; where the database was put back or "
+            "begun anew on purpose, move the file of heads away"
+        )
 
 
 async def can_write(trail: Trail) -> bool:

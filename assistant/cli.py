@@ -810,6 +810,7 @@ def demo_command(
     async def prepare(deps: Deps) -> None:
         if await active_release(deps.engine):
             return
+        await deps.hold_live()
         typer.echo("reading the sample lender ...", err=True)
         with _progress() as progress:
             report = await build(
@@ -1167,9 +1168,10 @@ def release_activate(name: ReleaseName, as_json: AsJson = False) -> None:
     from knowledge.release import activate
     from knowledge.store import find_release
 
-    from .audit import note_release
+    from .audit import hold_end, note_release
 
     async def run(deps: Deps) -> None:
+        await hold_end(deps.trail)
         async with deps.engine.connect() as connection:
             release_id = (await find_release(connection, name)).id
         with _progress() as progress:
@@ -1795,7 +1797,7 @@ def _guard(work: Callable[[], Result]) -> Result:
     from knowledge.store import NoRelease, NotWritten, UnknownRelease
     from knowledge.vectors import VectorsMissing
 
-    from .audit import KeyUnusable
+    from .audit import KeyUnusable, TailGone
     from .campaigns import CampaignError
     from .config import ConfigError
     from .customers import CustomerFault
@@ -1839,6 +1841,7 @@ def _guard(work: Callable[[], Result]) -> Result:
         DatabaseUnavailable,
         OtherEmbedder,
         ReleaseMismatch,
+        TailGone,
     ) as error:
         _fail(str(error), 1)
     except OSError as error:

@@ -41,6 +41,7 @@ from .audit import (
     Writer,
     export_head,
     found,
+    hold_end,
     hold_live,
     last_entry,
     open_keys,
@@ -392,7 +393,7 @@ class Deps:
         self._index_checked = 0.0
 
     async def _open_index(self) -> Index:
-        await self.hold_live()
+        await self._hold_live()
         index = await open_index(self.engine, self.vector_store)
         embedder = await self.embedder()
         if index.release.embeddings != embedder.name:
@@ -404,7 +405,12 @@ class Deps:
         return index
 
     async def hold_live(self) -> None:
-        """As `audit.hold_live`. Raises ReleaseMismatch."""
+        """Before a release is made of the live one: as `audit.hold_end` and `audit.hold_live`.
+        Raises audit.TailGone, ReleaseMismatch."""
+        await hold_end(self.trail)
+        await self._hold_live()
+
+    async def _hold_live(self) -> None:
         try:
             await hold_live(self.trail)
         except ReleaseChanged as error:

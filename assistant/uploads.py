@@ -35,7 +35,7 @@ from knowledge.readers import MANIFEST, READERS, Unreadable, own_head, read_mani
 from knowledge.release import NothingReadable, Progress, Skipped, build
 from knowledge.vectors import VectorStore
 
-from .audit import Trail, clearances, confirmed_dates, hold_live, note_release
+from .audit import Trail, clearances, confirmed_dates, hold_end, hold_live, note_release
 from .clause_review import clause_rules
 from .config import Settings
 from .db import as_utc, in_thread, uploads
@@ -368,8 +368,9 @@ class Worker:
         await self._end(replace(ended, seconds=round(time.perf_counter() - started, 2)))
 
     async def _build(self, upload: Upload, progress: Progress) -> Upload:
-        """Raises what `build` raises, and audit.ReleaseChanged."""
+        """Raises what `build` raises, audit.TailGone and audit.ReleaseChanged."""
         embedder = await self.embedder()
+        await hold_end(self.trail)
         await hold_live(self.trail)
 
         async def work(engine: AsyncEngine) -> Upload:

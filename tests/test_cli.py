@@ -398,6 +398,29 @@ def test_the_chain_of_a_few_replies_is_verified_replayed_exported_and_erased(
     assert (told.code, told.json()["outcome"]) == (1, "broken")
 
 
+def test_nothing_goes_live_where_the_end_of_the_chain_was_cut_off(
+    shell: Shell, sample_home: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "cut"
+    shutil.copytree(sample_home, home, ignore=shutil.ignore_patterns("*.lock"))
+    own = Shell(shell.folder, home)
+    live = own.run("release", "list", "--json").json()
+    with sqlite3.connect(home / "zhunxin.db") as connection:
+        last = "SELECT max(seq) FROM audit_entries"
+        connection.execute(f"DELETE FROM audit_entries WHERE seq = ({last})")
+    connection.close()
+    rules = own.write("rules.md", "# 规则\n\n## 第一条 宽限期\n\n还款日后有 3 天宽限期。\n")
+    for command in (
+        ("ingest", rules),
+        ("release", "activate", live[0]["id"]),
+        ("release", "confirm", "complaints.md"),
+        ("audit", "erase", "--older-than", "9"),
+    ):
+        told = own.refused(1, *command)
+        assert "of the audit chain, which was written last, is gone" in told
+    assert own.run("release", "list", "--json").json() == live
+
+
 OTHERS = "others on this machine may read it"
 
 

@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from assistant import journal, privacy, uploads
-from assistant.audit import clearances, note_release, seal_clearance, seal_dates
+from assistant.audit import clearances, hold_end, note_release, seal_clearance, seal_dates
 from assistant.clause_review import clause_rules
 from assistant.db import in_thread
 from assistant.deps import Deps
@@ -379,6 +379,7 @@ async def activate_release(
 ) -> ActivatedBody | JSONResponse:
     """Make a release live again: roll back, or forward."""
     embedder = await deps.embedder()
+    await hold_end(deps.trail)
     try:
         await in_thread(
             deps.settings.database,
