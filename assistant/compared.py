@@ -118,10 +118,14 @@ class Case:
         if len(named[-1]) == 1 and named[-1] <= products:
             # Where several were told of, the talk is of the one that was asked about.
             products = named[-1]
-        # Of several cases that are asked about, none is that of the sentence.
+        tokens = [token for reading in told for token in reading.tokens()]
+        # Of several cases that are asked about, none is that of the sentence; and that the lender
+        # has decided something is not so because the borrower says it.
         if not known_words().compares.search(asked.folded):
             told.append(asked)
-        tokens = [t for reading in told for t in reading.tokens() if t.kind != "grammar"]
+            decisions = known_words().decisions
+            tokens += [t for t in asked.tokens() if not {t.raw, t.meaning} & decisions]
+        tokens = [token for token in tokens if token.kind != "grammar"]
         return Setting(
             products,
             {t.meaning for t in tokens if t.sign == "said"},

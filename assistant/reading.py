@@ -243,6 +243,8 @@ class Wording:
     """Rates of a year, and of less."""
     of_answers: frozenset[str]
     """What may stand beside a yes or a no."""
+    decisions: frozenset[str]
+    """What the lender decides, and a borrower's word for it is not enough."""
     years: frozenset[str]
     """Say in which year something was, as the question did."""
     all_products: re.Pattern[str]
@@ -421,6 +423,7 @@ def known_words() -> Wording:
         restated=re.compile(raw["narrowing"]["restated"]),
         compares=re.compile(raw["narrowing"]["compares"]),
         of_answers=frozenset(raw["narrowing"]["of_answers"]),
+        decisions=frozenset(raw["narrowing"]["decisions"]),
         years=frozenset(raw["narrowing"]["years"]),
         all_products=re.compile(raw["narrowing"]["all_products"]),
         signing=frozenset(raw["narrowing"]["signing"]),

@@ -72,6 +72,13 @@ def test_a_condition_may_stand_in_the_question_or_in_the_sentence_before() -> No
     assert reason(said, LOST, before=before) == "condition_dropped"
 
 
+def test_that_the_lender_has_decided_is_not_so_because_the_borrower_says_it() -> None:
+    quote = "审批通过的，借款人可以在 30 日内提款。"
+    said = "您可以在30日内提款。"
+    assert reason(said, quote, "我审批通过了，能提款吗") == "condition_dropped"
+    assert reason("审批通过的话，您可以在30日内提款。", quote, "我审批通过了，能提款吗") is None
+
+
 def test_who_asks_of_two_cases_is_in_neither() -> None:
     quote = "在宽限期内还款的，不计收罚息。"
     assert reason("不计收罚息。", quote, "宽限期内还款要罚息吗") is None
