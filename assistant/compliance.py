@@ -247,6 +247,9 @@ class BadMessage(Exception):
     """A message to check is not what it should be; the text names the field."""
 
 
+_ROW_KEYS = ("id", "text", "task", "channel", "context", "on")
+
+
 @dataclass(frozen=True, slots=True)
 class Given:
     """A text to check, read and found to be well formed."""
@@ -259,11 +262,14 @@ class Given:
 
 
 def read_message(pack: RulePack, row: Mapping[str, Any], *, on: date | None, today: date) -> Given:
-    """Read {"text","task","channel"?,"context"?,"on"?} as it comes from a file or a request.
+    """Read {"id"?,"text","task","channel"?,"context"?,"on"?} as it comes from a file or a request.
 
     on: the day whose rules apply; else the row's own, else that of context `at`, else `today`.
     Raises BadMessage.
     """
+    for key in row:
+        if key not in _ROW_KEYS:
+            raise BadMessage(f"{key}: no such field; known are {', '.join(_ROW_KEYS)}")
     text, channel = row.get("text"), row.get("channel") or None
     task = next((known for known in get_args(Task) if known == row.get("task")), None)
     if not isinstance(text, str):

@@ -1459,6 +1459,10 @@ def test_a_wrong_call_of_check_is_refused(shell: Shell) -> None:  # noqa: F811
     empty = shell.write("list.json", "[]")
     assert "must be an object" in shell.refused(2, *options, "--context", empty, given="x")
     assert "row 1" in shell.refused(2, "check", "--jsonl", rows)
+    for key, said in (("chanel", '"sms"'), ("contxt", '{"opted_out": true}')):
+        row = f'{{"id": 1, "text": "x", "task": "chat", "{key}": {said}}}'
+        told = shell.refused(2, "check", "--jsonl", shell.write("spelt.jsonl", row))
+        assert f"row 1: {key}: no such field" in told
     for pack in ("xx", "/"):
         assert "no rule pack" in shell.refused(2, *options, "--pack", pack, given="x")
     assert "no such file" in shell.refused(2, *options, given="x", ZHUNXIN_RULES="nowhere")
