@@ -789,7 +789,9 @@ def _context_holds(trigger: Trigger, message: Message) -> bool:
 def _holds(condition: ContextCondition, message: Message) -> bool:
     value = message.context[condition.key]
     if condition.within is not None:
-        first, last = (message.settings[name] for name in condition.within)
+        first, last = (
+            one if isinstance(one, time) else message.settings[one] for one in condition.within
+        )
         assert isinstance(value, datetime)
         assert isinstance(first, time)
         assert isinstance(last, time)

@@ -154,8 +154,8 @@ class ContextCondition:
     is_: tuple[object, ...] = ()
     """Values of which it must be one."""
     bounds: tuple[tuple[str, str | Decimal], ...] = ()
-    within: tuple[str, str] | None = None
-    """Names of two settings with times of day; past midnight where the second is earlier."""
+    within: tuple[str | time, str | time] | None = None
+    """Two times of day, or settings with one; past midnight where the second is earlier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -806,16 +806,8 @@ class _Reader:
             raise _Wrong(where, f"no such context key; known are {known}")
         if isinstance(value, dict):
             _only(value, {"over", "under", "at_least", "at_most", "within"}, where)
-            within = value.get("within")
-            if within is not None:
-                times = (
-                    isinstance(within, list)
-                    and len(within) == 2
-                    and all(isinstance(self._settings.get(str(w)), time) for w in within)
-                )
-                if not times or kind != "instant":
-                    raise _Wrong(f"{where}.within", "expected `at` and two settings with times")
-                return ContextCondition(key, within=(within[0], within[1]))
+            if "within" in value:
+                return ContextCondition(key, within=self._hours(kind, value, where))
             bounds = self._bounds(value, where)
             if not bounds or kind not in ("int", "decimal"):
                 raise _Wrong(where, "bounds need a key that is a number, and a bound")
@@ -829,6 +821,21 @@ class _Reader:
             )
         except ContextError as error:
             raise _Wrong(where, str(error)) from None
+
+    def _hours(
+        self, kind: ContextKind, value: Mapping[str, Any], where: str
+    ) -> tuple[str | time, str | time]:
+        within = value["within"]
+        if kind != "instant" or len(value) > 1:
+            raise _Wrong(f"{where}.within", "it is for an instant such as `at`, with no bounds")
+        if not isinstance(within, list) or len(within) != 2:
+            told = "expected two times such as 21:00:00, or settings with one"
+            raise _Wrong(f"{where}.within", f"{told}, not {within!r}")
+        for one in within:
+            if not isinstance(one, time) and not isinstance(self._settings.get(str(one)), time):
+                told = f"{one!r} is no setting with a time, and no time such as 21:00:00"
+                raise _Wrong(f"{where}.within", told)
+        return within[0], within[1]
 
     def _excuses(self, table: Mapping[str, Any], name: str, where: str) -> tuple[Words, ...]:
         excuses: list[Words] = []

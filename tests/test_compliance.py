@@ -616,6 +616,15 @@ def test_quiet_hours_are_the_recipients() -> None:
     assert at("2026-11-20T01:00:00+00:00") == []
 
 
+@pytest.mark.parametrize(
+    ("clock", "is_quiet"), [("20:00", True), ("23:59", True), ("09:59", True), ("10:00", False)]
+)
+def test_a_rule_may_have_hours_of_its_own(pack_of: Any, clock: str, is_quiet: bool) -> None:
+    pack = pack_of(rule_text("context = { at = { within = [20:00:00, 10:00:00] } }"))
+    found = judge(pack, "您好", context={"at": f"2026-11-20T{clock}:00+00:00"})
+    assert bool(found.findings) is is_quiet
+
+
 def test_a_message_is_judged_by_the_rules_of_its_day(pack_of: Any) -> None:
     dates = "effective_from = 2026-09-30\neffective_to = 2026-12-31"
     pack = pack_of(rule_text("patterns = ['秒批']", dates))
@@ -865,6 +874,26 @@ GOOD = HEAD + rule_text("patterns = ['包过']")
             "good[1]: context 'recipient': expected one of borrower",
         ),
         ("patterns = ['包过']", "context = { at = { within = ['a', 'b'] } }", "context.at.within"),
+        (
+            "patterns = ['包过']",
+            "context = { at = { within = [21:00:00, 'own_quiet_to'] } }",
+            "context.at.within: 'own_quiet_to' is no setting with a time, and no time such as",
+        ),
+        (
+            "patterns = ['包过']",
+            "context = { at = { within = [21:00:00] } }",
+            "context.at.within: expected two times such as 21:00:00",
+        ),
+        (
+            "patterns = ['包过']",
+            "context = { at = { within = [21:00:00, 08:00:00], over = 3 } }",
+            "context.at.within: it is for an instant such as `at`, with no bounds",
+        ),
+        (
+            "patterns = ['包过']",
+            "context = { calls_today = { within = [21:00:00, 08:00:00] } }",
+            "context.calls_today.within: it is for an instant",
+        ),
         ("patterns = ['包过']", "context = { consent = { over = 3 } }", "context.consent"),
         ("patterns = ['包过']", "figures = [{ quantity = 'weight' }]", "figures[1].quantity"),
         (
