@@ -690,8 +690,8 @@ def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
 
     rules = _rule_pack(pack)
     others = passed_by(rules, _settings().rules)
-    for name in others:
-        typer.echo(f"not read: {name}, whose rules are not of the pack {pack}", err=True)
+    for name, why in others.items():
+        typer.echo(f"not read: {name}: {why}", err=True)
     failures = try_examples(rules)
     tried = sum(len(rule.bad) + len(rule.good) for rule in rules.rules)
     if as_json:
@@ -700,7 +700,7 @@ def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
                 "rules": len(rules.rules),
                 "examples": tried,
                 "files": list(rules.files),
-                "not_read": others,
+                "not_read": list(others),
                 "failures": [
                     {
                         "file": failure.rule.file,

@@ -912,13 +912,18 @@ def _own_files(own: Path | None) -> list[Path]:
     return files
 
 
-def passed_by(pack: RulePack, own: Path | None) -> list[str]:
-    """Names of an institution's files that hold rules, but none of this pack."""
-    return [
-        file.name
-        for file in _own_files(own)
-        if "-" in file.name and f"own/{file.name}" not in pack.files
-    ]
+def passed_by(pack: RulePack, own: Path | None) -> dict[str, str]:
+    """What in an institution's folder says nothing to this pack, by name, and why."""
+    files = {file.name for file in _own_files(own)}
+    there = own.iterdir() if own is not None and own.is_dir() else ()
+    others = {one.name for one in there if not one.name.startswith(".")} - files
+    why = dict.fromkeys(others, "only files of this folder whose names end in .toml are read")
+    for name in files - {"channels.toml"}:
+        if f"own/{name}" not in pack.files:
+            why[name] = f"its rules are not of the pack {pack.jurisdiction}"
+        elif not toml_of(pack.files[f"own/{name}"].encode()):
+            why[name] = "there is nothing in it but remarks"
+    return dict(sorted(why.items()))
 
 
 def _bytes(file: Path) -> bytes:

@@ -1024,10 +1024,10 @@ def test_settings_of_a_jurisdiction_of_ones_own_stand_beside_those_of_others(
     (tmp_path / "settings.toml").write_text(settings, encoding="utf-8")
     kept = load_rules("cn", tmp_path)
     assert of_text(kept.text).version == kept.version
-    assert passed_by(kept, tmp_path) == ["zz-mine.toml"]
+    assert list(passed_by(kept, tmp_path)) == ["zz-mine.toml"]
     mine = load_rules("zz", tmp_path)
     assert mine.settings["apr_block"] == Decimal("0.2")
-    assert passed_by(mine, tmp_path) == []
+    assert passed_by(mine, tmp_path) == {}
     (tmp_path / "settings.toml").write_text("[zz]\napr_block = 20\n", encoding="utf-8")
     with pytest.raises(RulePackError, match=r"zz\.apr_block: expected a fraction"):
         load_rules("zz", tmp_path)
@@ -1525,9 +1525,21 @@ def test_rules_are_listed_shown_and_tried(shell: Shell) -> None:  # noqa: F811
 
 
 def test_rules_that_were_not_read_are_named(shell: Shell) -> None:  # noqa: F811
-    folder = shell.write("my-rules.toml", GOOD).parent
+    folder = shell.folder / "own"
+    (folder / "more").mkdir(parents=True)
+    shell.write("own/my-rules.toml", GOOD)
+    shell.write("own/us-own.toml.txt", GOOD)
+    shell.write("own/more/us-more.toml", GOOD)
+    shell.write("own/us-later.toml", "# [[rules]]\n")
+    shell.write("own/us-mine.toml", "[fragments]\nlender = 'x'\n")
     ran = shell.run("rules", "test", "--pack", "us", ZHUNXIN_RULES=str(folder))
-    assert "not read: my-rules.toml" in ran.err
+    ending = "only files of this folder whose names end in .toml are read"
+    assert ran.err.splitlines() == [
+        f"not read: more: {ending}",
+        "not read: my-rules.toml: its rules are not of the pack us",
+        "not read: us-later.toml: there is nothing in it but remarks",
+        f"not read: us-own.toml.txt: {ending}",
+    ]
     assert "us-credit.toml" in ran.out
 
 
