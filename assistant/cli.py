@@ -113,7 +113,10 @@ def path(text: str) -> Path:
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Day = Annotated[str, typer.Option(metavar="YYYY-MM-DD")]
 DayOrOpen = Annotated[str, typer.Option(metavar="YYYY-MM-DD|open", help="`open`: there is none.")]
-Pack = Annotated[str, typer.Option(help="Jurisdiction whose rules apply, such as cn.")]
+Pack = Annotated[
+    str,
+    typer.Option(help="Jurisdiction whose rules apply, or several: cn,us. Empty: ZHUNXIN_PACK."),
+]
 PasswordStdin = Annotated[
     bool, typer.Option("--password-stdin", help="Read the password from standard input.")
 ]
@@ -576,7 +579,7 @@ def check(
         typer.Option(parser=path, help="JSON file with what is known about the message."),
     ] = None,
     on: Day = "",
-    pack: Pack = "cn",
+    pack: Pack = "",
     jsonl: Annotated[
         Path | None,
         typer.Option(
@@ -638,7 +641,7 @@ def check(
 
 
 @rules_app.command("list")
-def rules_list(pack: Pack = "cn", as_json: AsJson = False) -> None:
+def rules_list(pack: Pack = "", as_json: AsJson = False) -> None:
     """The rules of a pack."""
     from .compliance import rule_as_json
 
@@ -659,7 +662,7 @@ def rules_list(pack: Pack = "cn", as_json: AsJson = False) -> None:
 @rules_app.command("show")
 def rules_show(
     rule_id: Annotated[str, typer.Argument(metavar="ID")],
-    pack: Pack = "cn",
+    pack: Pack = "",
     as_json: AsJson = False,
 ) -> None:
     """One rule: scope, sources, suggestion, examples."""
@@ -683,12 +686,14 @@ def rules_show(
 
 
 @rules_app.command("test")
-def rules_test(pack: Pack = "cn", as_json: AsJson = False) -> None:
+def rules_test(pack: Pack = "", as_json: AsJson = False) -> None:
     """Try every rule on its own examples; exit 1 where one does not do what it should."""
     from .compliance import try_examples
+    from .elements import check_own, load_channels
     from .rules import passed_by
 
     rules = _rule_pack(pack)
+    _guard(lambda: check_own(_settings().rules, load_channels(_settings().rules)))
     others = passed_by(rules, _settings().rules)
     for name, why in others.items():
         typer.echo(f"not read: {name}: {why}", err=True)
@@ -1920,7 +1925,8 @@ def _rule_pack(jurisdiction: str) -> RulePack:
     from .rules import RulePackError, load_rules
 
     try:
-        return load_rules(jurisdiction, _settings().rules)
+        settings = _settings()
+        return load_rules(jurisdiction or settings.pack, settings.rules)
     except RulePackError as error:
         _fail(str(error), 2)
 

@@ -31,6 +31,7 @@ from .rules import (
     FigureCondition,
     Rule,
     RulePack,
+    SettingValue,
     Severity,
     Task,
     Trigger,
@@ -170,13 +171,16 @@ def _judged(
     whole: bool,
 ) -> Review:
     message = Message(text, context, pack.folding, pack.settings)
+    by_others = {of: Message(text, context, pack.folding, s) for of, s in pack.others.items()}
     plan = _plan(pack, task, channel, frozenset(context), on, whole)
     searches = {evasion: _Search(pack, task, message, evasion) for evasion in (True, False)}
     findings: dict[str, list[_Place]] = {}
     unchecked: dict[str, dict[str, None]] = {}
     rules: dict[str, Rule] = {}
     cut: list[str] = []
+    first = message
     for rule, trigger, needs in plan.awake(searches):
+        message = by_others.get(rule.jurisdiction, first)
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context
         if bound and not needs and not _context_holds(trigger, message):
@@ -518,7 +522,8 @@ def _planned(
             for pattern in waking:
                 by_pattern = woken.setdefault(trigger.evasion, {})
                 by_pattern.setdefault(pattern, []).append(len(due))
-        needs = (key for key in _keys(trigger) if key not in said and not _is_set(key, pack))
+        settings = pack.settings_of(rule)
+        needs = (key for key in _keys(trigger) if key not in said and not _is_set(key, settings))
         due.append((rule, trigger, tuple(needs)))
     return _Plan(due, always, woken)
 
@@ -773,10 +778,10 @@ def _keys(trigger: Trigger) -> Iterator[str]:
         yield from CHECKS[trigger.check]
 
 
-def _is_set(key: str, pack: RulePack) -> bool:
+def _is_set(key: str, settings: Mapping[str, SettingValue]) -> bool:
     """Whether the institution has set what else must be said of each message."""
     setting = CONTEXT_SETTINGS.get(key)
-    return setting is not None and bool(pack.settings.get(setting))
+    return setting is not None and bool(settings.get(setting))
 
 
 def _context_holds(trigger: Trigger, message: Message) -> bool:

@@ -118,6 +118,12 @@ class Settings(BaseModel):
         description="File or folder of the institution's own compliance rules: settings.toml, "
         "variants.toml, <jurisdiction>-*.toml. Empty: the shipped ones only.",
     )
+    pack: str = Field(
+        default="cn",
+        min_length=1,
+        description="Jurisdiction by whose rules all is judged, such as `cn`; a comma list joins "
+        "several.",
+    )
     statutes: Path | None = Field(
         default=None,
         description="Folder of the collection that the evaluation suite `statutes` ranks: "

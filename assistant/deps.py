@@ -51,7 +51,7 @@ from .conversation import FollowUps, load_follow_ups
 from .customers import CustomerFault, CustomerSource, Guarded, SqlCustomers
 from .db import DatabaseUnavailable, migrate, open_engine
 from .desk_plan import DeskPlan, file_of, load_desk
-from .elements import Channels, Facts, facts_of, load_channels
+from .elements import Channels, Facts, check_own, facts_of, load_channels
 from .identity import BadTokenSettings, KeySet, Secrets, TokenRules, Tokens
 from .likeness import Likeness, open_likeness
 from .llm import (
@@ -63,7 +63,7 @@ from .llm import (
     open_chat_model,
 )
 from .local_model import LocalModelError, available, start_local_model
-from .rules import RulePack, load_rules
+from .rules import RulePack, UnknownPack, jurisdictions, load_rules
 from .scripts import ScriptsError, load_scripts, scripts_file
 from .triage import NEAREST, Nearest, Triage, load_nearest, load_triage
 from .under_way import UnderWay
@@ -135,6 +135,8 @@ class Deps:
     keys: Keys
     rules: RulePack
     """What every text that is sent out is checked by."""
+    packs: Sequence[str]
+    """Every jurisdiction that had rules at the start."""
     channels: Channels
     """What a message has to carry on each channel."""
     rates: tuple[Rate, ...]
@@ -592,7 +594,12 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         raise ConfigError("ZHUNXIN_RERANK names a model: set ZHUNXIN_RERANK_BASE_URL too")
     webhook = target_of(settings)
     lender, rates = load_lender(settings.lender), load_rates(settings.lender)
-    rules, channels = load_rules(own=settings.rules), load_channels(settings.rules)
+    try:
+        rules = load_rules(settings.pack, settings.rules)
+    except UnknownPack as error:
+        raise ConfigError(f"ZHUNXIN_PACK: {error}") from None
+    channels = load_channels(settings.rules)
+    check_own(settings.rules, channels)
     answers = folder_of(settings.lender)
     try:
         settings.home.mkdir(0o700, parents=True, exist_ok=True)
@@ -619,6 +626,7 @@ async def open_deps(settings: Settings) -> AsyncIterator[Deps]:
         vector_store=VectorStore(settings.home / "vectors", settings.chroma_url),
         lender=lender,
         rules=rules,
+        packs=jurisdictions(settings.rules),
         channels=channels,
         rates=rates,
         front=Front(

@@ -21,7 +21,7 @@ from knowledge.lender import Lender, Rate, named_product, stated_contact, stated
 
 from .compliance import Given, Review, review_as_json, review_given
 from .models import Locale
-from .rules import Channel, RulePack, Task
+from .rules import Channel, RulePack, Task, jurisdictions, load_rules
 
 SHIPPED = Path(__file__).parent.parent / "knowledge" / "channels.toml"
 
@@ -139,6 +139,22 @@ def load_channels(own: Path | None = None) -> Channels:
         raise ChannelsError(f"{file}: elements must be tables")
     elements = tuple(_element(file, n, row) for n, row in enumerate(rows, start=1))
     return Channels(forms, languages, elements)
+
+
+def check_own(own: Path | None, channels: Channels) -> None:
+    """Whether an institution's files are in order for every jurisdiction, and its elements name
+    what there is. Raises RulePackError, ChannelsError."""
+    if own is None:
+        return
+    packs = [load_rules(jurisdiction, own) for jurisdiction in jurisdictions(own)]
+    rules = {rule for pack in packs for rule in pack.by_id}
+    keys = {key for pack in packs for key in pack.context_keys}
+    for element in channels.elements:
+        where = f"{own / SHIPPED.name}: element {element.id}"
+        if strange := sorted((element.rules | element.prices) - rules):
+            raise ChannelsError(f"{where}: {strange[0]!r} is no rule of any pack")
+        if element.unless and element.unless not in keys:
+            raise ChannelsError(f"{where}.unless: {element.unless!r} is no context key")
 
 
 def _form(file: Path, channel: str, raw: Mapping[str, Any]) -> ChannelForm:

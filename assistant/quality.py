@@ -627,7 +627,7 @@ def _task_rules(pack: RulePack, task: Task) -> _TaskRules:
             for trigger in rule.triggers:
                 if any(each.tasks and task not in each.tasks for each in (rule, trigger)):
                     continue
-                kind = _kind(trigger, pack.settings)
+                kind = _kind(trigger, pack.settings_of(rule))
                 parted.setdefault(kind, []).append((rule, trigger))
                 needed.update(_needs(trigger))
                 needed.update(condition.key for condition in trigger.unless_context)

@@ -119,6 +119,10 @@ class RulePackError(Exception):
     """Rule packs cannot be used; each line of the message names file, rule and field."""
 
 
+class UnknownPack(RulePackError):
+    """A jurisdiction has no rules."""
+
+
 class ContextError(Exception):
     """What was said about a message is not understood; the message names the key."""
 
@@ -258,6 +262,10 @@ class Rule:
         """What a finding names: the first of which the text is held, else a quote, else any."""
         return min(self.bases, key=lambda basis: _EVIDENCE_ORDER.index(basis.evidence))
 
+    @property
+    def jurisdiction(self) -> str:
+        return self.file.partition("-")[0]
+
     def in_force(self, on: date) -> bool:
         return (self.effective_from is None or self.effective_from <= on) and (
             self.effective_to is None or on <= self.effective_to
@@ -269,11 +277,13 @@ _EVIDENCE_ORDER: tuple[Evidence, ...] = get_args(Evidence)
 
 @dataclass(frozen=True)
 class RulePack:
-    """All rules of one jurisdiction with the settings of the institution."""
+    """All rules of a jurisdiction, or of several, with the settings of the institution."""
 
     jurisdiction: str
+    """With commas where there are several."""
     rules: tuple[Rule, ...]
     settings: Mapping[str, SettingValue]
+    """Of the first jurisdiction."""
     sources: Mapping[str, Source]
     folding: Folding
     context_keys: Mapping[str, ContextKind]
@@ -282,8 +292,13 @@ class RulePack:
     """Changes with any byte of the packs, the settings and the table of disguises."""
     files: Mapping[str, str] = field(repr=False)
     """All of these by name, the institution's own under `own/`."""
+    others: Mapping[str, Mapping[str, SettingValue]] = field(default_factory=dict)
+    """Settings of the further jurisdictions, by which their rules are judged."""
     memo: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     """What is derived from the rules when first needed; kept with them."""
+
+    def settings_of(self, rule: Rule) -> Mapping[str, SettingValue]:
+        return self.others.get(rule.jurisdiction, self.settings)
 
     @cached_property
     def by_id(self) -> Mapping[str, Rule]:
@@ -329,28 +344,33 @@ def load_rules(
 ) -> RulePack:
     """The shipped packs of a jurisdiction, and an institution's own file or folder.
 
+    jurisdiction: or several with commas between them, whose rules are all judged by.
     own: `settings.toml` overrides settings, `variants.toml` adds disguises, `<jurisdiction>-*.toml`
     adds rules; `channels.toml`, which elements.py reads, is passed by.
-    Raises RulePackError, with every mistake found.
+    Raises RulePackError, with every mistake found; UnknownPack.
     """
-    own_files = _own_files(own)
-    packs = (file.name for file in (*shipped.glob("*-*.toml"), *own_files) if "-" in file.name)
-    known = frozenset(name.partition("-")[0] for name in packs)
-    return _loaded(jurisdiction, own_files, shipped, known)
+    return _loaded(jurisdiction, _own_files(own), shipped, frozenset(jurisdictions(own, shipped)))
+
+
+def jurisdictions(own: Path | None, shipped: Path = SHIPPED) -> list[str]:
+    """Those that have rules, shipped or the institution's own. Raises RulePackError."""
+    files = (*shipped.glob("*-*.toml"), *_own_files(own))
+    return sorted({file.name.partition("-")[0] for file in files if "-" in file.name})
 
 
 def _loaded(
     jurisdiction: str, own_files: Sequence[Path], shipped: Path, known: frozenset[str] | None
 ) -> RulePack:
     """known: jurisdictions for which an institution may have settings; None: any."""
-    packs = [
-        file
-        for file in (*sorted(shipped.glob("*-*.toml")), *own_files)
-        if file.name.startswith(f"{jurisdiction}-")
-    ]
-    if not packs:
-        there = sorted({file.name.partition("-")[0] for file in shipped.glob("*-*.toml")})
-        raise RulePackError(f"no rule pack for {jurisdiction!r}; there are {', '.join(there)}")
+    packs: list[Path] = []
+    named = list(dict.fromkeys(part.strip() for part in jurisdiction.split(",")))
+    for name in named:
+        files_there = (*sorted(shipped.glob("*-*.toml")), *own_files)
+        of_it = [file for file in files_there if file.name.startswith(f"{name}-")]
+        if not of_it:
+            there = ", ".join(sorted(known or ()))
+            raise UnknownPack(f"no rule pack for {name!r}; there are {there}")
+        packs += of_it
     settings_files = [shipped / "settings.toml"]
     settings_files += [file for file in own_files if file.name == "settings.toml"]
     variants = [file for file in own_files if file.name == "variants.toml"]
@@ -364,7 +384,7 @@ def _loaded(
         digest.update(hashlib.sha256(written).digest())
     version = digest.hexdigest()[:12]
     return _built(
-        jurisdiction,
+        tuple(named),
         version,
         tuple(packs),
         tuple(settings_files),
@@ -377,7 +397,7 @@ def _loaded(
 
 @lru_cache(maxsize=4)
 def _built(
-    jurisdiction: str,
+    jurisdictions: Sequence[str],
     version: str,
     packs: Sequence[Path],
     settings_files: Sequence[Path],
@@ -392,33 +412,41 @@ def _built(
     except VariantsError as error:
         raise RulePackError(str(error)) from error
     problems: list[str] = []
-    settings = _settings(settings_files, jurisdiction, known, problems)
-    tables = {file: _toml(file, problems) for file in packs}
-    reader = _Reader(folding, settings)
-    for read_shared in (reader.read_fragments, reader.read_shared):
-        for file, table in tables.items():
-            read_shared(file.name, table, problems)
+    settings: dict[str, Mapping[str, SettingValue]] = {}
+    context_keys: dict[str, ContextKind] = dict(CONTEXT_KEYS)
+    sources: dict[str, Source] = {}
     rules: dict[str, Rule] = {}
-    for file, table in tables.items():
-        for place, raw in enumerate(_rules_of(file.name, table, problems), start=1):
-            name = str(raw.get("id", f"number {place}")) if isinstance(raw, dict) else "?"
-            try:
-                rule = reader.rule(file.name, raw)
-                if rule.id in rules:
-                    raise _Wrong("id", f"{rule.id!r} is taken, in {rules[rule.id].file}")
-                rules[rule.id] = rule
-            except _Wrong as error:
-                problems.append(f"{file.name}: rule {name}: {error}")
-    if not rules and not problems:
-        problems.append(f"{packs[0].name}: rules: there are none")
+    for of in jurisdictions:
+        settings[of] = _settings(settings_files, of, known, problems)
+        of_it = [file for file in packs if file.name.startswith(f"{of}-")]
+        tables = {file: _toml(file, problems) for file in of_it}
+        reader = _Reader(folding, settings[of], context_keys)
+        for read_shared in (reader.read_fragments, reader.read_shared):
+            for file, table in tables.items():
+                read_shared(file.name, table, problems)
+        sources = {**reader.sources, **sources}
+        for file, table in tables.items():
+            for place, raw in enumerate(_rules_of(file.name, table, problems), start=1):
+                name = str(raw.get("id", f"number {place}")) if isinstance(raw, dict) else "?"
+                try:
+                    rule = reader.rule(file.name, raw)
+                    if rule.id in rules:
+                        raise _Wrong("id", f"{rule.id!r} is taken, in {rules[rule.id].file}")
+                    rules[rule.id] = rule
+                except _Wrong as error:
+                    problems.append(f"{file.name}: rule {name}: {error}")
+        if not problems and not any(rule.jurisdiction == of for rule in rules.values()):
+            problems.append(f"{of_it[0].name}: rules: there are none")
     if problems:
-        raise RulePackError("\n".join(problems))
+        raise RulePackError("\n".join(dict.fromkeys(problems)))
+    first, *others = jurisdictions
     return RulePack(
-        jurisdiction=jurisdiction,
+        jurisdiction=",".join(jurisdictions),
         rules=tuple(rules.values()),
-        settings=settings,
-        sources=reader.sources,
-        context_keys=reader.context_keys,
+        settings=settings[first],
+        others={of: settings[of] for of in others},
+        sources=sources,
+        context_keys=context_keys,
         folding=folding,
         version=version,
         files=dict(files),
@@ -521,10 +549,16 @@ _WINDOW = 12
 class _Reader:
     """Reads rules with what the packs of a jurisdiction share: sources, words, settings."""
 
-    def __init__(self, folding: Folding, settings: Mapping[str, SettingValue]) -> None:
+    def __init__(
+        self,
+        folding: Folding,
+        settings: Mapping[str, SettingValue],
+        context_keys: dict[str, ContextKind],
+    ) -> None:
+        """context_keys: those known so far, to which the packs' own are added."""
         self.sources: dict[str, Source] = {}
         self._words: dict[str, Words] = {}
-        self.context_keys: dict[str, ContextKind] = dict(CONTEXT_KEYS)
+        self.context_keys = context_keys
         self._fragments: dict[str, str] = {}
         self._folding = folding
         self._settings = settings
@@ -729,6 +763,8 @@ class _Reader:
         check = _text(table, "check", "", where=where)
         if check and check not in CHECKS:
             raise _Wrong(f"{where}.check", f"{check!r} is none of {', '.join(CHECKS)}")
+        if check == "costs_add_up" and not isinstance(self._settings.get("apr_block"), Decimal):
+            raise _Wrong(f"{where}.check", "costs_add_up needs the setting apr_block")
         evasion = table.get("evasion", True)
         if not isinstance(evasion, bool):
             raise _Wrong(f"{where}.evasion", "expected true or false")

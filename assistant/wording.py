@@ -101,7 +101,8 @@ def _number(run: str) -> int:
 
 def review_wording(pack: RulePack, found: Review, given: Given) -> Review:
     """A review with one warning where the wording speaks for a breach and no rule found any."""
-    wording = load_wording(pack.jurisdiction)
+    fitted = map(load_wording, pack.jurisdiction.split(","))
+    wording = next((one for one in fitted if one is not None), None)
     if wording is None:
         return found
     text, task = given.text, given.task

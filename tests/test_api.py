@@ -528,6 +528,7 @@ def test_a_server_with_knowledge_is_ready(serve: Serve) -> None:
     assert body["status"] == "ready"
     assert body["model"] == "extractive"
     assert body["release"]
+    assert body["pack"] == "cn"
     assert serve(ScriptedChat([])).get("/readyz").json()["model"] == "ready"
 
 
@@ -948,7 +949,7 @@ def test_the_description_names_every_route_with_its_answers(quoting: httpx.Clien
         ("get", "/v1/knowledge/questions"): {"200", "401", "403", "422", "500"},
         ("post", "/v1/search"): {"200", "401", "403", "413", "422", "429", "500", "503"},
         ("post", "/v1/check"): {"200", "400", "401", "403", "413", "422", "500", "503"},
-        ("get", "/v1/rules"): {"200", "401", "403", "500"},
+        ("get", "/v1/rules"): {"200", "401", "403", "422", "500"},
         ("get", "/v1/rules/{rule_id}"): {"200", "401", "403", "404", "422", "500"},
         ("post", "/v1/staff/session"): {"200", "400", "401", "403", "413", "422", "429", "500"},
         ("delete", "/v1/staff/session"): {"204", "401", "403", "500"},

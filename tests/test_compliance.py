@@ -534,6 +534,8 @@ def test_wording_warns_where_no_rule_finds_anything_and_only_there() -> None:
     assert text[start:end] == warned.findings[0].text
     known = review_given(pack, given_to(pack, "放心吧，百分百下款。", task="marketing"))
     assert review_wording(pack, known, asked) is known
+    (alike,) = review_wording(load_rules("us,cn"), nothing, asked).findings
+    assert (alike.rule.id, alike.span) == (warned.findings[0].rule.id, warned.findings[0].span)
     polite = given_to(pack, "您好，提前结清不收违约金，请在App内办理，以合同为准。")
     assert review_wording(pack, review_given(pack, polite), polite).verdict == "pass"
 
@@ -863,6 +865,7 @@ GOOD = HEAD + rule_text("patterns = ['包过']")
             "triggers[1].channels: the rule is not for push",
         ),
         ("patterns = ['包过']", "check = 'magic'", "triggers[1].check"),
+        ("patterns = ['包过']", "check = 'costs_add_up'", "needs the setting apr_block"),
         ("patterns = ['包过']", "evasion = 'no'\npatterns = ['包过']", "triggers[1].evasion"),
         ("patterns = ['包过']", "context = { wether = true }", "context.wether"),
         ("patterns = ['包过']", "context = { consent = 'no' }", "context.consent"),
@@ -1031,6 +1034,63 @@ def test_settings_of_a_jurisdiction_of_ones_own_stand_beside_those_of_others(
     (tmp_path / "settings.toml").write_text("[zz]\napr_block = 20\n", encoding="utf-8")
     with pytest.raises(RulePackError, match=r"zz\.apr_block: expected a fraction"):
         load_rules("zz", tmp_path)
+
+
+HK = GOOD.replace("ZZ-01", "HK-01") + (
+    rule_text(
+        "context = { at = { within = ['marketing_quiet_from', 'marketing_quiet_to'] } }", id="HK-02"
+    )
+    + rule_text("figures = [{ quantity = 'money_cny', over = 'line_max' }]", id="HK-03")
+    + rule_text("patterns = ['https?:']\ncheck = 'links_elsewhere'", id="HK-04")
+    + rule_text("context = { licensed = false }", id="HK-05")
+    + "[context]\nlicensed = 'bool'\n"
+)
+HK_SETTINGS = """
+[hk]
+timezone = "Asia/Tokyo"
+marketing_quiet_from = 18:00:00
+marketing_quiet_to = 19:00:00
+line_max = 1000
+own_domains = ["a.com.hk"]
+"""
+
+
+def hk_folder(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "hk-own.toml").write_text(HK, encoding="utf-8")
+    (folder / "settings.toml").write_text(HK_SETTINGS, encoding="utf-8")
+    return folder
+
+
+def test_packs_that_are_joined_judge_each_by_its_own_settings(tmp_path: Path) -> None:
+    pack = load_rules("cn, hk,cn", hk_folder(tmp_path))
+    assert pack.jurisdiction == "cn,hk"
+    assert pack.settings == load_rules("cn", tmp_path).settings
+    assert {rule.id for rule in pack.rules} == {
+        rule.id for each in ("cn", "hk") for rule in load_rules(each, tmp_path).rules
+    }
+    both = judge(pack, "包过，额度最高25万元，请看http://b.com.hk", task="marketing")
+    found = {finding.rule.id for finding in both.findings}
+    assert {"CN-PROM-01", "CN-CAP-01", "HK-01", "HK-03", "HK-04"} <= found
+    assert {f.rule.id for f in judge(pack, "额度最高5万元", task="marketing").findings} >= {"HK-03"}
+    quiet = {"at": "2026-11-20T17:30:00+08:00", "licensed": False}
+    context = read_context(quiet, pack.context_keys)
+    found = {f.rule.id for f in judge(pack, "您好", task="marketing", context=context).findings}
+    assert found == {"HK-02", "HK-05"}
+    of_cn = judge(load_rules("cn", tmp_path), "您好", task="marketing", context=context)
+    assert not of_cn.findings
+    again = of_text(pack.text)
+    assert (again.version, again.others) == (pack.version, pack.others)
+    assert judge(again, "包过", task="marketing").verdict == "block"
+
+
+def test_joined_packs_have_no_two_rules_of_one_name(tmp_path: Path) -> None:
+    (tmp_path / "zz-own.toml").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "yy-own.toml").write_text(GOOD, encoding="utf-8")
+    with pytest.raises(RulePackError, match=r"^yy-own\.toml: rule ZZ-01: id: 'ZZ-01' is taken"):
+        load_rules("zz,yy", tmp_path)
+    with pytest.raises(RulePackError, match=r"no rule pack for 'fr'; there are cn, us, yy, zz$"):
+        load_rules("zz,fr", tmp_path)
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
@@ -1504,6 +1564,30 @@ def test_a_broken_pack_stops_every_command(shell: Shell) -> None:  # noqa: F811
         assert "cn-own.toml: rule OWN-01: triggers[1].patterns" in told
 
 
+def test_a_pack_that_cannot_be_used_stops_the_start(shell: Shell) -> None:  # noqa: F811
+    asked = ("ask", "利率多少")
+    told = shell.refused(2, *asked, ZHUNXIN_PACK="cn,fr")
+    assert "ZHUNXIN_PACK: no rule pack for 'fr'; there are cn, us" in told
+    folder = shell.folder / "own"
+    folder.mkdir()
+    own = {"ZHUNXIN_RULES": str(folder)}
+    shell.write("own/hk-own.toml", rule_text("patterns = ['(']", id="HK-01"))
+    for command in (asked, ("rules", "test")):
+        told = shell.refused(2, *command, **own)
+        assert "hk-own.toml: rule HK-01: triggers[1].patterns" in told
+    shell.write("own/hk-own.toml", GOOD)
+    assert "there are cn, hk, us" in shell.refused(2, *asked, **own, ZHUNXIN_PACK="fr")
+
+
+def test_check_takes_the_pack_of_the_settings(shell: Shell) -> None:  # noqa: F811
+    said, checked = "包过 Guaranteed approval!", ("check", "-", "--task", "marketing", "--json")
+    for pack, rules in (("us", {"US"}), ("cn,us", {"CN", "US"})):
+        ran = shell.run(*checked, given=said, ZHUNXIN_PACK=pack)
+        assert {finding["rule"][:2] for finding in ran.json()["findings"]} == rules
+        ran = shell.run(*checked, "--pack", pack, given=said)
+        assert {finding["rule"][:2] for finding in ran.json()["findings"]} == rules
+
+
 def test_rules_are_listed_shown_and_tried(shell: Shell) -> None:  # noqa: F811
     listed = shell.run("rules", "list", "--json").json()
     assert [row["id"] for row in listed] == [rule.id for rule in shipped().rules]
@@ -1619,6 +1703,41 @@ def test_staff_read_the_rules(staff: httpx.Client) -> None:
     shown = staff.get("/v1/rules/CN-PROM-01").json()
     assert shown["sources"][0]["evidence"] == "text"
     assert staff.get("/v1/rules/CN-NONE-01").status_code == 404
+
+
+def test_staff_read_the_rules_of_another_pack(staff: httpx.Client) -> None:
+    own = staff.get("/v1/rules").json()
+    assert (own["pack"], own["packs"]) == ("cn", ["cn", "us"])
+    assert own["context"]["recipient"] == ["borrower", "guarantor", "third_party"]
+    other = staff.get("/v1/rules", params={"pack": "us"}).json()
+    assert (other["pack"], other["context"]["prescreened"]) == ("us", "bool")
+    assert {rule["id"].partition("-")[0] for rule in other["rules"]} == {"US"}
+    assert staff.get("/v1/rules", params={"pack": "fr"}).status_code == 422
+
+
+def test_a_server_judges_by_the_packs_that_its_settings_join(tmp_path: Path) -> None:
+    more = {"ZHUNXIN_PACK": "cn,hk", "ZHUNXIN_RULES": str(hk_folder(tmp_path / "rules"))}
+    with serving(tmp_path / "home", **more) as server, server.client("marketer") as client:
+        sent = {"text": "包过", "task": "marketing"}
+        rules = {
+            finding["rule"] for finding in client.post("/v1/check", json=sent).json()["findings"]
+        }
+        assert {"CN-PROM-01", "HK-01"} <= rules
+        found = client.post("/v1/check", json=sent | {"pack": "hk"}).json()["findings"]
+        assert {finding["rule"] for finding in found} == {"HK-01"}
+        known = client.get("/v1/rules").json()
+        assert (known["pack"], known["packs"]) == ("cn,hk", ["cn", "hk", "us"])
+
+
+def test_campaigns_of_a_pack_that_does_not_say_whom_to_address_are_told_so(tmp_path: Path) -> None:
+    folder = hk_folder(tmp_path / "rules")
+    more = {"ZHUNXIN_PACK": "hk", "ZHUNXIN_RULES": str(folder)}
+    bounds = "credit_line_max_cny = 200000\nprize_draw_max_cny = 50000\n"
+    (folder / "settings.toml").write_text(HK_SETTINGS + bounds, encoding="utf-8")
+    with serving(tmp_path / "home", **more) as server, server.client("marketer") as client:
+        answer = client.get("/v1/campaigns")
+        assert answer.status_code == 503
+        assert any("marketing_must_know" in line for line in answer.json()["problems"])
 
 
 def test_a_borrower_cannot_check(staff: httpx.Client) -> None:

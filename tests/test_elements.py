@@ -20,6 +20,7 @@ from assistant.elements import (
     Completed,
     Facts,
     append_required,
+    check_own,
     facts_of,
     load_channels,
     review_completed,
@@ -292,6 +293,26 @@ def test_a_mistake_in_the_file_is_named(tmp_path: Path, old: str, new: str, said
     with pytest.raises(ChannelsError, match=said) as error:
         load_channels(tmp_path)
     assert str(tmp_path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('rules = ["CN-ID-06"]', 'rules = ["HK-AD-99"]', "'HK-AD-99' is no rule of any pack"),
+        ('prices = ["CN-RATE-01"', 'prices = ["CN-RATE-91"', "'CN-RATE-91' is no rule of any"),
+        ('unless = "label_shown"', 'unless = "label_show"', "unless: 'label_show' is no context"),
+    ],
+)
+def test_an_element_names_rules_and_context_that_some_pack_has(
+    tmp_path: Path, old: str, new: str, said: str
+) -> None:
+    text = SHIPPED.read_text(encoding="utf-8")
+    (tmp_path / "channels.toml").write_text(text, encoding="utf-8")
+    check_own(tmp_path, load_channels(tmp_path))
+    assert old in text
+    (tmp_path / "channels.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ChannelsError, match=said):
+        check_own(tmp_path, load_channels(tmp_path))
 
 
 def test_an_institutions_own_file_takes_its_place_beside_its_rules(tmp_path: Path) -> None:

@@ -282,6 +282,7 @@ async def readyz(request: Request) -> dict[str, str] | JSONResponse:
         "status": "ready",
         "release": index.release.id,
         "model": model if held.wants_model else "extractive",
+        "pack": held.rules.jurisdiction,
     }
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from assistant.compliance import (
@@ -25,7 +25,7 @@ from prompts.render import notice
 
 from .chat import FromDeps
 from .problems import documented, locale_of, problem
-from .schemas import CheckedBody, CheckRequest, RulesBody, WholeRuleBody
+from .schemas import PACK, CheckedBody, CheckRequest, RulesBody, WholeRuleBody
 
 router = APIRouter(prefix="/v1", tags=["compliance"])
 
@@ -59,7 +59,7 @@ async def check_text(body: CheckRequest, deps: Deps) -> dict[str, Any]:
     field = "context"
     try:
         rules = deps.rules
-        if body.pack != rules.jurisdiction:
+        if body.pack not in (None, rules.jurisdiction):
             field = "pack"
             rules = await asyncio.to_thread(load_rules, body.pack, deps.settings.rules)
             if body.semantic or body.append:
@@ -92,11 +92,26 @@ async def check_text(body: CheckRequest, deps: Deps) -> dict[str, Any]:
     return {**review_as_json(found), "completed": await asyncio.to_thread(complete)}
 
 
-@router.get("/rules", response_model=RulesBody, responses=documented(401, 403, 500))
-async def list_rules(deps: FromDeps) -> dict[str, Any]:
-    """All rules, in the order of their files."""
-    rules = [rule_as_json(rule) for rule in deps.rules.rules]
-    return {"rules": rules, "rules_version": deps.rules.version}
+@router.get("/rules", response_model=RulesBody, responses=documented(401, 403, 422, 500))
+async def list_rules(
+    request: Request, deps: FromDeps, pack: Annotated[str | None, Query(pattern=PACK)] = None
+) -> dict[str, Any] | Response:
+    """All rules of the server, or of another pack, in the order of their files, and what they may
+    ask about a message."""
+    found = deps.rules
+    try:
+        if pack not in (None, found.jurisdiction):
+            found = await asyncio.to_thread(load_rules, pack, deps.settings.rules)
+    except RulePackError as error:
+        fields = [{"field": "pack", "problem": str(error)}]
+        return problem(422, notice("bad_request", await locale_of(request)), fields=fields)
+    return {
+        "rules": [rule_as_json(rule) for rule in found.rules],
+        "rules_version": found.version,
+        "pack": found.jurisdiction,
+        "packs": deps.packs,
+        "context": found.context_keys,
+    }
 
 
 @router.get(

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from assistant.addressing import AddressingError
 from assistant.answer import BadQuestion
 from assistant.campaigns import CampaignError
 from assistant.customers import CustomerDataBroken, CustomersUnavailable
@@ -157,7 +158,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnknownConversation, unknown_conversation)
     for unready in (NoRelease, VectorsMissing, ReleaseMismatch, EmbeddingUnavailable):
         app.add_exception_handler(unready, not_ready)
-    app.add_exception_handler(CampaignError, no_campaigns)
+    for unread in (CampaignError, AddressingError):
+        app.add_exception_handler(unread, no_campaigns)
     app.add_exception_handler(BrokenDraft, broken_draft)
     for fault_of_record in NO_RECORD:
         app.add_exception_handler(fault_of_record, no_record)

@@ -237,6 +237,10 @@ class ClauseBody(PlaceBody):
     text: str
 
 
+PACK = "^[a-z]{2,8}$"
+"""How a jurisdiction is named."""
+
+
 class CheckRequest(BaseModel):
     """A text to check by the compliance rules, and what is known about it."""
 
@@ -266,10 +270,10 @@ class CheckRequest(BaseModel):
         default=None,
         description="The day whose rules apply; left out, that of context `at`, else today.",
     )
-    pack: str = Field(
-        default="cn",
-        pattern="^[a-z]{2,8}$",
-        description="The jurisdiction whose rules apply.",
+    pack: str | None = Field(
+        default=None,
+        pattern=PACK,
+        description="The jurisdiction whose rules apply; left out, that of the server.",
     )
     semantic: bool = Field(
         default=False,
@@ -397,6 +401,12 @@ class WholeRuleBody(RuleBody):
 class RulesBody(BaseModel):
     rules: list[RuleBody]
     rules_version: str
+    pack: str = Field(description="The jurisdiction of the rules; with commas, several.")
+    packs: list[str] = Field(description="Every jurisdiction that has rules.")
+    context: dict[str, str | list[str]] = Field(
+        description="What may be said of a message: bool, int, decimal, date, instant, text or "
+        "texts, or the words of which it must be one."
+    )
 
 
 class Problem(BaseModel):
