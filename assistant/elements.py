@@ -123,21 +123,27 @@ class Completed:
 
 def load_channels(own: Path | None = None) -> Channels:
     """Read the file of channels: that in an institution's folder of rules, where it has one, in
-    place of the shipped one. Raises ChannelsError."""
+    place of the shipped one, or with its elements after those of the shipped one where it has
+    nothing else. Raises ChannelsError."""
     file = own / SHIPPED.name if own and (own / SHIPPED.name).is_file() else SHIPPED
     try:
         raw = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise ChannelsError(f"{file}: cannot be read ({error})") from error
+    if unknown := sorted(raw.keys() - {"channels", "languages", "elements"}):
+        raise ChannelsError(f"{file}: {unknown[0]!r} is not known")
+    rows = raw.get("elements", [])
+    if not isinstance(rows, list):
+        raise ChannelsError(f"{file}: elements must be tables")
+    elements = tuple(_element(file, n, row) for n, row in enumerate(rows, start=1))
+    if file != SHIPPED and raw.keys() <= {"elements"}:
+        shipped = load_channels()
+        return replace(shipped, elements=shipped.elements + elements)
     for name in ("channels", "languages"):
         if not isinstance(raw.get(name), dict):
             raise ChannelsError(f"{file}: {name}: expected a table")
     forms = {channel: _form(file, channel, raw) for channel in get_args(Channel)}
     languages = {locale: _language(file, locale, raw) for locale in get_args(Locale)}
-    rows = raw.get("elements", [])
-    if not isinstance(rows, list):
-        raise ChannelsError(f"{file}: elements must be tables")
-    elements = tuple(_element(file, n, row) for n, row in enumerate(rows, start=1))
     return Channels(forms, languages, elements)
 
 

@@ -29,6 +29,7 @@ from assistant.rules import Channel, RulePack, Task, load_rules, read_context
 from knowledge.documents import Clause, Head
 from knowledge.lender import LenderFileError, Rate, load_lender, load_rates, stated_rates
 
+from .test_compliance import HEAD, rule_text
 from .test_ingest import Home
 from .test_releases import run
 
@@ -281,6 +282,7 @@ def test_the_shipped_file_names_rules_that_there_are(pack: RulePack, channels: C
         ("[languages.en]", "[languages.fr]", r"languages\.en"),
         ('stop = "."', "stop = 1", r"languages\.en"),
         ("[channels.sms]", "[channels.sms", "cannot be read"),
+        ('[[elements]]\nid = "risk"', '[[element]]\nid = "risk"', "'element' is not known"),
         ("longest = 500", f"longest = {'9' * 5000}", "cannot be read"),
         ("longest = 500", f"longest = {'[' * 100_000}", "cannot be read"),
         (SHIPPED.read_text(encoding="utf-8"), "channels = 5", "channels: expected a table"),
@@ -320,6 +322,36 @@ def test_an_institutions_own_file_takes_its_place_beside_its_rules(tmp_path: Pat
     (tmp_path / "channels.toml").write_text("\ufeff" + text, encoding="utf-8")
     done = append_required(load_rules(own=tmp_path), load_channels(tmp_path), given(ADVERT), FACTS)
     assert done.text.endswith("拒收请回复T")
+
+
+OWN_ELEMENT = """
+[[elements]]
+id = "warning"
+tasks = ["marketing"]
+channels = ["sms"]
+rules = ["HK-01"]
+present = []
+place = "end"
+wording.zh-Hans = "忠告：借钱梗要还。"
+wording.zh-Hant = "忠告：借錢梗要還。"
+wording.en = "Warning: you have to repay your loans."
+"""
+
+
+def test_elements_alone_are_added_to_the_shipped_ones(tmp_path: Path) -> None:
+    rule = rule_text("context = { complete = true }\nrequires_any = ['借(錢|钱)梗要', 'Warning:']")
+    (tmp_path / "hk-own.toml").write_text(HEAD + rule.replace("ZZ-01", "HK-01"), encoding="utf-8")
+    (tmp_path / "channels.toml").write_text(OWN_ELEMENT, encoding="utf-8")
+    channels = load_channels(tmp_path)
+    check_own(tmp_path, channels)
+    pack = load_rules("cn,hk", tmp_path)
+    for locale, text in (("zh-Hans", "忠告：借钱梗要还。"), ("en", "Warning: you have to repay")):
+        done = append_required(pack, channels, given(ADVERT), FACTS, locale)
+        assert {"unsubscribe", "warning"} <= {added.element for added in done.added}
+        assert text in done.text
+        assert not {f.rule.id for f in review_completed(pack, given(ADVERT), done).findings} & {
+            "HK-01"
+        }
 
 
 # The command
