@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .deps import Deps
     from .likeness import Likeness
+    from .models import Locale
     from .offer import Brief, Drafted, Refused
     from .rules import RulePack
 
@@ -600,13 +601,21 @@ def check(
         ),
     ] = False,
     locale: Annotated[
-        str, typer.Option(help="Language of what --complete puts in: zh-Hans, zh-Hant or en.")
+        str,
+        typer.Option(
+            help="Language of titles, suggestions and what --complete puts in: zh-Hans, zh-Hant "
+            "or en."
+        ),
     ] = "zh-Hans",
     as_json: AsJson = False,
 ) -> None:
     """Check a text by the compliance rules; exit 1 where it must not go out as it is."""
     from .compliance import STOPS, review_as_json
+    from .models import LOCALES
 
+    chosen = next((known for known in LOCALES if known == locale), None)
+    if chosen is None:
+        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
     if complete and (jsonl or semantic):
         _fail("--complete is for one text, without --jsonl or --semantic", 2)
     rules = _rule_pack(pack)
@@ -629,13 +638,13 @@ def check(
         except (ValueError, RecursionError):
             _fail(f"{context}: not JSON", 2)
     if complete:
-        _complete(rules, row, day, str(context or "--task, --channel"), locale, as_json)
+        _complete(rules, row, day, str(context or "--task, --channel"), chosen, as_json)
         return
     found = _review(rules, likeness, row, day, str(context or "--task, --channel"))
     if as_json:
         _print_json(review_as_json(found))
     else:
-        _show_review(found)
+        _show_review(found, chosen)
     if found.verdict in STOPS:
         raise typer.Exit(1)
 
@@ -1973,16 +1982,18 @@ def _review(
 
 
 def _complete(
-    rules: RulePack, row: dict[str, Any], day: date | None, where: str, locale: str, as_json: bool
+    rules: RulePack,
+    row: dict[str, Any],
+    day: date | None,
+    where: str,
+    locale: Locale,
+    as_json: bool,
 ) -> None:
     """Put in what a text lacks, from what clauses in force state, and judge the whole."""
     from .compliance import STOPS, BadMessage, read_message
     from .elements import append_required, completed_as_json, review_completed
-    from .models import LOCALES, today
+    from .models import today
 
-    chosen = next((known for known in LOCALES if known == locale), None)
-    if chosen is None:
-        _fail(f"--locale must be one of {', '.join(LOCALES)}", 2)
     try:
         given = read_message(rules, row, on=day, today=today())
     except BadMessage as error:
@@ -1992,7 +2003,7 @@ def _complete(
 
     async def run(deps: Deps) -> None:
         facts = await deps.facts(given.on)
-        completed = append_required(rules, deps.channels, given, facts, chosen)
+        completed = append_required(rules, deps.channels, given, facts, locale)
         found = review_completed(rules, given, completed)
         if as_json:
             _print_json(completed_as_json(completed, found))
@@ -2004,14 +2015,14 @@ def _complete(
                 typer.echo(f"not added {element}: no clause in force states it", err=True)
             if completed.too_long:
                 typer.echo(f"{len(completed.text)} of {completed.longest} characters", err=True)
-            _show_review(found, to_stderr=True)
+            _show_review(found, locale, to_stderr=True)
         if found.verdict in STOPS or completed.lacking or completed.too_long:
             raise typer.Exit(1)
 
     _with_deps(run)
 
 
-def _show_review(found: Review, *, to_stderr: bool = False) -> None:
+def _show_review(found: Review, locale: Locale, *, to_stderr: bool = False) -> None:
     from rich.console import Console
     from rich.text import Text
 
@@ -2028,11 +2039,11 @@ def _show_review(found: Review, *, to_stderr: bool = False) -> None:
         console.print(
             Text.assemble(
                 (f"{finding.severity:<6}", colours[finding.severity]),
-                f"{finding.rule.id} {finding.rule.title_zh} [{start}:{end}] {quoted}",
+                f"{finding.rule.id} {finding.rule.title(locale)} [{start}:{end}] {quoted}",
             )
         )
         console.print(Text(f"      {source['regulation']} {article}", style="dim"))
-        console.print(Text(f"      {finding.rule.suggestion_zh}"))
+        console.print(Text(f"      {finding.rule.suggestion(locale)}"))
         if finding.channels:
             console.print(
                 Text(f"      only on: {', '.join(sorted(finding.channels))}", style="dim")

@@ -236,7 +236,7 @@ def _slots(wording: str) -> list[str]:
 
 
 def _rule_source(rule: Rule, locale: Locale) -> dict[str, str]:
-    title = rule.title_en if locale == "en" else rule.title_zh
+    title = rule.title(locale)
     return {"kind": "rule", "text": title, "rule": rule.id}
 
 
@@ -280,7 +280,7 @@ def _contact(
     elif calls and contact.calls_today is None:
         why = words["unknown_calls"][locale]
     for rule in broken_rules(words, situation, basis, contact, situation.now):
-        title = rule.title_en if locale == "en" else rule.title_zh
+        title = rule.title(locale)
         why = why or title
         sources.append(_rule_source(rule, locale))
     earliest = None

@@ -262,6 +262,13 @@ class Rule:
         """What a finding names: the first of which the text is held, else a quote, else any."""
         return min(self.bases, key=lambda basis: _EVIDENCE_ORDER.index(basis.evidence))
 
+    def title(self, locale: str) -> str:
+        return self.title_en if locale == "en" else self.title_zh
+
+    def suggestion(self, locale: str) -> str:
+        """In the other language where there is none in this one."""
+        return self.suggestion_en if locale == "en" and self.suggestion_en else self.suggestion_zh
+
     @property
     def jurisdiction(self) -> str:
         return self.file.partition("-")[0]
@@ -672,6 +679,7 @@ class _Reader:
                 beyond = ", ".join(sorted(some - all_of)) if all_of else ""
                 if beyond:
                     raise _Wrong(f"triggers[{place}].{name}", f"the rule is not for {beyond}")
+        suggestion_en = _text(table, "suggestion_en", "")
         last_day = effective_to or date.max
         # An example is tried as the first task and channel that the rule names.
         first_task: Task = table["tasks"][0]
@@ -699,8 +707,8 @@ class _Reader:
             triggers=read,
             effective_from=effective_from,
             effective_to=effective_to,
-            suggestion_zh=_text(table, "suggestion_zh"),
-            suggestion_en=_text(table, "suggestion_en", ""),
+            suggestion_zh=_text(table, "suggestion_zh", suggestion_en or None) or suggestion_en,
+            suggestion_en=suggestion_en,
             note=_text(table, "note", ""),
             bad=examples("bad"),
             good=examples("good"),

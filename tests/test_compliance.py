@@ -1512,6 +1512,26 @@ def test_check_prints_a_verdict_and_tells_by_its_code(shell: Shell) -> None:  # 
     assert "CN-PROM-01" in shown.out
 
 
+def test_check_speaks_the_language_of_the_reader(shell: Shell) -> None:  # noqa: F811
+    english = rule_text("patterns = ['guaranteed']").replace("suggestion_zh", "suggestion_en")
+    own = shell.write(
+        "zz-own.toml",
+        HEAD
+        + english.replace("改写", "Leave it out")
+        + rule_text("patterns = ['包过']", id="ZZ-02"),
+    )
+    checked = ("check", "-", "--task", "marketing", "--pack", "zz")
+    for locale, title in (("en", "title"), ("zh-Hans", "标题"), ("zh-Hant", "标题")):
+        ran = shell.run(*checked, "--locale", locale, given="Guaranteed", ZHUNXIN_RULES=str(own))
+        assert f"ZZ-01 {title} [" in ran.out
+        assert "Leave it out" in ran.out
+        ran = shell.run(*checked, "--locale", locale, given="包过", ZHUNXIN_RULES=str(own))
+        assert f"ZZ-02 {title} [" in ran.out
+        assert "改写" in ran.out
+    told = shell.refused(2, *checked, "--locale", "fr", given="x", ZHUNXIN_RULES=str(own))
+    assert "--locale must be one of" in told
+
+
 def test_check_takes_many_in_order(shell: Shell) -> None:  # noqa: F811
     rows = [
         {"id": "b", "text": "包过", "task": "marketing"},

@@ -254,7 +254,7 @@ def _title(name: str, group: str, book: Book, deps: Deps, locale: Locale) -> str
         return name
     rule = deps.rules.by_id.get(name)
     if rule is not None:
-        return rule.title_en if locale == "en" else rule.title_zh
+        return rule.title(locale)
     words = book.why.get(name)
     return words[locale].partition("：")[0].partition(":")[0] if words else name
 
