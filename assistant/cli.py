@@ -662,9 +662,11 @@ def rules_list(pack: Pack = "", as_json: AsJson = False) -> None:
         source = rule_as_json(rule)["source"]
         article = source["article"] or ("" if source["verified"] else "unverified")
         tasks = " ".join(task for task in rule_as_json(rule)["tasks"])
+        days = (("from", rule.effective_from), ("to", rule.effective_to))
+        dates = "".join(f"  {word} {day}" for word, day in days if day)
         typer.echo(
             f"{rule.id:<12} {rule.severity:<5} {rule.title_zh}  "
-            f"[{tasks}]  {source['regulation']} {article}".rstrip()
+            f"[{tasks}]{dates}  {source['regulation']} {article}".rstrip()
         )
 
 
@@ -684,6 +686,8 @@ def rules_show(
     if as_json:
         _print_json(row)
         return
+    examples = row.pop("examples")
+    del row["bad"], row["good"]
     for name, value in row.items():
         if isinstance(value, list):
             for item in value:
@@ -692,6 +696,10 @@ def rules_show(
         elif value:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             typer.echo(f"{name}: {shown}")
+    for example in examples:
+        context = json.dumps(example["context"], ensure_ascii=False) if example["context"] else None
+        said = (example["task"], example["channel"], example["on"], context)
+        typer.echo(f"{example['kind']}: {example['text']}  [{' '.join(filter(None, said))}]")
 
 
 @rules_app.command("test")

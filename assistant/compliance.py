@@ -21,6 +21,7 @@ from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
+    CONTEXT_DEFAULTS,
     CONTEXT_SETTINGS,
     HELD,
     REACH,
@@ -387,8 +388,32 @@ def rule_as_json(rule: Rule, *, full: bool = False) -> dict[str, Any]:
             ],
             "bad": [example.text for example in rule.bad],
             "good": [example.text for example in rule.good],
+            "examples": [
+                {"kind": kind, **_example_as_json(example)}
+                for kind, examples in (("bad", rule.bad), ("good", rule.good))
+                for example in examples
+            ],
         }
     return row
+
+
+def _written(value: object) -> str:
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _example_as_json(example: Example) -> dict[str, Any]:
+    context = {
+        key: value if isinstance(value, bool | int | tuple) else _written(value)
+        for key, value in example.context.items()
+        if value != CONTEXT_DEFAULTS.get(key)
+    }
+    return {
+        "text": example.text,
+        "task": example.task,
+        "channel": example.channel,
+        "context": context,
+        "on": None if example.on == date.max else example.on.isoformat(),
+    }
 
 
 @dataclass(frozen=True, slots=True)

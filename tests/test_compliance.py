@@ -1628,6 +1628,25 @@ def test_rules_are_listed_shown_and_tried(shell: Shell) -> None:  # noqa: F811
     assert report["not_read"] == []
 
 
+def test_a_rule_is_shown_with_its_days_and_what_its_examples_say(shell: Shell) -> None:  # noqa: F811
+    dated = rule_text("patterns = ['一']", fields="effective_from = 2026-10-01").replace(
+        'good = ["四"',
+        'good = [{ text = "一", task = "marketing", channel = "sms", on = 2026-09-30, '
+        'context = { at = "2026-09-30T20:00:00+08:00", complete = true } }',
+    )
+    own = str(shell.write("zz-own.toml", HEAD + dated))
+    options = ("--pack", "zz")
+    listed = shell.run("rules", "list", *options, ZHUNXIN_RULES=own).out
+    assert "[chat marketing]  from 2026-10-01  " in listed
+    shown = shell.run("rules", "show", "ZZ-01", *options, ZHUNXIN_RULES=own).out.splitlines()
+    assert "bad: 一  [chat]" in shown
+    assert (
+        'good: 一  [marketing sms 2026-09-30 {"complete": true, "at": "2026-09-30T20:00:00+08:00"}]'
+    ) in shown
+    told = shell.run("rules", "show", "ZZ-01", *options, "--json", ZHUNXIN_RULES=own).json()
+    assert told["good"][0] == told["examples"][3]["text"] == "一"
+
+
 def test_rules_that_were_not_read_are_named(shell: Shell) -> None:  # noqa: F811
     folder = shell.folder / "own"
     (folder / "more").mkdir(parents=True)
@@ -1733,6 +1752,8 @@ def test_staff_read_the_rules_of_another_pack(staff: httpx.Client) -> None:
     assert (other["pack"], other["context"]["prescreened"]) == ("us", "bool")
     assert {rule["id"].partition("-")[0] for rule in other["rules"]} == {"US"}
     assert staff.get("/v1/rules", params={"pack": "fr"}).status_code == 422
+    with_context = [e for e in staff.get("/v1/rules/CN-CONT-02").json()["examples"] if e["context"]]
+    assert with_context[0]["context"]["complete"] is True
 
 
 def test_a_server_judges_by_the_packs_that_its_settings_join(tmp_path: Path) -> None:

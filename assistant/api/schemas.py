@@ -387,6 +387,17 @@ class BasisBody(BaseModel):
     note: str
 
 
+class ExampleBody(BaseModel):
+    """A text on which a rule fires (`bad`) or does not, and as what it is judged."""
+
+    kind: Literal["bad", "good"]
+    text: str
+    task: Task
+    channel: Channel | None
+    context: dict[str, Any]
+    on: date | None = Field(description="The day whose rules apply; null: any.")
+
+
 class WholeRuleBody(RuleBody):
     """One rule with its wording, all its sources and its examples."""
 
@@ -396,6 +407,7 @@ class WholeRuleBody(RuleBody):
     sources: list[BasisBody]
     bad: list[str]
     good: list[str]
+    examples: list[ExampleBody]
 
 
 class RulesBody(BaseModel):
