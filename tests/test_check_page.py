@@ -36,6 +36,11 @@ good = ["小能", "大熊", "送花"]
 [[rules.triggers]]
 patterns = ['小熊']
 """
+BAD_ASKING = """bad = [
+  { text = "送小熊", context = { segment = "new" } },
+  { text = "送您小熊", context = { segment = "new" } },
+  { text = "有小熊送", context = { segment = "new" } },
+]"""
 XSS = '<img src=x onerror="alert(1)">包过'
 
 OpenPage = Callable[..., Page]
@@ -387,6 +392,58 @@ def test_what_a_message_must_carry_is_put_in_and_marked(open_page: OpenPage, wid
     expect(page.locator("#text")).to_have_value(re.compile("^【广告】安心贷.*退订", re.DOTALL))
     expect(page.locator("#complete")).to_be_checked()
     expect(page.locator("#verdict")).to_contain_text(ZH["verdict.pass"])
+
+
+@pytest.fixture(scope="module")
+def joined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """With a pack of its own, which asks for what no other does."""
+    folder = tmp_path_factory.mktemp("own")
+    more = '[context]\nprescreened = "bool"\nsegment = ["new", "renewing"]\n[sources.AD]\n'
+    asking = OWN_RULE.replace(
+        "patterns = ['小熊']", "patterns = ['小熊']\ncontext = { segment = 'new' }"
+    )
+    (folder / "hk-own.toml").write_text(
+        f'{more}title = "x"\nheld = "memory"\n{asking}'.replace(
+            'bad = ["送小熊", "送您小熊", "有小熊送"]', BAD_ASKING
+        ),
+        encoding="utf-8",
+    )
+    settings = {"ZHUNXIN_RULES": str(folder), "ZHUNXIN_PACK": "cn,hk"}
+    with serving(tmp_path_factory.mktemp("joined"), **settings) as running:
+        yield running
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [390, 1366])
+def test_the_page_asks_what_the_rules_of_a_pack_ask_and_takes_another(
+    open_page: OpenPage, joined: Server, width: int
+) -> None:
+    page = open_page(url=joined.url, width=width)
+    packs = page.locator("#pack option")
+    expect(packs).to_have_text(["cn,hk（本系统）", "cn", "hk", "us"])
+    page.locator("#text").fill("送小熊")
+    page.get_by_text(ZH["unchecked"].partition("：")[0]).click()
+    page.get_by_role("button", name="segment").click()
+    page.get_by_label("segment").select_option("new")
+    expect(page.locator(".findings code", has_text="OWN-01")).to_be_visible()
+    page.reload()
+    expect(page.locator(".findings code", has_text="OWN-01")).to_be_visible()
+    page.locator("#pack").select_option("us")
+    expect(page.locator(".findings code", has_text="OWN-01")).to_have_count(0)
+    expect(page.locator("#fill")).to_have_count(0)
+    expect(page.get_by_label("segment")).to_have_count(0)
+    page.locator("#text").fill("Guaranteed approval!")
+    expect(page.locator(".findings code", has_text="US-UDAAP-01")).to_be_visible()
+
+
+@pytest.mark.browser
+def test_a_text_is_checked_by_the_rules_of_a_day(open_page: OpenPage) -> None:
+    page = open_page()
+    page.locator("#text").fill(PROMISE)
+    expect(page.locator(".findings code", has_text="CN-PROM-01")).to_be_visible()
+    with page.expect_request("**/v1/check") as sent:
+        page.locator("#on").fill("2020-01-02")
+    assert sent.value.post_data_json["on"] == "2020-01-02"
 
 
 @pytest.mark.browser

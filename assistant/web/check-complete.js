@@ -40,9 +40,15 @@ function languageOf(text) {
   return locale === "zh-Hant" ? locale : "zh-Hans";
 }
 
+/** An element of the house's own has no other name than its id. */
+function name(element) {
+  const key = `element.${element}`;
+  const worded = t(key);
+  return worded === key ? element : worded;
+}
+
 /** What was put in, and what could not be, in words. */
 function wordsOf({ added, lacking, too_long: tooLong, text, longest }) {
-  const name = (element) => t(`element.${element}`);
   const said = [
     added.length
       ? t("complete.added", { names: added.map(({ element }) => name(element)).join(t("complete.and")) })
@@ -59,7 +65,7 @@ function shown(completed, language, take) {
   for (const piece of pieces(text, inUnits(added, text))) {
     const [element] = piece.covered;
     marked.append(
-      element ? build("ins", { title: t(`element.${element.element}`) }, piece.text) : piece.text,
+      element ? build("ins", { title: name(element.element) }, piece.text) : piece.text,
     );
   }
   const words = wordsOf(completed).map((said) => build("p", { class: "small" }, said));

@@ -25,15 +25,19 @@ const KINDS = {
     make: (key) => build("input", { name: key, maxlength: "2000", placeholder: "example.com" }),
     read: (value) => value.split(/[\s,;，、；]+/).filter(Boolean),
   },
-  recipient: {
-    make: (key) =>
-      select(
-        [["", t("unsaid")], ...["borrower", "guarantor", "third_party"].map((who) => [who, t(`recipient.${who}`)])],
-        "",
-        { name: key },
-      ),
+  recipient: oneOf(["borrower", "guarantor", "third_party"], (who) => t(`recipient.${who}`)),
+};
+
+function oneOf(words, shown) {
+  return {
+    make: (key) => select([["", t("unsaid")], ...words.map((word) => [word, shown(word)])], "", { name: key }),
     read: (value) => value,
-  },
+  };
+}
+
+/** What a rule pack calls the forms of what is said under its own keys. */
+const FORMS = {
+  bool: "yes", int: "count", decimal: "amount", date: "day", instant: "instant", text: "text", texts: "names",
 };
 
 /** Key -> kind of its field; the first ones are always shown. `complete` stands by the text. */
@@ -68,11 +72,18 @@ const MORE = {
 };
 const ALL = { ...USUAL, ...MORE };
 
-/** The fields. `said()` is what was filled in, `show(key)` goes to a field, `keep()` and `restore`
+/** The fields, after some that are not of the context. `said()` is what was filled in, `show(key)` goes to a field, `keep()` and `restore`
     carry them over a reload. */
-export function contextFields() {
+export function contextFields(...others) {
   const controls = {};
-  for (const [key, kind] of Object.entries(ALL)) controls[key] = KINDS[kind].make(key);
+  const reads = {};
+  let own = [];
+  const add = (key, kind) => {
+    controls[key] = kind.make(key);
+    reads[key] = kind.read;
+  };
+  for (const [key, kind] of Object.entries(ALL)) add(key, KINDS[kind]);
+  const ownFields = build("div", { class: "filters" });
   const fields = (keys) =>
     Object.keys(keys).map((key) =>
       field(t(`context.${key}`), controls[key], { class: keys[key] === "text" ? "field whole" : "field" }),
@@ -82,31 +93,43 @@ export function contextFields() {
     {},
     build("summary", {}, t("context.more")),
     build("div", { class: "filters" }, ...fields(MORE)),
+    ownFields,
   );
   const node = build(
     "section",
     { class: "card about", "aria-labelledby": "about-heading" },
     build("h2", { id: "about-heading" }, t("context")),
     build("p", { class: "small" }, t("context.about")),
-    build("div", { class: "filters" }, ...fields(USUAL)),
+    build("div", { class: "filters" }, ...others, ...fields(USUAL)),
     more,
   );
   return {
     node,
     has: (key) => key in controls,
+    label: (key) => (own.includes(key) ? key : t(`context.${key}`)),
+    /** Fields for what the rules of a pack ask for beside the usual: key -> form, or the words. */
+    learn(keys) {
+      for (const key of own) delete controls[key];
+      own = Object.keys(keys).filter((key) => !(key in ALL) && key !== "complete");
+      for (const key of own) {
+        const form = keys[key];
+        add(key, Array.isArray(form) ? oneOf(form, (word) => word) : KINDS[FORMS[form]]);
+      }
+      ownFields.replaceChildren(...own.map((key) => field(key, controls[key])));
+    },
     said() {
       const given = Object.entries(controls).filter(([, control]) => control.value.trim() !== "");
-      return Object.fromEntries(given.map(([key, control]) => [key, KINDS[ALL[key]].read(control.value)]));
+      return Object.fromEntries(given.map(([key, control]) => [key, reads[key](control.value)]));
     },
     show(key) {
-      if (key in MORE) more.open = true;
+      if (!(key in USUAL)) more.open = true;
       controls[key].focus();
       controls[key].scrollIntoView({ block: "center" });
     },
     keep: () => Object.fromEntries(Object.entries(controls).map(([key, control]) => [key, control.value])),
     restore(values) {
       for (const [key, control] of Object.entries(controls)) control.value = values[key] ?? "";
-      more.open = Object.keys(MORE).some((key) => controls[key].value);
+      more.open = [...Object.keys(MORE), ...own].some((key) => controls[key].value);
     },
   };
 }

@@ -107,7 +107,7 @@ export function uncheckedList(unchecked, titles, context, open) {
     for (const key of needs) {
       row.append(
         context.has(key)
-          ? button(t(`context.${key}`), { class: "quiet" }, () => context.show(key))
+          ? button(context.label(key), { class: "quiet" }, () => context.show(key))
           : build("code", {}, key),
       );
     }

@@ -81,12 +81,15 @@ function checker(me) {
     "",
     { id: "channel" },
   );
+  const pack = select([["", ""]], "", { id: "pack" });
+  const day = build("input", { type: "date", id: "on" });
   const complete = build("input", { type: "checkbox", id: "complete" });
-  const context = contextFields();
+  const context = contextFields(field(t("pack"), pack), field(t("on"), day));
   const result = build("section", { id: "result", "aria-label": t("result") });
   const titles = new Map();
   let waiting = 0;
   let running = new AbortController();
+  let learned = 0;
   let told = "";
   let keeps = true;
 
@@ -128,6 +131,8 @@ function checker(me) {
       task: task.value,
       channel: channel.value || null,
       context: { ...context.said(), complete: complete.checked },
+      pack: pack.value || null,
+      on: day.value || null,
     };
     try {
       const review = await call("/v1/check", { method: "POST", body, signal });
@@ -163,7 +168,8 @@ function checker(me) {
     result.replaceChildren(
       verdict(review),
       ...(groups.length ? [list] : []),
-      completion(body, take, tell),
+      // What is put in is for the rules that the server itself judges by.
+      ...(body.pack ? [] : [completion(body, take, tell)]),
       ...(review.unchecked.length ? [uncheckedList(review.unchecked, titles, context, open)] : []),
       build("p", { class: "small" }, t("version", { version: review.rules_version })),
     );
@@ -182,28 +188,46 @@ function checker(me) {
 
   function keep() {
     if (!keeps) return;
-    const said = { task: task.value, channel: channel.value, complete: complete.checked, context: context.keep() };
+    const said = {
+      task: task.value, channel: channel.value, pack: pack.value, on: day.value, complete: complete.checked,
+      context: context.keep(),
+    };
     sessionStorage.setItem(DRAFT_KEY, JSON.stringify({ login: me.login, text: text.area.value, ...said }));
   }
 
   /** Only for whoever wrote it: another account may have signed in since. */
-  function restore() {
+  async function restore() {
     const kept = JSON.parse(sessionStorage.getItem(DRAFT_KEY) ?? "null");
     sessionStorage.removeItem(DRAFT_KEY);
-    if (kept?.login !== me.login) return;
+    if (kept?.login !== me.login) return learn("");
     text.area.value = kept.text;
     task.value = kept.task;
     channel.value = kept.channel;
+    day.value = kept.on;
     complete.checked = kept.complete;
-    context.restore(kept.context);
     text.follow();
+    // Its own fields are there only when its rules are known.
+    await learn("");
+    if (kept.pack) await learn(kept.pack);
+    pack.value = kept.pack;
+    context.restore(kept.context);
   }
 
-  /** Names of rules, for those that are listed by their number alone. */
-  async function learnTitles() {
+  /** Of the rules of a pack, or the server's own: their names, for those that are listed by their
+      number alone, and what they may ask about a text. */
+  async function learn(name) {
+    const mine = ++learned;
     try {
-      const { rules } = await call("/v1/rules");
-      for (const rule of rules) titles.set(rule.id, locale === "en" ? rule.title_en : rule.title);
+      const known = await call(name ? `/v1/rules?pack=${name}` : "/v1/rules");
+      if (mine !== learned) return;
+      for (const rule of known.rules) titles.set(rule.id, locale === "en" ? rule.title_en : rule.title);
+      context.learn(known.context);
+      if (name) return;
+      const others = known.packs.filter((other) => other !== known.pack);
+      pack.replaceChildren(
+        new Option(t("pack.own", { pack: known.pack }), ""),
+        ...others.map((other) => new Option(other, other)),
+      );
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
     }
@@ -231,13 +255,17 @@ function checker(me) {
   );
   form.addEventListener("submit", (event) => event.preventDefault());
   for (const control of [task, channel, complete]) control.addEventListener("change", check);
+  pack.addEventListener("change", async () => {
+    clearTimeout(waiting);
+    await learn(pack.value);
+    check();
+  });
   context.node.addEventListener("input", later);
   return {
     nodes: [form, result, context.node],
     async begin() {
-      restore();
       result.replaceChildren(skeleton());
-      await learnTitles();
+      await restore();
       await check();
     },
     forget() {
