@@ -501,6 +501,7 @@ def _put_in(case: Case) -> Problem | None:
                 moved = token.kind == "word" and len(token.raw) > 1 and token.meaning in known
                 both = strictly and _instead(token, out, said, own)
                 other = lost and not chars & set(token.raw)
+                other = other and not _of_one_list((token, *out), reading)
                 if moved and (other or (both and _names_a_thing(token.raw))):
                     return Problem("figure_role", token.raw)
     return None
