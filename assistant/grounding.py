@@ -417,9 +417,10 @@ def _added(case: Case) -> Problem | None:
 
 def _supposed(part: Part, case: Case) -> str:
     """The question, where a part only tells its case: what holds at all holds in that one too. Its
-    years, where the quotes except a case, or the part tells more."""
+    years, where the quotes except a case or have a condition there, or the part tells more."""
     wording, asked = known_words(), fold(case.asked)
     tells = part.ends_sentence or part.denies() or not wording.supposes.search(part.raw)
+    tells = tells or any(wording.condition.search(near.raw) for near in case.nearest(part))
     if tells or wording.exception.search(case.quoted_text):
         return " ".join(year for year in sorted(wording.years) if year in asked)
     return asked
