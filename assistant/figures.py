@@ -28,8 +28,8 @@ class Figure:
     """Yuan, a fraction (0.18 = 18 %), a number of units; dates as `2026-01-01`, `2026-07`, `2026`,
     `--06-30`, `--06`, `---15`; times as `09:00`; phone numbers as digits. Of a range: its start."""
     unit: str
-    """Money: currency. Rates: year, month, day, point or empty. Terms: month, period, day, workday,
-    minute, second. Else the measure word."""
+    """Money: currency, `$` where no more is said than dollars. Rates: year, month, day, point or
+    empty. Terms: month, period, day, workday, minute, second. Else the measure word."""
     bound: Bound
     """`min`: at least, from, after. `max`: at most, within, before."""
     span: tuple[int, int] = field(compare=False)
@@ -95,17 +95,23 @@ _FOLD = {
 _WIDE_GROUP = "(?<=[0-9０-９])，(?=[0-9０-９]{3}(?![0-9０-９]))"
 
 _DIGITS = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
+_TENS = {"廿": 20, "卅": 30, "卌": 40}
 _SCALES = {"十": 10, "百": 100, "千": 1000, "万": 10**4, "亿": 10**8, "w": 10**4, "k": 1000}
+_SCALE_WORDS = {"thousand": 1000, "million": 10**6, "billion": 10**9}
 _MAX_DIGITS = 24
 
 _ARABIC = r"(?:[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])|[0-9]+)(?:\.[0-9]+)?"
 _SCALED = (
-    rf"{_ARABIC}(?:(?: ?(?:[百千]?[万亿]|[百千])(?!分之)|[wk](?![a-z]))(?:[0-9]{{1,4}}[百千万])?)?"
+    rf"{_ARABIC}(?:(?: ?[多余来]?(?:[百千]?[万亿]|[百千])(?!分之)|[wk](?![a-z]))"
+    rf"(?:[0-9]{{1,4}}[百千万])?| (?:{'|'.join(_SCALE_WORDS)})(?![a-z]))?"
 )
-_NUMERALS = "零〇一二三四五六七八九十百千万亿两"
+_NUMERALS = "零〇一二三四五六七八九十百千万亿两廿卅卌"
 _ONE_OF = "天|年|个月|会|次|下|直|般|样|些|共|起|定|边|旦|期|笔"
 """Behind a one that begins a word of its own and ends no number."""
-_CHINESE = rf"[{_NUMERALS}]{{1,24}}(?:点(?:[零二三四五六七八九]|一(?!{_ONE_OF})){{1,9}})?"
+_CHINESE = (
+    rf"[{_NUMERALS}]{{1,24}}(?:(?<=[十百千])[多余来][万亿])?"
+    rf"(?:点(?:[零二三四五六七八九]|一(?!{_ONE_OF})){{1,9}})?"
+)
 _NUMBER = rf"(?:{_SCALED}|{_CHINESE})"
 # 万分之五一天: five, a day.
 _SHARE = rf"(?:[{_NUMERALS}]{{1,24}}?(?=一(?:天|日|个月|年))|{_CHINESE})"
@@ -136,8 +142,12 @@ _UNITS: dict[str, tuple[Kind, str, Decimal]] = {
     ),
     **dict.fromkeys(["角钱", "角", "毛钱"], ("money", "CNY", _D("0.1"))),
     "分钱": ("money", "CNY", _D("0.01")),
-    **dict.fromkeys(["美元", "美金", "dollars", "dollar", "usd"], ("money", "USD", _D(1))),
-    **dict.fromkeys(["港元", "港币", "hkd"], ("money", "HKD", _D(1))),
+    **dict.fromkeys(["美元", "美金", "us dollars", "usd"], ("money", "USD", _D(1))),
+    **dict.fromkeys(
+        ["港元", "港币", "港纸", "港紙", "hong kong dollars", "hk dollars", "hkd"],
+        ("money", "HKD", _D(1)),
+    ),
+    **dict.fromkeys(["dollars", "dollar", "蚊"], ("money", "$", _D(1))),
     **dict.fromkeys(["%", "percent", "per cent"], ("rate", "", _D("0.01"))),
     **dict.fromkeys(
         ["个百分点", "百分点", "percentage points", "percentage point"],
@@ -231,14 +241,17 @@ _INDEFINITE_BEFORE = r"(?:[每上下同某这那任另的当首末逐较前后]|
 
 _PERIODS = {
     "年": "year", "月": "month", "日": "day", "天": "day", "year": "year", "annum": "year",
-    "annual": "year", "yearly": "year", "apr": "year", "p.a": "year", "month": "month",
-    "monthly": "month", "day": "day", "daily": "day",
+    "annual": "year", "yearly": "year", "apr": "year", "percentage rate": "year",
+    "p.a": "year", "month": "month", "monthly": "month", "day": "day", "daily": "day",
 }  # fmt: skip
 _PERIOD_NAME = (
     r"(年|月|日|天)(?:化|度)?(?:综合|名义|实际|贷款|借款|罚息|违约|单利|复利|融资|资金|费用|手续)*"
     r"(?:利率|利息|息率|费率|息|成本|率|利(?![润滚益]))|(年)化"
 )
-_PERIOD_BEFORE = _PERIOD_NAME + r"|(annual|yearly|monthly|daily|apr)(?![a-z])"
+_PERIOD_BEFORE = (
+    rf"{_PERIOD_NAME}|(annual|yearly|monthly|daily|apr"
+    r"|(?<!monthly )(?<!daily )percentage rate)(?![a-z])"
+)
 _PERIOD_RIGHT_BEFORE = (
     rf"(?:{_PERIOD_NAME})(?:[（(]单利[）)])?(?:[为是达按约]|只有|仅为?)?[:：]? ?$"
     r"|(?:每|(?<![后第剩余仅限])一)(天|日)(?:[按收付只才就仅]|只[要收])? ?$"
@@ -659,6 +672,7 @@ def _same_measure(left: _Found, right: _Found) -> bool:
 
 def _number(written: str) -> tuple[Decimal, int] | None:
     """Coefficient and scale of a numeral in digits or Chinese; None if it is no number."""
+    written = _re("[多余来]").sub("", written)
     if not written[0].isascii():
         value = _chinese(written)
         return None if value is None else (value, 1)
@@ -667,6 +681,8 @@ def _number(written: str) -> tuple[Decimal, int] | None:
         return None
     raw = Decimal(digits.group().replace(",", ""))
     rest = written[digits.end() :].strip()
+    if rest in _SCALE_WORDS:
+        return raw, _SCALE_WORDS[rest]
     scale, i = 1, 0
     while i < len(rest) and rest[i] in _SCALES:
         scale *= _SCALES[rest[i]]
@@ -699,6 +715,8 @@ def _scaled(whole: str) -> int:
             digit = _DIGITS[c]
             if c in "零〇":
                 last_scale = 1
+        elif c in _TENS:
+            section += _TENS[c]
         elif c in "万亿":
             total = (total + section + digit) * _SCALES[c]
             section = digit = 0
@@ -893,7 +911,7 @@ _ENGLISH_NUMBERS = {
 }  # fmt: skip
 _CURRENCIES = {
     "¥": "CNY", "rmb": "CNY", "cny": "CNY", "人民币": "CNY", "us$": "USD", "hk$": "HKD",
-    "$": "USD", "usd": "USD", "hkd": "HKD",
+    "$": "$", "usd": "USD", "hkd": "HKD", "港币": "HKD", "港元": "HKD", "美元": "USD",
 }  # fmt: skip
 _CURRENCY = "(?:" + "|".join(re.escape(c) for c in _CURRENCIES) + ")"
 _PRICE = rf"({_CURRENCY}) ?({_NUMBER}) ?(?:元|yuan)?"
@@ -982,8 +1000,10 @@ def _read_quantity(folded: str, start: int, end: int) -> _Found | None:
         if start and _re("[a-z_]").match(folded, start - 1) and scale == 1:
             return _read_ordinal(folded, start, end)
         found = _Found("count", start, end, "", raw, scale, bare=True, article=going_on)
-        found.bound = "min" if _re(_AND_MORE).match(folded, end) else ""
+        more = _re("[多余来]").search(written) or _re(_AND_MORE).match(folded, end)
+        found.bound = "min" if more else ""
         return _ranged(found, written, low, high)
+    more = more or _re("[多余来]").search(written)
     kind, name, factor = _UNITS[unit]
     if kind == "discount" and raw >= 10:
         factor = _D("0.01")
@@ -1024,7 +1044,7 @@ def _is_article(folded: str, start: int, kind: Kind, unit: str) -> bool:
     return kind == "term" and _re(_INDEFINITE_BEFORE).search(before) is not None
 
 
-_LEAD = rf"(?=[0-9{_NUMERALS}第半¥$〔\[（(【a-z上下早晚凌中人每清午傍夜深当])"
+_LEAD = rf"(?=[0-9{_NUMERALS}第半¥$港美〔\[（(【a-z上下早晚凌中人每清午傍夜深当])"
 _FORMS: tuple[tuple[str, str, Callable[[str, int, int], _Found | None]], ...] = (
     (
         "phone",

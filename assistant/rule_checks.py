@@ -18,10 +18,12 @@ from zoneinfo import ZoneInfo
 from . import figures, privacy
 from .figures import Figure
 from .matching import CLAUSE_ENDS, Folded, Folding, clause_start
-from .rules import SettingValue
+from .rules import CURRENCIES, SettingValue
 
 Span = tuple[int, int]
 
+DOLLARS = frozenset({"HKD", "USD"})
+"""Currencies of which `$` and `dollars` may be said."""
 MOST_OFF = 100
 """Discounts that a question names by which what a price comes to is read as well."""
 
@@ -53,7 +55,22 @@ class Message:
     def figures(self) -> list[Figure]:
         numeric = self.folding.numeric(self.text)
         found = figures.find(numeric.text)
-        return [_dated_rate(replace(f, span=numeric.origin(*f.span)), self) for f in found]
+        return [self._read(replace(f, span=numeric.origin(*f.span))) for f in found]
+
+    def _read(self, figure: Figure) -> Figure:
+        """A sum in dollars as one in the dollars of the jurisdiction, if it has such."""
+        if (figure.kind, figure.unit) == ("money", "$") and self.currency in DOLLARS:
+            return replace(figure, unit=self.currency)
+        return _dated_rate(figure, self)
+
+    @property
+    def currency(self) -> str:
+        """In which sums are meant that name none."""
+        return str(self.settings.get("currency", "CNY"))
+
+    def is_own_money(self, figure: Figure) -> bool:
+        """Whether it is a sum in the currency of the jurisdiction."""
+        return (figure.kind, figure.unit) == ("money", self.currency)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -142,15 +159,25 @@ def _annualised(figure: Figure, message: Message) -> Decimal | None:
     return per_year.get(figure.unit)
 
 
-def _money(figure: Figure, message: Message) -> Decimal | None:
-    is_money = (figure.kind, figure.unit) == ("money", "CNY")
-    # 30万 and 20w are said of money without its unit; a bare number below that is anything.
-    bare = (figure.kind, figure.unit) == ("count", "") and figure.text[-1].lower() in "万萬千wk"
-    return Decimal(1) if is_money or bare else None
+def _money(currency: str) -> Callable[[Figure, Message], Decimal | None]:
+    def scale(figure: Figure, message: Message) -> Decimal | None:
+        is_money = (figure.kind, figure.unit) == ("money", currency)
+        # 30万 and 20w are said of the jurisdiction's money without its unit; a bare number below
+        # that is anything.
+        bare = (
+            currency == message.currency
+            and (figure.kind, figure.unit) == ("count", "")
+            and figure.text.lower().endswith(_ROUND)
+        )
+        return Decimal(1) if is_money or bare else None
 
+    return scale
+
+
+_ROUND = (*"万萬千wk", "thousand", "million", "billion")
 
 _MEASURES: Mapping[str, Callable[[Figure, Message], Decimal | None]] = {
-    "money_cny": _money,
+    **{f"money_{currency.lower()}": _money(currency) for currency in CURRENCIES},
     "annual_rate": _unit("rate", "year"),
     "annualised_rate": _annualised,
     "daily_rate": _unit("rate", "day"),
@@ -262,7 +289,7 @@ def _computed(message: Message, beside: Message | None = None) -> Iterator[_Righ
     said = {float(match[1]) for match in _YEAR_OF.finditer(message.text)}
     days = said or {360.0, float(message.number("day_count"))}
     terms = sorted(_terms(message) or (_terms(beside) if beside else ()))
-    money = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
+    money = [f for f in message.figures if message.is_own_money(f)]
     of_fee = _FEE.search(message.asked.text)
     for figure in message.figures:
         if figure.kind != "rate" or figure.unit not in ("day", "month", ""):
@@ -469,7 +496,7 @@ def _same_day(stated: str, day: date) -> bool:
 def amount_differs(message: Message) -> Iterator[Span]:
     """Amounts said to be owed where none of the message's amounts is the one on record."""
     due: Decimal = message.context["amount_due_cny"]
-    stated = [f for f in message.figures if (f.kind, f.unit) == ("money", "CNY")]
+    stated = [f for f in message.figures if message.is_own_money(f)]
     if stated and all(figure.value != due for figure in stated):
         for figure in stated:
             yield figure.span

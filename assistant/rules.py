@@ -89,8 +89,11 @@ CONTEXT_DEFAULTS: Mapping[str, bool] = {"complete": False}
 CONTEXT_SETTINGS: Mapping[str, str] = {"link_domains_allowed": "own_domains"}
 """Keys that count as said where the institution has set as much -> the setting."""
 
+CURRENCIES = ("CNY", "HKD", "USD")
+"""Those in which figures.py reads sums, as the setting `currency` names them."""
+
 QUANTITIES = (
-    "money_cny",
+    *(f"money_{currency.lower()}" for currency in CURRENCIES),
     "annual_rate",
     "annualised_rate",
     "implied_annual_rate",
@@ -1057,6 +1060,8 @@ def _setting(name: str, value: object, *, is_share: bool = False) -> SettingValu
         raise ValueError(f"{value!r} is no time zone such as Asia/Shanghai")
     if name == "hours_of" and value not in ("zone", "message"):
         raise ValueError(f"expected zone or message, not {value!r}")
+    if name == "currency" and value not in CURRENCIES:
+        raise ValueError(f"expected one of {', '.join(CURRENCIES)}, not {value!r}")
     if isinstance(value, time):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):

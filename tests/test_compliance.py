@@ -579,6 +579,45 @@ def test_figures_are_compared_with_settings_in_digits_and_words(pack_of: Any) ->
     assert hits(judge(pack, "可借5万-30万元")) == ["5万-30万元"]
 
 
+def test_a_round_amount_above_the_highest_line_is_found() -> None:
+    for said in ("30多万", "三十多万", "50来万", "30余万元", "卅万元"):
+        found = judge(shipped(), f"额度最高{said}", task="marketing", channel="in_app")
+        assert [f.text for f in found.findings if f.rule.id == "CN-CAP-01"] == [said]
+    assert judge(shipped(), "一来省事，二来万一逾期，额度也够", task="marketing").verdict == "pass"
+
+
+@pytest.mark.parametrize(
+    ("currency", "found"),
+    [
+        ("HKD", ["HK$200,000", "$300,000", "20萬港元", "1.5 million"]),
+        ("USD", ["HK$200,000", "20萬港元"]),
+        ("", ["HK$200,000", "20萬港元"]),
+    ],
+)
+def test_dollars_are_those_of_the_jurisdiction(
+    pack_of: Any, tmp_path: Path, currency: str, found: list[str]
+) -> None:
+    (tmp_path / "rules").mkdir()
+    if currency:
+        own = tmp_path / "rules" / "settings.toml"
+        own.write_text(f'[zz]\ncurrency = "{currency}"\n', encoding="utf-8")
+    pack = pack_of(rule_text("figures = [{ quantity = 'money_hkd', over = 100000 }]"))
+    text = "loans of HK$200,000; of $300,000; 20萬港元; US$400,000; of 1.5 million, of HKD 90,000"
+    assert hits(judge(pack, text)) == found
+
+
+def test_an_amount_owed_is_compared_in_the_currency_of_the_jurisdiction(
+    pack_of: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "rules").mkdir()
+    own = tmp_path / "rules" / "settings.toml"
+    own.write_text('[zz]\ncurrency = "USD"\n', encoding="utf-8")
+    pack = pack_of(rule_text("check = 'amount_differs'"))
+    due = {"amount_due_cny": "212.40"}
+    assert hits(judge(pack, "You owe $213.40", context=due)) == ["$213.40"]
+    assert hits(judge(pack, "You owe $212.40", context=due)) == []
+
+
 def test_what_the_customer_asked_counts(pack_of: Any) -> None:
     pack = pack_of(rule_text("question = ['真人']\nrequires_any = ['机器人|智能']"))
     asked = {"question": "你是真 人吗"}
@@ -987,6 +1026,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
             "[cn]\napr_block = 0.15\napr_warn = 0.20",
             "cn.apr_block: 0.15 is below apr_warn",
         ),
+        ("settings.toml", "[cn]\ncurrency = '$'", "cn.currency: expected one of CNY, HKD, USD"),
         ("settings.toml", "[cn]\ntimezone = ['a']", "cn.timezone: ['a'] is no time zone"),
         ("settings.toml", f"[cn]\napr_block = {'9' * 5000}", "settings.toml: not valid TOML"),
         ("settings.toml", f"[cn]\napr_block = {'[' * 100_000}", "nested too deeply"),
