@@ -311,6 +311,30 @@ def _read_all(text: str) -> tuple[Figure, ...]:
     return tuple(_figure(found, text) for found in _scan(text) if not found.article)
 
 
+_APART = r"[ ·•・*_]"
+_NUMBERED = "第案品款条项档级类周期章节步"
+"""What a number may stand behind that another figure follows."""
+_SPACED_NUMERALS = rf"(?<![{_NUMBERED}{_NUMERALS}])[{_NUMERALS}]+(?:{_APART}+[{_NUMERALS}]+)+"
+# Behind a space, 3 6% may be of a table: three instalments, and six per cent.
+_SPACED_DIGITS = (
+    rf"(?<=[:\u3400-\u9fff])(?<![{_NUMBERED}])(?:[0-9](?:{_APART}[0-9])+(?={_APART}?[%‰])"
+    rf"|{_APART}?[0-9](?:{_APART}[0-9])+(?={_APART}?[百千万元]))"
+)
+_BELOW_10000 = "(?:D千)?零?(?:D百)?零?(?:D?十)?D?".replace("D", "[一二两三四五六七八九]")
+_WELL_FORMED = rf"[0-9]+|(?:{_BELOW_10000}亿)?(?:{_BELOW_10000}万)?{_BELOW_10000}"
+
+
+def apart(text: str) -> Iterator[tuple[int, int]]:
+    """Spaces and points of a text that only keep the characters of one number apart."""
+    folded = _fold(text)
+    for spaced in (_SPACED_NUMERALS, _SPACED_DIGITS):
+        for match in _re(spaced).finditer(folded):
+            start, written = match.start(), match.group()
+            if _re(_WELL_FORMED).fullmatch(_re(_APART).sub("", written)):
+                for sign in _re(_APART).finditer(written):
+                    yield start + sign.start(), start + sign.end()
+
+
 def stated(text: str) -> frozenset[str]:
     """The figures of `text` as words, kind and unit first, by which clauses are compared.
 

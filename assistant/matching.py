@@ -328,7 +328,7 @@ class Folding:
 
     def bared(self, plain: Folded) -> Folded:
         """`bare` of what is folded plainly."""
-        folded = _without(plain, self._cuts)
+        folded = without(plain, self._cuts)
         folded = _replaced(folded, self._undisguised(folded.text))
         return _replaced(folded, self._sounding(folded.text))
 
@@ -345,7 +345,7 @@ class Folding:
             chars.append(digits)
             places += [place] * len(digits)
         read = Folded("".join(chars), places, [place + 1 for place in places])
-        return _without(read, lambda text: (m.span() for m in _SIGNS_IN_NUMBER.finditer(text)))
+        return without(read, lambda text: (m.span() for m in _SIGNS_IN_NUMBER.finditer(text)))
 
     def _digits(self, char: str) -> str:
         folded = self.characters[char]
@@ -398,6 +398,10 @@ class Folding:
         for start, end in self.disguises.spans(text):
             word = self.words.get(text[start:end])
             if word is None or start < place or _runs_on(text, start, end):
+                continue
+            # What is English in English, such as 100%, stands for a Chinese word beside others.
+            sign = text[start:end].isascii() and not text[start:end].isalpha()
+            if sign and not _is_among_han(text, start, end):
                 continue
             place = end
             yield start, end, word
@@ -528,6 +532,12 @@ def _is_written(char: str) -> bool:
     return bool(_is_han(char)) or char.isalnum() or char == "%"
 
 
+def _is_among_han(text: str, start: int, end: int) -> bool:
+    """Whether the next letter before or after is a Chinese character."""
+    sides = reversed(text[max(0, start - 8) : start]), text[end : end + 8]
+    return any(_is_han(next(filter(str.isalnum, side), " ")) for side in sides)
+
+
 def _is_no_word(text: str, start: int, end: int) -> bool:
     """Whether the characters there are no words, nor parts of words that go on beyond them."""
     low = max(0, start - 4)
@@ -561,7 +571,8 @@ def _same_run(outside: str, inside: str) -> bool:
     return inside.isascii() and inside.isalpha() and letter
 
 
-def _without(folded: Folded, cuts: Callable[[str], Iterable[tuple[int, int]]]) -> Folded:
+def without(folded: Folded, cuts: Callable[[str], Iterable[tuple[int, int]]]) -> Folded:
+    """Without those parts of its text."""
     dropped: set[int] = set()
     for start, end in cuts(folded.text):
         dropped.update(range(start, end))

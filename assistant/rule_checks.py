@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from . import figures, privacy
 from .figures import Figure
-from .matching import CLAUSE_ENDS, Folded, Folding, clause_start
+from .matching import CLAUSE_ENDS, Folded, Folding, clause_start, without
 from .rules import CURRENCIES, SettingValue
 
 Span = tuple[int, int]
@@ -53,7 +53,7 @@ class Message:
 
     @cached_property
     def figures(self) -> list[Figure]:
-        numeric = self.folding.numeric(self.text)
+        numeric = without(self.folding.numeric(self.text), figures.apart)
         found = figures.find(numeric.text)
         return [self._read(replace(f, span=numeric.origin(*f.span))) for f in found]
 

@@ -179,6 +179,12 @@ def hits(found: Review) -> list[str]:
         ("百分之100下款", "百分百下款"),
         ("💯下款", "百分百下款"),
         ("年化 18 % 起", "年化18%起"),
+        # A percentage in English is one.
+        ("100% approval", "100% approval"),
+        ("approval is 100%", "approval is 100%"),
+        ("通过率：100%", "通过率:百分百"),
+        ("our no1 lender", "our no1 lender"),
+        ("NO1口碑", "第一口碑"),
     ],
 )
 def test_disguises_are_taken_off_and_plain_words_stay(written: str, read: str) -> None:
@@ -241,6 +247,9 @@ def test_numbers_are_read_through_their_disguises(written: str, read: str) -> No
     [
         ("CN-RATE-06", "随借随还，年利率3\u200b6%。", "3\u200b6%"),
         ("CN-RATE-06", "年化③⑥%起", "③⑥%"),
+        ("CN-RATE-06", "年化利率二 十 八%", "二 十 八%"),
+        ("CN-RATE-06", "年化利率3 6%", "3 6%"),
+        ("CN-CAP-01", "最高可借 3 0 万", "3 0 万"),
         ("CN-CAP-01", "额度最高5😀0万元，年化利率18%", "5😀0万元"),
         ("CN-RATE-02", "日利率0.0\u200b5%（年化15%）", "15%"),
         ("CN-PROM-01", "您好\u202e款下百分百\u202c，来吧", "款下百分百"),

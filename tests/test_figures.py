@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from assistant.figures import (
     Figure,
+    apart,
     doubts,
     find,
     unsupported,
@@ -196,6 +197,30 @@ READ: list[tuple[str, list[Row]]] = [
 @pytest.mark.parametrize(("text", "expected"), READ, ids=[t for t, _ in READ])
 def test_a_figure_is_read_with_its_unit_and_bound(text: str, expected: list[Row]) -> None:
     assert _rows(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("可借九 百 元", "可借九百 元"),
+        ("三·十·万元", "三十万元"),
+        ("年化百分之三十 六", "年化百分之三十六"),
+        ("壹 佰 元", "壹佰 元"),
+        ("年化利率3 6%", "年化利率36%"),
+        ("最高可借 3 0 万", "最高可借30 万"),
+        ("选三 六 十二期", "选三 六 十二期"),
+        ("二十 三十万", "二十 三十万"),
+        ("方案三 十万元", "方案三 十万元"),
+        ("期数 费率 3 2% 6 3%", "期数 费率 3 2% 6 3%"),
+        ("1 000元", "1 000元"),
+        ("一 " * 50_000, "一 " * 50_000),
+        ("3 " * 50_000, "3 " * 50_000),
+    ],
+    ids=lambda text: text[:10],
+)
+def test_what_only_keeps_the_digits_of_a_number_apart_is_known(written: str, read: str) -> None:
+    signs = {place for span in apart(written) for place in range(*span)}
+    assert "".join(char for place, char in enumerate(written) if place not in signs) == read
 
 
 @pytest.mark.parametrize(
