@@ -711,11 +711,23 @@ def _text_conditions(
         measured_places += found
     if trigger.message_with and not any(map(search.holds, trigger.message_with)):
         return None
-    if trigger.requires_any and any(map(search.holds, trigger.requires_any)):
+    if trigger.requires_any and any(_present(trigger, search, p) for p in trigger.requires_any):
         return None
-    if trigger.requires_all and all(map(search.holds, trigger.requires_all)):
+    if trigger.requires_all and all(_present(trigger, search, p) for p in trigger.requires_all):
         return None
     return [search.folded.origin(*place) for place in places] or measured_places
+
+
+def _present(trigger: Trigger, search: _Search, required: Pattern) -> bool:
+    """Whether the message has what is required of it; where nothing else is matched, what stands
+    around it may take its meaning away."""
+    if not search.holds(required):
+        return False
+    if not trigger.only_requires or not trigger.excuses:
+        return True
+    places = search.spans(required)
+    # In a long text it may stand where two segments meet, and in neither.
+    return not places or any(not _excused(trigger, search, place) for place in places)
 
 
 def _matches(trigger: Trigger, search: _Search, most: int) -> list[Span]:

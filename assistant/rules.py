@@ -191,6 +191,23 @@ class Trigger:
     severity: Severity | None = None
 
     @property
+    def only_requires(self) -> bool:
+        """Whether it matches nothing but looks for what must be there."""
+        required = self.requires_any or self.requires_all
+        return bool(required) and not (self.patterns or self.figures or self.check)
+
+    @property
+    def excuses(self) -> bool:
+        """Whether it says what may take the meaning of a match away."""
+        return bool(
+            self.unless
+            or self.unless_before
+            or self.unless_after
+            or self.only_with
+            or self.unless_with
+        )
+
+    @property
     def of_whole_message(self) -> bool:
         """Whether it cannot be judged on one sentence of a message that is still being written."""
         return bool(
@@ -811,9 +828,8 @@ class _Reader:
         )  # fmt: skip
         if not any(conditions):
             raise _Wrong(where, "has no condition, so it would fire on everything")
-        beside = (trigger.unless, trigger.unless_before, trigger.unless_after,
-                  trigger.only_with, trigger.unless_with)  # fmt: skip
-        if any(beside) and not (trigger.patterns or trigger.figures or trigger.check):
+        matched = trigger.patterns or trigger.figures or trigger.check
+        if trigger.excuses and not matched and not trigger.only_requires:
             raise _Wrong(where, "says what must stand beside a match, but matches nothing")
         return trigger
 

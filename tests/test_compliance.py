@@ -627,6 +627,20 @@ def test_an_amount_owed_is_compared_in_the_currency_of_the_jurisdiction(
     assert hits(judge(pack, "You owe $212.40", context=due)) == []
 
 
+def test_what_is_required_and_denied_is_not_there(pack_of: Any) -> None:
+    pack = pack_of(
+        rule_text(
+            "context = { complete = true }\nrequires_any = ['退订']\nunless_before = ['没有']"
+        )
+    )
+    done = {"complete": True}
+    assert judge(pack, "没有退订", context=done).verdict == "block"
+    assert judge(pack, "没有退订。退订回复T", context=done).verdict == "pass"
+    long = "您好。" * 2000
+    assert judge(pack, f"{long}没有退订{long}", context=done).verdict == "block"
+    assert judge(pack, f"{long}退订{long}", context=done).verdict == "pass"
+
+
 def test_what_the_customer_asked_counts(pack_of: Any) -> None:
     pack = pack_of(rule_text("question = ['真人']\nrequires_any = ['机器人|智能']"))
     asked = {"question": "你是真 人吗"}

@@ -115,6 +115,28 @@ def test_each_rule_of_presence_is_broken_by_the_bare_advert(
     assert broken >= PRESENCE
 
 
+@pytest.mark.parametrize(
+    ("task", "text", "labelled"),
+    [
+        ("marketing", "年末分期，本内容不是AI生成", True),
+        ("marketing", "年末分期（非AI生成）", True),
+        ("marketing", "年末分期，未使用AI辅助", True),
+        ("marketing", "Instalments. This is not AI-generated.", True),
+        ("marketing", "年末分期（AI生成）", False),
+        ("chat", "可以提前还款。警惕AI换脸诈骗。", True),
+        ("chat", "我不是AI，可以提前还款。", True),
+        ("chat", "我是AI助手，可以提前还款。", False),
+    ],
+)
+def test_a_label_that_is_denied_or_only_named_is_put_in(
+    pack: RulePack, channels: Channels, task: Task, text: str, labelled: bool
+) -> None:
+    for locale in ("zh-Hans", "en"):
+        message = given(text, task, "chat", label_shown=False)
+        done = append_required(pack, channels, message, FACTS, locale)
+        assert ("ai_label" in added(done)) == labelled
+
+
 def added(done: Completed) -> dict[str, str]:
     return {part.element: part.text for part in done.added}
 
