@@ -107,7 +107,7 @@ def review(
     on: date,
     whole: bool = True,
 ) -> Review:
-    """Judge a text by the rules in force on a day.
+    """Judge a text, as it is read, by the rules in force on a day.
 
     context: from `rules.read_context`.
     channel: None is taken as any, so that every rule of the task applies.
@@ -115,6 +115,44 @@ def review(
     seen of a finished message (required elements, what else stands in it, context alone) is left
     out. A gate calls it so for each sentence before it is released, and once more with True for
     the message when it is complete.
+
+    Of mark-up, what is not read (where a link leads) is judged as it is written.
+    """
+    shown = pack.folding.shown(text)
+    if shown is None:
+        return _read(pack, text, task, channel, context, on, whole)
+    read = _read(pack, shown.text, task, channel, context, on, whole)
+    found = [_found_in(text, shown, finding) for finding in read.findings]
+    unchecked, cut = [*read.unchecked], [*read.cut]
+    if "<" in text:
+        written = _judged(pack, text, task, channel, context, on, whole)
+        for finding in written.findings:
+            first, last = shown.place(finding.span)
+            if first == last:
+                found.append(finding)
+        known = {one.rule.id for one in unchecked}
+        unchecked += (one for one in written.unchecked if one.rule.id not in known)
+        cut += (rule_id for rule_id in written.cut if rule_id not in cut)
+    return _review(pack, found, tuple(unchecked), tuple(cut))
+
+
+def _found_in(text: str, shown: Folded, finding: Finding) -> Finding:
+    """A finding of what is shown, in the text as it is written."""
+    whole = finding.span == (0, len(shown.text))
+    span = (0, len(text)) if whole else shown.origin(*finding.span)
+    return replace(finding, span=span, text=text[slice(*span)])
+
+
+def _read(
+    pack: RulePack,
+    text: str,
+    task: Task,
+    channel: Channel | None,
+    context: Mapping[str, Any],
+    on: date,
+    whole: bool,
+) -> Review:
+    """Judge a text without mark-up.
 
     A line break parts no word: the text is judged once more with spaces in place of them, which
     the foldings take for what they are inside Chinese. Of that only findings that go over a break

@@ -5,6 +5,7 @@ Every place of the result is known in the text as it was given, so that findings
 
 from __future__ import annotations
 
+import html
 import re
 import tomllib
 import unicodedata
@@ -61,6 +62,19 @@ PATTERN_BYTES = 1 << 22
 
 MOST_CHOICES = 20_000
 """Ways of matching a pattern from one place that may be tried one by one."""
+
+_MARKED = re.compile(r"</[a-z][a-z0-9]*\s*>|<(?:br|hr|img|wbr)\b[^<>]*>", re.IGNORECASE)
+"""By which a text is known to be mark-up: <R> and <TD> alone may be what to reply."""
+_MARK = re.compile(
+    r"<(?:style|script)\b[^<>]*>[^<]*</(?:style|script)\s*>|<!--[^<>]*-->|<!doctype\b[^<>]*>"
+    r"|</?(?P<tag>[a-z][a-z0-9]*)(?:[\s/][^<>]*)?>",
+    re.IGNORECASE,
+)
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
+_PARTING_TAGS = frozenset(
+    "article blockquote br button dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol option "
+    "p pre section table td th title tr ul".split()
+)
 
 CLAUSE_ENDS = frozenset(",，;；。!?！？\n")
 SENTENCE_ENDS = frozenset(";；。!?！？\n")
@@ -307,6 +321,18 @@ class Folding:
     """Character -> how it is read, without tone."""
     of_patterns: Mapping[int, str]
     """Character of a pattern -> what it is compared as."""
+    wraps: re.Pattern[str]
+    """Finds a line break, as its group, in a sentence that goes on."""
+
+    def shown(self, text: str) -> Folded | None:
+        """A text as it is read: without mark-up, with the characters that references stand for,
+        and wrapped lines as one. None where that is the text itself."""
+        read = _unmarked(text) if "<" in text or "&" in text else None
+        before = text if read is None else read.text
+        if "\n" in before and self.wraps.search(before):
+            whole = read or Folded(text, range(len(text)), range(1, len(text) + 1))
+            return without(whole, lambda text: (m.span(1) for m in self.wraps.finditer(text)))
+        return read
 
     def plain(self, text: str) -> Folded:
         """One width, case and script; spaces and signs stay."""
@@ -413,12 +439,14 @@ def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding
     fillers = ""
     words: dict[str, list[str]] = {}
     protected: dict[str, None] = {}
+    unfinished: dict[str, None] = {}
     for file in (shipped / VARIANTS, *extra):
         table = _read(file)
         for wanted, looks in table.get("characters", {}).items():
             alike.update(dict.fromkeys(looks, wanted))
         fillers += table.get("fillers", "")
         protected |= dict.fromkeys(table.get("protected", ()))
+        unfinished |= dict.fromkeys(table.get("unfinished", ()))
         for word, disguises in table.get("words", {}).items():
             words.setdefault(word, []).extend(disguises)
     characters = _Characters(alike)
@@ -447,6 +475,10 @@ def load_folding(extra: Iterable[Path] = (), shipped: Path = SHIPPED) -> Folding
         protected={"".join(syllables[char] for char in word): word for word in reversed(protected)},
         syllables=syllables,
         of_patterns=_PatternCharacters(characters),
+        wraps=re.compile(
+            f"(?<=[{_HAN}])(?:{'|'.join(map(re.escape, unfinished)) or '(?!)'})"
+            rf"([^\S\n]*\n[^\S\n]*)(?=[{_HAN}])"
+        ),
     )
 
 
@@ -463,6 +495,34 @@ def _alike_in_sound(
     options = re2.Options()
     options.never_capture = True
     return re2.compile("|".join(patterns), options=options)
+
+
+def _unmarked(text: str) -> Folded | None:
+    marked = _MARKED.search(text) is not None
+    found = [*_REFERENCE.finditer(text), *(_MARK.finditer(text) if marked else ())]
+    parts: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    place = 0
+    for match in sorted(found, key=re.Match.start):
+        start, end = match.span()
+        # A reference within a tag is read with it.
+        if start < place:
+            continue
+        if match.re is _REFERENCE:
+            read = html.unescape(match.group())
+        else:
+            read = "\n" if (match["tag"] or "").lower() in _PARTING_TAGS else ""
+        parts += (text[place:start], read)
+        starts += [*range(place, start), *[start] * len(read)]
+        ends += [*range(place + 1, start + 1), *[end] * len(read)]
+        place = end
+    if not parts:
+        return None
+    parts.append(text[place:])
+    starts += range(place, len(text))
+    ends += range(place + 1, len(text) + 1)
+    return Folded("".join(parts), starts, ends)
 
 
 def clause_start(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
@@ -507,7 +567,7 @@ def _read(file: Path) -> dict[str, Any]:
     for name, value in table.items():
         if name == "fillers":
             right = isinstance(value, str)
-        elif name == "protected":
+        elif name in ("protected", "unfinished"):
             right = isinstance(value, list) and all(isinstance(word, str) for word in value)
         elif name == "characters":
             right = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
@@ -522,8 +582,8 @@ def _read(file: Path) -> dict[str, Any]:
             )
         if not right:
             raise VariantsError(
-                f"{file}: {name}: expected fillers = text, protected = list of words, "
-                "[characters] with texts, [words] with lists of texts"
+                f"{file}: {name}: expected fillers = text, protected and unfinished = lists of "
+                "words, [characters] with texts, [words] with lists of texts"
             )
     return table
 

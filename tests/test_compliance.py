@@ -269,6 +269,56 @@ def test_what_is_shown_is_judged_and_found_where_it_is_written(
     assert spans == ([] if found is None else [(start, start + len(found))])
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (
+            "<b>无视</b>征信，年化利率<b>36</b>%，额度最高<b>30</b>万",
+            {
+                ("CN-PROM-02", "无视</b>征信"),
+                ("CN-RATE-06", "36</b>%"),
+                ("CN-CAP-01", "额度最高<b>30</b>万"),
+            },
+        ),
+        ("百分&#x767e;下款", {("CN-PROM-01", "百分&#x767e;下款")}),
+        ("百&#8203;分百下款", {("CN-PROM-01", "百&#8203;分百下款")}),
+        ("<!-- 甲 -->百分<br>百下款。", {("CN-PROM-01", "百分<br>百下款")}),
+        ('<a href="https://evil.com/x">申请</a>', {("CN-ID-05", "https://evil.com")}),
+        ("<p>不收费</p><p>百分百下款</p>", {("CN-PROM-01", "百分百下款")}),
+        # What is shown is denied.
+        ("我们<b>不</b>保证通过", set()),
+        # No mark-up: what to reply, and signs of comparison.
+        ("回复<TD>退订，百分百下款", {("CN-PROM-01", "百分百下款")}),
+        ("a<b且c>d，百分百下款", {("CN-PROM-01", "百分百下款")}),
+    ],
+)
+def test_mark_up_is_judged_as_it_is_shown(text: str, found: set[tuple[str, str]]) -> None:
+    context = {"link_domains_allowed": ["a.com"]}
+    read = judge(shipped(), text, task="marketing", channel="email", context=context)
+    assert {(f.rule.id, f.text) for f in read.findings} - {("CN-ID-02", "无视</b>征信")} == found
+    assert all(text[slice(*finding.span)] == finding.text for finding in read.findings)
+
+
+def test_what_a_marked_up_message_lacks_is_lacking_of_all_of_it() -> None:
+    text = "<p>年末分期</p>"
+    context = {"complete": True}
+    read = judge(shipped(), text, task="marketing", channel="email", context=context)
+    assert {f.rule.id: f.span for f in read.findings}["CN-ID-01"] == (0, len(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["我们不\n保证通过", "请勿 \r\n　百分百相信", "您无需\n担心通过率"]
+)
+def test_a_wrapped_line_is_read_with_the_next(text: str) -> None:
+    assert judge(shipped(), text, task="marketing", channel="email").verdict == "pass"
+
+
+def test_a_line_that_is_finished_excuses_nothing_in_the_next() -> None:
+    for text in ("我们不收费\n百分百下款", "免抵押\n百分百下款", "不\n\n百分百下款"):
+        found = judge(shipped(), text, task="marketing", channel="email")
+        assert hits(found) == ["百分百下款"]
+
+
 # Triggers
 
 
