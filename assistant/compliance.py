@@ -17,7 +17,7 @@ from threading import Lock
 from typing import Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from .matching import Folded, Pattern, Prefilter, clause_end, clause_start
+from .matching import Folded, Pattern, Prefilter, clause_end, clause_start, heading
 from .rule_checks import CHECK_FUNCTIONS, Message, Span, measured
 from .rules import (
     CHECKS,
@@ -640,6 +640,8 @@ def _sought(trigger: Trigger) -> Iterator[Pattern]:
     yield from trigger.requires_all
     for words in (*trigger.unless_before, *trigger.unless_after):
         yield words.pattern
+        if words.heading:
+            yield words.heading
     for condition in trigger.figures:
         yield from condition.near
 
@@ -791,6 +793,9 @@ def _excused(trigger: Trigger, search: _Search, place: Span) -> bool:
         ):
             return True
     for words in trigger.unless_before:
+        over = words.heading
+        if over and search.may_hold(over) and over.within(heading(text, start), of=of):
+            return True
         if not search.may_hold(words.pattern):
             continue
         low = clause_start(text, start, words.window, REACH[words.reach])

@@ -71,9 +71,9 @@ _MARK = re.compile(
     re.IGNORECASE,
 )
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#x[0-9a-f]{1,6}|[a-z][a-z0-9]{1,30});", re.IGNORECASE)
-_PARTING_TAGS = frozenset(
-    "article blockquote br button dd div dl dt footer form h1 h2 h3 h4 h5 h6 header hr li ol option "
-    "p pre section table td th title tr ul".split()
+_PARTING_TAGS = re.compile(
+    "article|blockquote|br|button|d[dlt]|div|footer|form|h[1-6r]|header|li|[ou]l|option|p|pre"
+    "|section|table|t[dhr]|title"
 )
 
 CLAUSE_ENDS = frozenset(",，;；。!?！？\n")
@@ -512,7 +512,7 @@ def _unmarked(text: str) -> Folded | None:
         if match.re is _REFERENCE:
             read = html.unescape(match.group())
         else:
-            read = "\n" if (match["tag"] or "").lower() in _PARTING_TAGS else ""
+            read = "\n" if _PARTING_TAGS.fullmatch((match["tag"] or "").lower()) else ""
         parts += (text[place:start], read)
         starts += [*range(place, start), *[start] * len(read)]
         ends += [*range(place + 1, start + 1), *[end] * len(read)]
@@ -537,6 +537,20 @@ def clause_end(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
     highest = min(len(text), place + reach)
     found = (match.start() for match in _any_of(ends).finditer(text, place, highest))
     return next((at for at in found if _ends(text, at)), max(place, highest))
+
+
+def heading(text: str, place: int) -> str:
+    """What stands, ended by a colon, over the list in which `place` is; empty where nothing does."""
+    found = _HEADING.search(text, max(0, place - _FARTHEST_HEADING), place)
+    return found[1] if found else ""
+
+
+_FARTHEST_HEADING = 300
+_HEADING = re.compile(
+    # Items end with a semicolon or their line, and none of them is longer than a line on a phone.
+    r"(?:^|[\n。!?;:])([^\n。!?;:]{2,40}):\n?"
+    r"(?:[^\n。!?;:]{1,40}(?:;\n?|[。!]?\n))*[^\n。!?;:]{0,40}$"
+)
 
 
 @lru_cache(maxsize=8)

@@ -139,6 +139,8 @@ class Words:
     """What they must share with it."""
     window: int
     """Characters within which they must stand."""
+    heading: Pattern | None = None
+    """Words over a list that excuse what stands in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -665,7 +667,7 @@ class _Reader:
         )
 
     def _word_list(self, raw: Mapping[str, Any]) -> Words:
-        _only(raw, {"patterns", "reach", "window"})
+        _only(raw, {"patterns", "reach", "window", "heading"})
         sources = _texts(raw, "patterns")
         if not sources:
             raise _Wrong("patterns", "there are none")
@@ -673,7 +675,9 @@ class _Reader:
         if not isinstance(window, int) or not 1 <= window <= 200:
             raise _Wrong("window", f"expected 1 to 200 characters, not {window!r}")
         reach: Reach = _one_of(raw, "reach", get_args(Reach), "clause")
-        return Words(self._any_of(sources, "patterns"), reach, window)
+        over = _texts(raw, "heading")
+        heading = self._any_of(over, "heading") if over else None
+        return Words(self._any_of(sources, "patterns"), reach, window, heading)
 
     def rule(self, file: str, raw: object) -> Rule:
         table = _table(raw, "rule")
