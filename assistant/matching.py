@@ -540,7 +540,7 @@ def clause_end(text: str, place: int, reach: int, ends: frozenset[str]) -> int:
 
 
 def heading(text: str, place: int) -> str:
-    """What stands, ended by a colon, over the list in which `place` is; empty where nothing does."""
+    """What stands, ended by a colon, over the list in which `place` is; empty: nothing."""
     found = _HEADING.search(text, max(0, place - _FARTHEST_HEADING), place)
     return found[1] if found else ""
 
