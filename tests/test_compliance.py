@@ -319,6 +319,14 @@ def test_a_line_that_is_finished_excuses_nothing_in_the_next() -> None:
         assert hits(found) == ["百分百下款"]
 
 
+def test_a_heading_excuses_its_own_list_only() -> None:
+    listed = "以下说法都是骗人的：\n黑户可贷"
+    assert judge(shipped(), f"{listed}\n百分百下款", task="marketing").verdict == "pass"
+    for more in ("\n\n我们的优势\n", "\n我们的优势：\n", "。"):
+        found = judge(shipped(), f"{listed}{more}百分百下款", task="marketing")
+        assert hits(found) == ["百分百下款"]
+
+
 # Triggers
 
 
