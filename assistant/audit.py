@@ -103,6 +103,8 @@ Kind = Literal[
     "account",
     "handoff",
     "approval",
+    "answer",
+    "promise",
     "offer",
     "run",
     "suppression",
@@ -150,6 +152,8 @@ _NOTES: Mapping[Kind, tuple[str, ...]] = {"review": ("note",), "appeal": ("reaso
 """Columns in which people write of a scored conversation, erased with it."""
 
 HELD: Mapping[Kind, tuple[Any, ...]] = {
+    "answer": (answer_drafts.c.id,),
+    "promise": (promises.c.conversation_id,),
     "offer": (offer_drafts.c.id, offer_versions.c.draft_id),
     "run": (campaign_runs.c.id,),
     "suppression": (suppressions.c.customer,),
@@ -545,10 +549,11 @@ async def found(trail: Trail) -> None:
             await seal(connection, trail.keys, "adopted", record_id, salt=new_salt())
 
 
-_TAKEN_IN = frozenset({"accounts", "scores", "dates", "clearances"})
+_TAKEN_IN = frozenset({"accounts", "scores", "dates", "clearances", "answers", "promises"})
 """What was there before it was entered: staff accounts; samples of quality scores and appeals;
 dates of documents that persons confirmed; what they let clauses break, of which the rows of
-releases told."""
+releases told; answers, of which the rows of kind `approval` told once they were signed or taken
+back; what was promised."""
 
 
 async def _told_of(engine: AsyncEngine) -> set[str]:
@@ -594,6 +599,34 @@ async def _take_in(connection: AsyncConnection, keys: Keys, what: Collection[str
         for text_hash, rules in (await store.clearances_by_text(connection)).items():
             if rules <= let_stand.get(text_hash, set()):
                 await seal_clearance(connection, text_hash, keys=keys, by="", action="adopted")
+    if "answers" in what:
+        await _take_in_answers(connection, keys)
+    if "promises" in what:
+        (column,) = HELD["promise"]
+        for conversation_id in (await connection.scalars(select(column).distinct())).all():
+            body = {"action": "adopted", "by": ""}
+            await seal_held(connection, keys, "promise", conversation_id, body)
+
+
+async def _take_in_answers(connection: AsyncConnection, keys: Keys) -> None:
+    """Answers that stand as the last row about each says; of one that does not, a row that no table
+    bears out, so that `verify` tells of it."""
+    rows = await connection.execute(
+        select(audit_entries)
+        .where(audit_entries.c.kind == "approval")
+        .order_by(audit_entries.c.seq)
+    )
+    entries = [entry for row in rows if is_genuine(keys, entry := Entry(**row._mapping))]
+    last = {entry.subject: json.loads(entry.body) for entry in entries}
+    signed = {each: said for each, said in last.items() if said.get("action") == "signed"}
+    held = {row.id: row for row in await connection.execute(select(answer_drafts))}
+    for answer_id in sorted(held.keys() | signed.keys()):
+        row, body = held.get(answer_id), signed.get(answer_id, {"action": "adopted", "by": ""})
+        text = _sha256(row.signed_text or "") if row and row.state == "signed" else None
+        if body.get("text") == text:
+            await seal_held(connection, keys, "answer", answer_id, body)
+        else:
+            await append_in(connection, keys, "answer", answer_id, {**body, "held": ""})
 
 
 async def _let_stand(connection: AsyncConnection, keys: Keys) -> dict[str, set[str]]:
@@ -1204,9 +1237,17 @@ async def erase(
                 .where(copilot_events.c.id.in_(beside))
                 .values(**dict.fromkeys(PERSONAL_COPILOT, ""), salt=None, erased_seq=entry.seq)
             )
-            await connection.execute(delete(promises).where(promises.c.event_id.in_(beside)))
+            of_them = await connection.scalars(
+                delete(promises)
+                .where(promises.c.event_id.in_(beside))
+                .returning(promises.c.conversation_id)
+            )
+            for talk in sorted(set(of_them)):
+                await seal_held(
+                    connection, trail.keys, "promise", talk, {"action": "erased", "by": by}
+                )
             await _disown(connection, batch, events)
-            await _erase_beside(connection, batch)
+            await _erase_beside(connection, trail.keys, batch, by)
             await _erase_scored(connection, trail.keys, scores, by)
         await note_head(trail, entry)
         # Of our own conversations no word is kept with a score.
@@ -1323,7 +1364,9 @@ async def _disown(
     )
 
 
-async def _erase_beside(connection: AsyncConnection, record_ids: Sequence[str]) -> None:
+async def _erase_beside(
+    connection: AsyncConnection, keys: Keys, record_ids: Sequence[str], by: str
+) -> None:
     """What was said of the replies, and what was made of the questions: a thumb stays, its words
     do not. An answer that is signed off is the lender's own, until it is taken back."""
     of_them = feedback.c.record_id.in_(record_ids)
@@ -1337,7 +1380,13 @@ async def _erase_beside(connection: AsyncConnection, record_ids: Sequence[str]) 
     erased = exists().where(
         records.c.id == answer_drafts.c.record_id, records.c.erased_seq.is_not(None)
     )
-    await connection.execute(delete(answer_drafts).where(answer_drafts.c.state != "signed", erased))
+    gone = await connection.scalars(
+        delete(answer_drafts)
+        .where(answer_drafts.c.state != "signed", erased)
+        .returning(answer_drafts.c.id)
+    )
+    for answer_id in sorted(gone):
+        await seal_held(connection, keys, "answer", answer_id, {"action": "erased", "by": by})
 
 
 async def _erase_scored(

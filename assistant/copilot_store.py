@@ -2,11 +2,12 @@
 
 Events enter the audit chain as those of hand-overs do: what was said as salted hashes, so that it
 can be erased with its conversation. Promises are a list of tasks, made of the wrap-up that holds
-them; they go with it.
+them; they go with it, and the chain holds a hash of the list of each conversation.
 """
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -147,6 +148,11 @@ async def note(
                     )
                 )
             entry = await audit.seal_copilot(connection, trail.keys, event_id)
+            if kind == "wrap_up":
+                body = {"action": "promised", "by": staff_id}
+                entry = await audit.seal_held(
+                    connection, trail.keys, "promise", conversation_id, body
+                )
     except SQLAlchemyError as error:
         raise NotKept(type(error).__name__) from error
     await audit.note_head(trail, entry)
@@ -186,17 +192,21 @@ def _event(row: Row[Any]) -> CopilotEvent:
 
 
 async def tasks(
-    engine: AsyncEngine, *, staff_id: str = "", state: str = "open", most: int = 200
+    trail: Trail, *, staff_id: str = "", state: str = "open", most: int = 200
 ) -> list[Task]:
     """What was promised, what is due first, first. staff_id: of those who wrapped it up; empty:
-    everybody's."""
+    everybody's. Those of a conversation of which the list is not as it was entered are left out."""
     query = select(promises).where(promises.c.state == state)
     if staff_id:
         query = query.where(promises.c.staff_id == staff_id)
     # What has no day comes last, whichever database sorts.
     order = (promises.c.due_on.is_(None), promises.c.due_on, promises.c.made_at, promises.c.id)
-    async with engine.connect() as connection:
-        rows = await connection.execute(query.order_by(*order).limit(most))
+    async with trail.engine.connect() as connection:
+        rows = (await connection.execute(query.order_by(*order).limit(most))).all()
+        talks = sorted({row.conversation_id for row in rows})
+        wrong = await audit.not_as_entered(connection, trail.keys, "promise", talks)
+        if wrong:
+            log.error("what was promised is not as the audit chain holds it", ids=sorted(wrong))
         return [
             Task(
                 id=row.id,
@@ -207,6 +217,7 @@ async def tasks(
                 made_at=as_utc(row.made_at),
             )
             for row in rows
+            if row.conversation_id not in wrong
         ]
 
 
@@ -219,8 +230,7 @@ async def close_task(
     where = [promises.c.id == task_id, promises.c.state == "open"]
     if not everybodys:
         where.append(or_(promises.c.staff_id == staff_id, promises.c.staff_id.is_(None)))
-    async with audit.transaction(trail) as connection:
-        await audit.lock(connection)
+    async with audit.writing(trail) as (connection, seal):
         row = (
             await connection.execute(
                 update(promises)
@@ -241,13 +251,15 @@ async def close_task(
                 kind="task",
                 at=now,
                 staff_id=staff_id or None,
-                told={"task": task_id, "state": state},
+                # Without the id itself, which goes with the promise, nobody can try what the hash
+                # of an erased list was of.
+                told={"task": hashlib.sha256(task_id.encode()).hexdigest()[:32], "state": state},
                 text="",
                 salt=audit.new_salt(),
             )
         )
-        entry = await audit.seal_copilot(connection, trail.keys, event_id)
-    await audit.note_head(trail, entry)
+        await audit.seal_copilot(connection, trail.keys, event_id)
+        await seal("promise", row.conversation_id, {"action": state, "by": staff_id})
     return True
 
 

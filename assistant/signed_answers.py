@@ -1,8 +1,8 @@
 """Answers that are drafted and signed off on the quality page, beside those of the lender's files.
 
-One person writes, another with the role `compliance` signs. A signature is a decision in the audit
-chain that holds a hash of the answer as it is served: what was changed in the database afterwards,
-or was never signed, is not served.
+One person writes, another with the role `compliance` signs. Each step is a row of the audit chain
+that holds a hash of the answer and of who wrote it: nobody signs what the database was made to say,
+and what was changed there afterwards, or was never signed, is not served.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .db import answer_drafts, as_utc, audit_entries, records, staff
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-APPROVAL = "approval"
+KIND: audit.Kind = "answer"
 
 State = Literal["draft", "signed", "withdrawn"]
 
@@ -39,7 +39,7 @@ class OwnDraft(Exception):
 
 
 class ChangedMeanwhile(Exception):
-    """What was looked at is not what would be signed."""
+    """What was looked at is not what would be signed, or not what was written."""
 
 
 class UnknownRecord(Exception):
@@ -113,7 +113,7 @@ def _string(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-async def draft(engine: AsyncEngine, content: Content, author: str, record_id: str = "") -> str:
+async def draft(trail: Trail, content: Content, author: str, record_id: str = "") -> str:
     """Keep an answer until somebody signs it; its id.
 
     record_id: the question it is written for, of which one draft stands at a time; empty: none.
@@ -121,7 +121,7 @@ async def draft(engine: AsyncEngine, content: Content, author: str, record_id: s
     """
     answer_id = uuid.uuid4().hex
     of_text(as_toml(answer_id, content, author, content.effective_from))
-    async with engine.begin() as connection:
+    async with audit.writing(trail) as (connection, seal):
         if record_id:
             await _claim(connection, record_id)
         await connection.execute(
@@ -134,6 +134,7 @@ async def draft(engine: AsyncEngine, content: Content, author: str, record_id: s
                 made_at=datetime.now(UTC),
             )
         )
+        await seal(KIND, answer_id, {"action": "drafted", "by": author})
     return answer_id
 
 
@@ -166,16 +167,15 @@ async def sign(
     seen: str,
     today: date,
     beside: Sequence[Approved] = (),
-) -> Entry:
+) -> None:
     """Sign an answer off; it is served from the next question on.
 
     by: who signs, not its author; name: as the answer names them. seen: hash of the content that
     was looked at. beside: the answers of the lender's files; those that are signed here are known.
     Raises UnknownAnswer, OwnDraft, ChangedMeanwhile, QuestionTaken, approved.ApprovedError.
     """
-    async with audit.transaction(trail) as connection:
-        # One signature at a time: the second sees the answer of the first.
-        await audit.lock(connection)
+    # One signature at a time: the second sees the answer of the first.
+    async with audit.writing(trail) as (connection, seal):
         row = (
             await connection.execute(
                 select(answer_drafts).where(
@@ -187,7 +187,7 @@ async def sign(
             raise UnknownAnswer(answer_id)
         if row.author == by:
             raise OwnDraft(answer_id)
-        if _sha256(row.content) != seen:
+        if _sha256(row.content) != seen or not await _is_as_written(connection, trail, answer_id):
             raise ChangedMeanwhile(answer_id)
         text = as_toml(answer_id, _content_of(row.content), name, today)
         (made,) = of_text(text).answers
@@ -206,9 +206,13 @@ async def sign(
         if not done.rowcount:
             raise ChangedMeanwhile(answer_id)
         body = {"action": "signed", "by": by, "author": row.author, "text": _sha256(text)}
-        entry = await audit.append_in(connection, trail.keys, APPROVAL, answer_id, body)
-    await audit.note_head(trail, entry)
-    return entry
+        await seal(KIND, answer_id, body)
+
+
+async def _is_as_written(connection: AsyncConnection, trail: Trail, answer_id: str) -> bool:
+    """Whether an answer stands as the last row about it holds it, and no row is missing since."""
+    entries = await audit.held_as_entered(connection, trail.keys, KIND, answer_id)
+    return bool(entries) and entries[-1].seq >= await audit.whole_from(connection)
 
 
 async def _signed_in(connection: AsyncConnection) -> list[Approved]:
@@ -225,7 +229,7 @@ async def _signed_in(connection: AsyncConnection) -> list[Approved]:
     return found
 
 
-async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bool) -> Entry:
+async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bool) -> None:
     """Take an answer back, signed or not; it is not served to the next question, and goes where the
     question it was written for is erased.
 
@@ -235,9 +239,8 @@ async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bo
     wanted = [answer_drafts.c.id == answer_id, answer_drafts.c.state != "withdrawn"]
     if own_drafts_only:
         wanted += [answer_drafts.c.state == "draft", answer_drafts.c.author == by]
-    async with audit.transaction(trail) as connection:
-        # An erasure at the same time comes before, and is seen, or after, and sees this.
-        await audit.lock(connection)
+    # An erasure at the same time comes before, and is seen, or after, and sees this.
+    async with audit.writing(trail) as (connection, seal):
         done = await connection.execute(
             update(answer_drafts)
             .where(*wanted)
@@ -251,10 +254,7 @@ async def withdraw(trail: Trail, answer_id: str, *, by: str, own_drafts_only: bo
         await connection.execute(
             delete(answer_drafts).where(answer_drafts.c.id == answer_id, erased)
         )
-        body = {"action": "withdrawn", "by": by}
-        entry = await audit.append_in(connection, trail.keys, APPROVAL, answer_id, body)
-    await audit.note_head(trail, entry)
-    return entry
+        await seal(KIND, answer_id, {"action": "withdrawn", "by": by})
 
 
 async def read_answers(
@@ -328,7 +328,7 @@ async def read_signed(trail: Trail, answer_ids: Sequence[str]) -> dict[str, str]
         ).all()
         decisions = await connection.execute(
             select(audit_entries)
-            .where(audit_entries.c.subject.in_(answer_ids), audit_entries.c.kind == APPROVAL)
+            .where(audit_entries.c.subject.in_(answer_ids), audit_entries.c.kind == KIND)
             .order_by(audit_entries.c.seq)
         )
         last = {entry.subject: entry for entry in (Entry(**row._mapping) for row in decisions)}

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, insert, select
 
 from assistant import audit, copilot_store
 from assistant.audit_export import export
@@ -320,6 +320,26 @@ def test_what_is_wrapped_up_becomes_tasks_and_goes_with_the_conversation(
     assert promised
     assert sealed
     assert verdict.ok, verdict.reason
+
+    async def planted() -> str:
+        """What `verify` says of a promise that was put into the database."""
+        async with trail.engine.begin() as connection:
+            (held, *_) = (
+                await connection.execute(
+                    select(promises).where(promises.c.conversation_id == conversation)
+                )
+            ).all()
+            forged = held._asdict() | {"id": "x", "text": "答应免除全部罚息", "state": "open"}
+            await connection.execute(insert(promises).values(forged))
+        return (await audit.verify(trail)).reason
+
+    async def taken_out() -> None:
+        async with trail.engine.begin() as connection:
+            await connection.execute(delete(promises).where(promises.c.id == "x"))
+
+    assert desk.portal.call(planted).startswith(f"promise {conversation} is not what row ")
+    assert not agent.get("/v1/copilot/tasks").json()["tasks"], "none of a list that was changed"
+    desk.portal.call(taken_out)
 
     async def erased() -> int:
         return await audit.erase(trail, conversation_id=conversation, by="test")

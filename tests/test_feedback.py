@@ -27,7 +27,7 @@ from assistant.feedback import MAX_COMMENT, reasons
 from assistant.models import today
 from assistant.replay import Player
 from assistant.signed_answers import AlreadyDrafted, Content, QuestionTaken
-from assistant.staff import ROLES
+from assistant.staff import ROLES, create_account
 from evals.from_feedback import agreement_of, case_of, line_of
 from evals.schema import load_cases
 from tests.conftest import settings_for
@@ -340,7 +340,8 @@ async def signed_holds(deps: Deps, answer_id: str, served: dict[str, Any]) -> No
     """The signature is a decision in the chain; what is changed behind it is not served; a reply
     made with it is made again byte for byte."""
     rows = await audit.read_entries(deps.engine, subjects=[answer_id])
-    assert [(row.kind, json.loads(row.body)["action"]) for row in rows] == [("approval", "signed")]
+    told = [(row.kind, json.loads(row.body)["action"]) for row in rows]
+    assert told == [("answer", "drafted"), ("answer", "signed")]
     assert (await audit.verify(deps.trail)).ok
     made_again = await Player(deps).replay(served["record_id"])
     assert made_again.outcome == "identical"
@@ -356,6 +357,7 @@ async def signed_holds(deps: Deps, answer_id: str, served: dict[str, Any]) -> No
     front = await deps.current_front()
     assert front.approved is not None
     assert answer_id not in {a.id for a in front.approved.answers}
+    assert answer_id in (await audit.verify(deps.trail)).reason
     async with deps.engine.begin() as connection:
         await connection.execute(update(answer_drafts).where(row).values(signed_text=text))
     # A row that is missing since it was signed may have taken it back.
@@ -421,7 +423,7 @@ async def two_people(deps: Deps) -> tuple[str, str]:
 async def signed(deps: Deps, written: Content, on: date, record_id: str = "") -> str:
     """Id of an answer that one person wrote and another signed on a day."""
     author, signer = await two_people(deps)
-    made = await signed_answers.draft(deps.engine, written, author, record_id)
+    made = await signed_answers.draft(deps.trail, written, author, record_id)
     await sign(deps, made, signer, on)
     return made
 
@@ -505,7 +507,7 @@ def test_what_was_written_for_an_erased_question_goes_with_it(
         author, signer = await two_people(deps)
         back, kept = [
             await signed_answers.draft(
-                deps.engine, content(reply["answer"][:20], today()), author, reply["record_id"]
+                deps.trail, content(reply["answer"][:20], today()), author, reply["record_id"]
             )
             for reply in replies
         ]
@@ -521,10 +523,96 @@ def test_what_was_written_for_an_erased_question_goes_with_it(
         assert (await audit.verify(deps.trail)).ok
         with pytest.raises(signed_answers.UnknownRecord):
             await signed_answers.draft(
-                deps.engine, content("再写一次", today()), author, replies[0]["record_id"]
+                deps.trail, content("再写一次", today()), author, replies[0]["record_id"]
             )
 
     asyncio.run(opened(server.home, check))
+
+
+def test_nobody_signs_their_own_answer_under_another_name_and_one_that_is_gone_is_missed(
+    server: Server,
+) -> None:
+    async def check(deps: Deps) -> None:
+        author, signer = await two_people(deps)
+        made = await signed_answers.draft(deps.trail, content("年卡怎么退", today()), author)
+        row = answer_drafts.c.id == made
+
+        async def change(**values: str) -> None:
+            async with deps.engine.begin() as connection:
+                await connection.execute(update(answer_drafts).where(row).values(**values))
+
+        with pytest.raises(signed_answers.OwnDraft):
+            await sign(deps, made, author, today())
+        await change(author=signer)
+        with pytest.raises(signed_answers.ChangedMeanwhile):
+            await sign(deps, made, author, today())
+        found = await audit.verify(deps.trail)
+        assert found.reason.startswith(f"answer {made} is not what row ")
+        await change(author=author)
+        await sign(deps, made, signer, today())
+        async with deps.engine.begin() as connection:
+            held = (await connection.execute(select(answer_drafts).where(row))).one()._asdict()
+            await connection.execute(delete(answer_drafts).where(row))
+        assert made in (await audit.verify(deps.trail)).reason
+        async with deps.engine.begin() as connection:
+            await connection.execute(insert(answer_drafts).values(held))
+            await connection.execute(insert(answer_drafts).values(held | {"id": "planted"}))
+        found = await audit.verify(deps.trail)
+        assert found.reason == "answer planted is in no row of the chain"
+        async with deps.engine.begin() as connection:
+            await connection.execute(delete(answer_drafts).where(answer_drafts.c.id == "planted"))
+        assert (await audit.verify(deps.trail)).ok
+
+    asyncio.run(opened(server.home, check))
+
+
+def test_answers_of_a_version_that_entered_their_signatures_alone_are_taken_in(
+    tmp_path: Path,
+) -> None:
+    async def check() -> None:
+        async with open_deps(settings_for(tmp_path)) as deps:
+            author, signer = [
+                (
+                    await create_account(
+                        deps.trail, login, login, ["compliance"], "a quiet morning 7"
+                    )
+                ).id
+                for login in ("li", "chen")
+            ]
+            made = [
+                await signed_answers.draft(deps.trail, content(f"旧问题{n}", today()), author)
+                for n in range(4)
+            ]
+            for answer_id in made[:3]:
+                await sign(deps, answer_id, signer, today())
+            entries = await audit.read_entries(deps.engine)
+            signed = {e.subject: json.loads(e.body) for e in entries if "text" in e.body}
+            async with deps.engine.begin() as connection:
+                await connection.execute(delete(audit_entries))
+                before = dict.fromkeys(("accounts", "scores", "dates", "clearances"), True)
+                await audit.append_in(connection, deps.trail.keys, "founded", "", before)
+                for staff_id in (author, signer):
+                    await audit.seal_account(
+                        connection, deps.trail.keys, staff_id, "made", by="cli"
+                    )
+                for answer_id in made[:3]:
+                    body = {k: v for k, v in signed[answer_id].items() if k != "held"}
+                    await audit.append_in(connection, deps.trail.keys, "approval", answer_id, body)
+                # One that was signed is gone, another was changed.
+                await connection.execute(delete(answer_drafts).where(answer_drafts.c.id == made[1]))
+                changed = update(answer_drafts).where(answer_drafts.c.id == made[2])
+                await connection.execute(changed.values(signed_text="[[answer]]"))
+        (tmp_path / "audit-heads.jsonl").unlink(missing_ok=True)
+        for _ in range(2):
+            async with open_deps(settings_for(tmp_path)) as deps:
+                assert set(await signed_answers.read_signed(deps.trail, made)) == {made[0]}
+                found = await audit.verify(deps.trail)
+                told = " ".join([found.reason, *(each.reason for each in found.further)])
+                assert [answer_id in told for answer_id in made] == [False, True, True, False]
+        async with open_deps(settings_for(tmp_path)) as deps:
+            await sign(deps, made[3], signer, today())
+
+    asyncio.run(check())
 
 
 def test_of_those_who_draft_at_once_for_one_question_one_does(
@@ -541,7 +629,13 @@ def test_of_those_who_draft_at_once_for_one_question_one_does(
         assert len(set(cases)) == 1
         written = content("信用卡怎么解绑呀", today())
         answers = await asyncio.gather(
-            *(signed_answers.draft(e, written, p, record_id) for e in engines for p in people),
+            *(
+                signed_answers.draft(
+                    replace(deps.trail, engine=e, writer=audit.Writer()), written, p, record_id
+                )
+                for e in engines
+                for p in people
+            ),
             return_exceptions=True,
         )
         (made,) = [answer for answer in answers if isinstance(answer, str)]
@@ -569,14 +663,14 @@ def test_one_question_has_one_answer_at_a_time(server: Server) -> None:
     async def check(deps: Deps) -> None:
         author, signer = await two_people(deps)
         first, beside, after = [
-            await signed_answers.draft(deps.engine, content(*written), author)
+            await signed_answers.draft(deps.trail, content(*written), author)
             for written in (
                 ("绑卡送礼吗", day, day + week),
                 ("绑卡送礼吗？", day + week, None),
                 ("绑卡送礼吗！", day + week + timedelta(days=1), None),
             )
         ]
-        again = await signed_answers.draft(deps.engine, content("绑卡送礼吗", day), author)
+        again = await signed_answers.draft(deps.trail, content("绑卡送礼吗", day), author)
         outcomes = await asyncio.gather(
             sign(deps, first, signer, day), sign(deps, again, signer, day), return_exceptions=True
         )
@@ -598,7 +692,7 @@ def test_one_question_has_one_answer_at_a_time(server: Server) -> None:
         # What is over stands in nobody's way.
         late = day + 3 * week
         ended = await signed_answers.draft(
-            deps.engine, content("绑卡抽奖吗", day, day + week), author
+            deps.trail, content("绑卡抽奖吗", day, day + week), author
         )
         await sign(deps, ended, signer, day)
         await signed(deps, content("绑卡抽奖吗", day), late)
@@ -622,7 +716,7 @@ def test_answers_that_clash_are_left_out_alone_and_staff_see_which(
             row = update(answer_drafts).where(answer_drafts.c.id == broken)
             await connection.execute(row.values(signed_text=garbled))
             body = {"action": "signed", "text": signed_answers._sha256(garbled)}
-            await audit.append_in(connection, deps.trail.keys, "approval", broken, body)
+            await audit.seal_held(connection, deps.trail.keys, "answer", broken, body)
         held = deps.front.approved
         assert held is not None
         file = approved.of_text(f"{held.source}\n{own('绑卡要月费吗')}")
@@ -655,7 +749,7 @@ def test_lists_come_in_pages_the_newest_first(
         author, _ = await two_people(deps)
         for number, reply in enumerate(replies):
             await case_drafts.make_draft(deps.engine, reply["record_id"], author)
-            await signed_answers.draft(deps.engine, content(f"问法{number}", today()), author)
+            await signed_answers.draft(deps.trail, content(f"问法{number}", today()), author)
 
     asyncio.run(opened(server.home, fill))
     client = staff_clients("compliance")

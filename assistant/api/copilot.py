@@ -258,7 +258,7 @@ async def list_tasks(
     """What was promised and is open, what is due first, first: one's own, or everybody's for
     supervisors."""
     mine = "" if everybodys and by.roles & SUPERVISORS else by.staff_id
-    found = await copilot_store.tasks(deps.engine, staff_id=mine)
+    found = await copilot_store.tasks(deps.trail, staff_id=mine)
     return {"tasks": [_task_as_json(task) for task in found]}
 
 

@@ -406,7 +406,7 @@ async def draft_answer(
         return refused
     try:
         made = await signed_answers.draft(
-            deps.engine, content, signed_in(request).staff_id, record_id
+            deps.trail, content, signed_in(request).staff_id, record_id
         )
     except UnknownRecord:
         raise HTTPException(404, "no such record") from None
