@@ -6,13 +6,14 @@ import asyncio
 import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from prompts.render import notice, page
+from prompts.render import notice, page, page_words
 
 from . import audit, copilot_store, handoff, journal, privacy
 from .audit import Progress, Spoken, Trail
@@ -46,6 +47,7 @@ async def export(
     first: date | None = None,
     last: date | None = None,
     by: str,
+    titles: Mapping[str, str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Exported:
     """Write the records of a conversation, or of days in Asia/Shanghai, to a folder.
@@ -60,6 +62,7 @@ async def export(
     what was asked for, what a check of the whole chain found (`verified`), and the end of the
     chain. Each of them but the texts and the hand-overs carries the label that AI made what the
     assistant said. That it was exported is entered in the chain.
+    titles: of rules, by id, for the pages.
     Raises FolderNotEmpty, journal.UnreadableRecord.
     """
     if await asyncio.to_thread(_is_taken, out):
@@ -101,7 +104,9 @@ async def export(
             "conversation",
             conversation=conversation,
             records=items,
-            events=events,
+            events=_for_page(events, titles or {}),
+            beside=[{**each, "said": _said(each)} for each in beside],
+            words=page_words("conversation", "zh-Hans"),
             head=head,
             exported_at=head.at,
             label=notice("ai_label", "zh-Hans"),
@@ -176,6 +181,56 @@ async def _event_item(trail: Trail, own: Spoken) -> dict[str, Any]:
         "broken": await audit.check_event(trail, own.id),
         "entries": await _proofs(trail, own),
     }
+
+
+def _for_page(
+    items: Sequence[Mapping[str, Any]], titles: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Events with how a message that a rule stood against stands, with the row of the chain about
+    the one that a supervisor judged, and with the rules."""
+    # What is not as it was entered may hold anything.
+    told = {each["event"]["id"]: {} if each["broken"] else each["event"]["told"] for each in items}
+    kinds = {told[each["event"]["id"]].get("held"): each["event"]["kind"] for each in items}
+    rows = {each["event"]["id"]: e["seq"] for each in items for e in each["entries"][:1]}
+    return [
+        {
+            **each,
+            "stands": _stands(each["event"]["kind"], told[event_id], kinds.get(event_id)),
+            "judges": rows.get(told[event_id].get("held")),
+            "rules": [
+                {"id": found["rule"], "title": titles.get(found["rule"], "")}
+                for found in told[event_id].get("findings", ())
+            ],
+        }
+        for each in items
+        for event_id in (each["event"]["id"],)
+    ]
+
+
+def _stands(kind: str, told: Mapping[str, Any], judged: str | None) -> str:
+    """Whether a message that a rule blocks reached the borrower; empty of others. judged: the kind
+    of the last event about it."""
+    if kind == "held":
+        return {"refused": "refused", "message": "released"}.get(judged or "", "waiting")
+    return "sent" if kind == "message" and "override_by" in told else ""
+
+
+def _said(item: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What an event of the copilot says, by parts with their names."""
+    event = item["event"]
+    if event["kind"] not in ("suggested", "wrap_up") or item["broken"] or not event["text"]:
+        return [("", event["text"])] if event["text"] else []
+    held = json.loads(event["text"])
+    promised = [("promise", each) for each in held.pop("promises", ())]
+    parts = [*held.items(), *promised]
+    said = [(name, _in_words(each) if isinstance(each, dict) else each) for name, each in parts]
+    return [(name, text) for name, text in said if text]
+
+
+def _in_words(said: Mapping[str, Any]) -> str:
+    """What a promise or a wish says, with its day and amount."""
+    names = ("text", "on", "at", "due_on", "amount_cny")
+    return " ".join(str(said[name]) for name in names if said.get(name))
 
 
 async def _note_item(trail: Trail, own: Spoken) -> dict[str, Any]:

@@ -1342,6 +1342,7 @@ def audit_export(
                     first=start,
                     last=end,
                     by="cli",
+                    titles={rule.id: rule.title_zh for rule in deps.rules.rules},
                     progress=bar,
                 )
         except FolderNotEmpty as error:

@@ -1651,6 +1651,20 @@ async def test_an_export_says_which_record_was_changed_and_stays_in_its_folder(
     assert sum("broken" in shown for shown in pages) == 1
 
 
+async def test_the_page_of_an_export_shows_what_was_calculated_and_has_words_for_kinds(
+    small: Deps, tmp_path: Path
+) -> None:
+    await ask(small, "借10000元，年利率14.4%，等额本息分12期，每期还多少？")
+    await export(small.trail, tmp_path / "out", by="x")
+    (page,) = [file.read_text() for file in (tmp_path / "out" / "conversations").iterdir()]
+    assert "计算：" in page
+    assert "算式" in page
+    rows = re.findall(r"<tr>(?:<td>[^<]*</td>)+</tr>", page)
+    assert len(rows) >= 12, "one an instalment"
+    assert "程序计算或查询" in page
+    assert not re.search(r">(tool|quote|answered|question|reply)<", page)
+
+
 async def test_an_export_of_days_holds_what_was_asked_on_them(small: Deps, tmp_path: Path) -> None:
     await ask(small)
     today = datetime.now(UTC).astimezone(tz=None).date()

@@ -312,6 +312,10 @@ def test_what_is_wrapped_up_becomes_tasks_and_goes_with_the_conversation(
         return await export(trail, out, conversation_id=conversation, by="test")
 
     assert desk.portal.call(exported).broken == 0
+    page = (out / "conversations" / f"{conversation}.html").read_text()
+    assert "借款人看不到" in page
+    assert all(word in page for word in ("建议（只给客服看）", "通话小结", "承诺："))
+    assert "{&#34;" not in page, "words, not JSON"
     lines = [json.loads(line) for line in (out / "copilot.jsonl").read_text().splitlines()]
     assert [line["event"]["kind"] for line in lines] == ["suggested", "edited", "wrap_up", "task"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -540,6 +541,51 @@ async def test_what_somebody_hid_of_a_talk_has_its_place_in_the_export(
     assert after[-1]["event"]["id"] == json.loads(before[-1])["event"]["id"]
     assert ("gone" in after[-1]["broken"]) == (change == "deleted")
     assert (tmp_path / "out" / "conversations" / f"{talk}.html").is_file()
+
+
+async def test_the_page_tells_what_was_held_from_what_was_sent(
+    trail: Trail, tmp_path: Path
+) -> None:
+    ling, boss = await agent(trail, "ling"), await agent(trail, "boss")
+    waits = await ask(trail)
+    await take(trail, waits.id, ling)
+    told = {"findings": [{"rule": "X-1", "severity": "block"}]}
+    for text, release in (("百分百下款", False), ("一定能批", True)):
+        kept = await handoff.hold(trail, waits.id, ling, text, told=told)
+        assert isinstance(kept, HandoffEvent)
+        await handoff.judge(trail, kept.id, boss, release=release, reason="违规")
+    open_still = await handoff.hold(trail, waits.id, ling, "包过", told=told)
+    assert isinstance(open_still, HandoffEvent)
+    await handoff.reply(trail, waits.id, ling, "以审批结果为准", told={})
+    await export(
+        trail,
+        tmp_path / "out",
+        conversation_id=waits.conversation_id,
+        by="test",
+        titles={"X-1": "不得保证通过"},
+    )
+    (file,) = (tmp_path / "out" / "conversations").iterdir()
+    events = [re.sub(r"\s+", " ", part) for part in file.read_text("utf-8").split("<h3>")[1:]]
+    (refused,) = [part for part in events if "百分百下款" in part]
+    assert "未发送给借款人：被规则拦下，主管拒绝放行" in refused
+    row = re.search(r"第 (\d+) 条 <code>", refused)
+    assert "X-1 不得保证通过" in refused
+    assert 'class="said unsent"' in refused
+    held, sent = [part for part in events if "一定能批" in part]
+    assert "主管随后放行" in held
+    assert 'class="said unsent"' in held
+    assert 'class="said"' in sent
+    assert "已发送给借款人：经主管放行" in sent
+    (waiting,) = [part for part in events if "包过" in part]
+    assert "没有主管放行" in waiting
+    judged = [part for part in events if "违规" in part]
+    assert len(judged) == 2
+    assert all("主管" in part and "理由：违规" in part for part in judged)
+    assert not any('class="said' in part for part in judged), "nobody said it to the borrower"
+    assert row
+    assert f"针对链上第 {row[1]} 条的消息" in judged[0]
+    (proper,) = [part for part in events if "以审批结果为准" in part]
+    assert "未发送" not in proper
 
 
 async def test_nobody_asks_in_anothers_conversation(trail: Trail) -> None:
