@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import pairwise
 
-from .compared import FREE, MAY, MUST, Case, Problem, agent_of, modals_of, nearest_to, times_of
+from .compared import FREE, MAY, MUST, OF, Case, Problem, agent_of, modals_of, nearest_to, times_of
 from .reading import BORROWER, LENDER, Part, Sign, known_words
 
 LEAST_OF_DENIED = 4
@@ -106,13 +106,17 @@ def polarity(case: Case) -> Problem | None:
 
 
 def _forbidden(case: Case) -> str:
-    """What the sentence says cannot be, where the quotes deny nothing, or only that it costs
-    something."""
-    denials = [t for part in case.quoted_parts for t in part.tokens if t.kind == "negation"]
+    """What the sentence says cannot be, where the quotes deny nothing, or only in telling the case,
+    or only that it costs something."""
+    wording = known_words()
+    parts = [part for part in case.quoted_parts if not part.raw.endswith(OF)]
+    denials = [t for part in parts for t in part.tokens if t.kind == "negation"]
     if not all(t.raw[0] == FREE for t in denials):
         return ""
     denied = {f"!{MAY}", f"!{_WILL}"}
-    return next((p.raw for p in case.said.parts if denied & modals_of(p)), "")
+    told = (p for p in case.said.parts if denied & modals_of(p))
+    cases = (wording.condition, wording.supposes)
+    return next((p.raw for p in told if not any(of.search(p.raw) for of in cases)), "")
 
 
 def _not_denied(case: Case) -> str:
@@ -226,7 +230,8 @@ def _denies_of_another(part: Part, case: Case) -> bool:
 def _wrong_answer(case: Case) -> str:
     """A yes or no that stands for itself, where the quotes have none of its kind."""
     for place, part in enumerate(case.said.parts):
-        if part.figures or part.words() or not any(t.kind == "modal" for t in part.tokens):
+        told = any(token.raw not in known_words().idle for token in part.words())
+        if part.figures or told or not any(t.kind == "modal" for t in part.tokens):
             continue
         rest = case.said.parts[place + 1 :]
         # It answers what is told behind it.
