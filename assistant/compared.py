@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
@@ -75,6 +75,8 @@ class Setting:
     denied: Set[str] = frozenset()
     figures: Set[tuple[str, object, str]] = frozenset()
     """Kind, value and bound."""
+    times: Set[tuple[str, str]] = frozenset()
+    """Before, within or after what something is; see `sides_of`."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,21 @@ class Case:
 
     @cached_property
     def setting(self) -> Setting:
-        asked = settled(read_text(self.asked, self.names), self.quoted)
+        by_quotes = meant_by(self.quoted)
+        asked = settled(read_text(self.asked, self.names), by_quotes)
         told: list[Reading] = []
         for text in reversed(self.before):
-            told.append(settled(read_text(text, self.names), self.quoted))
+            told.append(settled(read_text(text, self.names), by_quotes))
             if _sets_scene(told[-1]):
                 # What stands before it is of another case.
                 break
-        named = [products_of([reading]) for reading in (*told, asked)]
+        # What another is not like is not what the talk is of.
+        unlike = known_words().compares
+        named = [
+            frozenset() if unlike.search(reading.folded) else products_of([reading])
+            for reading in told
+        ]
+        named.append(products_of([asked]))
         products = next((found for found in named if found), frozenset())
         if len(named[-1]) == 1 and named[-1] <= products:
             # Where several were told of, the talk is of the one that was asked about.
@@ -131,6 +140,7 @@ class Case:
             {t.meaning for t in tokens if t.sign == "said"},
             {t.meaning for t in tokens if t.sign == "denied"},
             {(f.kind, f.value, f.bound) for r in told for p in r.parts for f in p.figures},
+            {time for r in told for p in r.parts for time in sides_of(p)},
         )
 
     @cached_property
@@ -145,8 +155,11 @@ class Case:
         return self._nearest_parts[id(part)]
 
 
-def settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
-    """The same, where words no quote has mean the quoted words that they may stand for."""
+Meant = tuple[Mapping[str, Token], Set[str]]
+"""Word of the quotes for each of its senses, and what the quotes' words mean."""
+
+
+def meant_by(quoted: Sequence[Reading]) -> Meant:
     meant: dict[str, Token] = {}
     senses = known_words().senses
     held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}
@@ -158,6 +171,13 @@ def settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
                     other = meant.get(sense)
                     if other is None or (other.kind != "word" and token.kind == "word"):
                         meant[sense] = token
+    return meant, held
+
+
+def settled(said: Reading, by_quotes: Meant) -> Reading:
+    """The same, where words no quote has mean the quoted words that they may stand for."""
+    meant, held = by_quotes
+    senses = known_words().senses
 
     def settle(token: Token) -> Token:
         if token.kind not in ("word", "grammar", "talk", "party") or token.meaning in held:
@@ -181,12 +201,14 @@ def settled(said: Reading, quoted: Sequence[Reading]) -> Reading:
 
 
 def _sets_scene(reading: Reading) -> bool:
-    """Whether a sentence says of which product, of what time or in which case it speaks."""
+    """Whether a sentence says of which product, of what day, instalment or contract, or in which
+    case it speaks."""
     wording = known_words()
     return bool(products_of([reading])) or any(
         wording.condition.search(part.raw)
         or wording.supposes.search(part.raw)
-        or any(figure.kind == "date" and figure.bound for figure in part.figures)
+        or any(figure.kind in ("date", "position") for figure in part.figures)
+        or wording.signing & part.meanings()
         for part in reading.parts
     )
 
@@ -219,6 +241,15 @@ def times_of(part: Part) -> Iterator[tuple[str, str]]:
             yield token.meaning, "earlier"
         elif token.kind == "word" and after.raw in wording.later | wording.starts:
             yield token.meaning, "later"
+
+
+def sides_of(part: Part) -> Set[tuple[str, str]]:
+    """Before, within or after what something is: the word or period, and which of them."""
+    return set(times_of(part)) | {
+        (match.group(1), side)
+        for side, pattern in known_words().periods.items()
+        for match in pattern.finditer(part.raw)
+    }
 
 
 def modals_of(part: Part) -> set[str]:

@@ -237,7 +237,9 @@ def _wrong_answer(case: Case) -> str:
         # It answers what is told behind it.
         about = [near for other in rest for near in case.nearest(other)] or case.quoted_parts
         signed = {modal for near in about for modal in modals_of(near)}
-        denies = any(near.denies() for near in about)
+        # What is so only is not so otherwise.
+        only = known_words().only
+        denies = any(near.denies() or only in {t.meaning for t in near.tokens} for near in about)
         said = {modal for other in rest for modal in modals_of(other)}
         for modal in modals_of(part):
             other = modal[1:] if modal.startswith("!") else "!" + modal

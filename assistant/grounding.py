@@ -22,8 +22,9 @@ from operator import add
 from knowledge.text import fold
 
 from . import denied, figures, limits, rearranged, rewording, told_of
-from .compared import OF, Case, Period, Problem, Reason, Source, modals_of, settled
+from .compared import OF, Case, Period, Problem, Reason, Source, meant_by, modals_of, settled
 from .reading import (
+    BORROWER,
     BREAK,
     FIGURE,
     Names,
@@ -45,9 +46,6 @@ MOST_UNSAID_SHARE = 0.45
 
 MOST_OF_ANSWER = 3
 """Characters of a part that only says yes or no, which is told by what follows it."""
-
-LONGEST_ANSWER = 6
-"""Characters of a part that says yes or no with the word that was asked about."""
 
 LEAST_VERBATIM, LEAST_VERBATIM_WORDS = 0.75, 3
 """Share of a sentence's words, and how many, that stand in a quote in the same order, from which
@@ -106,7 +104,7 @@ def find_problem(
     case = read_case(text, sources, names, asked, facts, before, signed)
     problem = _find_problem(text, case)
     for half in () if problem else _told_twice(case.said, case.quoted):
-        said = _of_the_matter(read_text(half, names), case.quoted, read_text(asked, names))
+        said = _of_the_matter(read_text(half, names), case.quoted)
         problem = problem or _find_problem(half, replace(case, said=said))
     return problem or rewording.unlike(case)
 
@@ -122,25 +120,14 @@ def read_case(
 ) -> Case:
     """A sentence beside its quotes, without what it says of the talk only."""
     quoted = [read_text(source.quote, names) for source in sources]
-    said = _of_the_matter(read_text(text, names), quoted, read_text(asked, names))
+    said = _of_the_matter(read_text(text, names), quoted)
     return Case(said, quoted, sources, names, asked, tuple(facts), tuple(before), signed)
 
 
-def _of_the_matter(said: Reading, quoted: Sequence[Reading], asked: Reading) -> Reading:
+def _of_the_matter(said: Reading, quoted: Sequence[Reading]) -> Reading:
     text = "\n".join(reading.folded for reading in quoted)
     matter = tuple(part for part in said.parts if not part.of_the_talk(text))
-    if len(matter) > 1 and _answers(matter[0], asked):
-        first = [token for token in matter[0].tokens if token.kind != "word"]
-        matter = (replace(matter[0], tokens=tuple(first)), *matter[1:])
-    return settled(replace(said, parts=matter), quoted)
-
-
-def _answers(part: Part, asked: Reading) -> bool:
-    """Whether a part only says yes or no to what was asked: that one may, need not, will not."""
-    words = [t for t in part.tokens if t.kind in ("word", "party", "product")]
-    modal = any(token.kind in ("modal", "negation") for token in part.tokens)
-    known = all(t.kind == "word" and t.meaning in asked.meanings() for t in words)
-    return modal and known and len(words) <= 1 and len(part.raw) <= LONGEST_ANSWER
+    return settled(replace(said, parts=matter), meant_by(quoted))
 
 
 def _find_problem(text: str, case: Case) -> Problem | None:
@@ -416,14 +403,22 @@ def _added(case: Case) -> Problem | None:
 
 
 def _supposed(part: Part, case: Case) -> str:
-    """The question, where a part only tells its case: what holds at all holds in that one too. Its
-    years, where the quotes except a case or have a condition there, or the part tells more."""
+    """What of the question a part may repeat though no quote has it: all of it where the part tells
+    a case and nothing more, since what holds at all holds in that case too, unless the quotes
+    except one or have a condition there; the year where it tells of a contract's day."""
     wording, asked = known_words(), fold(case.asked)
-    tells = part.ends_sentence or part.denies() or not wording.supposes.search(part.raw)
-    tells = tells or any(wording.condition.search(near.raw) for near in case.nearest(part))
-    if tells or wording.exception.search(case.quoted_text):
-        return " ".join(year for year in sorted(wording.years) if year in asked)
-    return asked
+    if (
+        wording.only_a_case.search(part.raw)
+        and not part.ends_sentence
+        and not {token.kind for token in part.tokens} & {"modal", "negation"}
+        and not any(_names_a_thing(token.raw) for token in part.words())
+        and not wording.exception.search(case.quoted_text)
+        and not any(wording.condition.search(near.raw) for near in case.nearest(part))
+    ):
+        return asked
+    if wording.signing.isdisjoint(part.meanings()):
+        return ""
+    return " ".join(year for year in sorted(wording.years) if year in asked)
 
 
 def _instead(
@@ -533,23 +528,28 @@ def _figures(case: Case) -> Problem | None:
             continue
         if _of_a_year(doubt.figure, case):
             continue
-        if case.signed and figures.tells_of(doubt.figure, *case.signed):
+        behind = case.said.folded[doubt.figure.span[1] :]
+        then = known_words().signed_then.match(behind)
+        if case.signed and then and figures.tells_of(doubt.figure, *case.signed):
             # Of the borrower's own contract; what bounds its day is told beside it, or left out.
             if _on_another_side(case.signed, case):
                 return Problem("figure_role", doubt.figure.text)
             continue
         reason: Reason = "bound_contradicted" if doubt.bound else "unsupported_figure"
         return Problem(reason, doubt.figure.text)
+    own = any(map(_of_own_contract, case.said.parts))
+    if case.signed and own and _on_another_side(case.signed, case):
+        return Problem("figure_role", case.said.folded)
     held = {bound for part in case.quoted_parts for bound in _bounds(part)}
     bounded = [f for part in case.quoted_parts for f in part.figures if f.bound]
     for part in case.said.parts:
         nearest = case.nearest(part)
-        own = _bounds(part)
-        if own - held and not part.figures:
+        sides = _bounds(part)
+        if sides - held and not part.figures:
             return Problem("bound_contradicted", part.raw)
-        if not own and nearest and all(_bounds_gone(part, other) for other in nearest):
+        if not sides and nearest and all(_bounds_gone(part, other) for other in nearest):
             return Problem("bound_contradicted", part.raw)
-        if own and nearest and all(_bounds(o) and not own & _bounds(o) for o in nearest):
+        if sides and nearest and all(_bounds(o) and not sides & _bounds(o) for o in nearest):
             return Problem("bound_contradicted", part.raw)
         for figure in part.figures:
             there = [f.bound for f in bounded if (f.kind, f.value) == (figure.kind, figure.value)]
@@ -567,6 +567,13 @@ def _of_a_year(rate: figures.Figure, case: Case) -> bool:
         and known_words().yearly.search(case.quoted_text) is not None
         and known_words().of_less.search(case.quoted_text) is None
     )
+
+
+def _of_own_contract(part: Part) -> bool:
+    """Whether a part says, and does not only suppose, when the borrower signed."""
+    wording, meanings = known_words(), part.meanings()
+    own = BORROWER in meanings and bool(wording.signing & meanings)
+    return own and not wording.only_a_case.search(part.raw)
 
 
 def _on_another_side(signed: Period, case: Case) -> bool:

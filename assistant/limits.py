@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence, Set
 from itertools import zip_longest
 
 from . import figures
-from .compared import MAY, MUST, Case, Problem, modals_of, sentences_of
-from .reading import FIGURE, STARTS, Part, Token, known_words
+from .compared import MAY, MUST, Case, Problem, Setting, modals_of, sentences_of, sides_of
+from .reading import FIGURE, STARTS, Part, Reading, Token, known_words
 
 LEAST_CROSSED = 3
 """Characters of the words that a condition and its consequence have exchanged."""
@@ -286,6 +286,8 @@ def conditions(case: Case) -> Problem | None:
             for place, part in enumerate(group):
                 lost = ""
                 limits = bool(mine) and _limits(part, place, max(mine))
+                if (limits or place in mine) and _on_other_side(part, case.said, setting):
+                    return Problem("condition_dropped", part.raw)
                 if limits:
                     rest = {m for i in mine if i != place for m in group[i].meanings()}
                     lost = _left_out(part, said, denied, stands)
@@ -300,6 +302,19 @@ def conditions(case: Case) -> Problem | None:
                 if lost:
                     return Problem("condition_dropped", lost)
     return None
+
+
+def _on_other_side(part: Part, said: Reading, setting: Setting) -> bool:
+    """Whether a part is before, within or after something of which only what was said before the
+    sentence speaks, and not as being there."""
+    own = "".join(said.meanings())
+    told = {*setting.times, *(side for part in said.parts for side in sides_of(part))}
+    return any(
+        (word, side) not in told
+        and word not in own
+        and any(word in other or other in word for other in setting.meanings)
+        for word, side in sides_of(part)
+    )
 
 
 def _mostly_in(quoted: Part, part: Part) -> bool:

@@ -243,6 +243,10 @@ class Wording:
     """Rates of a year, and of less."""
     of_answers: frozenset[str]
     """What may stand beside a yes or a no."""
+    only_a_case: re.Pattern[str]
+    """A part that tells in which case something is so, and nothing else."""
+    signed_then: re.Pattern[str]
+    """What stands behind the day on which a contract was signed."""
     decisions: frozenset[str]
     """What the lender decides, and a borrower's word for it is not enough."""
     years: frozenset[str]
@@ -423,6 +427,8 @@ def known_words() -> Wording:
         restated=re.compile(raw["narrowing"]["restated"]),
         compares=re.compile(raw["narrowing"]["compares"]),
         of_answers=frozenset(raw["narrowing"]["of_answers"]),
+        only_a_case=re.compile(raw["narrowing"]["only_a_case"]),
+        signed_then=re.compile(raw["narrowing"]["signed_then"]),
         decisions=frozenset(raw["narrowing"]["decisions"]),
         years=frozenset(raw["narrowing"]["years"]),
         all_products=re.compile(raw["narrowing"]["all_products"]),

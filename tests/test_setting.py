@@ -79,6 +79,28 @@ def test_that_the_lender_has_decided_is_not_so_because_the_borrower_says_it() ->
     assert reason("审批通过的话，您可以在30日内提款。", quote, "我审批通过了，能提款吗") is None
 
 
+def test_the_opposite_case_is_another_case() -> None:
+    before = "绿洲贷放款前，您可以随时取消申请。"
+    said = "您可以随时取消申请。"
+    assert reason(said, before, "绿洲贷放款前能取消申请吗") is None
+    assert reason(said, before, "绿洲贷放款后能取消申请吗") == "condition_dropped"
+    within = "在宽限期内足额还款的，绿洲贷当期视为按时还款。"
+    late = "绿洲贷宽限期过了两天我足额还款，算逾期吗"
+    assert reason("您这样当期视为按时还款。", within, late) == "condition_dropped"
+
+
+def test_a_contract_that_is_told_of_on_the_other_side_of_a_day_is_another() -> None:
+    signed = between("2026-06-01")
+    said = "您的绿洲贷属于2025年12月31日以前签署的，宽限期是1天。"
+    assert find_problem(said, [Source(OLD)], NAMES, signed=signed) is not None
+    supposed = "如果您的绿洲贷是2025年12月31日以前签署的，宽限期是1天。"
+    assert find_problem(supposed, [Source(OLD)], NAMES, signed=signed) is None
+
+
+def test_a_product_that_is_told_apart_is_not_the_one_the_talk_is_of() -> None:
+    assert reason("提前结清不收违约金。", FEE, "绿洲贷呢", ("这点和蓝湖借不同。",)) is None
+
+
 def test_who_asks_of_two_cases_is_in_neither() -> None:
     quote = "在宽限期内还款的，不计收罚息。"
     assert reason("不计收罚息。", quote, "宽限期内还款要罚息吗") is None
@@ -147,9 +169,11 @@ def test_what_is_said_of_all_products_is_said_of_the_one_that_was_asked_about() 
 def test_a_yes_may_repeat_what_was_asked_and_must_be_the_clauses() -> None:
     quote = "绿洲贷放款后 3 日内可以撤销。"
     assert reason("可以撤销，绿洲贷放款后3日内都能办。", quote, "绿洲贷能撤销吗") is None
-    assert reason("不能撤销，绿洲贷放款后3日内可以撤销。", quote, "绿洲贷能撤销吗") == "polarity"
+    assert reason("不能撤销，绿洲贷放款后3日内可以撤销。", quote, "绿洲贷能撤销吗") is not None
+    sold = "绿洲贷逾期记录不影响提交申请。"
+    assert reason("能批，绿洲贷逾期记录不影响提交申请。", sold, "有逾期记录能批吗") is not None
     refused = "绿洲贷放款后不能撤销，借款人可以提前还款。"
-    assert reason("不能，绿洲贷放款后不能撤销。", refused, "绿洲贷能撤销吗") is None
+    assert reason("不能，绿洲贷放款后是不能撤销的。", refused, "绿洲贷能撤销吗") is None
     assert reason("可以撤销，绿洲贷放款后可以提前还款。", refused, "绿洲贷能撤销吗") is not None
 
 
@@ -159,6 +183,9 @@ def test_the_case_that_was_asked_about_is_told_as_a_case_only() -> None:
     assert reason(supposed, FEE, asked) is None
     assert reason(supposed, FEE) == "invented"
     assert reason("绿洲贷提前结清免收违约金和旅游费用。", FEE, asked) is not None
+    charged = "解冻费是要交的，绿洲贷提前结清免收违约金。"
+    assert reason(charged, FEE, "解冻费是要交的吗") is not None
+    assert reason("如果您交了解冻费，绿洲贷提前结清免收违约金。", FEE, "交解冻费吗") is not None
     but = "绿洲贷提前结清，免收违约金，但逾期的除外。"
     assert reason(supposed, but, asked) is not None
 
