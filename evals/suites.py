@@ -447,6 +447,13 @@ _COMPLIANCE_K = replace(
     about="messages by the compliance rules: everyday traffic of one more hand, some in English",
 )
 
+_COMPLIANCE_L = replace(
+    _COMPLIANCE_A,
+    name="compliance-l",
+    file=_CASES / "compliance_l.jsonl",
+    about="messages by the compliance rules: everyday slips and near misses of one more hand",
+)
+
 _BY_RULES_AND_WORDING = {
     "recall": 0.95,
     "precision": 0.95,
@@ -581,6 +588,7 @@ SUITES: Mapping[str, AnySuite] = {
         _COMPLIANCE_I,
         _COMPLIANCE_J,
         _COMPLIANCE_K,
+        _COMPLIANCE_L,
         _COMPLIANCE,
         _COMPLIANCE_FRESH,
         _ARITHMETIC,
