@@ -28,7 +28,7 @@ from assistant.wording import DIMENSIONS, RULE_DIMENSIONS, runs, wording_file
 from .messages import MessageSuite, judge
 from .suites import SUITES
 
-SETS = tuple(f"compliance-{name}" for name in ("dev", *"abcdefghijk"))
+SETS = tuple(f"compliance-{name}" for name in ("dev", *"abcdefghijkl"))
 SEEN_BY_CONTEXT_ONLY = frozenset(
     f"CN-{name}"
     for name in ("CONT-01", "CONT-03", "COL-05", "ID-01", "ID-06", "DEBT-04", "COL-02", "PRIV-03")
