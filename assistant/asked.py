@@ -526,9 +526,14 @@ def _kinds(book: ToolBook, said: str) -> Iterator[tuple[FigureKind, Figure]]:
             yield kind, figure
 
 
+_YUAN_IN_CANTONESE = "\u868a"
+
+
 def _kind(figure: Figure) -> FigureKind | None:
     match figure.kind, figure.unit:
         case "money", "CNY":
+            return "amount"
+        case "money", "$" if figure.text.endswith(_YUAN_IN_CANTONESE):
             return "amount"
         case "count", "" if isinstance(figure.value, Decimal) and figure.value >= LEAST_BARE:
             return "amount"
