@@ -252,7 +252,7 @@ def _unsaid(case: Case) -> Problem | None:
     wording, quoted, meanings = known_words(), case.quoted_text, case.quoted_meanings
     chars = set(quoted).union(*meanings)
     for part in case.said.parts:
-        supposed = _supposed(part, case)
+        years = _years_asked(part, case)
         words: list[str] = []
         idle: list[str] = []
         length = 0
@@ -264,7 +264,7 @@ def _unsaid(case: Case) -> Problem | None:
                 continue
             length += len(token.raw)
             light = token.raw in wording.light or token.raw in wording.idle
-            heard = token.meaning in meanings or token.raw in quoted or token.raw in supposed
+            heard = token.meaning in meanings or token.raw in quoted or token.raw in years
             # What is put together of the quotes' own characters says much the same.
             heard = heard or set(token.raw) <= chars
             ends_strange = not (heard or light) and len(token.raw) > 1
@@ -279,8 +279,7 @@ def _unsaid(case: Case) -> Problem | None:
         answers = all(
             t.kind in ("modal", "negation") or t.raw in wording.of_answers for t in part.tokens
         )
-        talk = known or answers or bool(supposed) or len(part.raw) <= MOST_OF_ANSWER
-        if not talk and part.raw not in quoted:
+        if not (known or answers) and len(part.raw) > MOST_OF_ANSWER and part.raw not in quoted:
             return Problem("invented", part.raw)
         unsaid = sum(map(len, words))
         if ends_strange or unsaid > MOST_UNSAID_SHARE * length:
@@ -394,31 +393,21 @@ def _added(case: Case) -> Problem | None:
     quoted, known = case.quoted_text, case.quoted_meanings
     idle = known_words().idle
     for part in case.said.parts:
-        supposed = _supposed(part, case)
+        years = _years_asked(part, case)
         for token in part.tokens:
-            harmless = {token.raw, token.meaning} & idle or token.raw in supposed
+            harmless = {token.raw, token.meaning} & idle or token.raw in years
             if not harmless and _strange(token, known, quoted):
                 return Problem("invented", token.raw)
     return None
 
 
-def _supposed(part: Part, case: Case) -> str:
-    """What of the question a part may repeat though no quote has it: all of it where the part tells
-    a case and nothing more, since what holds at all holds in that case too, unless the quotes
-    except one or have a condition there; the year where it tells of a contract's day."""
-    wording, asked = known_words(), fold(case.asked)
-    if (
-        wording.only_a_case.search(part.raw)
-        and not part.ends_sentence
-        and not {token.kind for token in part.tokens} & {"modal", "negation"}
-        and not any(_names_a_thing(token.raw) for token in part.words())
-        and not wording.exception.search(case.quoted_text)
-        and not any(wording.condition.search(near.raw) for near in case.nearest(part))
-    ):
-        return asked
+def _years_asked(part: Part, case: Case) -> Set[str]:
+    """Years of the question, which a part that tells when the contract was signed may repeat."""
+    wording = known_words()
     if wording.signing.isdisjoint(part.meanings()):
-        return ""
-    return " ".join(year for year in sorted(wording.years) if year in asked)
+        return frozenset()
+    asked = fold(case.asked)
+    return {year for year in wording.years if year in asked}
 
 
 def _instead(
@@ -573,7 +562,7 @@ def _of_own_contract(part: Part) -> bool:
     """Whether a part says, and does not only suppose, when the borrower signed."""
     wording, meanings = known_words(), part.meanings()
     own = BORROWER in meanings and bool(wording.signing & meanings)
-    return own and not wording.only_a_case.search(part.raw)
+    return own and not wording.only_supposed.search(part.raw)
 
 
 def _on_another_side(signed: Period, case: Case) -> bool:

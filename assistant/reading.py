@@ -243,8 +243,8 @@ class Wording:
     """Rates of a year, and of less."""
     of_answers: frozenset[str]
     """What may stand beside a yes or a no."""
-    only_a_case: re.Pattern[str]
-    """A part that tells in which case something is so, and nothing else."""
+    only_supposed: re.Pattern[str]
+    """A part that supposes a case."""
     signed_then: re.Pattern[str]
     """What stands behind the day on which a contract was signed."""
     decisions: frozenset[str]
@@ -427,7 +427,7 @@ def known_words() -> Wording:
         restated=re.compile(raw["narrowing"]["restated"]),
         compares=re.compile(raw["narrowing"]["compares"]),
         of_answers=frozenset(raw["narrowing"]["of_answers"]),
-        only_a_case=re.compile(raw["narrowing"]["only_a_case"]),
+        only_supposed=re.compile(raw["narrowing"]["only_supposed"]),
         signed_then=re.compile(raw["narrowing"]["signed_then"]),
         decisions=frozenset(raw["narrowing"]["decisions"]),
         years=frozenset(raw["narrowing"]["years"]),
