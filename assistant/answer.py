@@ -1178,8 +1178,7 @@ def _as_draft(work: _Work, written: str, numbered: Sequence[Citation]) -> list[D
     ids = [int(n) for group in IDS.findall(written) for n in re.findall(r"\d+", group)]
     known = dict.fromkeys(i for i in ids if 1 <= i <= len(numbered))
     cited = tuple(numbered[i - 1] for i in known)
-    signed = contract_period(work.question, work.asked, work.deps.lender)
-    return [Draft(text, "model", cited, asked=work.asked, signed=signed)]
+    return [Draft(text, "model", cited, asked=work.asked, signed=work.signed)]
 
 
 def _quotes(work: _Work, citations: Sequence[Citation]) -> list[Draft]:

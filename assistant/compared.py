@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property
 from itertools import pairwise, zip_longest
 from typing import Literal
@@ -20,6 +19,7 @@ from .reading import (
     part_of_speech,
     read_text,
 )
+from .signing import Period
 
 Reason = Literal[
     "unsupported_figure",
@@ -40,10 +40,6 @@ MAY, MUST = "\u53ef\u4ee5", "\u987b"
 FREE = "\u514d"
 """With what the words begin by which nothing is charged."""
 OF = "\u7684"
-
-
-Period = tuple[date, date]
-"""First and last day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +104,7 @@ class Case:
 
     @cached_property
     def setting(self) -> Setting:
+        """Of the question, and of the sentences before back to the one that sets the scene."""
         by_quotes = meant_by(self.quoted)
         asked = settled(read_text(self.asked, self.names), by_quotes)
         told: list[Reading] = []
@@ -160,6 +157,7 @@ Meant = tuple[Mapping[str, Token], Set[str]]
 
 
 def meant_by(quoted: Sequence[Reading]) -> Meant:
+    """What words that no quote has may stand for."""
     meant: dict[str, Token] = {}
     senses = known_words().senses
     held = {t.meaning for r in quoted for t in r.tokens() if t.kind in ("word", "party")}

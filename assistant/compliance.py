@@ -219,7 +219,7 @@ def _judged(
     cut: list[str] = []
     first = message
     for rule, trigger, needs in plan.awake(searches):
-        message = by_others.get(rule.jurisdiction, first)
+        message = by_others.get(rule.jurisdiction, first) if by_others else first
         # Where there would be nothing to tell, the text need not be searched.
         bound = trigger.context or trigger.unless_context
         if bound and not needs and not _context_holds(trigger, message):

@@ -26,6 +26,7 @@ from . import compared, figures, grounding
 from .compared import Source
 from .models import Citation, SentenceKind
 from .reading import Names
+from .signing import Period
 
 Reason = (
     compared.Reason
@@ -111,7 +112,7 @@ class Draft:
     """The question, whose figures may be restated as the customer's own."""
     before: tuple[str, ...] = ()
     """Sentences that the reply has shown before it: what they say need not be said again."""
-    signed: compared.Period | None = None
+    signed: Period | None = None
     """First and last day on which the borrower may have signed the contract."""
 
 

@@ -22,7 +22,7 @@ from operator import add
 from knowledge.text import fold
 
 from . import denied, figures, limits, rearranged, rewording, told_of
-from .compared import OF, Case, Period, Problem, Reason, Source, meant_by, modals_of, settled
+from .compared import OF, Case, Problem, Reason, Source, meant_by, modals_of, settled
 from .reading import (
     BORROWER,
     BREAK,
@@ -37,6 +37,7 @@ from .reading import (
     tokens_of,
     with_signs,
 )
+from .signing import Period
 
 MAX_QUOTED_CHARS = 6000
 """Quotes that are longer together are not read at all."""

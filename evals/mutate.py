@@ -605,6 +605,19 @@ def table(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
+def wrong(outcomes: Sequence[Outcome]) -> list[str]:
+    """Lines that show what the gate was wrong about, with the clauses and what was asked."""
+    lines: list[str] = []
+    for outcome in outcomes:
+        trial = outcome.trial
+        if bool(outcome.reason) == trial.true:
+            quotes = " | ".join(citation.quote for citation in trial.citations)
+            lines += [f"{trial.kind}: {trial.text}", f"    < {quotes}"]
+            lines += [f"    ? {trial.asked}"] if trial.asked else []
+            lines.append(f"    {outcome.reason} {outcome.detail}")
+    return lines
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("part", choices=PARTS)
@@ -618,14 +631,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("the part that is kept back is measured, not read")
     make = make_every if given.every else make_trials
     outcomes = try_gate(list(make(given.part, given.seed)))
-    write = sys.stdout.write
-    if given.show:
-        for outcome in outcomes:
-            if bool(outcome.reason) == outcome.trial.true:
-                quotes = " | ".join(c.quote for c in outcome.trial.citations)
-                write(f"{outcome.trial.kind}: {outcome.trial.text}\n    < {quotes}\n")
-                write(f"    {outcome.reason} {outcome.detail}\n")
-    write("\n".join(table(outcomes)) + "\n")
+    shown = wrong(outcomes) if given.show else []
+    sys.stdout.write("\n".join([*shown, *table(outcomes)]) + "\n")
     return 0
 
 

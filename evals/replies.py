@@ -1,8 +1,9 @@
 """Whole replies to try the gate with, as a strong model writes them under this project's prompts.
 
 `python -m evals.replies` prints what the gate makes of their sentences, each read with the question
-and with what its reply says before it. The replies stand in evals/cases/replies.toml; `fresh` ones
-are measured, and never looked at while the gate is worked on.
+and with what its reply says before it. The replies stand in evals/cases/replies.toml; those of
+`replies_fresh` are measured, and never looked at while the gate is worked on. `attacked` are false
+sentences that lean on a question, on a sentence before them or on the day of a contract.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from typing import Literal, get_args
 from assistant.signing import said_contract_period
 from knowledge.lender import load_lender
 
-from .mutate import Trial, citations, table, try_gate
+from .mutate import Trial, citations, table, try_gate, wrong
 
-Name = Literal["replies", "replies_fresh"]
+Name = Literal["replies", "replies_fresh", "attacked"]
 KEPT_BACK: frozenset[Name] = frozenset(["replies_fresh"])
 
 WRITTEN = date(2026, 11, 28)
@@ -37,8 +38,10 @@ def trials(name: Name) -> Iterator[Trial]:
         replies = tomllib.load(file)["reply"]
     products = [name for names in load_lender().products.values() for name in names]
     for reply in replies:
-        before: list[str] = []
-        signed = said_contract_period(reply["asked"], WRITTEN, products)
+        before: list[str] = [*reply.get("before", ())]
+        first, last = reply.get("signed", (None, None))
+        said = said_contract_period(reply["asked"], WRITTEN, products)
+        signed = (first, last) if first else said
         for sentence in reply["sentence"]:
             cited = tuple(held[quote] for quote in sentence["cites"])
             true = sentence.get("true", True)
@@ -55,13 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given.show and given.name in KEPT_BACK:
         parser.error("replies that are kept back are measured, not read")
     outcomes = try_gate(list(trials(given.name)))
-    write = sys.stdout.write
-    for outcome in outcomes if given.show else ():
-        if bool(outcome.reason) == outcome.trial.true:
-            quotes = " | ".join(citation.quote for citation in outcome.trial.citations)
-            write(f"{outcome.trial.text}\n    < {quotes}\n    ? {outcome.trial.asked}\n")
-            write(f"    {outcome.reason} {outcome.detail}\n")
-    write("\n".join(table(outcomes)) + "\n")
+    shown = wrong(outcomes) if given.show else []
+    sys.stdout.write("\n".join([*shown, *table(outcomes)]) + "\n")
     return 0
 
 

@@ -7,12 +7,13 @@ from datetime import date
 
 import pytest
 
-from assistant.compared import Period, Source
+from assistant.compared import Source
 from assistant.figures import find, on_that_side
 from assistant.gate import Bar, Draft, release
 from assistant.grounding import find_problem
 from assistant.models import Citation
 from assistant.reading import Names
+from assistant.signing import Period
 from evals.mutate import try_gate
 from evals.replies import main, trials
 from knowledge.documents import Clause, Head
@@ -217,6 +218,13 @@ def test_of_replies_by_a_strong_model_false_sentences_are_withheld_and_true_ones
     assert len(false) > 130
     assert sum(false) <= 2
     assert sum(true) > 0.5 * len(true)
+
+
+def test_what_leans_on_a_question_or_a_sentence_before_is_mostly_withheld() -> None:
+    outcomes = try_gate(list(trials("attacked")))
+    assert len(outcomes) > 890
+    assert not any(outcome.trial.true for outcome in outcomes)
+    assert sum(not outcome.reason for outcome in outcomes) <= 77
 
 
 def test_replies_that_are_kept_back_are_measured_and_not_read(

@@ -145,6 +145,7 @@ export function untilLeft(signal) {
 
 /** Ends what is being asked for, and signs out. */
 async function signOut() {
+  if (staying.signal.aborted) return;
   staying.abort();
   const late = new Promise((resolve) => setTimeout(resolve, CHANGE_MS));
   await Promise.race([Promise.allSettled(changes), late]);
